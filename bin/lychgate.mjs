@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+// Starts the command line on a Node that runs TypeScript. The machine's own Node may be older than what
+// Lychgate needs: then the one that `npm ci` brought (devDependencies.node) takes over.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major > 22 || (major === 22 && minor >= 19)) {
+  await import("../src/cli.ts");
+} else {
+  const own = fileURLToPath(new URL("../node_modules/node/bin/node", import.meta.url));
+  if (!existsSync(own)) {
+    process.stderr.write(
+      `lychgate needs Node 22.19 or newer; this is ${process.version}. Run "npm ci" in the checkout: it brings Node 24.\n`,
+    );
+    process.exit(1);
+  }
+  const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+    process.on(signal, () => {
+      // A terminal sends Ctrl-C to the whole group: passing it on as well would count as the second one.
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on("error", (error) => {
+    process.stderr.write(`lychgate: starting ${own}: ${error.message}\n`);
+    process.exit(1);
+  });
+  child.on("exit", (code, signal) => {
+    process.exitCode = code ?? 1;
+    if (signal) {
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    } else {
+      process.exit();
+    }
+  });
+}

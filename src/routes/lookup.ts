@@ -1,0 +1,62 @@
+import type { ResourceVersion } from "./resource-version.ts";
+import type { ObjectKey, Route } from "./route.ts";
+
+/**
+ * One stretch of one sandbox's life behind one address: it begins when the route becomes servable (running, with
+ * a pod IP that is its own) and ends when that stops, or when UID, pod IP or pod change (design.md 3.3). Upstream
+ * connections belong to an incarnation and never outlive it. Identity is the object's; `number` never repeats in
+ * a process and is what logs show.
+ */
+export interface Incarnation {
+  readonly number: number;
+  readonly key: ObjectKey;
+  readonly uid: string;
+  readonly ip: string;
+}
+
+/**
+ * Why an incarnation ended. After `paused` its idle connections are closed and active ones may finish; after any
+ * other, active ones are reset too.
+ */
+export type EndReason = "paused" | "not-running" | "dead" | "replaced" | "ip-moved" | "ip-reassigned";
+
+/** What a lookup by routing ID finds. */
+export type Lookup =
+  | { readonly kind: "unknown" }
+  /** Two or more living objects claim the ID: none is served (design.md 3.2 rule 9). */
+  | { readonly kind: "id-conflict"; readonly keys: readonly ObjectKey[] }
+  | RouteInEffect;
+
+/** The route that the table stands for at this moment. Read it at once: a later mutation may change the object. */
+export interface RouteInEffect {
+  readonly kind: "found";
+  readonly route: Route;
+  /** `route.state`, or `dead` once the sandbox's shutdownTime has passed. */
+  readonly state: string;
+  /** Present exactly when requests may be sent to the pod. */
+  readonly incarnation: Incarnation | undefined;
+  /** Running, but another route surely took the pod IP later, or it can't be told which did (rule 10). */
+  readonly ipReassigned: boolean;
+}
+
+/** The read side of the table: all that `proxy` may see of it. */
+export interface RouteLookup {
+  /** True once the informer's first list is in (or from the start, without an informer). */
+  readonly synced: boolean;
+  /** Finds by routing ID, ignoring case, since IDs travel in host names. Never throws. */
+  lookup(id: string): Lookup;
+  /** Finds by object, for clients that name one (`x-sandbox-id` with `x-sandbox-namespace`). Never throws. */
+  lookupObject(namespace: string, name: string): Lookup;
+}
+
+/** Told synchronously, after the mutation is complete; must not throw and must not mutate the table. */
+export interface IncarnationListener {
+  incarnationEnded(incarnation: Incarnation, reason: EndReason): void;
+}
+
+/** A fact as `explain` and the status page show it: no tokens. */
+export interface FactView {
+  readonly kind: "confirmed" | "claim" | "tombstone";
+  readonly resourceVersion: ResourceVersion;
+  readonly state: string;
+}

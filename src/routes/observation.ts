@@ -1,0 +1,12 @@
+import type { ResourceVersion } from "./resource-version.ts";
+import type { Route } from "./route.ts";
+
+/** One version of one object as the informer saw it. A projection makes it (design.md 6). */
+export interface Observation {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: ResourceVersion;
+  /** Absent when the object is ending for good: it has a deletionTimestamp (design.md 3.2 rule 8). */
+  readonly route: Route | undefined;
+}

@@ -1,0 +1,53 @@
+/** Who told the table something. `clock` is time passing: a TTL or a shutdownTime. */
+export type Source = "informer" | "peer" | "clock";
+
+/**
+ * What a mutation did and why (design.md 3.2 rule 11). These words are metric labels and stand in `explain`.
+ *
+ * | outcome | meaning |
+ * |---|---|
+ * | `applied` | the fact is kept |
+ * | `ignored/stale` | at or below a version known for the key |
+ * | `ignored/tombstone` | at or below a deletion that was pushed for the key |
+ * | `ignored/watermark` | the informer has already seen that moment |
+ * | `ignored/ended` | the informer saw this very UID end |
+ * | `ignored/restored` | the cluster was restored from a backup; pushes wait for the watermark's old height |
+ * | `ignored/out-of-scope` | the informer does not watch that namespace |
+ * | `ignored/id-only` | the push names no object, only an ID (accepted on the wire, changes nothing) |
+ * | `invalid/key` | namespace or name is missing |
+ * | `invalid/id` | the routing ID is missing |
+ * | `invalid/uid` | the UID is missing |
+ * | `invalid/resource-version` | not a canonical positive decimal integer |
+ */
+export const OUTCOMES = [
+  "applied",
+  "ignored/stale",
+  "ignored/tombstone",
+  "ignored/watermark",
+  "ignored/ended",
+  "ignored/restored",
+  "ignored/out-of-scope",
+  "ignored/id-only",
+  "invalid/key",
+  "invalid/id",
+  "invalid/uid",
+  "invalid/resource-version",
+] as const;
+
+/** One of {@link OUTCOMES}. */
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** The rule that stopped a resurrection attempt: the second half of an `ignored/…` outcome. */
+export const GUARDS = ["stale", "tombstone", "watermark", "ended", "restored"] as const;
+
+/** One of {@link GUARDS}. */
+export type Guard = (typeof GUARDS)[number];
+
+/** Why the table gave up a fact without the informer confirming it. */
+export const DROP_REASONS = ["contradicted", "expired", "evicted", "restored"] as const;
+
+/** One of {@link DROP_REASONS}. */
+export type DropReason = (typeof DROP_REASONS)[number];
+
+/** The kinds of fact that the table gives up. `ended` is the memory of UIDs whose end the informer saw. */
+export type DroppedFact = "claim" | "tombstone" | "ended";

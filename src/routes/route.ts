@@ -1,0 +1,58 @@
+import type { Milliseconds } from "../clock.ts";
+import type { ResourceVersion } from "./resource-version.ts";
+
+/** `namespace/name` of a Sandbox object: what facts are kept by. */
+export type ObjectKey = `${string}/${string}`;
+
+/**
+ * The states that Lychgate itself acts on. A peer may push any other word; it is kept and shown, and the route
+ * is not served (rivals.md 2.2, 2.5).
+ */
+export const KNOWN_STATES = ["running", "paused", "creating", "available", "dead"] as const;
+
+/** One of {@link KNOWN_STATES}, or a word from a newer peer. */
+export type RouteState = string;
+
+/** One version of one sandbox, as a writer told it. Never mutated after it was made. */
+export interface Route {
+  readonly namespace: string;
+  readonly name: string;
+  /** The routing ID, by {@link routingId}. */
+  readonly id: string;
+  readonly uid: string;
+  /** From the owner annotation, or `""`. */
+  readonly owner: string;
+  /** The pod's IP (IPv4, or IPv6 without brackets), or `""` while it has none. */
+  readonly ip: string;
+  readonly state: RouteState;
+  readonly resourceVersion: ResourceVersion;
+  /** A secret, or `""`. Compared in constant time; never logged, counted or shown. */
+  readonly accessToken: string;
+  /** The sandbox asks for a JWT on each request (annotation `security.agents.kruise.io/enable-jwt-auth`). */
+  readonly requireTrafficAuth: boolean;
+  /** When the sandbox ends by itself, in milliseconds since the epoch (design.md 3.2 rule 8). */
+  readonly shutdownAtMs?: Milliseconds | undefined;
+  /** UID of the pod behind `ip`, when the writer knows it: tells two lives with one IP apart. */
+  readonly podUid?: string | undefined;
+}
+
+/** The key of an object. Both parts are non-empty and hold no `/` when they come from Kubernetes. */
+export function objectKey(namespace: string, name: string): ObjectKey {
+  return `${namespace}/${name}`;
+}
+
+/** The one predicate that decides, for every writer, whether a state is an end (design.md 3.2 rule 3). */
+export function isTerminal(state: RouteState): boolean {
+  return state === "dead";
+}
+
+/**
+ * The ID that requests use for a sandbox: `label` (the value of `agents.kruise.io/sandbox-id`, or the `id` of a
+ * push) when set, else the legacy ID `namespace--name`. A label that holds `--` and is not the object's own
+ * legacy ID is ignored, so that no object can take another's legacy ID (design.md 3.2 rule 9).
+ */
+export function routingId(namespace: string, name: string, label: string | undefined): string {
+  const legacy = `${namespace}--${name}`;
+  if (!label || (label.includes("--") && label !== legacy)) return legacy;
+  return label;
+}

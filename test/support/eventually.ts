@@ -1,0 +1,27 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * Waits until `probe` returns without throwing and without `false`, and returns what it returned. Fails with the
+ * last error after `timeoutMs` (default 5,000). Tests use it instead of sleeping for a guess.
+ */
+export async function eventually<T>(
+  probe: () => T | Promise<T>,
+  options: { readonly timeoutMs?: number; readonly everyMs?: number } = {},
+): Promise<T> {
+  const { timeoutMs = 5_000, everyMs = 10 } = options;
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    let failure: unknown;
+    try {
+      const value = await probe();
+      if (value !== false) return value;
+      failure = new Error("the condition stayed false");
+    } catch (error) {
+      failure = error;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`gave up after ${timeoutMs} ms`, { cause: failure });
+    }
+    await sleep(everyMs);
+  }
+}
