@@ -1,0 +1,30 @@
+/** A request's first line and fields, as every lane hands them on. Strings hold latin1 bytes, one per character. */
+export interface RequestHead {
+  readonly method: string;
+  /** The request-target exactly as sent: origin-form, absolute-form or `*` (RFC 9112 3.2). */
+  readonly target: string;
+  /** Flat `name, value, name, value, …` in the order received, with the case and the duplicates received. */
+  readonly rawHeaders: readonly string[];
+}
+
+/** The value of the first field called `lowerCaseName`, or `undefined`. */
+export function firstValue(rawHeaders: readonly string[], lowerCaseName: string): string | undefined {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name?.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName)
+      return rawHeaders[i + 1];
+  }
+  return undefined;
+}
+
+/** The values of all fields called `lowerCaseName`, in the order received. */
+export function allValues(rawHeaders: readonly string[], lowerCaseName: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name?.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName) {
+      values.push(rawHeaders[i + 1] ?? "");
+    }
+  }
+  return values;
+}
