@@ -2,54 +2,106 @@ import type { Log } from "../log.ts";
 
 /** What Lychgate says and does for one reason. */
 export interface ReasonSpec {
-  /** The HTTP status of the reply; for `ok` the pod's own status stands. */
+  /** The HTTP status of the reply. Of `ok` the pod's own status stands instead. */
   readonly status: number;
-  /** The body, with `<sandbox>` and `<port>` filled in; `<message>` is what the caller says is wrong. */
+  /**
+   * The body of the reply, with `<sandbox>` and `<port>` filled in. `<message>`: the caller says what is wrong. Where
+   * the gateway we replace has such a reply, its words are kept (rivals.md 1.2).
+   */
   readonly message: string;
-  /** Sent as `Retry-After` where waiting helps. */
+  /** Sent as `Retry-After` (seconds) where waiting helps. */
   readonly retryAfterS?: number;
-  /** How loudly the operational log should tell it; absent: only the access log does. */
+  /** How the operational log should tell it, at a bounded rate. Absent: the access log says enough. */
   readonly logLevel?: keyof Log;
 }
 
-const REASON_TABLE = {
+const TABLE = {
+  /** An answer of the pod. */
   ok: { status: 200, message: "" },
+  /** The table is not synced. */
   not_ready: { status: 503, message: "sandbox gateway is not ready", retryAfterS: 1 },
+  /** Path, headers and Host name no sandbox. */
   no_sandbox: { status: 404, message: "no sandbox in request" },
+  /** They name one in a way that can't be meant: port out of range, bad ID, conflicting headers. */
   bad_target: { status: 400, message: "<message>" },
+  /** Malformed HTTP, or a head that can't be passed on. */
   bad_request: { status: 400, message: "<message>" },
   headers_too_large: { status: 431, message: "request header fields too large" },
-  request_timeout: { status: 408, message: "request timed out" },
+  /** The client took too long to send its head. */
+  request_timeout: { status: 408, message: "request timeout" },
   sandbox_not_found: { status: 502, message: "sandbox not found: <sandbox>" },
-  sandbox_id_conflict: { status: 502, message: "healthy sandbox not found: <sandbox>" },
-  pod_ip_reassigned: { status: 502, message: "healthy sandbox not found: <sandbox>", retryAfterS: 1 },
+  /** Two living objects claim the ID (design.md 3.2 rule 9). */
+  sandbox_id_conflict: { status: 502, message: "healthy sandbox not found: <sandbox>", logLevel: "warn" },
+  /** Another sandbox holds the pod's IP, or may (design.md 3.2 rule 10). */
+  pod_ip_reassigned: {
+    status: 502,
+    message: "healthy sandbox not found: <sandbox>",
+    retryAfterS: 1,
+    logLevel: "warn",
+  },
   sandbox_paused: { status: 502, message: "healthy sandbox not found: <sandbox>" },
   sandbox_creating: { status: 502, message: "healthy sandbox not found: <sandbox>", retryAfterS: 1 },
   sandbox_dead: { status: 502, message: "healthy sandbox not found: <sandbox>" },
+  /** `available`, and states that a newer peer may bring. */
   sandbox_not_running: { status: 502, message: "healthy sandbox not found: <sandbox>" },
   unauthorized: { status: 401, message: "unauthorized: invalid or missing access token" },
+  /** The sandbox requires a JWT and nothing can verify one. */
   jwt_verifier_not_ready: {
     status: 503,
     message: "service unavailable: traffic access token verifier is not ready",
   },
   upstream_refused: { status: 502, message: "sandbox <sandbox> refused the connection on port <port>" },
-  upstream_unreachable: { status: 502, message: "sandbox <sandbox> is unreachable on port <port>" },
+  /** No route, host unreachable, address not available. */
+  upstream_unreachable: {
+    status: 502,
+    message: "sandbox <sandbox> is unreachable on port <port>",
+    retryAfterS: 1,
+    logLevel: "warn",
+  },
+  /** The pod closed the connection before a response began. */
   upstream_reset: {
     status: 502,
-    message: "sandbox <sandbox> closed the connection on port <port> before it answered",
+    message: "sandbox <sandbox> closed the connection on port <port> before it responded",
   },
+  /** What the pod sent is not HTTP, or can't be passed on. */
   upstream_protocol: { status: 502, message: "sandbox <sandbox> sent an invalid response on port <port>" },
-  incarnation_ended: { status: 502, message: "sandbox <sandbox> ended while the request was on its way" },
-  connect_timeout: { status: 504, message: "connecting to sandbox <sandbox> on port <port> timed out" },
-  first_byte_timeout: { status: 504, message: "sandbox <sandbox> did not answer in time on port <port>" },
-  upstream_idle_timeout: { status: 504, message: "sandbox <sandbox> fell silent on port <port>" },
+  /** The sandbox died, paused or moved while the request was on its way to it. */
+  incarnation_ended: {
+    status: 502,
+    message: "sandbox <sandbox> ended while the request was on its way",
+    retryAfterS: 1,
+  },
+  connect_timeout: {
+    status: 504,
+    message: "timed out connecting to sandbox <sandbox> on port <port>",
+    logLevel: "warn",
+  },
+  first_byte_timeout: {
+    status: 504,
+    message: "timed out waiting for sandbox <sandbox> to respond on port <port>",
+  },
+  /** Nothing moved either way for too long; after the response began it is cut instead. */
+  upstream_idle_timeout: {
+    status: 504,
+    message: "sandbox <sandbox> sent nothing for too long on port <port>",
+  },
+  /** The client left first. For logs and metrics: nobody is there to read the reply. */
   client_closed: { status: 499, message: "client closed the request" },
-  draining: { status: 503, message: "sandbox gateway is draining", retryAfterS: 1 },
-  overloaded: { status: 503, message: "sandbox gateway is overloaded", retryAfterS: 1 },
-  internal_error: { status: 500, message: "internal error" },
+  draining: { status: 503, message: "sandbox gateway is shutting down", retryAfterS: 1 },
+  /** A limit on connections or requests is reached. */
+  overloaded: { status: 503, message: "sandbox gateway is overloaded", retryAfterS: 1, logLevel: "warn" },
+  /** A fault of our own. */
+  internal_error: { status: 500, message: "internal error", logLevel: "error" },
 } as const satisfies Record<string, ReasonSpec>;
 
-/** The closed list of reasons: the value of `x-lychgate-reason`, the metric label and the access-log field. */
-export type Reason = keyof typeof REASON_TABLE;
+/** One of {@link REASONS}. */
+export type Reason = keyof typeof TABLE;
 
-export const REASONS: Readonly<Record<Reason, ReasonSpec>> = REASON_TABLE;
+/** A reason for a reply of our own. */
+export type RefusalReason = Exclude<Reason, "ok">;
+
+/**
+ * The closed list of what a request can come to: the value of `x-lychgate-reason` (on replies of our own), the metric
+ * label and the access-log field. Codes are stable: clients and dashboards may lean on them.
+ */
+export const REASONS: Readonly<Record<Reason, ReasonSpec>> = TABLE;

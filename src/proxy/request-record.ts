@@ -1,10 +1,12 @@
 import type { Milliseconds } from "../clock.ts";
+import { parseAuthority } from "./authority.ts";
 import type { Reason } from "./reasons.ts";
 
-/** What is told of one request when it is over: to the access log, and to whoever counts. */
+/** What is told of one request when it is over: to the access log, and to whoever counts. It holds no secret. */
 export interface RequestRecord {
   /** Since the epoch. */
   readonly startedAtMs: Milliseconds;
+  /** From the request's first byte to the last byte of its response, or to the moment it was given up. */
   readonly durationMs: Milliseconds;
   readonly requestId: string;
   /** The client's IP address. */
@@ -12,7 +14,7 @@ export interface RequestRecord {
   readonly method: string;
   /** Made by {@link recordHost}. */
   readonly host: string;
-  /** Made by {@link recordPath}: no query values. */
+  /** Made by {@link recordPath}: without the query. */
   readonly path: string;
   /** `HTTP/1.1` and so on. */
   readonly protocol: string;
@@ -27,7 +29,7 @@ export interface RequestRecord {
   readonly upstream?: string | undefined;
   /** Time to connect; absent on a reused connection. */
   readonly connectMs?: Milliseconds | undefined;
-  /** From the start of the request to the pod's first response byte. */
+  /** From the start of the request to the first byte of the pod's response. */
   readonly firstByteMs?: Milliseconds | undefined;
   /** Body bytes from the client. */
   readonly bytesIn: number;
@@ -42,10 +44,26 @@ export interface RequestRecord {
 /** Told once per request, after its last byte. Must not throw. */
 export type RequestObserver = (record: RequestRecord) => void;
 
-export function recordPath(_target: string): string {
-  throw new Error("being written");
+/** Stands for a query that is not told. */
+const QUERY = "?…";
+
+/**
+ * The path of a request-target as records show it: the query is replaced by `?…`, since tokens travel in queries, and
+ * an absolute-form target loses scheme and authority. What is no request-target is `(invalid)`. Applying it twice
+ * changes nothing.
+ */
+export function recordPath(target: string): string {
+  if (target === "*") return target;
+  const absolute = /^https?:\/\/[^/?#]*/i.exec(target);
+  const path = absolute ? target.slice(absolute[0].length) : target;
+  const end = path.search(/[?#]/);
+  const bare = end === -1 ? path : path.slice(0, end);
+  if (bare !== "" ? !bare.startsWith("/") : !absolute) return "(invalid)";
+  return `${bare || "/"}${end === -1 ? "" : QUERY}`;
 }
 
-export function recordHost(_host: string | undefined): string {
-  throw new Error("being written");
+/** A Host field as records show it: itself when valid, `""` when absent, else `(invalid)`. */
+export function recordHost(host: string | undefined): string {
+  if (!host) return "";
+  return parseAuthority(host) === undefined ? "(invalid)" : host;
 }

@@ -1,4 +1,9 @@
+import { parseAuthority, parsePort } from "./authority.ts";
+import type { Authority } from "./authority.ts";
+import { createHostMatcher } from "./host-match.ts";
 import type { RequestHead } from "./request-head.ts";
+import { parseRequestTarget } from "./request-target.ts";
+import { TargetOptionsError } from "./target-options-error.ts";
 
 /** Which sandbox, port and path a request asks for. */
 export interface Target {
@@ -14,7 +19,7 @@ export interface Target {
   readonly source: "path" | "header" | "host" | "template";
 }
 
-/** What a request's target came to. */
+/** What a request's target came to. `none` becomes 404, `malformed` 400 (design.md 4). */
 export type TargetResult =
   | { readonly kind: "target"; readonly target: Target }
   | { readonly kind: "none" }
@@ -22,18 +27,229 @@ export type TargetResult =
 
 /** How targets are found (design.md 4). Everything is optional. */
 export interface TargetOptions {
+  /**
+   * Domains under which `<port>-<id>.<domain>` is a sandbox, matched as suffixes on label boundaries (`example.com`
+   * allows `3000-a.example.com` and `3000-a.eu.example.com`). Default empty: any domain. Templates carry their own.
+   */
   readonly domains?: readonly string[];
+  /** Header that names a sandbox by ID. Default `e2b-sandbox-id`. */
   readonly sandboxHeader?: string;
+  /** Header with the port to that ID. Read only beside the sandbox header. Default `e2b-sandbox-port`. */
   readonly portHeader?: string;
+  /** Port for an ID from a header, and from a template that says none. 1–65535, default 49983. */
   readonly defaultPort?: number;
+  /** Header that, when present and not empty, stands in for Host. Default none. */
   readonly hostHeader?: string;
+  /** Path routing below `<pathPrefix>/<id>/<port>`. Begins and doesn't end with `/`; `""` turns it off. Default `/kruise`. */
   readonly pathPrefix?: string;
+  /** Further Host forms, see {@link compileHostTemplate}; tried in order after `<port>-<id>.<domain>`. Default none. */
   readonly templates?: readonly string[];
+  /** Refuse a request whose path, headers and Host name different sandboxes, or of which one is malformed. Default false. */
   readonly strict?: boolean;
 }
 
+/** Pure; never throws. */
 export type TargetParser = (head: RequestHead) => TargetResult;
 
-export function createTargetParser(_options: TargetOptions = {}): TargetParser {
-  throw new Error("being written");
+type Source = Target["source"];
+type Malformed = Extract<TargetResult, { kind: "malformed" }>;
+
+/** Headers and paths may spell what a host label can't: an object's name may hold dots, a label value `_`. */
+const ID = /^[a-z0-9._-]{1,320}$/;
+const OBJECT_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
+const NAMESPACE = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+const NONE = { kind: "none" } as const;
+
+/** Headers of the kubernetes-sigs router's clients, and its defaults. */
+const OBJECT_HEADER = "x-sandbox-id";
+const NAMESPACE_HEADER = "x-sandbox-namespace";
+const OBJECT_PORT_HEADER = "x-sandbox-port";
+const DEFAULT_NAMESPACE = "default";
+const DEFAULT_OBJECT_PORT = 8888;
+
+/**
+ * Makes the one function that says which sandbox a request is for (design.md 4). First match wins: path
+ * `/kruise/<id>/<port>[/rest][?query]`; header `e2b-sandbox-id` (+ `e2b-sandbox-port`); header `x-sandbox-id`
+ * (+ `x-sandbox-namespace`, default `default`, + `x-sandbox-port`, default 8888), which names an object; Host
+ * `<port>-<id>.<domain>`; templates. IDs and hosts are case-folded, ports are 1–65535 in canonical digits, a repeated
+ * Host or routing header and an invalid Host are malformed. An absolute-form request-target's authority stands for Host.
+ *
+ * Throws {@link TargetOptionsError} when an option can't work.
+ */
+export function createTargetParser(options: TargetOptions = {}): TargetParser {
+  const { pathPrefix = "/kruise", defaultPort = 49983, strict = false } = options;
+  if (pathPrefix !== "" && !/^(\/[^/?#\s]+)+$/.test(pathPrefix)) {
+    throw new TargetOptionsError(
+      "bad_path_prefix",
+      `path prefix "${pathPrefix}" must begin and must not end with /`,
+    );
+  }
+  if (parsePort(String(defaultPort)) === undefined) {
+    throw new TargetOptionsError("bad_default_port", `default port ${defaultPort} must be 1 to 65535`);
+  }
+  const sandboxHeader = headerName(options.sandboxHeader ?? "e2b-sandbox-id");
+  const portHeader = headerName(options.portHeader ?? "e2b-sandbox-port");
+  if (sandboxHeader === portHeader) {
+    throw new TargetOptionsError(
+      "bad_header_name",
+      `"${portHeader}" can't name both the sandbox and the port`,
+    );
+  }
+  const hostHeader = options.hostHeader === undefined ? undefined : headerName(options.hostHeader);
+  const matchHost = createHostMatcher(options.domains ?? [], options.templates ?? []);
+  const routing = new Set([
+    "host",
+    sandboxHeader,
+    portHeader,
+    OBJECT_HEADER,
+    NAMESPACE_HEADER,
+    OBJECT_PORT_HEADER,
+  ]);
+  if (hostHeader !== undefined) routing.add(hostHeader);
+  const routingLengths = new Set([...routing].map((name) => name.length));
+
+  return (head) => {
+    const requestTarget = parseRequestTarget(head.method, head.target);
+    if (requestTarget.kind === "malformed") return requestTarget;
+    const { path, authority } = requestTarget;
+
+    const fields = new Map<string, string>();
+    const { rawHeaders } = head;
+    for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+      const rawName = rawHeaders[i] ?? "";
+      if (!routingLengths.has(rawName.length)) continue;
+      const name = rawName.toLowerCase();
+      if (!routing.has(name)) continue;
+      if (fields.has(name)) return malformed(`the header ${name} must not be repeated`);
+      fields.set(name, rawHeaders[i + 1] ?? "");
+    }
+    // RFC 9112 3.2: an invalid Host is answered with 400, whatever else names the sandbox.
+    const fieldHost = fields.get("host");
+    const host = readHost(authority ?? fieldHost);
+    if (host === INVALID) return malformed("the Host is invalid");
+    if (authority !== undefined && readHost(fieldHost) === INVALID) return malformed("the Host is invalid");
+
+    const byPath = (): TargetResult => fromPath(path, pathPrefix);
+    const byHeader = (): TargetResult => {
+      const id = fields.get(sandboxHeader);
+      return id
+        ? fromIdHeader(id, fields.get(portHeader), defaultPort, path)
+        : fromObjectHeaders(fields, path);
+    };
+    const byHost = (): TargetResult => {
+      const standIn = readHost(hostHeader && fields.get(hostHeader));
+      if (standIn === INVALID) return malformed(`the header ${hostHeader} is invalid`);
+      return fromHost(standIn ?? host, path);
+    };
+
+    if (strict) return agreed([byPath(), byHeader(), byHost()]);
+    const first = byPath();
+    if (first.kind !== "none") return first;
+    const second = byHeader();
+    return second.kind === "none" ? byHost() : second;
+  };
+
+  function fromHost(host: Authority | undefined, path: string): TargetResult {
+    if (host === undefined || host.ipv6) return NONE;
+    const match = matchHost(host.host);
+    if (match.kind === "none" || match.kind === "malformed") return match;
+    const port = match.port ?? defaultPort;
+    return match.kind === "id"
+      ? byId(match.id, port, path, match.source)
+      : byObject(match.namespace, match.name, port, path, match.source);
+  }
+}
+
+const INVALID = Symbol("invalid host");
+
+/** An empty Host is valid and names nothing (RFC 9110 7.2). */
+function readHost(text: string | undefined): Authority | undefined | typeof INVALID {
+  return text ? (parseAuthority(text) ?? INVALID) : undefined;
+}
+
+/** `/kruise/<id>/<port>[/rest][?query]`. */
+function fromPath(path: string, prefix: string): TargetResult {
+  if (prefix === "" || !path.startsWith(prefix) || path[prefix.length] !== "/") return NONE;
+  const query = path.indexOf("?");
+  const end = query === -1 ? path.length : query;
+  const idStart = prefix.length + 1;
+  const idEnd = path.indexOf("/", idStart);
+  const shape = `the path must be ${prefix}/<sandbox id>/<port>/…`;
+  const id = path.slice(idStart, idEnd === -1 || idEnd > end ? end : idEnd).toLowerCase();
+  if (!ID.test(id)) return malformed(id === "" ? shape : "the path names an invalid sandbox id");
+  if (idEnd === -1 || idEnd > end) return malformed(shape, id);
+  const slash = path.indexOf("/", idEnd + 1);
+  const portEnd = slash === -1 || slash > end ? end : slash;
+  const port = parsePort(path.slice(idEnd + 1, portEnd));
+  if (port === undefined) return malformed("the port in the path must be 1 to 65535", id);
+  const rest = path.slice(portEnd);
+  return byId(id, port, rest.startsWith("/") ? rest : `/${rest}`, "path");
+}
+
+function fromIdHeader(
+  value: string,
+  portText: string | undefined,
+  defaultPort: number,
+  path: string,
+): TargetResult {
+  const id = value.toLowerCase();
+  if (!ID.test(id)) return malformed("the header names an invalid sandbox id");
+  const port = portText ? parsePort(portText) : defaultPort;
+  if (port === undefined) return malformed("the port in the header must be 1 to 65535", id);
+  return byId(id, port, path, "header");
+}
+
+function fromObjectHeaders(fields: ReadonlyMap<string, string>, path: string): TargetResult {
+  const name = fields.get(OBJECT_HEADER)?.toLowerCase();
+  if (!name) return NONE;
+  const namespace = fields.get(NAMESPACE_HEADER)?.toLowerCase() || DEFAULT_NAMESPACE;
+  if (!OBJECT_NAME.test(name)) return malformed(`the header ${OBJECT_HEADER} is not an object's name`);
+  if (!NAMESPACE.test(namespace)) return malformed(`the header ${NAMESPACE_HEADER} is not a namespace`);
+  const portText = fields.get(OBJECT_PORT_HEADER);
+  const port = portText ? parsePort(portText) : DEFAULT_OBJECT_PORT;
+  if (port === undefined) {
+    return malformed("the port in the header must be 1 to 65535", `${namespace}/${name}`);
+  }
+  return byObject(namespace, name, port, path, "header");
+}
+
+/** Strict mode: the first that found one, unless another is malformed or names another sandbox. */
+function agreed(results: readonly TargetResult[]): TargetResult {
+  let first: Target | undefined;
+  for (const result of results) {
+    if (result.kind === "malformed") return result;
+    if (result.kind === "none") continue;
+    first ??= result.target;
+    if (identity(result.target) !== identity(first)) {
+      return malformed("path, headers and Host name different sandboxes", first.label);
+    }
+  }
+  return first === undefined ? NONE : { kind: "target", target: first };
+}
+
+/** An object and its legacy ID are the same sandbox. */
+function identity({ by }: Target): string {
+  return by.kind === "id" ? by.id : `${by.namespace}--${by.name}`;
+}
+
+function byId(id: string, port: number, path: string, source: Source): TargetResult {
+  return { kind: "target", target: { by: { kind: "id", id }, label: id, port, path, source } };
+}
+
+function byObject(namespace: string, name: string, port: number, path: string, source: Source): TargetResult {
+  const by = { kind: "object", namespace, name } as const;
+  return { kind: "target", target: { by, label: `${namespace}/${name}`, port, path, source } };
+}
+
+function malformed(message: string, sandbox?: string): Malformed {
+  return sandbox === undefined ? { kind: "malformed", message } : { kind: "malformed", message, sandbox };
+}
+
+function headerName(name: string): string {
+  const lower = name.toLowerCase();
+  if (!HEADER_NAME.test(lower)) {
+    throw new TargetOptionsError("bad_header_name", `"${name}" is not a header name`);
+  }
+  return lower;
 }

@@ -1,0 +1,91 @@
+import { parsePort } from "./authority.ts";
+import { compileHostTemplate } from "./host-template.ts";
+import { TargetOptionsError } from "./target-options-error.ts";
+
+/** What a host name said. `port` is absent when it names none. */
+export type HostMatch =
+  | {
+      readonly kind: "id";
+      readonly id: string;
+      readonly port?: number | undefined;
+      readonly source: HostSource;
+    }
+  | {
+      readonly kind: "object";
+      readonly namespace: string;
+      readonly name: string;
+      readonly port?: number | undefined;
+      readonly source: HostSource;
+    }
+  | { readonly kind: "none" }
+  | { readonly kind: "malformed"; readonly message: string; readonly sandbox?: string };
+
+/** Which rule matched. */
+export type HostSource = "host" | "template";
+
+const ID = /^[a-z0-9-]{1,253}$/;
+const DOMAIN = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
+const NONE = { kind: "none" } as const;
+
+/**
+ * Makes the function that reads a host name (no port): first `<port>-<id>.<domain>`, where `domains` limits the domain
+ * (empty: any), then `templates` in their order. Case and one trailing dot don't matter. When nothing matches, the
+ * first fault found is told. Throws {@link TargetOptionsError} for a domain or template that can't work.
+ */
+export function createHostMatcher(
+  domains: readonly string[],
+  templates: readonly string[],
+): (host: string) => HostMatch {
+  const allowed = domains.map(normalDomain);
+  const compiled = templates.map(compileHostTemplate);
+  return (name) => {
+    const host = (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
+    const portAndId = matchPortAndId(host, allowed);
+    if (portAndId.kind === "id") return portAndId;
+    let fault = portAndId;
+    for (const matchTemplate of compiled) {
+      const match = matchTemplate(host);
+      if (match.kind === "id" || match.kind === "object") return { ...match, source: "template" };
+      if (fault.kind === "none") fault = match;
+    }
+    return fault;
+  };
+}
+
+/** `<port>-<id>.<domain>`, lower-case. A label that begins otherwise, or a foreign domain, is no sandbox's. */
+function matchPortAndId(host: string, domains: readonly string[]): HostMatch {
+  let digits = 0;
+  while (isDigit(host.charCodeAt(digits))) digits += 1;
+  if (digits === 0 || host[digits] !== "-") return NONE;
+  const dot = host.indexOf(".", digits);
+  if (dot === -1 || dot === host.length - 1) return NONE;
+  if (domains.length > 0 && !domains.some((allowed) => isWithin(host, dot, allowed))) return NONE;
+  const id = host.slice(digits + 1, dot);
+  if (!ID.test(id)) return { kind: "malformed", message: "the Host names an invalid sandbox id" };
+  const port = parsePort(host.slice(0, digits));
+  if (port === undefined) {
+    return { kind: "malformed", message: "the port in the Host must be 1 to 65535", sandbox: id };
+  }
+  return { kind: "id", id, port, source: "host" };
+}
+
+/** Whether what follows the dot at `dot` is `domain` or ends in `.domain`. */
+function isWithin(host: string, dot: number, domain: string): boolean {
+  const start = host.length - domain.length;
+  return start > dot && host[start - 1] === "." && host.endsWith(domain);
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+function normalDomain(name: string): string {
+  const lower = name.toLowerCase().replace(/\.$/, "");
+  if (!DOMAIN.test(lower)) {
+    throw new TargetOptionsError(
+      "bad_domain",
+      `domain "${name}" is not a domain name; write it as example.com`,
+    );
+  }
+  return lower;
+}
