@@ -1,0 +1,133 @@
+import { LRUCache } from "lru-cache";
+
+import { systemClock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
+import type { EndReason, Incarnation, IncarnationListener } from "../routes/lookup.ts";
+import { endedError, IncarnationPool } from "./incarnation-pool.ts";
+import type { LeaseOptions, Lessee, PoolSettings } from "./incarnation-pool.ts";
+import { noUpstreamObserver } from "./upstream-observer.ts";
+import type { UpstreamObserver } from "./upstream-observer.ts";
+
+/** Limits and times of upstream connections. */
+export interface UpstreamOptions extends Partial<PoolSettings> {
+  /** Incarnations whose idle connections are kept, at least 1. Default 10,000. */
+  readonly maxPools?: number;
+  readonly observer?: UpstreamObserver;
+  readonly clock?: Clock;
+}
+
+/** Defaults of {@link UpstreamOptions}. */
+export const UPSTREAM_DEFAULTS: PoolSettings & { readonly maxPools: number } = {
+  connectTimeoutMs: 3000,
+  keepAliveTimeoutMs: 60_000,
+  maxResponseHeaderBytes: 65_536,
+  maxConnectionsPerSandbox: 256,
+  maxWaitingPerSandbox: 256,
+  waitTimeoutMs: 10_000,
+  maxPools: 10_000,
+};
+
+/**
+ * All connections to pods. Each belongs to an incarnation and dies with it (design.md 3.3): an address that has a
+ * new tenant is reached by new connections only. Add it to the table's listeners.
+ */
+export class Upstreams implements IncarnationListener {
+  readonly #settings: PoolSettings;
+  readonly #observer: UpstreamObserver;
+  readonly #clock: Clock;
+  readonly #pools: LRUCache<Incarnation, IncarnationPool>;
+  /** Evicted with requests under way: they finish, and a next request finds the pool here. */
+  readonly #retired = new Map<Incarnation, IncarnationPool>();
+  /** Ended ones, known even when they had no pool: a verdict may be older than the end. */
+  readonly #ended = new WeakMap<Incarnation, EndReason>();
+  #closed = false;
+
+  constructor(options: UpstreamOptions = {}) {
+    const { maxPools = UPSTREAM_DEFAULTS.maxPools, observer, clock, ...settings } = options;
+    this.#settings = { ...UPSTREAM_DEFAULTS, ...settings };
+    this.#observer = observer ?? noUpstreamObserver;
+    this.#clock = clock ?? systemClock;
+    this.#pools = new LRUCache<Incarnation, IncarnationPool>({
+      max: maxPools,
+      dispose: (pool, incarnation, reason) => {
+        if (reason !== "evict") return;
+        pool.retire();
+        if (!pool.empty) this.#retired.set(incarnation, pool);
+      },
+    });
+  }
+
+  /** Pools and connections now. Walks all pools: for a scrape, not for a request. */
+  get stats(): {
+    readonly pools: number;
+    readonly open: number;
+    readonly idle: number;
+    readonly waiting: number;
+  } {
+    const total = { pools: 0, open: 0, idle: 0, waiting: 0 };
+    for (const pool of [...this.#pools.values(), ...this.#retired.values()]) {
+      const { open, idle, waiting } = pool.stats;
+      total.pools += 1;
+      total.open += open;
+      total.idle += idle;
+      total.waiting += waiting;
+    }
+    return total;
+  }
+
+  /**
+   * Asks for a connection to a port of an incarnation. An incarnation that has ended is refused
+   * (`incarnation_ended`), even when the verdict that named it is older than its end. The returned function gives
+   * up waiting or connecting; after `granted` it does nothing.
+   */
+  lease(incarnation: Incarnation, options: LeaseOptions, lessee: Lessee): () => void {
+    const ended = this.#ended.get(incarnation) ?? (this.#closed ? "not-running" : undefined);
+    if (ended !== undefined) {
+      lessee.refused(endedError(incarnation, ended));
+      return () => {};
+    }
+    return this.#poolOf(incarnation).lease(options, lessee);
+  }
+
+  incarnationEnded(incarnation: Incarnation, reason: EndReason): void {
+    if (this.#ended.has(incarnation)) return;
+    this.#ended.set(incarnation, reason);
+    const pool = this.#pools.peek(incarnation) ?? this.#retired.get(incarnation);
+    this.#pools.delete(incarnation);
+    this.#retired.delete(incarnation);
+    pool?.end(reason);
+  }
+
+  /** Closes everything at once. Nothing can be leased afterwards. */
+  close(): void {
+    this.#closed = true;
+    const pools = [...this.#pools.values(), ...this.#retired.values()];
+    this.#pools.clear();
+    this.#retired.clear();
+    for (const pool of pools) pool.close();
+  }
+
+  #poolOf(incarnation: Incarnation): IncarnationPool {
+    const known = this.#pools.get(incarnation);
+    if (known) return known;
+    const retired = this.#retired.get(incarnation);
+    if (retired) {
+      this.#retired.delete(incarnation);
+      retired.keepAgain();
+    }
+    const pool =
+      retired ??
+      new IncarnationPool(incarnation, this.#settings, this.#observer, this.#clock, (emptied) =>
+        this.#forget(emptied),
+      );
+    this.#pools.set(incarnation, pool);
+    return pool;
+  }
+
+  /** A pool without connections costs nothing to build again. */
+  #forget(pool: IncarnationPool): void {
+    const { incarnation } = pool;
+    if (this.#pools.peek(incarnation) === pool) this.#pools.delete(incarnation);
+    if (this.#retired.get(incarnation) === pool) this.#retired.delete(incarnation);
+  }
+}
