@@ -1,0 +1,105 @@
+import type { IncomingMessage } from "node:http";
+
+/** How a body ended. */
+export type BoundedBody =
+  | { readonly kind: "complete"; readonly body: Buffer }
+  /** Longer than the limit. It was read to its end or for {@link BodyLimits.drainBytes}, and thrown away. */
+  | { readonly kind: "too-large" }
+  /** The budget that all bodies share is spent. Thrown away likewise. */
+  | { readonly kind: "overloaded" }
+  /** The client left, or was too slow and was cut. */
+  | { readonly kind: "incomplete" };
+
+/** Limits of {@link readBoundedBody}. */
+export interface BodyLimits {
+  /** Longest body that is kept, in bytes. */
+  readonly maxBytes: number;
+  /**
+   * How much of a body that won't be kept is still read, in bytes. A client that is answered while it writes may see
+   * a reset instead of the reply.
+   */
+  readonly drainBytes: number;
+  /** Shared by all bodies that are being read. */
+  readonly budget: ByteBudget;
+}
+
+/** A number of bytes that may be held at one time. */
+export class ByteBudget {
+  #free: number;
+
+  /** @param bytes how many may be taken at one time. */
+  constructor(bytes: number) {
+    this.#free = bytes;
+  }
+
+  /** Bytes that can still be taken. */
+  get free(): number {
+    return this.#free;
+  }
+
+  /** Takes `bytes` if that many are free; each must be given back once. */
+  take(bytes: number): boolean {
+    if (bytes > this.#free) return false;
+    this.#free -= bytes;
+    return true;
+  }
+
+  /** Gives back what was taken. */
+  give(bytes: number): void {
+    this.#free += bytes;
+  }
+}
+
+const FIRST_BUFFER_BYTES = 4_096;
+
+/**
+ * Reads a body into one buffer that grows by doubling, so that a body in many small chunks costs no more than one in
+ * few. Never rejects. The budget is given back when the promise is resolved: the caller must be done with the body by
+ * the next turn of the event loop.
+ */
+export function readBoundedBody(request: IncomingMessage, limits: BodyLimits): Promise<BoundedBody> {
+  const { maxBytes, drainBytes, budget } = limits;
+  return new Promise((resolve) => {
+    let buffer = Buffer.alloc(0);
+    let length = 0;
+    let refused: "too-large" | "overloaded" | undefined;
+    if (Number(request.headers["content-length"] ?? 0) > maxBytes) refused = "too-large";
+
+    const settle = (result: BoundedBody) => {
+      budget.give(buffer.length);
+      buffer = Buffer.alloc(0);
+      request.off("data", onData).off("end", onEnd).off("close", onClose);
+      resolve(result);
+    };
+    const grow = (needed: number): boolean => {
+      const capacity = Math.min(Math.max(buffer.length * 2, needed, FIRST_BUFFER_BYTES), maxBytes);
+      if (!budget.take(capacity)) return false;
+      const larger = Buffer.allocUnsafeSlow(capacity);
+      buffer.copy(larger, 0, 0, length);
+      budget.give(buffer.length);
+      buffer = larger;
+      return true;
+    };
+    const refuse = (kind: "too-large" | "overloaded") => {
+      refused = kind;
+      budget.give(buffer.length);
+      buffer = Buffer.alloc(0);
+    };
+    const onData = (chunk: Buffer) => {
+      const end = length + chunk.length;
+      if (refused === undefined && end > maxBytes) refuse("too-large");
+      if (refused === undefined && end > buffer.length && !grow(end)) refuse("overloaded");
+      if (refused === undefined) chunk.copy(buffer, length);
+      else if (end > maxBytes + drainBytes) settle({ kind: refused });
+      length = end;
+    };
+    const onEnd = () =>
+      settle(
+        refused === undefined ? { kind: "complete", body: buffer.subarray(0, length) } : { kind: refused },
+      );
+    const onClose = () => settle({ kind: "incomplete" });
+    request.on("data", onData).on("end", onEnd).on("close", onClose);
+    // The reason is of no use: `close` follows every error.
+    request.on("error", () => {});
+  });
+}

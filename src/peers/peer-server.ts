@@ -1,0 +1,184 @@
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { systemClock } from "../clock.ts";
+import type { Clock, Milliseconds } from "../clock.ts";
+import { silentLog } from "../log.ts";
+import type { Log } from "../log.ts";
+import { ByteBudget, readBoundedBody } from "./bounded-body.ts";
+import type { PeerObserver } from "./peer-observer.ts";
+import type { PushSink } from "./push-sink.ts";
+import { askReadiness } from "./readiness.ts";
+import type { ReadinessCheck } from "./readiness.ts";
+import { handleRefresh } from "./refresh-handler.ts";
+
+/** Options of {@link createPeerServer}. */
+export interface PeerServerOptions {
+  /** Where pushes go. */
+  readonly sink: PushSink;
+  /** Told of every push. Defaults to nobody. */
+  readonly observer?: PeerObserver;
+  /** What `/readyz` asks, in this order. Defaults to nothing, which is ready. Pushes are taken before readiness. */
+  readonly readinessChecks?: readonly (ReadinessCheck | undefined)[];
+  /** Address to listen on. Defaults to all addresses. */
+  readonly host?: string;
+  /** Port to listen on; 0 lets the system choose. Defaults to 7789. */
+  readonly port?: number;
+  /** Longest body of a push, in bytes. Defaults to 1 MiB, the limit of the gateway that Lychgate replaces. */
+  readonly maxBodyBytes?: number;
+  /** Memory for all bodies that are being read, in bytes. Beyond it a push gets 503. Defaults to 32 MiB. */
+  readonly maxBufferedBytes?: number;
+  /** Longest time for a request to arrive whole, from its first byte, in milliseconds. Defaults to 10 seconds. */
+  readonly requestTimeoutMs?: Milliseconds;
+  /** Connections at one time; more are closed at once. Defaults to 1,024. */
+  readonly maxConnections?: number;
+  /** Defaults to the machine's own clock. */
+  readonly clock?: Clock;
+  /** Defaults to silence. */
+  readonly log?: Log;
+}
+
+/** The server that peers and probes talk to. */
+export interface PeerServer {
+  /** Resolves once connections are accepted; rejects with the system's error as `cause`. Call it once. */
+  listen(): Promise<AddressInfo>;
+  /** Accepts no more, lets requests that have arrived finish, and cuts the rest. Resolves when all is closed. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_PORT = 7789;
+const MIB = 1 << 20;
+/** Longer than the 90 seconds for which Go's HTTP client keeps an idle connection, so that it closes first. */
+const KEEP_ALIVE_TIMEOUT_MS = 120_000;
+const CLOSE_GRACE_MS = 1_000;
+
+const TEXT_HEADERS = {
+  "content-type": "text/plain; charset=utf-8",
+  "x-content-type-options": "nosniff",
+} as const;
+
+/**
+ * The server for `POST /refresh` (byte for byte as rivals.md 2.2), `GET /healthz` and `GET /readyz` (503
+ * `gateway is not ready`; `?verbose` lists the checks). Other paths and methods are answered as Go's ServeMux does.
+ * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.
+ */
+export function createPeerServer(options: PeerServerOptions): PeerServer {
+  const { host, port = DEFAULT_PORT, requestTimeoutMs = 10_000, maxConnections = 1_024 } = options;
+  const server = createServer(
+    {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: Math.min(requestTimeoutMs, 5_000),
+      connectionsCheckingInterval: Math.min(requestTimeoutMs, 1_000),
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    },
+    peerRequestListener(options),
+  );
+  server.maxConnections = maxConnections;
+  return { listen: () => listen(server, host, port), close: () => close(server) };
+}
+
+function peerRequestListener(options: PeerServerOptions) {
+  const { sink, readinessChecks = [], clock = systemClock, log = silentLog } = options;
+  const { maxBodyBytes = MIB, maxBufferedBytes = 32 * MIB } = options;
+  const observer = options.observer ?? { pushed() {} };
+  const limits = {
+    maxBytes: maxBodyBytes,
+    drainBytes: 8 * MIB,
+    budget: new ByteBudget(maxBufferedBytes),
+  };
+
+  async function refresh(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const read = await readBoundedBody(request, limits);
+    switch (read.kind) {
+      case "incomplete":
+        observer.pushed("incomplete");
+        return;
+      case "too-large":
+        observer.pushed("too_large");
+        replyText(response, 413, "route refresh payload too large\n", { connection: "close" });
+        return;
+      case "overloaded":
+        observer.pushed("overloaded");
+        replyText(response, 503, "too many pushes at once\n", { connection: "close", "retry-after": "1" });
+        return;
+      case "complete": {
+        const { status, body } = handleRefresh(read.body, { sink, observer, clock, log });
+        if (status === 204) response.writeHead(204).end();
+        else replyText(response, status, body);
+      }
+    }
+  }
+
+  function readyz(query: string, response: ServerResponse): void {
+    const verbose = new URLSearchParams(query).has("verbose");
+    const { ready, lines } = askReadiness(readinessChecks, verbose);
+    const details = verbose ? lines.map((line) => `${line}\n`).join("") : "";
+    replyText(response, ready ? 200 : 503, details + (ready ? "ok\n" : "gateway is not ready\n"));
+  }
+
+  async function route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [path, query = ""] = splitQuery(request.url ?? "/");
+    const { method } = request;
+    const isRead = method === "GET" || method === "HEAD";
+    if (path === "/refresh") {
+      if (method === "POST") await refresh(request, response);
+      else replyText(response, 405, "Method Not Allowed\n", { allow: "POST" });
+    } else if (path === "/healthz" || path === "/readyz") {
+      if (!isRead) replyText(response, 405, "Method Not Allowed\n", { allow: "GET, HEAD" });
+      else if (path === "/healthz") replyText(response, 200, "ok\n");
+      else readyz(query, response);
+    } else {
+      replyText(response, 404, "404 page not found\n");
+    }
+  }
+
+  return (request: IncomingMessage, response: ServerResponse): void => {
+    route(request, response).catch((error: unknown) => {
+      log.error("answering a peer failed", { error });
+      if (response.headersSent) response.destroy();
+      else replyText(response, 500, "internal error\n", { connection: "close" });
+    });
+  };
+}
+
+/** Replies as Go's http.Error does. */
+function replyText(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, { ...TEXT_HEADERS, ...headers, "content-length": Buffer.byteLength(body) });
+  response.end(body);
+}
+
+function splitQuery(url: string): [path: string, query?: string] {
+  const mark = url.indexOf("?");
+  return mark < 0 ? [url] : [url.slice(0, mark), url.slice(mark + 1)];
+}
+
+function listen(server: Server, host: string | undefined, port: number): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    const failed = (cause: Error) => {
+      reject(new Error(`listening for peers on ${host ?? "*"}:${port} failed: ${cause.message}`, { cause }));
+    };
+    server.once("error", failed);
+    server.listen({ host, port }, () => {
+      server.off("error", failed);
+      // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
+      server.on("error", () => {});
+      resolve(server.address() as AddressInfo);
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,76 @@
+import { isIP } from "node:net";
+import type { Clock } from "../clock.ts";
+import type { Log } from "../log.ts";
+import type { Outcome } from "../routes/outcome.ts";
+import { isTerminal } from "../routes/route.ts";
+import type { PeerObserver, PushResult } from "./peer-observer.ts";
+import type { PushSink } from "./push-sink.ts";
+import { decodeRefreshPayload } from "./refresh-payload.ts";
+import type { RefreshPayload } from "./refresh-payload.ts";
+
+/** The reply to a push: a 204 has no body. */
+export interface RefreshReply {
+  readonly status: 204 | 400;
+  readonly body: string;
+}
+
+/** What {@link handleRefresh} works on. */
+export interface RefreshContext {
+  readonly sink: PushSink;
+  readonly observer: PeerObserver;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const NO_CONTENT: RefreshReply = { status: 204, body: "" };
+const INVALID: RefreshReply = { status: 400, body: "invalid route refresh payload\n" };
+
+/**
+ * Decides one push: the body of a `POST /refresh`, whole. The order of the checks is part of the wire (rivals.md 2.2):
+ * a push that names only an ID is accepted and changes nothing even when it says dead, and a dead one without a
+ * resourceVersion is refused before the table is asked. Never throws unless the sink does.
+ */
+export function handleRefresh(body: Buffer, context: RefreshContext): RefreshReply {
+  const { observer, log } = context;
+  const decoded = decodeRefreshPayload(body);
+  if (decoded.kind === "malformed") {
+    log.debug("refused a push", { fault: decoded.fault });
+    observer.pushed("malformed");
+    return INVALID;
+  }
+  const { payload } = decoded;
+  if (payload.namespace === "" && payload.name === "" && payload.id !== "") {
+    observer.pushed("id_only");
+    return NO_CONTENT;
+  }
+  if (isTerminal(payload.state) && payload.resourceVersion === "") {
+    log.debug("refused a push", { fault: "dead without a resourceVersion" });
+    observer.pushed("invalid");
+    return INVALID;
+  }
+  return judge(payload, context);
+}
+
+function judge(payload: RefreshPayload, { sink, observer, clock, log }: RefreshContext): RefreshReply {
+  const { namespace, name, resourceVersion } = payload;
+  const arrivedMs = clock.monotonicMs();
+  const kind = isTerminal(payload.state) ? "delete" : "update";
+  const outcome =
+    kind === "delete"
+      ? sink.pushDelete({ namespace, name, resourceVersion })
+      : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) });
+  const result = resultOf(outcome);
+  if (result === "invalid") log.debug("refused a push", { fault: outcome });
+  observer.pushed(result, { kind, namespace, name, resourceVersion, outcome, arrivedMs });
+  return result === "invalid" ? INVALID : NO_CONTENT;
+}
+
+/** Text that is not an IP is never dialled: the route is kept without one. A zone makes no sense off its host. */
+function plainIp(text: string): string {
+  return isIP(text) !== 0 && !text.includes("%") ? text : "";
+}
+
+function resultOf(outcome: Outcome): PushResult {
+  if (outcome === "applied") return "applied";
+  return outcome.startsWith("invalid/") ? "invalid" : "ignored";
+}

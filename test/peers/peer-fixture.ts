@@ -1,0 +1,89 @@
+import { connect } from "node:net";
+import type { AddressInfo } from "node:net";
+import { createPeerServer } from "../../src/peers/peer-server.ts";
+import type { PeerServer, PeerServerOptions } from "../../src/peers/peer-server.ts";
+import type { JudgedPush, PushResult } from "../../src/peers/peer-observer.ts";
+import type { PushedDelete, PushedRoute, PushSink } from "../../src/peers/push-sink.ts";
+import type { Outcome } from "../../src/routes/outcome.ts";
+
+export type SinkCall =
+  | { readonly kind: "update"; readonly route: PushedRoute }
+  | { readonly kind: "delete"; readonly push: PushedDelete };
+
+/** A sink that writes down what it is asked and answers as told. */
+export class ScriptedSink implements PushSink {
+  readonly calls: SinkCall[] = [];
+  updateOutcome: Outcome = "applied";
+  deleteOutcome: Outcome = "applied";
+
+  pushUpdate(route: PushedRoute): Outcome {
+    this.calls.push({ kind: "update", route });
+    return this.updateOutcome;
+  }
+
+  pushDelete(push: PushedDelete): Outcome {
+    this.calls.push({ kind: "delete", push });
+    return this.deleteOutcome;
+  }
+}
+
+export interface PeerFixture extends AsyncDisposable {
+  readonly sink: ScriptedSink;
+  readonly results: { readonly result: PushResult; readonly push: JudgedPush | undefined }[];
+  readonly server: PeerServer;
+  readonly port: number;
+  readonly url: string;
+  /** POSTs to /refresh; an object is sent as JSON. */
+  push(body: unknown): Promise<{ status: number; text: string; headers: Headers }>;
+}
+
+/** A real peer server on a port of its own. */
+export async function startPeerServer(options: Partial<PeerServerOptions> = {}): Promise<PeerFixture> {
+  const sink = new ScriptedSink();
+  const results: PeerFixture["results"] = [];
+  const observer = {
+    pushed: (result: PushResult, push?: JudgedPush) => void results.push({ result, push }),
+  };
+  const server = createPeerServer({ sink, observer, host: "127.0.0.1", port: 0, ...options });
+  const address: AddressInfo = await server.listen();
+  const url = `http://127.0.0.1:${address.port}`;
+  return {
+    sink,
+    results,
+    server,
+    port: address.port,
+    url,
+    async push(body) {
+      const raw = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+      const response = await fetch(`${url}/refresh`, { method: "POST", body: raw as string });
+      return { status: response.status, text: await response.text(), headers: response.headers };
+    },
+    [Symbol.asyncDispose]: () => server.close(),
+  };
+}
+
+/** Sends `bytes` on a new connection and returns everything the server sends until it closes. */
+export function exchange(port: number, bytes: string | Buffer): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const socket = connect(port, "127.0.0.1", () => socket.write(bytes));
+    socket.on("data", (chunk) => chunks.push(chunk));
+    socket.on("close", () => resolve(Buffer.concat(chunks).toString("latin1")));
+    socket.on("error", reject);
+  });
+}
+
+/** The route that the test cases in words push, as a manager writes it. */
+export function pushOf(changes: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    ip: "10.0.0.1",
+    id: "short",
+    namespace: "ns",
+    name: "sandbox",
+    uid: "uid",
+    owner: "owner",
+    state: "running",
+    resourceVersion: "2",
+    ...changes,
+  };
+}
