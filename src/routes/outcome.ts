@@ -10,7 +10,7 @@ export type Source = "informer" | "peer" | "clock";
  * | `ignored/stale` | at or below a version known for the key |
  * | `ignored/tombstone` | at or below a deletion that was pushed for the key |
  * | `ignored/watermark` | the informer has already seen that moment |
- * | `ignored/ended` | the informer saw this very UID end |
+ * | `ignored/ended` | the informer says that this very UID is ending for good |
  * | `ignored/restored` | the cluster was restored from a backup; pushes wait for the watermark's old height |
  * | `ignored/out-of-scope` | the informer does not watch that namespace |
  * | `ignored/id-only` | the push names no object, only an ID (accepted on the wire, changes nothing) |
@@ -49,5 +49,8 @@ export const DROP_REASONS = ["contradicted", "expired", "evicted", "restored"] a
 /** One of {@link DROP_REASONS}. */
 export type DropReason = (typeof DROP_REASONS)[number];
 
-/** The kinds of fact that the table gives up. `ended` is the memory of UIDs whose end the informer saw. */
-export type DroppedFact = "claim" | "tombstone" | "ended";
+/** The kinds of fact that a peer brings and that the table gives up again. */
+export const PUSHED_FACTS = ["claim", "tombstone"] as const;
+
+/** One of {@link PUSHED_FACTS}. */
+export type PushedFact = (typeof PUSHED_FACTS)[number];

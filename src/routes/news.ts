@@ -1,0 +1,45 @@
+import type { Milliseconds } from "../clock.ts";
+import type { EndReason, Incarnation, RouteInEffect } from "./lookup.ts";
+import type { DropReason, Guard, Outcome, PushedFact, Source } from "./outcome.ts";
+import type { ObjectKey } from "./route.ts";
+
+/**
+ * Told of what happens in the table, synchronously and in order, after each mutation is complete. Must not throw and
+ * must not mutate the table. Every method is optional.
+ */
+export interface TableListener {
+  /** A writer said something; `resurrection` is the guard that stopped an attempt at one. */
+  mutated?(source: Source, outcome: Outcome, key: ObjectKey, resurrection: Guard | undefined): void;
+  /** The route in effect for `key` is another one now, or there is none. */
+  routeChanged?(key: ObjectKey, route: RouteInEffect | undefined): void;
+  incarnationEnded?(incarnation: Incarnation, reason: EndReason): void;
+  /** A pushed fact was given up without the informer confirming it. */
+  factDropped?(fact: PushedFact, reason: DropReason, key: ObjectKey): void;
+  /** The informer confirmed a claim, `lagMs` after the push had arrived. */
+  claimConfirmed?(lagMs: Milliseconds): void;
+}
+
+/** Collects what happens during a mutation and passes it on when the table is consistent again. */
+export class News {
+  readonly #listeners = new Set<TableListener>();
+  #items: ((listener: TableListener) => void)[] = [];
+
+  /** Calls `listener` from now on; returns what stops that. */
+  addListener(listener: TableListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Keeps an item for {@link News.deliver}. */
+  add(item: (listener: TableListener) => void): void {
+    if (this.#listeners.size > 0) this.#items.push(item);
+  }
+
+  /** Tells every listener everything since the last call. */
+  deliver(): void {
+    if (this.#items.length === 0) return;
+    const items = this.#items;
+    this.#items = [];
+    for (const item of items) for (const listener of this.#listeners) item(listener);
+  }
+}

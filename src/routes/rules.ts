@@ -1,0 +1,154 @@
+import type { Milliseconds } from "../clock.ts";
+import type { Observation } from "./observation.ts";
+import type { Guard, Outcome } from "./outcome.ts";
+import { compareResourceVersions, type ResourceVersion } from "./resource-version.ts";
+import { isTerminal, type Route, type RouteState } from "./route.ts";
+
+/** What the table keeps for one object: at most three facts (design.md 3.1). */
+export interface Facts {
+  readonly confirmed: Observation | undefined;
+  readonly claim: Route | undefined;
+  readonly tombstone: ResourceVersion | undefined;
+}
+
+/** What the table knows of the informer that watches an object. */
+export interface ScopeView {
+  /** All that happened up to here has been delivered. */
+  readonly watermark: ResourceVersion;
+  /** Set after a restore from a backup: no push is kept until the watermark has passed it (rule 5). */
+  readonly barredUntil: ResourceVersion | undefined;
+}
+
+/**
+ * What is known of the moment at which an object took its pod IP: after `after`, at or before `by` (rule 10).
+ */
+export interface IpHold {
+  readonly ip: string;
+  readonly uid: string;
+  readonly podUid: string | undefined;
+  readonly after: ResourceVersion;
+  readonly by: ResourceVersion;
+}
+
+/**
+ * The decisions of design.md 3.2, each a pure function. The table asks them and keeps the books. They are one
+ * record so that the interleaving explorer can switch each rule off and show that it then finds the bug.
+ */
+export interface Rules {
+  /** Rule 1: is an update push at `push.resourceVersion` kept as a claim? */
+  judgeUpdate(facts: Facts, push: Pick<Route, "resourceVersion" | "uid">, scope: ScopeView): Outcome;
+  /**
+   * Rule 2: is a delete push kept as a tombstone? Unlike the rule's first wording, a claim above `version` does not
+   * refuse it: the tombstone is kept beneath, so that a deletion is not forgotten with a claim that proves false.
+   */
+  judgeDelete(facts: Facts, version: ResourceVersion, scope: ScopeView): Outcome;
+  /** Rule 3: is a route in this state an end? */
+  isTerminal(state: RouteState): boolean;
+  /** Rule 4: is an event old news, because the watermark has passed it? */
+  eventIsSeen(event: ResourceVersion, watermark: ResourceVersion): boolean;
+  /** Rule 4: does a listed object replace what the informer said of it before? */
+  replaces(listed: Observation, before: Observation | undefined): boolean;
+  /** Rule 4: has the watermark reached a claim, so that the informer alone decides from here on? */
+  claimIsReached(claim: ResourceVersion, watermark: ResourceVersion): boolean;
+  /** Rule 4: has the informer confirmed a newer version of the object, or passed `tombstone` and knows no object? */
+  tombstoneIsDone(
+    tombstone: ResourceVersion,
+    confirmed: ResourceVersion | undefined,
+    watermark: ResourceVersion,
+  ): boolean;
+  /** Rule 5: is a list older than what has been seen? */
+  listIsBehind(list: ResourceVersion, watermark: ResourceVersion): boolean;
+  /** Rule 5: is an object that a list lacks gone? */
+  isGone(listed: boolean): boolean;
+  /** Rule 6: has a fact that the informer should have confirmed by `deadlineMs` of its live time run out? */
+  isOverdue(deadlineMs: Milliseconds, liveMs: Milliseconds): boolean;
+  /** Rule 8: the state of a route at a time: `dead` once its shutdownTime has come. */
+  stateAt(route: Route, nowMs: Milliseconds): RouteState;
+  /** Rules 4 and 8: the route of the newest fact, death winning ties; `undefined` when that is no route. */
+  inEffect(facts: Facts): Route | undefined;
+  /** Rule 9: which of the living objects that claim one ID is served, by index? `undefined` for none. */
+  idHolder(living: number): number | undefined;
+  /** Rule 10: did `a` surely take the pod IP later than `b`? */
+  tookIpLater(a: IpHold, b: IpHold): boolean;
+  /** Rule 11: the guard that stopped a resurrection, when a refused update was an attempt at one. */
+  resurrection(outcome: Outcome, living: boolean): Guard | undefined;
+}
+
+const older = (a: ResourceVersion, b: ResourceVersion): boolean => compareResourceVersions(a, b) < 0;
+const olderOrSame = (a: ResourceVersion, b: ResourceVersion): boolean => compareResourceVersions(a, b) <= 0;
+
+/** The rules as design.md 3.2 states them. */
+export const RULES: Rules = {
+  judgeUpdate(facts, push, scope) {
+    const version = push.resourceVersion;
+    if (scope.barredUntil !== undefined) return "ignored/restored";
+    if (olderOrSame(version, scope.watermark)) return "ignored/watermark";
+    if (facts.tombstone !== undefined && olderOrSame(version, facts.tombstone)) return "ignored/tombstone";
+    const { confirmed, claim } = facts;
+    if (confirmed !== undefined) {
+      if (olderOrSame(version, confirmed.resourceVersion)) return "ignored/stale";
+      if (confirmed.route === undefined && confirmed.uid === push.uid) return "ignored/ended";
+    }
+    if (claim !== undefined && olderOrSame(version, claim.resourceVersion)) return "ignored/stale";
+    return "applied";
+  },
+
+  judgeDelete(facts, version, scope) {
+    if (scope.barredUntil !== undefined) return "ignored/restored";
+    if (facts.tombstone !== undefined && older(version, facts.tombstone)) return "ignored/stale";
+    if (facts.confirmed !== undefined) {
+      return older(version, facts.confirmed.resourceVersion) ? "ignored/stale" : "applied";
+    }
+    return olderOrSame(version, scope.watermark) ? "ignored/watermark" : "applied";
+  },
+
+  isTerminal,
+
+  eventIsSeen: olderOrSame,
+
+  replaces(listed, before) {
+    return before === undefined || olderOrSame(before.resourceVersion, listed.resourceVersion);
+  },
+
+  claimIsReached: olderOrSame,
+
+  tombstoneIsDone(tombstone, confirmed, watermark) {
+    return confirmed === undefined ? olderOrSame(tombstone, watermark) : older(tombstone, confirmed);
+  },
+
+  listIsBehind: older,
+
+  isGone: (listed) => !listed,
+
+  isOverdue: (deadlineMs, liveMs) => deadlineMs <= liveMs,
+
+  stateAt(route, nowMs) {
+    return route.shutdownAtMs !== undefined && route.shutdownAtMs <= nowMs ? "dead" : route.state;
+  },
+
+  inEffect({ confirmed, claim, tombstone }) {
+    const newest =
+      claim !== undefined &&
+      (confirmed === undefined || older(confirmed.resourceVersion, claim.resourceVersion))
+        ? claim
+        : confirmed?.route;
+    if (newest === undefined) return undefined;
+    return tombstone !== undefined && olderOrSame(newest.resourceVersion, tombstone) ? undefined : newest;
+  },
+
+  idHolder: (living) => (living === 1 ? 0 : undefined),
+
+  tookIpLater: (a, b) => olderOrSame(b.by, a.after),
+
+  resurrection(outcome, living) {
+    return living ? undefined : GUARD_OF[outcome];
+  },
+};
+
+const GUARD_OF: { readonly [outcome in Outcome]?: Guard } = {
+  "ignored/stale": "stale",
+  "ignored/tombstone": "tombstone",
+  "ignored/watermark": "watermark",
+  "ignored/ended": "ended",
+  "ignored/restored": "restored",
+};
