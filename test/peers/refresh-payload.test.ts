@@ -120,18 +120,20 @@ describe("a push is read as Go's encoding/json reads it", () => {
   });
 });
 
-describe("any push", () => {
-  const spelling = (field: string) =>
-    fc.tuple(fc.infiniteStream(fc.nat(3)), fc.boolean()).map(([stream, escapes]) => {
-      const letters = field.split("").map((letter) => {
-        const choice = stream.next().value ?? 0;
-        if (choice === 1) return letter.toUpperCase();
-        if (choice === 2 && letter.toLowerCase() === "s") return "\u017F";
-        if (choice === 3 && letter.toLowerCase() === "k") return "\u212A";
-        return letter;
-      });
-      return escapes ? letters.map(escaped).join("") : letters.join("");
+/** The field's name in other letters that Go takes for the same. */
+const spelling = (field: string) =>
+  fc.tuple(fc.infiniteStream(fc.nat(3)), fc.boolean()).map(([stream, escapes]) => {
+    const letters = field.split("").map((letter) => {
+      const choice = stream.next().value ?? 0;
+      if (choice === 1) return letter.toUpperCase();
+      if (choice === 2 && letter.toLowerCase() === "s") return "\u017F";
+      if (choice === 3 && letter.toLowerCase() === "k") return "\u212A";
+      return letter;
     });
+    return escapes ? letters.map(escaped).join("") : letters.join("");
+  });
+
+describe("any push", () => {
   const text = fc.string({ unit: "binary" });
   const textMember = fc.constantFrom(...TEXT_FIELDS).chain((field) =>
     fc.record({
