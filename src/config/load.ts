@@ -1,0 +1,144 @@
+import type { Problem } from "./config-error.ts";
+import { ConfigError } from "./config-error.ts";
+import { readEnvironment } from "./environment.ts";
+import { readConfigFile } from "./file.ts";
+import type { ParsedFlags } from "./flags.ts";
+import type { Origin } from "./origins.ts";
+import type { RawValue } from "./raw-value.ts";
+import { checkValue } from "./raw-value.ts";
+import type { Config, ConfigInput } from "./schema.ts";
+import { configSchema } from "./schema.ts";
+import { SETTINGS, settingOf } from "./settings.ts";
+import { nearest } from "./suggest.ts";
+
+/** Everything a configuration can come from, passed in. */
+export interface ConfigSources {
+  /** From `parseFlags`. */
+  readonly flags: Pick<ParsedFlags, "values" | "problems" | "file">;
+  /** `process.env`; only `LYCHGATE_*` is looked at. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Returns a file's text or throws. */
+  readonly readFile: (path: string) => string;
+  /** The configuration file; wins over `--config` and `LYCHGATE_CONFIG`. */
+  readonly file?: string | undefined;
+}
+
+/** A configuration and where each of its values came from. */
+export interface LoadedConfig {
+  /** Complete, valid and frozen. */
+  readonly config: Config;
+  /** By key (`watch.pageSize`); every key is present. */
+  readonly origins: ReadonlyMap<string, Origin>;
+  /** The file that was read. */
+  readonly file: string | undefined;
+}
+
+/**
+ * Reads every source and lays them over each other: flags win over the environment, that over the file, that over
+ * the defaults (design.md 1). A list is replaced as a whole.
+ *
+ * @throws {ConfigError} with every fault of every source, those of values that another source overrides too.
+ */
+export function loadConfig(sources: ConfigSources): LoadedConfig {
+  const environment = readEnvironment(sources.environment);
+  const file = sources.file ?? sources.flags.file ?? environment.file;
+  const fromFile = file === undefined ? { values: [], problems: [] } : readFileSource(file, sources);
+  const problems = [...sources.flags.problems, ...environment.problems, ...fromFile.problems];
+  // Later ones win.
+  const values = [...fromFile.values, ...environment.values, ...sources.flags.values];
+  return { ...combine(values, problems), file };
+}
+
+/**
+ * A complete configuration from an object, for programs and tests: `configFrom({ listen: "127.0.0.1:0" })`.
+ *
+ * @throws {ConfigError}
+ */
+export function configFrom(input: ConfigInput = {}): Config {
+  const origin = { kind: "object" } as const;
+  const values: RawValue[] = [];
+  const problems: Problem[] = [];
+  const read = (key: string, value: unknown) => {
+    const setting = settingOf(key);
+    if (setting) values.push({ setting, value, origin });
+    else if (isRecord(value) && SETTINGS.some(({ section }) => section === key)) {
+      for (const [name, inner] of Object.entries(value))
+        if (inner !== undefined) read(`${key}.${name}`, inner);
+    } else {
+      const near = nearest(
+        key,
+        SETTINGS.map((setting) => setting.key),
+      );
+      problems.push({
+        code: "unknown-key",
+        origin,
+        message: `unknown key "${key}"${near ? `; did you mean "${near}"?` : ""}`,
+      });
+    }
+  };
+  for (const [name, value] of Object.entries(input)) if (value !== undefined) read(name, value);
+  return combine(values, problems).config;
+}
+
+/** Lays checked values over the defaults, later ones over earlier ones. */
+function combine(
+  values: readonly RawValue[],
+  earlierProblems: readonly Problem[],
+): Pick<LoadedConfig, "config" | "origins"> {
+  const problems = [...earlierProblems];
+  const origins = new Map<string, Origin>(SETTINGS.map(({ key }) => [key, { kind: "default" }]));
+  const input: Record<string, Record<string, unknown>> & Record<string, unknown> = {};
+  const invalid = new Set<string>();
+  for (const raw of values) {
+    const checked = checkValue(raw);
+    if ("problems" in checked) {
+      problems.push(...checked.problems);
+      invalid.add(raw.setting.key);
+      continue;
+    }
+    const { key, section } = raw.setting;
+    origins.set(key, raw.origin);
+    if (section) (input[section] ??= {})[key.slice(section.length + 1)] = checked.value;
+    else input[key] = checked.value as unknown as Record<string, unknown>;
+  }
+  const result = configSchema.safeParse(input);
+  // Only what no single value shows is left to find here: pairs that do not go together.
+  for (const issue of result.error?.issues ?? []) {
+    const key = issue.path.join(".");
+    const other = issue.code === "custom" ? String(issue.params?.["other"]) : key;
+    // The default that stands in for a faulty value is nobody's choice.
+    if (invalid.has(key) || invalid.has(other)) continue;
+    const origin = [key, other].map((name) => origins.get(name)).find((found) => found?.kind !== "default");
+    const message = `${key} ${issue.message}`;
+    problems.push({ code: "conflicting-values", origin: origin ?? { kind: "default" }, key, message });
+  }
+  if (problems.length > 0 || !result.success) throw new ConfigError(problems);
+  return { config: freeze(result.data), origins };
+}
+
+function readFileSource(path: string, sources: ConfigSources): ReturnType<typeof readConfigFile> {
+  let text: string;
+  try {
+    text = sources.readFile(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const origin = { kind: "file", file: path, line: 1, column: 1 } as const;
+    return {
+      values: [],
+      problems: [{ code: "unreadable-file", origin, message: `the file can't be read: ${reason}` }],
+    };
+  }
+  return readConfigFile(text, path);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    for (const member of Object.values(value)) freeze(member);
+    Object.freeze(value);
+  }
+  return value;
+}

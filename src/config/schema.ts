@@ -1,0 +1,462 @@
+import { z } from "zod";
+import { LISTEN_ADDRESS_FORM, parseListenAddress } from "./listen-address.ts";
+
+/*
+ * One schema for flags, environment, file and defaults (design.md 1). A key's other names follow from it by rule
+ * (settings.ts). Descriptions are the reference manual: first sentence what it does (it stands in --help), then
+ * interaction and danger. Type, range, unit and default are not repeated: they are generated from the schema.
+ */
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+const int = (min: number, max: number, byDefault: number, description: string) =>
+  z.int().min(min).max(max).default(byDefault).describe(description);
+
+const bool = (byDefault: boolean, description: string) =>
+  z.boolean().default(byDefault).describe(description);
+
+/** `form` names the shape of the text in help and reference. */
+const text = (form: string, byDefault: string, pattern: RegExp, mustBe: string, description: string) =>
+  z.string().regex(pattern, `must be ${mustBe}`).default(byDefault).meta({ description, form });
+
+const list = (form: string, item: z.ZodString, max: number, description: string) =>
+  z.array(item).max(max, `must hold at most ${max} entries`).default([]).meta({ description, form });
+
+const address = (byDefault: string, description: string) =>
+  z
+    .string()
+    .superRefine((value, context) => {
+      const parsed = parseListenAddress(value);
+      if ("fault" in parsed) context.addIssue({ code: "custom", message: parsed.fault });
+    })
+    .default(byDefault)
+    .meta({ description, form: LISTEN_ADDRESS_FORM });
+
+/** Names that frame or route a message: taking a sandbox from one of them would break HTTP itself. */
+const RESERVED_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "host",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+const headerName = (byDefault: string, optional: boolean, description: string) =>
+  z
+    .string()
+    .regex(
+      optional ? /^[!#$%&'*+.^_`|~0-9A-Za-z-]{0,128}$/ : /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/,
+      `must be a header name${optional ? ", or empty" : ""}`,
+    )
+    .refine((name) => !RESERVED_HEADERS.has(name.toLowerCase()), "must not be a header that HTTP itself uses")
+    .toLowerCase()
+    .default(byDefault)
+    .meta({ description, form: "header name" });
+
+const LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
+const NAMESPACE = new RegExp(`^${LABEL}$`);
+const DOMAIN = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`);
+
+const PLACEHOLDERS: ReadonlySet<string> = new Set(["{id}", "{name}", "{namespace}", "{port}"]);
+
+/**
+ * Says what is wrong with a host template, or `undefined`: the rules of the proxy's own compiler, told here so that
+ * the fault has a line and a column.
+ */
+function templateFault(template: string): string | undefined {
+  const used: readonly string[] = template.match(/\{[^{}]*\}/g) ?? [];
+  const has = (word: string) => used.includes(word);
+  const stranger = used.find((word) => !PLACEHOLDERS.has(word));
+  if (stranger) return `must not use ${stranger}: known are ${[...PLACEHOLDERS].join(", ")}`;
+  if (new Set(used).size < used.length) return "must not use a placeholder twice";
+  if (has("{id}") === has("{name}") || has("{name}") !== has("{namespace}")) {
+    return "must hold either {id}, or both {name} and {namespace}";
+  }
+  const [host = "", port, ...more] = template.split(":");
+  if (port !== undefined && (more.length > 0 || !/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)) {
+    return "must end in a port from 1 to 65535 after its colon";
+  }
+  if (port !== undefined && has("{port}")) return "must not hold {port} beside a port after a colon";
+  const labels = host.split(".");
+  if (labels.length < 2 || labels.at(-1)?.includes("{")) return "must end in a domain without placeholders";
+  if (labels.some((label) => /\{(id|name|namespace)\}.*\{(id|name|namespace)\}/.test(label))) {
+    return "must not hold two names in one label";
+  }
+  if (labels.some((label) => /\}[^{]*\d[^{]*\{|\}\{/.test(label))) {
+    return "must part {port} from a name in its label by - or letters";
+  }
+  return DOMAIN.test(host.replaceAll(/\{[^{}]*\}/g, "x"))
+    ? undefined
+    : "must be a lower-case host name around its placeholders";
+}
+
+const watch = z.strictObject({
+  pageSize: int(
+    1,
+    10_000,
+    500,
+    "Objects per page of a list. Smaller pages cost the API server less memory at once and more requests.",
+  ),
+  stallTimeoutMs: int(
+    SECOND_MS,
+    HOUR_MS,
+    90_000,
+    "A watch that delivers nothing for so long, not even a bookmark, is cut and begun again. API servers send a bookmark about once a minute: below 60000 healthy watches are cut.",
+  ),
+  backoffMinMs: int(
+    1,
+    10 * MINUTE_MS,
+    800,
+    "Wait before the first retry after the API server failed; it doubles with each failure, with jitter. Must not be above `watch.backoffMaxMs`.",
+  ),
+  backoffMaxMs: int(
+    1,
+    HOUR_MS,
+    30_000,
+    "Longest wait between retries of the API server. While it is away the routes already known are served.",
+  ),
+});
+
+const target = z.strictObject({
+  domains: list(
+    "domain",
+    z
+      .string()
+      .regex(
+        DOMAIN,
+        "must be a lower-case domain name without a leading dot or a port, such as sandbox.example.com",
+      ),
+    1000,
+    "Domains that a Host `<port>-<id>.<domain>` may end in: `example.com` allows `3000-a.example.com` and `3000-a.eu.example.com`. Empty accepts every domain, as the OpenKruise gateway does. Header, path and template targets are not affected.",
+  ),
+  sandboxHeader: headerName(
+    "e2b-sandbox-id",
+    false,
+    "Request header that names the sandbox by its ID; it wins over the Host. The headers of the kubernetes-sigs router (`x-sandbox-id`, `x-sandbox-namespace`, `x-sandbox-port`) are read after it in any case.",
+  ),
+  portHeader: headerName(
+    "e2b-sandbox-port",
+    false,
+    "Request header that gives the port beside `target.sandboxHeader`. A request without it gets `target.defaultPort`.",
+  ),
+  hostHeader: headerName(
+    "",
+    true,
+    "Request header that, when present, is read in place of Host to find the sandbox, for a load balancer that rewrites Host. Empty: only Host is read. Set it only behind a proxy that always sets or removes this header: a client could name any sandbox with it.",
+  ),
+  defaultPort: int(
+    1,
+    65_535,
+    49_983,
+    "Port of a sandbox that `target.sandboxHeader` or a template names without a port. 49983 is the port of the sandbox runtime (envd).",
+  ),
+  pathPrefix: text(
+    "path",
+    "/kruise",
+    /^(\/[\w.~-]+)*$/,
+    "empty, or a path such as /kruise without a slash at its end",
+    "Paths `<prefix>/<id>/<port>/<rest>` name the sandbox and are sent on as `/<rest>`; they win over header and Host. Empty turns path targets off.",
+  ),
+  templates: list(
+    "host template",
+    z.string().superRefine((value, context) => {
+      const message = templateFault(value);
+      if (message) context.addIssue({ code: "custom", message });
+    }),
+    100,
+    "Further shapes of Host, tried in order after `<port>-<id>.<domain>`: for instance `{name}.{namespace}.actors.resources.substrate.ate.dev`. Placeholders are `{id}` or `{name}` and `{namespace}`, and perhaps `{port}`; each stands for a label or a part of one, and `:80` at the end gives the port.",
+  ),
+  strict: bool(
+    false,
+    "Refuse a request (400) whose path, header and Host name different sandboxes. Off, the first of them wins.",
+  ),
+});
+
+const auth = z.strictObject({
+  accessToken: bool(
+    false,
+    "Ask for the sandbox's access token on each request to a sandbox that has one; without it the reply is 401, before anything about the sandbox is told. A sandbox without a token stays open.",
+  ),
+  accessTokenHeader: headerName(
+    "x-access-token",
+    false,
+    "Request header that carries the access token. It is passed on to the sandbox.",
+  ),
+});
+
+const upstream = z.strictObject({
+  connectTimeoutMs: int(
+    1,
+    10 * MINUTE_MS,
+    3000,
+    "Longest wait for a TCP connection to a pod; then the reply is 504.",
+  ),
+  firstByteTimeoutMs: int(
+    1,
+    DAY_MS,
+    600_000,
+    "Longest wait for the first byte of a pod's response after the request was sent; then the reply is 504. Long polls need more than their poll time.",
+  ),
+  idleTimeoutMs: int(
+    1,
+    DAY_MS,
+    600_000,
+    "Longest silence within a response, a request body or a WebSocket; then both sides are cut. Streams of any length live as long as they move.",
+  ),
+  keepAliveTimeoutMs: int(
+    1,
+    HOUR_MS,
+    60_000,
+    "How long an idle connection to a pod is kept for the next request. It is closed earlier when the sandbox's life there ends.",
+  ),
+  maxConnectionsPerSandbox: int(
+    1,
+    65_535,
+    256,
+    "Connections to one sandbox at a time, WebSockets not counted; requests above wait for a free one.",
+  ),
+  maxPools: int(
+    1,
+    1_000_000,
+    10_000,
+    "Sandboxes whose idle connections are kept. Above, the longest unused are closed first; requests under way are not touched.",
+  ),
+});
+
+const client = z.strictObject({
+  headerTimeoutMs: int(
+    1,
+    HOUR_MS,
+    10_000,
+    "Longest time a client may take to send a request's headers; then the reply is 408. Guards against slow-header attacks.",
+  ),
+  keepAliveTimeoutMs: int(
+    1,
+    HOUR_MS,
+    75_000,
+    "How long an idle client connection is kept. Keep it above the idle timeout of a load balancer in front, or that will send requests into connections that are just closing.",
+  ),
+  maxHeaderBytes: int(
+    1024,
+    1024 * 1024,
+    65_536,
+    "Size of a request's line and headers together; above, the reply is 431. Memory per connection may reach this.",
+  ),
+  maxConnections: int(
+    1,
+    1_000_000,
+    20_000,
+    "Client connections at a time; more are closed at once. Each needs up to two file descriptors: keep the process's limit (`ulimit -n`) above twice this number.",
+  ),
+});
+
+const peers = z.strictObject({
+  claimTtlMs: int(
+    SECOND_MS,
+    HOUR_MS,
+    60_000,
+    "How long an update that a peer pushed is believed when a live watch does not confirm it. Bounds the harm of a wrong push. While the watch is down nothing expires.",
+  ),
+  maxClaims: int(
+    1,
+    10_000_000,
+    200_000,
+    "Pushed updates that wait for the watch at a time; above, the oldest is dropped and counted.",
+  ),
+});
+
+const tombstones = z.strictObject({
+  ttlMs: int(
+    SECOND_MS,
+    DAY_MS,
+    600_000,
+    "How long a pushed deletion that the watch does not confirm is remembered. With `source: none` it is all that keeps a late push from reviving a dead route: keep it well above the longest time a push may be under way.",
+  ),
+  max: int(
+    1,
+    10_000_000,
+    100_000,
+    "Deletions remembered at a time; above, the oldest is forgotten early and counted, since a late push could then revive its route.",
+  ),
+});
+
+const routes = z.strictObject({
+  onePodPerIp: bool(
+    true,
+    "Two running sandboxes with one pod IP: only the one that surely took it later is served, or neither. Turn it off only where pods share their node's network (`hostNetwork`); then an address that changed hands is not noticed.",
+  ),
+});
+
+const drain = z.strictObject({
+  delayMs: int(
+    0,
+    10 * MINUTE_MS,
+    5000,
+    "After SIGTERM, readiness is off but requests are still accepted for so long, so that load balancers notice. Keep it above their health check interval.",
+  ),
+  timeoutMs: int(
+    0,
+    DAY_MS,
+    30_000,
+    "After `drain.delayMs`, requests and WebSockets under way get so long to end before they are cut. In Kubernetes set `terminationGracePeriodSeconds` above the sum of both.",
+  ),
+});
+
+/** Sections of the schema, each with the line that introduces it in help and reference. */
+export const SECTION_TITLES: Readonly<Record<string, string>> = {
+  "": "General",
+  watch: "Watching the API server",
+  target: "From a request to its sandbox",
+  auth: "Who may reach a sandbox",
+  upstream: "Connections to pods",
+  client: "Connections from clients",
+  peers: "Pushes from peers",
+  tombstones: "Remembered deletions",
+  routes: "The route table",
+  drain: "Shutting down",
+};
+
+/** The whole configuration. Objects are strict: an unknown key is an error. */
+export const configSchema = z
+  .strictObject({
+    listen: address(
+      ":7788",
+      "Address for the traffic to sandboxes. Without a host: all interfaces. IPv6 in brackets; port 0 takes a free port.",
+    ),
+    peerListen: address(
+      ":7789",
+      "Address for peers (`POST /refresh`) and health checks (`/healthz`, `/readyz`). Whoever reaches it can push routes: keep it inside the cluster.",
+    ),
+    adminListen: address(
+      "127.0.0.1:9902",
+      "Address for `/metrics`, the status page and its API. It shows every route and has no login: open it to other hosts only inside a trusted network.",
+    ),
+    source: z
+      .enum(["kubernetes", "none"])
+      .default("kubernetes")
+      .describe(
+        "Where routes come from: `kubernetes` watches Sandbox objects (and hears pushes), `none` knows only what peers push.",
+      ),
+    kubeconfig: text(
+      "path",
+      "",
+      // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
+      /^[^\0]{0,4096}$/,
+      "a path",
+      "Kubeconfig file. Empty: the pod's service account in a cluster, else `$KUBECONFIG` or `~/.kube/config`.",
+    ),
+    context: text(
+      "name",
+      "",
+      /^[^\p{Cc}]{0,253}$/u,
+      "the name of a context",
+      "Context within the kubeconfig. Empty: its current context.",
+    ),
+    namespace: list(
+      "namespace",
+      z.string().regex(NAMESPACE, "must be a namespace: lower-case letters, digits and dashes, at most 63"),
+      100,
+      "Namespaces to watch. Empty watches all of them, which needs a ClusterRole; named ones need a Role in each.",
+    ),
+    selector: text(
+      "label selector",
+      "",
+      /^[^\p{Cc}]{0,4096}$/u,
+      "a label selector",
+      "Label selector for Sandbox objects, as for `kubectl -l`. Empty takes all. A sandbox that stops matching is gone for the router.",
+    ),
+    accessLog: z
+      .enum(["auto", "json", "text", "off"])
+      .default("auto")
+      .describe(
+        "One line per request on standard output: `json`, `text`, `off`; `auto` is `text` on a terminal, else `json`. Query strings and tokens are never written.",
+      ),
+    logLevel: z
+      .enum(["debug", "info", "warn", "error"])
+      .default("info")
+      .describe("Least serious message that the operational log on standard error holds."),
+    logFormat: z
+      .enum(["auto", "json", "text"])
+      .default("auto")
+      .describe("Form of the operational log: `auto` is `text` on a terminal, else `json`."),
+    watch: watch.prefault({}),
+    target: target.prefault({}),
+    auth: auth.prefault({}),
+    upstream: upstream.prefault({}),
+    client: client.prefault({}),
+    peers: peers.prefault({}),
+    tombstones: tombstones.prefault({}),
+    routes: routes.prefault({}),
+    drain: drain.prefault({}),
+  })
+  .superRefine((config, context) => {
+    for (const { path, message, other } of conflicts(config)) {
+      context.addIssue({ code: "custom", path: [...path], message, params: { other } });
+    }
+  });
+
+/** A configuration as a person writes it: every key may be left out. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** A complete, valid configuration. */
+export type Config = Frozen<z.output<typeof configSchema>>;
+
+type Frozen<T> = T extends readonly (infer Item)[]
+  ? readonly Frozen<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Frozen<T[Key]> }
+    : T;
+
+interface Conflict {
+  readonly path: readonly string[];
+  readonly message: string;
+  /** The key that this one does not go with. */
+  readonly other: string;
+}
+
+/** Settings that are each valid but not together. */
+function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> {
+  const listeners = ["listen", "peerListen", "adminListen"] as const;
+  for (const [index, key] of listeners.entries()) {
+    for (const other of listeners.slice(0, index)) {
+      if (sameSocket(config[key], config[other])) {
+        yield { path: [key], other, message: `must not be the address of ${other} (${config[other]})` };
+      }
+    }
+  }
+  const { backoffMinMs, backoffMaxMs } = config.watch;
+  if (backoffMinMs > backoffMaxMs) {
+    const other = "watch.backoffMaxMs";
+    yield { path: ["watch", "backoffMinMs"], other, message: `must not be above ${other} (${backoffMaxMs})` };
+  }
+  const headers = [
+    { key: "target.sandboxHeader", name: config.target.sandboxHeader },
+    { key: "target.portHeader", name: config.target.portHeader },
+    { key: "target.hostHeader", name: config.target.hostHeader },
+    { key: "auth.accessTokenHeader", name: config.auth.accessTokenHeader },
+  ];
+  for (const [index, { key, name }] of headers.entries()) {
+    const other = headers.slice(0, index).find((earlier) => name !== "" && earlier.name === name)?.key;
+    if (other)
+      yield { path: key.split("."), other, message: `must not be the header of ${other} ("${name}")` };
+  }
+}
+
+function sameSocket(one: string, two: string): boolean {
+  const a = parseListenAddress(one);
+  const b = parseListenAddress(two);
+  if ("fault" in a || "fault" in b || a.port === 0 || a.port !== b.port) return false;
+  return a.host === b.host || isWildcard(a.host) || isWildcard(b.host);
+}
+
+function isWildcard(host: string | undefined): boolean {
+  return host === undefined || host === "0.0.0.0" || host === "::";
+}
