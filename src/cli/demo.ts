@@ -1,0 +1,70 @@
+import { SETTINGS } from "../config/settings.ts";
+import type { Command, Invocation } from "./command.ts";
+import { CommandError, EXIT } from "./command.ts";
+
+/** What `lychgate demo` asks of the embedded cluster. */
+export interface DemoOptions {
+  /** Sandboxes at a time, 1 to 10000. */
+  readonly sandboxes: number;
+  /** Sandboxes that change (pause, resume, die, are born) per minute, 0 to 60000. */
+  readonly churnPerMinute: number;
+  /** Makes the order of changes repeatable; any integer from 0 to 2^31-1. Absent: random. */
+  readonly seed?: number;
+}
+
+/** `lychgate demo`: the router and a cluster in one process. */
+export const demo: Command = {
+  name: "demo",
+  summary: "run a whole cluster in one process: Sandbox API, pods, churn and the router",
+  details:
+    "Runs an embedded dev cluster (a Sandbox API that speaks Kubernetes list and watch, pods on 127.0.0.x, a controller that moves sandboxes through their life) and the router that watches it. Prints what to try. Needs nothing but Node; loopback only apart from the router's own listeners.",
+  arguments: [],
+  flags: [
+    {
+      name: "sandboxes",
+      kind: "text",
+      placeholder: "<number>",
+      description: "Sandboxes at a time, 1 to 10000. (default 12)",
+    },
+    {
+      name: "churn-per-minute",
+      kind: "text",
+      placeholder: "<number>",
+      description:
+        "Sandboxes that change each minute: pause, resume, die, are born. 0 keeps the cluster still. (default 20)",
+    },
+    {
+      name: "seed",
+      kind: "text",
+      placeholder: "<number>",
+      description: "Repeat the same order of changes. (default random)",
+    },
+  ],
+  settings: SETTINGS,
+  loadsConfig: true,
+  examples: [
+    ["demo", "the quick look; npm start runs this"],
+    ["demo --churn-per-minute 0", "a cluster that only you change, with kubectl"],
+    ["demo --sandboxes 200 --churn-per-minute 600 --access-log off", "a busy one"],
+  ],
+  longRunning: true,
+  async run(invocation) {
+    const loaded = invocation.load();
+    const seed = wholeNumber(invocation, "seed", 0, 2 ** 31 - 1);
+    const options: DemoOptions = {
+      sandboxes: wholeNumber(invocation, "sandboxes", 1, 10_000) ?? 12,
+      churnPerMinute: wholeNumber(invocation, "churn-per-minute", 0, 60_000) ?? 20,
+      ...(seed !== undefined && { seed }),
+    };
+    const { runDemo } = await import("../demo.ts");
+    return runDemo(loaded, options);
+  },
+};
+
+function wholeNumber({ flags }: Invocation, name: string, min: number, max: number): number | undefined {
+  const text = flags.own.get(name)?.at(-1);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (/^\d{1,10}$/.test(text) && value >= min && value <= max) return value;
+  throw new CommandError(EXIT.usage, `--${name} must be an integer from ${min} to ${max}; it is "${text}"`);
+}

@@ -1,0 +1,71 @@
+import type { Explanation } from "../admin/api-types.ts";
+import { SETTINGS } from "../config/settings.ts";
+import type { Command } from "./command.ts";
+import { EXIT, JSON_FLAG } from "./command.ts";
+import { printable } from "./printable.ts";
+import { ADMIN_FLAG, baseUrl, getJson } from "./router-client.ts";
+
+const TIMEOUT_MS = 10_000;
+
+/** `lychgate explain HOST`. */
+export const explain: Command = {
+  name: "explain",
+  summary: "ask a running router where a request for HOST would go, and why (not)",
+  details:
+    "Asks the admin port of a running router. Sends nothing to the sandbox. Exits 0 when the router answered, whatever the verdict; 1 when it did not.",
+  arguments: ["HOST"],
+  flags: [
+    ADMIN_FLAG,
+    {
+      name: "path",
+      kind: "text",
+      placeholder: "<path>",
+      description: "Path of the request, for targets such as /kruise/<id>/<port>. (default /)",
+    },
+    {
+      name: "header",
+      kind: "text",
+      placeholder: "<name:value>",
+      description: "A header of the request; repeatable. Values are not shown or logged.",
+    },
+    JSON_FLAG,
+  ],
+  settings: SETTINGS.filter(({ key }) => key === "adminListen"),
+  examples: [
+    ["explain 3000-default--mybox.sandbox.example.com", "by Host"],
+    ["explain any.example.com --header e2b-sandbox-id:mybox", "by header"],
+    [
+      "explain 3000-mybox.example.com --admin http://10.0.0.7:9902 --json",
+      "another machine's router, for a program",
+    ],
+  ],
+  async run(invocation) {
+    const { io, flags, positionals } = invocation;
+    const query = new URLSearchParams({ host: positionals[0] ?? "" });
+    const path = flags.own.get("path")?.at(-1);
+    if (path !== undefined) query.set("path", path);
+    for (const header of flags.own.get("header") ?? []) query.append("header", header);
+    const url = `${baseUrl(invocation, "admin", "adminListen")}/api/explain?${query.toString()}`;
+    const explanation = await getJson<Explanation>(url, TIMEOUT_MS);
+    io.stdout.write(
+      flags.own.has("json") ? `${JSON.stringify(explanation, undefined, 2)}\n` : asText(explanation),
+    );
+    return EXIT.ok;
+  },
+};
+
+function asText({ steps, verdict, route }: Explanation): string {
+  const width = Math.max(8, ...steps.map(({ step }) => step.length)) + 2;
+  const row = (name: string, text: string) => `${printable(name).padEnd(width)}${printable(text)}\n`;
+  const status = verdict.status === 0 ? "passed to the pod" : `status ${verdict.status}`;
+  let text = steps.map(({ step, result }) => row(step, result)).join("");
+  text += row("verdict", `${verdict.reason} (${status}): ${verdict.message}`);
+  if (!route) return text;
+  const incarnation = route.incarnation === undefined ? "" : `, incarnation ${route.incarnation}`;
+  text += row("route", `${route.namespace}/${route.name}, id ${route.id}, ${route.state}${incarnation}`);
+  if (route.ip) text += row("pod", route.ip);
+  if (route.why) text += row("why not", route.why);
+  for (const { kind, resourceVersion, state } of route.facts)
+    text += row(kind, `${state} at version ${resourceVersion}`);
+  return text;
+}
