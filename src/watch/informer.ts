@@ -1,0 +1,128 @@
+import type { Clock, Milliseconds } from "../clock.ts";
+import type { Log } from "../log.ts";
+import { createApiClient } from "./api-client.ts";
+import type { ApiCredentials } from "./api-credentials.ts";
+import type { ObservationSink } from "./observation-sink.ts";
+import { Reflector, type ReflectorStatus } from "./reflector.ts";
+import { type ReflectorObserver, silentObserver } from "./reflector-observer.ts";
+import { DEFAULT_REFLECTOR_SETTINGS, type ReflectorSettings } from "./reflector-settings.ts";
+import { openKruiseSandbox } from "./sandbox-projection.ts";
+import type { WatchedResource } from "./watched-resource.ts";
+
+/** Options of {@link createInformer}. */
+export interface InformerOptions {
+  readonly credentials: ApiCredentials;
+  /** Namespaces to watch, each with a reflector of its own; empty for all namespaces with one. */
+  readonly namespaces: readonly string[];
+  /** A label selector, in Kubernetes' syntax. The server judges it. */
+  readonly selector?: string | undefined;
+  readonly sink: ObservationSink;
+  /** `connected` is told for all scopes together: true while every watch is open. */
+  readonly observer?: ReflectorObserver;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** In [0, 1); spreads delays. Default `Math.random`. */
+  readonly random?: () => number;
+  /** What is watched. Default: Sandbox of OpenKruise Agents. */
+  readonly resource?: WatchedResource;
+  /** Longest wait for a TCP and TLS handshake. Default 10 s. */
+  readonly connectTimeoutMs?: Milliseconds;
+  /** What differs from {@link DEFAULT_REFLECTOR_SETTINGS}. */
+  readonly settings?: Partial<ReflectorSettings>;
+}
+
+/** A snapshot of an informer, for the status page. */
+export interface InformerStatus {
+  /** The API server's URL, without credentials. */
+  readonly server: string;
+  readonly synced: boolean;
+  readonly scopes: readonly ReflectorStatus[];
+}
+
+/** Tells a sink of every sandbox, from `start` to `stop`. */
+export interface Informer {
+  /** Begins; at once, and once. */
+  start(): void;
+  /** True once every scope's first list was taken; it stays true. */
+  readonly synced: boolean;
+  /** Resolves when {@link synced}; rejects when stopped before. */
+  waitForSync(): Promise<void>;
+  /** Ends at once. When it resolves, no socket is open and the sink is not called again. Once is enough. */
+  stop(): Promise<void>;
+  status(): InformerStatus;
+}
+
+/** An informer over one API client: one reflector per scope, one pool of connections for all. */
+export function createInformer(options: InformerOptions): Informer {
+  const { credentials, clock, log, random = Math.random, observer = silentObserver } = options;
+  const api = createApiClient({
+    credentials,
+    clock,
+    ...(options.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: options.connectTimeoutMs }),
+  });
+  const scopes = options.namespaces.length === 0 ? [""] : [...new Set(options.namespaces)];
+  const connectedOf = connectedTogether(observer, scopes.length);
+  const reflectors = scopes.map(
+    (scope) =>
+      new Reflector({
+        target: { resource: options.resource ?? openKruiseSandbox, scope, selector: options.selector },
+        api,
+        sink: options.sink,
+        observer: scopedObserver(observer, connectedOf()),
+        log,
+        clock,
+        random,
+        settings: { ...DEFAULT_REFLECTOR_SETTINGS, ...options.settings },
+      }),
+  );
+  const isSynced = (): boolean => reflectors.every((reflector) => reflector.synced);
+
+  return {
+    start() {
+      for (const reflector of reflectors) reflector.start();
+    },
+    get synced() {
+      return isSynced();
+    },
+    async waitForSync() {
+      await Promise.all(reflectors.map((reflector) => reflector.waitForSync()));
+    },
+    async stop() {
+      await Promise.all(reflectors.map((reflector) => reflector.stop()));
+      await api.close();
+    },
+    status() {
+      const { origin, pathname } = credentials.server;
+      const server = pathname === "/" ? origin : origin + pathname;
+      return { server, synced: isSynced(), scopes: reflectors.map((reflector) => reflector.status()) };
+    },
+  };
+}
+
+/** Makes, for each scope, a `connected` that tells `observer` when all are connected, and when no longer all. */
+function connectedTogether(
+  observer: ReflectorObserver,
+  scopes: number,
+): () => ReflectorObserver["connected"] {
+  let open = 0;
+  return () => (connected) => {
+    const before = open === scopes;
+    open += connected ? 1 : -1;
+    if ((open === scopes) !== before) observer.connected(open === scopes);
+  };
+}
+
+function scopedObserver(
+  observer: ReflectorObserver,
+  connected: ReflectorObserver["connected"],
+): ReflectorObserver {
+  return {
+    listed: (reason, count, tookMs) => observer.listed(reason, count, tookMs),
+    relisted: (reason) => observer.relisted(reason),
+    watchRestarted: (reason) => observer.watchRestarted(reason),
+    invalidObject: (reason) => observer.invalidObject(reason),
+    event: () => observer.event(),
+    connected,
+    sinkFailed: () => observer.sinkFailed(),
+  };
+}

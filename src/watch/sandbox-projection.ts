@@ -1,0 +1,124 @@
+import { isIP } from "node:net";
+import type { Milliseconds } from "../clock.ts";
+import { parseResourceVersion } from "../routes/resource-version.ts";
+import { type Route, type RouteState, routingId } from "../routes/route.ts";
+import { arrayOrEmpty, isJsonObject, type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
+import type { InvalidReason, Projection, WatchedResource } from "./watched-resource.ts";
+
+const GROUP = "agents.kruise.io";
+const API_VERSION = `${GROUP}/v1alpha1`;
+
+const ID_LABEL = "agents.kruise.io/sandbox-id";
+const OWNER = "agents.kruise.io/owner";
+const RUNTIME_TOKEN = "agents.kruise.io/runtime-access-token";
+const ENVD_TOKEN = "e2b.agents.kruise.io/envd-access-token";
+const JWT_AUTH = "security.agents.kruise.io/enable-jwt-auth";
+
+/** `Sandbox` of OpenKruise Agents, `agents.kruise.io/v1alpha1`. */
+export const openKruiseSandbox: WatchedResource = {
+  group: GROUP,
+  version: "v1alpha1",
+  plural: "sandboxes",
+  project: projectSandbox,
+};
+
+/**
+ * What the table needs to know of one version of an OpenKruise `Sandbox` (rivals.md 2.4, 2.5). Pure: it reads no
+ * clock. Never throws; a field of the wrong type counts as absent. The object is not kept.
+ *
+ * - A `deletionTimestamp` comes before everything: the observation has no route (design.md 3.2 rule 8).
+ * - No pod IP (absent, or not an IP address) is `creating`, whatever the phase says.
+ * - `spec.shutdownTime` becomes `shutdownAtMs` whether or not it has passed and with or without an IP; the
+ *   table compares it with its own clock, so that the sandbox is dead *at* that time and not at its next event.
+ *   One that is no RFC 3339 time is ignored: the CRD's schema refuses such a value, and ending a sandbox that
+ *   its owner still uses would be the worse guess.
+ * - `invalid` is what has no key, no UID or no comparable version, or is another kind of object.
+ */
+export function projectSandbox(object: unknown): Projection {
+  if (!isJsonObject(object)) return invalid("not-an-object", "the sandbox is not a JSON object");
+  // Items of a list may come without kind and apiVersion; what is there must be right.
+  if ((object["kind"] ?? "Sandbox") !== "Sandbox" || (object["apiVersion"] ?? API_VERSION) !== API_VERSION) {
+    return invalid("wrong-kind", `kind and apiVersion are not Sandbox of ${API_VERSION}`);
+  }
+  const metadata = objectOrEmpty(object["metadata"]);
+  const namespace = stringOrEmpty(metadata["namespace"]);
+  const name = stringOrEmpty(metadata["name"]);
+  if (namespace === "" || name === "") {
+    return invalid("no-key", "metadata.namespace and metadata.name must not be empty");
+  }
+  if (namespace.includes("/") || name.includes("/")) {
+    return invalid("no-key", "metadata.namespace and metadata.name must not hold a slash");
+  }
+  const uid = stringOrEmpty(metadata["uid"]);
+  if (uid === "") return invalid("no-uid", `metadata.uid of ${namespace}/${name} must not be empty`);
+  const resourceVersion = parseResourceVersion(metadata["resourceVersion"]);
+  if (resourceVersion === undefined) {
+    return invalid(
+      "bad-version",
+      `metadata.resourceVersion of ${namespace}/${name} is not a positive decimal integer`,
+    );
+  }
+  if ((metadata["deletionTimestamp"] ?? null) !== null) {
+    return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route: undefined } };
+  }
+
+  const labels = objectOrEmpty(metadata["labels"]);
+  const annotations = objectOrEmpty(metadata["annotations"]);
+  const spec = objectOrEmpty(object["spec"]);
+  const status = objectOrEmpty(object["status"]);
+  const podInfo = objectOrEmpty(status["podInfo"]);
+  const podIp = stringOrEmpty(podInfo["podIP"]);
+  const ip = isIP(podIp) === 0 ? "" : podIp;
+  const route: Route = {
+    namespace,
+    name,
+    id: routingId(namespace, name, stringOrEmpty(labels[ID_LABEL])),
+    uid,
+    owner: stringOrEmpty(annotations[OWNER]),
+    ip,
+    state: ip === "" ? "creating" : stateOf(metadata, spec, status),
+    resourceVersion,
+    accessToken: stringOrEmpty(annotations[RUNTIME_TOKEN]) || stringOrEmpty(annotations[ENVD_TOKEN]),
+    requireTrafficAuth: annotations[JWT_AUTH] === "true",
+    shutdownAtMs: parseTime(spec["shutdownTime"]),
+    podUid: stringOrEmpty(podInfo["podUID"]) || undefined,
+  };
+  return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route } };
+}
+
+function invalid(reason: InvalidReason, message: string): Projection {
+  return { kind: "invalid", reason, message };
+}
+
+/** Rules 3 to 9 of rivals.md 2.5, in order. Rules 1 and 2 are in {@link projectSandbox} and in the table. */
+function stateOf(metadata: JsonObject, spec: JsonObject, status: JsonObject): RouteState {
+  const phase = status["phase"];
+  if (phase === "Pending") return "creating";
+  if (phase === "Succeeded" || phase === "Failed" || phase === "Terminating") return "dead";
+  const ready = isReady(status);
+  // A sandbox of a warm pool that nobody has claimed yet.
+  if (isControlledBySandboxSet(metadata)) return ready ? "available" : "creating";
+  if (phase !== "Running") return "paused";
+  if (spec["paused"] === true) return "paused";
+  return ready ? "running" : "dead";
+}
+
+function isReady(status: JsonObject): boolean {
+  const ready = arrayOrEmpty(status["conditions"]).find((c) => objectOrEmpty(c)["type"] === "Ready");
+  return objectOrEmpty(ready)["status"] === "True";
+}
+
+function isControlledBySandboxSet(metadata: JsonObject): boolean {
+  const references = arrayOrEmpty(metadata["ownerReferences"]);
+  const controller = objectOrEmpty(references.find((r) => objectOrEmpty(r)["controller"] === true));
+  return controller["kind"] === "SandboxSet" && controller["apiVersion"] === API_VERSION;
+}
+
+/** RFC 3339 as Kubernetes writes it (metav1.Time); `Date.parse` alone would take much more. */
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
+
+function parseTime(value: unknown): Milliseconds | undefined {
+  if (typeof value !== "string" || !RFC_3339.test(value)) return undefined;
+  const ms = Date.parse(value);
+  return Number.isNaN(ms) ? undefined : ms;
+}
