@@ -39,8 +39,8 @@ export type ForwardedResponse =
   | { readonly kind: "invalid"; readonly message: string };
 
 /**
- * Fields that belong to one connection (RFC 9110 7.6.1), and `Expect`, which the front has answered. The Proxy-*
- * pair is between a client and a forward proxy; a pod must neither ask for nor see such credentials.
+ * Fields that belong to one connection (RFC 9110 7.6.1). The Proxy-* pair is between a client and a forward proxy: a
+ * pod must neither ask for nor see such credentials.
  */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
@@ -51,31 +51,40 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "upgrade",
   "proxy-authenticate",
   "proxy-authorization",
-  "expect",
 ]);
 
-/** What a client may claim of the hops before us. */
-const FORWARDED: ReadonlySet<string> = new Set([
-  "forwarded",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
-  "x-forwarded-port",
-]);
+type RequestRule =
+  | "hop-by-hop"
+  | "host"
+  | "content-length"
+  | "transfer-encoding"
+  | "te"
+  | "request-id"
+  | "forwarded-for"
+  | "forwarded"
+  /** Can't be stripped by nominating it in `Connection`, or a client could hide from the pod who asks. */
+  | "essential";
 
-/**
- * Not strippable by nominating them in `Connection`: what frames and routes the message, and what a pod relies on.
- * (A client that could strip these could hide from the pod who asks; compare the abuse of `Connection: close,
- * X-Forwarded-For`.) Fields that we add are safe as they are added after the stripping.
- */
-const NEVER_NOMINATED: ReadonlySet<string> = new Set([
-  "host",
-  "content-length",
-  "authorization",
-  "cookie",
-  "x-access-token",
-  "x-request-id",
-  ...FORWARDED,
+/** What is done with a request's field, by lower-case name; all others pass unless `Connection` nominates them. */
+const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
+  ...[...HOP_BY_HOP].map((name) => [name, "hop-by-hop"] as const),
+  // The front has answered it, and undici refuses it.
+  ["expect", "hop-by-hop"],
+  // undici sends no request trailers.
+  ["trailer", "hop-by-hop"],
+  ["host", "host"],
+  ["content-length", "content-length"],
+  ["transfer-encoding", "transfer-encoding"],
+  ["te", "te"],
+  ["x-request-id", "request-id"],
+  ["x-forwarded-for", "forwarded-for"],
+  ["x-forwarded-host", "forwarded"],
+  ["x-forwarded-proto", "forwarded"],
+  ["x-forwarded-port", "forwarded"],
+  ["forwarded", "forwarded"],
+  ["authorization", "essential"],
+  ["cookie", "essential"],
+  ["x-access-token", "essential"],
 ]);
 
 /** Presence of this field tells that a reply is our own, so no pod may send it. */
@@ -128,15 +137,16 @@ export function forwardRequestHead(
   const requestTarget = head.target.startsWith("/") ? undefined : parseRequestTarget(method, head.target);
   if (requestTarget?.kind === "malformed") return badRequest(requestTarget.message);
   const authority = requestTarget?.authority;
-  const nominated = nominatedBy(allValues(rawHeaders, "connection"));
+  const nominated = nominatedBy(rawHeaders);
 
   const headers: string[] = [];
-  const forwardedFor: string[] = [];
-  const told = new Set<string>();
+  const keptForwarded = new Set<string>();
   let host: string | undefined;
   let contentLength: string | undefined;
-  let transferEncoding: string | undefined;
+  let chunked = false;
   let trailersWanted = false;
+  let requestIdKept = false;
+  let forwardedFor = "";
 
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
@@ -144,49 +154,53 @@ export function forwardRequestHead(
     if (!TOKEN.test(name)) return badRequest("a header name is not a token");
     const lower = name.toLowerCase();
     if (NOT_IN_VALUE.test(value)) return badRequest(`the header ${lower} holds control characters`);
-    switch (lower) {
+    switch (REQUEST_RULES.get(lower)) {
+      case undefined:
+        if (nominated.has(lower)) continue;
+        break;
+      case "essential":
+        break;
+      case "hop-by-hop":
+        continue;
       case "host":
         if (host !== undefined) return badRequest("the header host must not be repeated");
-        // undici asserts a bracketed Host to be closed; everything else invalid is for RFC 9112 3.2 to refuse.
+        // undici asserts that a bracketed Host is closed; RFC 9112 3.2 refuses all that are invalid.
         if (value !== "" && parseAuthority(value) === undefined) return badRequest("the Host is invalid");
         host = value;
         headers.push(name, authority ?? value);
         continue;
       case "content-length":
         if (contentLength !== undefined) return badRequest("the header content-length must not be repeated");
-        // Above 2^53 undici would write the number in another form than it was read.
+        // Above 2^53 undici would write another number than it was given.
         if (!/^[0-9]{1,16}$/.test(value) || Number(value) > Number.MAX_SAFE_INTEGER) {
           return badRequest("the content-length is not a length");
         }
         contentLength = value;
-        headers.push(name, value);
-        continue;
+        break;
       case "transfer-encoding":
-        if (transferEncoding !== undefined || value.trim().toLowerCase() !== "chunked") {
+        if (chunked || value.trim().toLowerCase() !== "chunked") {
           return badRequest("the only transfer-encoding that is understood is chunked");
         }
-        transferEncoding = value;
+        chunked = true;
         continue;
       case "te":
         trailersWanted ||= listItems(value).some((item) => item.split(";")[0]?.trim() === "trailers");
         continue;
-      case "trailer":
-        // undici sends no request trailers.
-        continue;
-      case "x-request-id":
-        if (value !== options.requestId || told.has(lower)) continue;
+      case "request-id":
+        if (requestIdKept || value !== options.requestId) continue;
+        requestIdKept = true;
         break;
-      case "x-forwarded-for":
-        if (options.trustForwarded) forwardedFor.push(value);
+      case "forwarded-for":
+        if (options.trustForwarded) forwardedFor += `${value}, `;
         continue;
-      default:
-        if (HOP_BY_HOP.has(lower) || nominated.has(lower)) continue;
-        if (FORWARDED.has(lower) && !options.trustForwarded) continue;
+      case "forwarded":
+        if (!options.trustForwarded) continue;
+        keptForwarded.add(lower);
+        break;
     }
-    told.add(lower);
     headers.push(name, value);
   }
-  if (contentLength !== undefined && transferEncoding !== undefined) {
+  if (contentLength !== undefined && chunked) {
     return badRequest("content-length and transfer-encoding exclude each other");
   }
   if (authority !== undefined) {
@@ -194,18 +208,16 @@ export function forwardRequestHead(
     if (host === undefined) headers.unshift("Host", authority);
   }
 
+  const add = (name: string, lower: string, value: string | undefined): void => {
+    if (value && !keptForwarded.has(lower)) headers.push(name, value);
+  };
+  headers.push("X-Forwarded-For", forwardedFor + plainAddress(options.clientAddress));
+  add("X-Forwarded-Host", "x-forwarded-host", authority ?? host);
+  add("X-Forwarded-Proto", "x-forwarded-proto", options.scheme);
+  add("X-Forwarded-Port", "x-forwarded-port", options.listenPort?.toString());
+  if (!requestIdKept) headers.push("X-Request-Id", options.requestId);
   if (trailersWanted) headers.push("TE", "trailers");
-  const added: [string, string | undefined][] = [
-    ["X-Forwarded-Host", authority ?? host],
-    ["X-Forwarded-Proto", options.scheme],
-    ["X-Forwarded-Port", options.listenPort?.toString()],
-    ["X-Request-Id", options.requestId],
-  ];
-  headers.push("X-Forwarded-For", [...forwardedFor, plainAddress(options.clientAddress)].join(", "));
-  for (const [name, value] of added) {
-    if (value && !told.has(name.toLowerCase())) headers.push(name, value);
-  }
-  const body = transferEncoding !== undefined ? "chunked" : contentLength !== undefined ? "length" : "none";
+  const body = chunked ? "chunked" : contentLength === undefined ? "none" : "length";
   return { kind: "forward", method, path, headers, body };
 }
 
@@ -217,7 +229,7 @@ export function forwardRequestHead(
  */
 export function forwardResponseHeaders(rawHeaders: readonly (Buffer | string)[]): ForwardedResponse {
   const fields = rawHeaders.map(latin1);
-  const nominated = nominatedBy(allValues(fields, "connection"));
+  const nominated = nominatedBy(fields);
   const chunked = allValues(fields, "transfer-encoding").length > 0;
   const headers: string[] = [];
   let contentLength: string | undefined;
@@ -230,6 +242,7 @@ export function forwardResponseHeaders(rawHeaders: readonly (Buffer | string)[])
       return { kind: "invalid", message: `the header ${lower} holds control characters` };
     }
     if (lower === "content-length") {
+      // A pod may not strip it by nominating it either: it frames the message.
       if (chunked) continue;
       if (!/^[0-9]+$/.test(value) || (contentLength !== undefined && contentLength !== value)) {
         return { kind: "invalid", message: "the content-length is not a length" };
@@ -259,11 +272,15 @@ export function forwardTrailers(rawTrailers: readonly (Buffer | string)[]): [str
   return trailers;
 }
 
-/** The lower-case field names that a message's Connection fields nominate, but for what must not be stripped. */
-function nominatedBy(connection: readonly string[]): ReadonlySet<string> {
-  const nominated = new Set(connection.flatMap(listItems));
-  for (const name of NEVER_NOMINATED) nominated.delete(name);
-  return nominated;
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** The lower-case field names that a message's Connection fields nominate. */
+function nominatedBy(rawHeaders: readonly string[]): ReadonlySet<string> {
+  const fields = allValues(rawHeaders, "connection");
+  // By far the most requests: nothing but how to end the connection.
+  if (fields.length === 0 || (fields.length === 1 && /^(keep-alive|close)$/i.test(fields[0] ?? "")))
+    return NOTHING;
+  return new Set(fields.flatMap(listItems));
 }
 
 function listItems(value: string): string[] {

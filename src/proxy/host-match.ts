@@ -1,8 +1,10 @@
-import { parsePort } from "./authority.ts";
+import { LRUCache } from "lru-cache";
+
+import { parseAuthority, parsePort } from "./authority.ts";
 import { compileHostTemplate } from "./host-template.ts";
 import { TargetOptionsError } from "./target-options-error.ts";
 
-/** What a host name said. `port` is absent when it names none. */
+/** What a Host said. `port` is absent when it names none. */
 export type HostMatch =
   | {
       readonly kind: "id";
@@ -18,7 +20,9 @@ export type HostMatch =
       readonly source: HostSource;
     }
   | { readonly kind: "none" }
-  | { readonly kind: "malformed"; readonly message: string; readonly sandbox?: string };
+  | { readonly kind: "malformed"; readonly message: string; readonly sandbox?: string }
+  /** Not a Host at all (RFC 9112 3.2). */
+  | { readonly kind: "invalid" };
 
 /** Which rule matched. */
 export type HostSource = "host" | "template";
@@ -26,30 +30,46 @@ export type HostSource = "host" | "template";
 const ID = /^[a-z0-9-]{1,253}$/;
 const DOMAIN = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 const NONE = { kind: "none" } as const;
+const INVALID = { kind: "invalid" } as const;
+
+/** Remembered Hosts: reading one costs ten times as much as finding it. At most 512 characters each. */
+const MAX_REMEMBERED = 4096;
 
 /**
- * Makes the function that reads a host name (no port): first `<port>-<id>.<domain>`, where `domains` limits the domain
- * (empty: any), then `templates` in their order. Case and one trailing dot don't matter. When nothing matches, the
- * first fault found is told. Throws {@link TargetOptionsError} for a domain or template that can't work.
+ * Makes the function that reads a Host field: first `<port>-<id>.<domain>`, where `domains` limits the domain (empty:
+ * any), then `templates` in their order. Case, the Host's own port and one trailing dot don't matter. When nothing
+ * matches, the first fault found is told. Throws {@link TargetOptionsError} for a domain or template that can't work.
  */
 export function createHostMatcher(
   domains: readonly string[],
   templates: readonly string[],
-): (host: string) => HostMatch {
+): (host: string | undefined) => HostMatch {
   const allowed = domains.map(normalDomain);
   const compiled = templates.map(compileHostTemplate);
-  return (name) => {
-    const host = (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
-    const portAndId = matchPortAndId(host, allowed);
+  const remembered = new LRUCache<string, HostMatch>({ max: MAX_REMEMBERED });
+  return (host) => {
+    if (!host) return NONE;
+    const known = remembered.get(host);
+    if (known !== undefined) return known;
+    const authority = parseAuthority(host);
+    if (authority === undefined) return INVALID;
+    const match = authority.ipv6 ? NONE : read(authority.host.toLowerCase().replace(/\.$/, ""));
+    // A copy: the field may be a slice that would keep its whole request head alive.
+    remembered.set(Buffer.from(host, "latin1").toString("latin1"), match);
+    return match;
+  };
+
+  function read(name: string): HostMatch {
+    const portAndId = matchPortAndId(name, allowed);
     if (portAndId.kind === "id") return portAndId;
     let fault = portAndId;
     for (const matchTemplate of compiled) {
-      const match = matchTemplate(host);
+      const match = matchTemplate(name);
       if (match.kind === "id" || match.kind === "object") return { ...match, source: "template" };
       if (fault.kind === "none") fault = match;
     }
     return fault;
-  };
+  }
 }
 
 /** `<port>-<id>.<domain>`, lower-case. A label that begins otherwise, or a foreign domain, is no sandbox's. */

@@ -1,6 +1,6 @@
-import { parseAuthority, parsePort } from "./authority.ts";
-import type { Authority } from "./authority.ts";
+import { parsePort } from "./authority.ts";
 import { createHostMatcher } from "./host-match.ts";
+import type { HostMatch } from "./host-match.ts";
 import type { RequestHead } from "./request-head.ts";
 import { parseRequestTarget } from "./request-target.ts";
 import { TargetOptionsError } from "./target-options-error.ts";
@@ -107,7 +107,9 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
     OBJECT_PORT_HEADER,
   ]);
   if (hostHeader !== undefined) routing.add(hostHeader);
-  const routingLengths = new Set([...routing].map((name) => name.length));
+  /** Most fields are passed over by their length alone. */
+  const lengths = new Uint8Array(1 + Math.max(...[...routing].map((name) => name.length)));
+  for (const name of routing) lengths[name.length] = 1;
 
   return (head) => {
     const requestTarget = parseRequestTarget(head.method, head.target);
@@ -118,7 +120,7 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
     const { rawHeaders } = head;
     for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
       const rawName = rawHeaders[i] ?? "";
-      if (!routingLengths.has(rawName.length)) continue;
+      if (lengths[rawName.length] !== 1) continue;
       const name = rawName.toLowerCase();
       if (!routing.has(name)) continue;
       if (fields.has(name)) return malformed(`the header ${name} must not be repeated`);
@@ -126,9 +128,10 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
     }
     // RFC 9112 3.2: an invalid Host is answered with 400, whatever else names the sandbox.
     const fieldHost = fields.get("host");
-    const host = readHost(authority ?? fieldHost);
-    if (host === INVALID) return malformed("the Host is invalid");
-    if (authority !== undefined && readHost(fieldHost) === INVALID) return malformed("the Host is invalid");
+    const host = matchHost(authority ?? fieldHost);
+    const isInvalid =
+      host.kind === "invalid" || (authority !== undefined && matchHost(fieldHost).kind === "invalid");
+    if (isInvalid) return malformed("the Host is invalid");
 
     const byPath = (): TargetResult => fromPath(path, pathPrefix);
     const byHeader = (): TargetResult => {
@@ -138,9 +141,11 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
         : fromObjectHeaders(fields, path);
     };
     const byHost = (): TargetResult => {
-      const standIn = readHost(hostHeader && fields.get(hostHeader));
-      if (standIn === INVALID) return malformed(`the header ${hostHeader} is invalid`);
-      return fromHost(standIn ?? host, path);
+      const standIn = hostHeader && fields.get(hostHeader);
+      const match = standIn ? matchHost(standIn) : host;
+      return match.kind === "invalid"
+        ? malformed(`the header ${hostHeader} is invalid`)
+        : fromHost(match, path);
     };
 
     if (strict) return agreed([byPath(), byHeader(), byHost()]);
@@ -150,22 +155,13 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
     return second.kind === "none" ? byHost() : second;
   };
 
-  function fromHost(host: Authority | undefined, path: string): TargetResult {
-    if (host === undefined || host.ipv6) return NONE;
-    const match = matchHost(host.host);
+  function fromHost(match: Exclude<HostMatch, { kind: "invalid" }>, path: string): TargetResult {
     if (match.kind === "none" || match.kind === "malformed") return match;
     const port = match.port ?? defaultPort;
     return match.kind === "id"
       ? byId(match.id, port, path, match.source)
       : byObject(match.namespace, match.name, port, path, match.source);
   }
-}
-
-const INVALID = Symbol("invalid host");
-
-/** An empty Host is valid and names nothing (RFC 9110 7.2). */
-function readHost(text: string | undefined): Authority | undefined | typeof INVALID {
-  return text ? (parseAuthority(text) ?? INVALID) : undefined;
 }
 
 /** `/kruise/<id>/<port>[/rest][?query]`. */
