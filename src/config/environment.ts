@@ -28,8 +28,10 @@ export function readEnvironment(
 ): EnvironmentReading {
   const values: RawValue[] = [];
   const problems: Problem[] = [];
-  for (const [name, text] of Object.entries(environment)) {
-    if (!name.startsWith(VARIABLE_PREFIX) || name === FILE_VARIABLE || text === undefined) continue;
+  for (const name of Object.keys(environment)) {
+    if (!name.startsWith(VARIABLE_PREFIX) || name === FILE_VARIABLE) continue;
+    const text = environment[name];
+    if (text === undefined) continue;
     const origin = { kind: "environment", name } as const;
     const setting = byVariable.get(name);
     if (setting) values.push({ setting, value: fromText(setting, text), origin });

@@ -1,4 +1,3 @@
-import { stringify } from "yaml";
 import type { LoadedConfig } from "./load.ts";
 import { formatOrigin } from "./origins.ts";
 import type { Config } from "./schema.ts";
@@ -28,13 +27,29 @@ export function renderYaml({ config, origins }: LoadedConfig): string {
       lines.push({ text: `${section}:` });
     }
     const name = section ? `  ${setting.key.slice(section.length + 1)}` : setting.key;
-    const value = stringify(valueOf(config, setting), { collectionStyle: "flow", lineWidth: 0 }).trimEnd();
+    const value = asFlow(valueOf(config, setting));
     const origin = origins.get(setting.key);
-    lines.push({ text: `${name}: ${value}`, ...(origin && { comment: formatOrigin(origin) }) });
+    lines.push({ text: `${name}: ${value}`, ...(origin && { comment: escape(formatOrigin(origin)) }) });
   }
   const width = Math.min(60, Math.max(...lines.map(({ text }) => text.length)));
   return lines
     .map(({ text, comment }) => (comment === undefined ? text : `${text.padEnd(width)} # ${comment}`))
     .map((line) => `${line}\n`)
     .join("");
+}
+
+/** JSON, which YAML 1.2 contains, so that no text can be taken for a number or end its line. */
+function asFlow(value: SettingValue): string {
+  if (Array.isArray(value)) return `[${value.map(asFlow).join(", ")}]`;
+  return escape(JSON.stringify(value));
+}
+
+/** Control, format and odd space characters as `\u` escapes: a terminal must not obey them. */
+function escape(text: string): string {
+  return text.replaceAll(/(?! )[\p{C}\p{Z}]/gu, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
 }

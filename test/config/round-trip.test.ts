@@ -1,0 +1,113 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { formatOrigin } from "../../src/config/origins.ts";
+import { renderYaml, valueOf } from "../../src/config/render.ts";
+import { configFrom } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/schema.ts";
+import type { Setting, SettingValue } from "../../src/config/settings.ts";
+import { SETTINGS } from "../../src/config/settings.ts";
+import { load } from "./support.ts";
+
+const label = fc.stringMatching(/^[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?$/);
+const domain = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join("."));
+const address = fc
+  .tuple(
+    fc.constantFrom("", "127.0.0.1", "[::1]", "[2001:db8::7]", "localhost", "0.0.0.0"),
+    fc.integer({ min: 0, max: 65_535 }),
+  )
+  .map(([host, port]) => `${host}:${port}`);
+const header = fc.stringMatching(/^x-[a-z0-9!#$%&'*+.^_`|~-]{1,20}$/);
+
+/** Texts by key, since each has a grammar of its own. Quotes, spaces, #, : and the like must survive YAML and shell-less argv. */
+const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
+  listen: address,
+  peerListen: address,
+  adminListen: address,
+  kubeconfig: fc
+    .string({ unit: "binary", maxLength: 30 })
+    .filter((text) => !/\0|^-/.test(text) && text.isWellFormed()),
+  context: fc.string({ maxLength: 30 }).filter((text) => !text.startsWith("-") && !/\p{Cc}/u.test(text)),
+  namespace: fc.uniqueArray(label, { maxLength: 4 }),
+  selector: fc.constantFrom("", "a=b", "app in (a, b),!c", "tier: x # not a comment", "'q'", '"'),
+  "target.domains": fc.uniqueArray(domain, { maxLength: 3 }),
+  "target.sandboxHeader": header,
+  "target.portHeader": header,
+  "target.hostHeader": fc.oneof(fc.constant(""), header),
+  "target.pathPrefix": fc.constantFrom("", "/kruise", "/a/b-c.d~e_f"),
+  "target.templates": fc.constantFrom(
+    [],
+    ["{id}.x.dev"],
+    ["{name}.{namespace}.x.dev:80", "{port}-{id}.y.dev"],
+  ),
+  "auth.accessTokenHeader": header,
+};
+
+function arbitraryOf(setting: Setting): fc.Arbitrary<SettingValue> {
+  const text = TEXTS[setting.key];
+  if (text) return text;
+  if (setting.kind === "boolean") return fc.boolean();
+  if (setting.kind === "choice") return fc.constantFrom(...setting.placeholder.split("|"));
+  const [min = 0, max = 0] = setting.type.match(/\d+/g)?.map(Number) ?? [];
+  return fc.oneof(fc.integer({ min, max }), fc.constantFrom(min, max));
+}
+
+/** Any subset of settings, that together are valid. */
+const configs: fc.Arbitrary<Config> = fc
+  .record(Object.fromEntries(SETTINGS.map((setting) => [setting.key, arbitraryOf(setting)])), {
+    requiredKeys: [],
+  })
+  .map((values) => {
+    const input: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(values)) {
+      const [section = "", name] = key.split(".");
+      if (name === undefined) input[section] = value;
+      else input[section] = { ...(input[section] as object), [name]: value };
+    }
+    try {
+      return configFrom(input);
+    } catch {
+      return undefined;
+    }
+  })
+  .filter((config) => config !== undefined);
+
+const asText = (value: SettingValue) => (Array.isArray(value) ? value.join(",") : String(value));
+
+test("configuration → YAML → configuration is the identity", () => {
+  fc.assert(
+    fc.property(configs, (config) => {
+      const origins = new Map(SETTINGS.map(({ key }) => [key, { kind: "default" }] as const));
+      const file = renderYaml({ config, origins, file: undefined });
+      const loaded = load({ file });
+      expect(loaded.config).toEqual(config);
+      for (const origin of loaded.origins.values())
+        expect(formatOrigin(origin)).toMatch(/^lychgate\.yaml:\d+:\d+$/);
+    }),
+  );
+});
+
+test("configuration → flags → configuration is the identity", () => {
+  fc.assert(
+    fc.property(configs, (config) => {
+      const argv = SETTINGS.flatMap((setting) => {
+        const value = valueOf(config, setting);
+        if (Array.isArray(value) && value.length > 0)
+          return value.flatMap((entry: string) => [setting.flag, entry]);
+        if (setting.kind === "boolean" || Array.isArray(value)) return [`${setting.flag}=${asText(value)}`];
+        return [setting.flag, asText(value)];
+      });
+      expect(load({ argv }).config).toEqual(config);
+    }),
+  );
+});
+
+test("configuration → environment → configuration is the identity", () => {
+  fc.assert(
+    fc.property(configs, (config) => {
+      const environment = Object.fromEntries(
+        SETTINGS.map((setting) => [setting.variable, asText(valueOf(config, setting))]),
+      );
+      expect(load({ environment }).config).toEqual(config);
+    }),
+  );
+});
