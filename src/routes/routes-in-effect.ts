@@ -39,7 +39,9 @@ export class RoutesInEffect {
     this.#news = news;
     this.#onePodPerIp = onePodPerIp;
     this.#ids = new IdIndex(rules);
-    this.#ips = new IpIndex(rules, (entry) => holdInEffect(entry.route, entry.hold, entry.scope.watermark));
+    this.#ips = new IpIndex(rules, (entry) =>
+      holdInEffect(entry.route, entry.confirmed?.route, entry.hold, entry.scope.watermark),
+    );
   }
 
   /** Routes in effect by their state at this moment. */

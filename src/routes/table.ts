@@ -193,7 +193,7 @@ export class RouteTable implements RouteLookup {
       const before = scope.watermark;
       scope.watermark = resourceVersion;
       const entry = this.#entry(objectKey(namespace, name), scope);
-      this.#confirm(entry, observation, before);
+      this.#confirm(entry, observation, before, false);
       this.#passWatermark(scope, true);
       this.#refresh(entry);
       outcome = entry.tombstone === undefined ? "applied" : "ignored/tombstone";
@@ -353,7 +353,7 @@ export class RouteTable implements RouteLookup {
     }
     for (const observation of observations) {
       const entry = this.#entry(objectKey(observation.namespace, observation.name), scope);
-      if (this.#rules.replaces(observation, entry.confirmed)) this.#confirm(entry, observation, before);
+      if (this.#rules.replaces(observation, entry.confirmed)) this.#confirm(entry, observation, before, true);
       this.#refresh(entry);
       this.#reportSeen(observation, entry.tombstone === undefined ? "applied" : "ignored/tombstone");
     }
@@ -361,11 +361,10 @@ export class RouteTable implements RouteLookup {
     this.#passWatermark(scope, false);
   }
 
-  /** Takes over what the informer says; `before` is the version up to which the object was as it had been. */
-  #confirm(entry: Entry, observation: Observation, before: ResourceVersion): void {
-    const was = entry.confirmed?.route;
+  /** Takes over what the informer says; the object was as it had been `until` then, but for a `gap`. */
+  #confirm(entry: Entry, observation: Observation, until: ResourceVersion, gap: boolean): void {
+    entry.hold = holdAfter({ hold: entry.hold, route: entry.confirmed?.route, until, gap }, observation);
     entry.confirmed = observation;
-    entry.hold = holdAfter(entry.hold, was, observation, before);
     this.#compareClaim(entry, observation);
     if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
   }

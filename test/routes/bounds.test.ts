@@ -1,0 +1,83 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Heap } from "../../src/routes/heap.ts";
+import { RouteTable } from "../../src/routes/table.ts";
+import { makeRoute, observe, rv } from "./support/timeline.ts";
+
+describe("memory is bounded, whatever peers push", () => {
+  test("claims for objects that do not exist: at most so many, the oldest goes and is counted", () => {
+    const table = new RouteTable({ scopes: [""], maxClaims: 10 });
+    let evicted = 0;
+    table.addListener({
+      factDropped: (fact, reason) => void (evicted += Number(`${fact} ${reason}` === "claim evicted")),
+    });
+    for (let i = 0; i < 100; i++) table.pushUpdate(makeRoute(`n${i}`, 100 + i, { ip: `10.0.0.${i}` }), 0);
+    expect(table.stats()).toMatchObject({ claims: 10, entries: 10 });
+    expect(evicted).toBe(90);
+    expect(table.lookup("ns--n99").kind).toBe("found");
+  });
+
+  test("ever higher versions for one object leave nothing behind", () => {
+    const table = new RouteTable({ scopes: [""] });
+    table.relist("", rv(10), [], 0);
+    for (let i = 0; i < 20_000; i++) table.pushUpdate(makeRoute("one", 100 + i), 0);
+    table.observe("", observe(makeRoute("one", 1_000_000)), 0);
+    expect(table.stats()).toMatchObject({ claims: 0, entries: 1 });
+  });
+
+  test("states of a peer's own invention do not pile up", () => {
+    const table = new RouteTable({ scopes: "none" });
+    for (let i = 1; i < 100; i++) table.pushUpdate(makeRoute("one", i, { state: `state-${i}` }), 0);
+    expect([...table.stats().states]).toEqual([["state-99", 1]]);
+  });
+
+  test("everything that came and went is gone", () => {
+    const table = new RouteTable({ scopes: [""] });
+    table.relist("", rv(10), [], 0);
+    for (let i = 0; i < 100; i++) {
+      table.pushUpdate(makeRoute(`n${i}`, 1_000 + i), 0);
+      table.pushDelete({ namespace: "ns", name: `n${i}`, resourceVersion: String(1_000 + i) }, 0);
+    }
+    table.bookmark("", rv(5_000), 0);
+    expect(table.stats()).toMatchObject({ entries: 0, claims: 0, tombstones: 0, ipConflicts: 0 });
+  });
+});
+
+test("a push for a namespace that no informer watches is out of scope", () => {
+  const table = new RouteTable({ scopes: ["ns"] });
+  expect(table.pushUpdate(makeRoute("one", 5, { namespace: "other" }), 0)).toBe("ignored/out-of-scope");
+  expect(table.pushDelete({ namespace: "other", name: "one", resourceVersion: "5" }, 0)).toBe(
+    "ignored/out-of-scope",
+  );
+  expect(table.pushUpdate(makeRoute("one", 5), 0)).toBe("applied");
+});
+
+test("the table is synced when every scope has its first list", () => {
+  const table = new RouteTable({ scopes: ["a", "b"] });
+  table.relist("a", rv(5), [], 0);
+  expect(table.synced).toBe(false);
+  table.relist("b", rv(7), [], 0);
+  expect(table.synced).toBe(true);
+  expect(() => table.bookmark("c", rv(1), 0)).toThrow('no informer scope "c"');
+});
+
+test("a heap gives its items in order, whatever was pushed, popped and compacted", () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.integer(), fc.constant("pop"), fc.constant("compact"))), (commands) => {
+      const heap = new Heap<number>((a, b) => a - b);
+      let model: number[] = [];
+      for (const command of commands) {
+        if (command === "pop") expect(heap.pop()).toBe(model.shift());
+        else if (command === "compact") {
+          heap.compact((item) => item % 2 === 0);
+          model = model.filter((item) => item % 2 === 0);
+        } else {
+          heap.push(command as number);
+          model = [...model, command as number].sort((a, b) => a - b);
+        }
+        expect(heap.peek()).toBe(model[0]);
+        expect(heap.size).toBe(model.length);
+      }
+    }),
+  );
+});

@@ -1,0 +1,134 @@
+import { describe, expect, test } from "vitest";
+import type { Route } from "../../src/routes/route.ts";
+import { routingId } from "../../src/routes/route.ts";
+import { RouteTable } from "../../src/routes/table.ts";
+import { makeRoute, observe, rv } from "./support/timeline.ts";
+
+const on = (name: string, version: number, fields: Partial<Route> = {}) =>
+  observe(makeRoute(name, version, fields));
+
+function table(...listed: ReturnType<typeof on>[]) {
+  const made = new RouteTable({ scopes: [""] });
+  made.relist("", rv(10), listed, 0);
+  return made;
+}
+
+const served = (of: RouteTable) =>
+  [...of.inspectAll()].filter(({ inEffect }) => inEffect?.incarnation).map(({ key }) => key);
+
+describe("rule 9: one ID, one sandbox", () => {
+  test("the routing ID is the label, else namespace--name; a label with -- that is not its own is ignored", () => {
+    expect(routingId("ns", "one", "short")).toBe("short");
+    expect(routingId("ns", "one", undefined)).toBe("ns--one");
+    expect(routingId("ns", "one", "")).toBe("ns--one");
+    expect(routingId("ns", "one", "ns--one")).toBe("ns--one");
+    expect(routingId("ns", "one", "ns--two")).toBe("ns--one");
+  });
+
+  test("a push cannot take another object's legacy ID", () => {
+    const t = table(on("one", 5));
+    t.pushUpdate(makeRoute("thief", 11, { id: "ns--one", ip: "10.6.6.6" }), 0);
+    expect(t.lookup("ns--one")).toMatchObject({ route: { name: "one" } });
+    expect(t.lookup("ns--thief")).toMatchObject({ route: { name: "thief" } });
+  });
+
+  test("order of arrival does not decide: neither of two is served, whoever came first", () => {
+    for (const names of [
+      ["a", "b"],
+      ["b", "a"],
+    ]) {
+      const t = table();
+      names.forEach((name, index) => {
+        t.observe("", on(name, 11 + index, { id: "shared", ip: name === "a" ? "10.0.0.1" : "10.0.0.2" }), 0);
+      });
+      expect(t.lookup("shared")).toEqual({ kind: "id-conflict", keys: ["ns/a", "ns/b"] });
+      expect(t.stats().idConflicts).toBe(1);
+    }
+  });
+
+  test("the dead claim no ID; IDs differ by more than case", () => {
+    const t = table(on("a", 5, { id: "Shared", state: "dead" }), on("b", 6, { id: "shared" }));
+    expect(t.lookup("SHARED")).toMatchObject({ route: { name: "b" } });
+    t.observe("", on("a", 11, { id: "Shared", ip: "10.0.0.9" }), 0);
+    expect(t.lookup("shared").kind).toBe("id-conflict");
+    t.remove("", "ns", "b", "b-1", rv(12), 0);
+    expect(t.lookup("shared")).toMatchObject({ route: { name: "a" } });
+    expect(t.stats().idConflicts).toBe(0);
+  });
+});
+
+describe("rule 10: one IP, one sandbox", () => {
+  test("the one that surely took it later is served", () => {
+    const t = table(on("old", 5));
+    t.observe("", on("new", 11), 0);
+    expect(served(t)).toEqual(["ns/new"]);
+    expect(t.lookup("ns--old")).toMatchObject({ ipReassigned: true, incarnation: undefined });
+    expect(t.stats().ipConflicts).toBe(1);
+  });
+
+  test("when a list brought both, neither is, until one lets go", () => {
+    const t = table(on("a", 5), on("b", 6));
+    expect(served(t)).toEqual([]);
+    t.observe("", on("a", 11, { state: "paused", ip: "" }), 0);
+    expect(served(t)).toEqual(["ns/b"]);
+  });
+
+  test("a relist shows that a new object came after the watermark", () => {
+    const t = table(on("old", 5));
+    t.relist("", rv(30), [on("old", 5), on("new", 20)], 0);
+    expect(served(t)).toEqual(["ns/new"]);
+  });
+
+  test("an object that may have let the IP go and taken it again in a gap is not trusted to be the older", () => {
+    const t = table(on("old", 5));
+    t.relist("", rv(30), [on("old", 25), on("new", 20)], 0);
+    expect(served(t)).toEqual([]);
+  });
+
+  test("the same pod UID shows that it never let go", () => {
+    const t = table(on("old", 5, { podUid: "p" }));
+    t.relist("", rv(30), [on("old", 25, { podUid: "p" }), on("new", 20)], 0);
+    expect(served(t)).toEqual(["ns/new"]);
+  });
+
+  test("back from a pause with the address it had: unsure, so neither", () => {
+    const t = table(on("a", 5));
+    t.observe("", on("a", 11, { state: "paused" }), 0);
+    t.observe("", on("b", 12), 0);
+    expect(served(t)).toEqual(["ns/b"]);
+    t.observe("", on("a", 13), 0);
+    expect(served(t)).toEqual([]);
+  });
+
+  test("a push is younger than all that the informer has delivered", () => {
+    const t = table(on("old", 5));
+    t.pushUpdate(makeRoute("new", 11), 0);
+    expect(served(t)).toEqual(["ns/new"]);
+  });
+
+  test("two pushes: unsure, until the watermark tells them apart", () => {
+    const t = table();
+    t.pushUpdate(makeRoute("a", 11), 0);
+    t.pushUpdate(makeRoute("b", 13), 0);
+    expect(served(t)).toEqual([]);
+    t.observe("", on("a", 11), 0);
+    expect(served(t)).toEqual(["ns/b"]);
+  });
+
+  test("only running routes hold an IP, and the rule can be switched off for the host network", () => {
+    const t = table(on("a", 5), on("b", 6, { state: "creating" }), on("c", 7, { state: "available" }));
+    expect(served(t)).toEqual(["ns/a"]);
+    const hostNetwork = new RouteTable({ scopes: [""], onePodPerIp: false });
+    hostNetwork.relist("", rv(10), [on("a", 5), on("b", 6)], 0);
+    expect(served(hostNetwork)).toEqual(["ns/a", "ns/b"]);
+  });
+
+  test("what is not an IP is never served", () => {
+    const t = table(
+      on("a", 5, { ip: "evil.example" }),
+      on("b", 6, { ip: "10.0.0.1:80" }),
+      on("c", 7, { ip: "fd00::1" }),
+    );
+    expect(served(t)).toEqual(["ns/c"]);
+  });
+});

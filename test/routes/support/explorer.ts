@@ -1,0 +1,341 @@
+import type { RouteInEffect } from "../../../src/routes/lookup.ts";
+import type { ObjectKey, Route } from "../../../src/routes/route.ts";
+import { RULES, type Rules } from "../../../src/routes/rules.ts";
+import { RouteTable } from "../../../src/routes/table.ts";
+import { type Moment, observationOf, rv, stateOf } from "./timeline.ts";
+
+/** One thing that the table is told. */
+export type Step =
+  | { readonly t: "list"; readonly version: number }
+  | { readonly t: "event"; readonly moment: Moment }
+  | { readonly t: "bookmark"; readonly version: number }
+  | { readonly t: "push"; readonly route: Route }
+  | { readonly t: "push-delete"; readonly name: string; readonly version: number };
+
+/** What went wrong, and the whole way there. */
+export interface Violation {
+  readonly what: string;
+  readonly trail: readonly string[];
+}
+
+/** Every push that managers could send of a timeline: each version, and each deletion at the version they had cached. */
+export function pushesOf(moments: readonly Moment[]): Step[] {
+  const pushes: Step[] = [];
+  const cached = new Map<ObjectKey, number>();
+  for (const { key, name, version, route, gone } of moments) {
+    if (route && route.state !== "dead") {
+      pushes.push({ t: "push", route });
+    } else {
+      pushes.push({ t: "push-delete", name, version });
+      const before = cached.get(key);
+      if (gone && before !== undefined) pushes.push({ t: "push-delete", name, version: before });
+    }
+    cached.set(key, version);
+  }
+  return pushes;
+}
+
+/**
+ * The ways in which an informer can learn a timeline: a list at some point and events from there, with or without a
+ * gap that a second list closes, an old event replayed, a stale server's list in between.
+ */
+export function informerScripts(moments: readonly Moment[]): Step[][] {
+  const end = (moments.at(-1)?.version ?? 0) + 5;
+  const events = (from: number, to: number): Step[] =>
+    moments
+      .filter(({ version }) => version > from && version <= to)
+      .map((moment) => ({ t: "event", moment }));
+  const bookmark: Step = { t: "bookmark", version: end };
+  const points = [5, ...moments.map(({ version }) => version)];
+  const scripts: Step[][] = [];
+  for (const first of points) {
+    scripts.push([{ t: "list", version: first }, ...events(first, end), bookmark]);
+    for (const gap of points.filter((point) => point >= first)) {
+      for (const second of points.filter((point) => point > gap)) {
+        const stale: Step[] = gap > first ? [{ t: "list", version: first }] : [];
+        const replay = events(0, gap).slice(0, 1);
+        scripts.push([
+          { t: "list", version: first },
+          ...events(first, gap),
+          ...stale,
+          ...replay,
+          { t: "list", version: second },
+          ...events(second, end),
+          bookmark,
+        ]);
+      }
+    }
+  }
+  return scripts;
+}
+
+/** All ways to merge `a` and `b` that keep the order within each. */
+export function* interleavings<T>(a: readonly T[], b: readonly T[]): Generator<T[]> {
+  const [firstA, ...restA] = a;
+  const [firstB, ...restB] = b;
+  if (firstA === undefined || firstB === undefined) {
+    yield [...a, ...b];
+    return;
+  }
+  for (const rest of interleavings(restA, b)) yield [firstA, ...rest];
+  for (const rest of interleavings(a, restB)) yield [firstB, ...rest];
+}
+
+/** Tells a table one step after another and compares it with the truth after each. */
+export class Witness {
+  readonly table: RouteTable;
+  readonly #moments: readonly Moment[];
+  readonly #trail: string[] = [];
+  readonly #ends = new Map<ObjectKey, number>();
+  readonly #newest = new Map<ObjectKey, number>();
+  #watermark = 0;
+  #attempts = 0;
+  #expectedAttempts = 0;
+
+  constructor(moments: readonly Moment[], rules: Rules = RULES) {
+    this.#moments = moments;
+    this.table = new RouteTable({ scopes: [""], rules });
+    this.table.addListener({
+      mutated: (_source, _outcome, _key, resurrection) => {
+        if (resurrection) this.#attempts++;
+      },
+    });
+  }
+
+  /** Takes the step; says what is wrong after it, if anything is. */
+  take(step: Step): Violation | undefined {
+    this.#trail.push(describeStep(step));
+    const wrong = this.#apply(step) ?? this.#unsafe();
+    return wrong === undefined ? undefined : this.violation(wrong);
+  }
+
+  violation(what: string): Violation {
+    return { what, trail: [...this.#trail] };
+  }
+
+  /**
+   * After the informer has delivered everything, the table must stand for the truth. No claim is left, and no tombstone
+   * but that of an object which is dead and was told so twice.
+   */
+  notConverged(): Violation | undefined {
+    const { claims } = this.table.stats();
+    if (claims > 0) return this.violation(`${claims} claims are left`);
+    const truth = new Map(
+      stateOf(this.#moments, Number.MAX_SAFE_INTEGER).map((moment) => [moment.key, moment.route]),
+    );
+    for (const key of new Set(this.#moments.map((moment) => moment.key))) {
+      const view = this.table.inspect(key);
+      const route = view?.inEffect?.route;
+      const inTruth = truth.get(key);
+      if (isAlive(inTruth) ? route !== inTruth : isAlive(route)) {
+        return this.violation(`${key} ended as ${describe(route)}, in truth it is ${describe(inTruth)}`);
+      }
+      if (view?.facts.some((fact) => fact.kind === "tombstone") && (isAlive(inTruth) || !truth.has(key))) {
+        return this.violation(`a tombstone of ${key} is left, in truth it is ${describe(inTruth)}`);
+      }
+    }
+    return undefined;
+  }
+
+  /** All that two tables which were told the same must agree on. */
+  fingerprint(): string {
+    const keys = [...new Set(this.#moments.map((moment) => moment.key))].sort();
+    return keys
+      .map((key) => {
+        const view = this.table.inspect(key);
+        const effect = view?.inEffect;
+        const facts = view?.facts.map((fact) => `${fact.kind}@${fact.resourceVersion}`).join("+");
+        const served = effect?.incarnation ? "served" : "unserved";
+        return `${key}: ${describe(effect?.route)} ${served} (${facts ?? ""})`;
+      })
+      .join("\n");
+  }
+
+  #apply(step: Step): string | undefined {
+    switch (step.t) {
+      case "list": {
+        const listed = stateOf(this.#moments, step.version);
+        const result = this.table.relist("", rv(step.version), listed.map(observationOf), 0);
+        if (step.version < this.#watermark) {
+          this.#expectedAttempts += listed.filter(
+            ({ key, route }) => isAlive(route) && !this.#alive(key),
+          ).length;
+          return result === "behind" ? undefined : "a list below the watermark was taken";
+        }
+        this.#watermark = step.version;
+        const keys = new Set(listed.map(({ key }) => key));
+        for (const { key, version } of this.#moments) {
+          if (version > step.version) continue;
+          if (!keys.has(key)) this.#end(key, step.version);
+          else this.#tell(key, version);
+        }
+        for (const { key, version, route } of listed) {
+          if (!isAlive(route)) this.#end(key, version);
+          else if (!this.#alive(key)) this.#expectedAttempts++;
+        }
+        return undefined;
+      }
+      case "event": {
+        const { key, version, route, gone, name, uid } = step.moment;
+        if (version > this.#watermark) {
+          this.#watermark = version;
+          if (!isAlive(route)) this.#end(key, version);
+          else this.#tell(key, version);
+        }
+        if (gone) this.table.remove("", "ns", name, uid, rv(version), 0);
+        else this.table.observe("", observationOf(step.moment), 0);
+        if (isAlive(route) && !this.#alive(key)) this.#expectedAttempts++;
+        return undefined;
+      }
+      case "bookmark":
+        this.#watermark = Math.max(this.#watermark, step.version);
+        this.table.bookmark("", rv(step.version), 0);
+        return undefined;
+      case "push": {
+        const key = `ns/${step.route.name}` as const;
+        const version = Number(step.route.resourceVersion);
+        const fresh = version > this.#watermark && version > (this.#newest.get(key) ?? 0);
+        const outcome = this.table.pushUpdate(step.route, 0);
+        this.#tell(key, version);
+        if (outcome !== "applied" && !this.#alive(key)) this.#expectedAttempts++;
+        const inEffect = this.#inEffect(key)?.route;
+        return fresh && inEffect !== undefined && Number(inEffect.resourceVersion) !== version
+          ? `the newest fact of ${key} is ${version}, in effect is ${describe(inEffect)}`
+          : fresh && inEffect === undefined
+            ? `the newest fact of ${key} is ${version}, nothing is in effect`
+            : undefined;
+      }
+      case "push-delete": {
+        this.#end(`ns/${step.name}`, step.version);
+        this.table.pushDelete({ namespace: "ns", name: step.name, resourceVersion: rv(step.version) }, 0);
+        return undefined;
+      }
+    }
+  }
+
+  #tell(key: ObjectKey, version: number): void {
+    this.#newest.set(key, Math.max(version, this.#newest.get(key) ?? 0));
+  }
+
+  #end(key: ObjectKey, version: number): void {
+    this.#tell(key, version);
+    this.#ends.set(key, Math.max(version, this.#ends.get(key) ?? 0));
+  }
+
+  #inEffect(key: ObjectKey): RouteInEffect | undefined {
+    return this.table.inspect(key)?.inEffect;
+  }
+
+  #alive(key: ObjectKey): boolean {
+    return isAlive(this.#inEffect(key)?.route);
+  }
+
+  /** What must hold at every step, whatever was told so far. */
+  #unsafe(): string | undefined {
+    const living: RouteInEffect[] = [];
+    for (const key of new Set(this.#moments.map((moment) => moment.key))) {
+      const effect = this.#inEffect(key);
+      if (!effect || !isAlive(effect.route)) continue;
+      living.push(effect);
+      const end = this.#ends.get(key) ?? 0;
+      if (Number(effect.route.resourceVersion) <= end) {
+        return `${key} is in effect as ${describe(effect.route)}, but the table was told of its end at ${end}`;
+      }
+    }
+    for (const a of living) {
+      const found = this.table.lookup(a.route.id);
+      const sharing = living.filter((b) => b.route.id === a.route.id).length;
+      if (sharing > 1 && found.kind !== "id-conflict")
+        return `${a.route.id} is served though ${sharing} claim it`;
+      if (sharing === 1 && found !== a) return `${a.route.id} is not found`;
+      const tenants = living.filter((b) => b.state === "running" && b.route.ip === a.route.ip);
+      if (a.state !== "running") {
+        if (a.incarnation) return `${a.route.name} is ${a.state} and has an incarnation`;
+      } else if (tenants.length === 1 && !a.incarnation) {
+        return `${a.route.name} alone holds ${a.route.ip} and is not served`;
+      } else if (a.incarnation) {
+        const later = tenants.find((b) => b !== a && this.#took(b.route) > this.#took(a.route));
+        if (later)
+          return `${a.route.ip} is served for ${a.route.name}, but ${later.route.name} took it later`;
+        if (tenants.filter((b) => b.incarnation).length > 1) return `${a.route.ip} is served for two`;
+      }
+    }
+    if (this.#attempts !== this.#expectedAttempts) {
+      return `${this.#expectedAttempts} resurrections were tried, ${this.#attempts} counted`;
+    }
+    return undefined;
+  }
+
+  /** The version at which the object of `route` truly took the IP that it has there. */
+  #took(route: Route): number {
+    let took = Number(route.resourceVersion);
+    for (const moment of this.#moments.toReversed()) {
+      if (moment.version > Number(route.resourceVersion) || moment.name !== route.name) continue;
+      if (moment.uid !== route.uid || moment.route?.ip !== route.ip) break;
+      took = moment.version;
+    }
+    return took;
+  }
+}
+
+function isAlive(route: Route | undefined): boolean {
+  return route !== undefined && route.state !== "dead";
+}
+
+function describe(route: Route | undefined): string {
+  return route
+    ? `${route.uid} ${route.state} on ${route.ip || "no IP"} @${route.resourceVersion}`
+    : "nothing";
+}
+
+function describeStep(step: Step): string {
+  switch (step.t) {
+    case "list":
+    case "bookmark":
+      return `${step.t} @${step.version}`;
+    case "event":
+      return `event ${step.moment.name} ${step.moment.happening} @${step.moment.version}`;
+    case "push":
+      return `push ${describe(step.route)}`;
+    case "push-delete":
+      return `push delete ${step.name} @${step.version}`;
+  }
+}
+
+/**
+ * Tells a table the timeline in every merging of `script` with each of the `orders` in which the same pushes may come;
+ * returns the first violation. Tables that were told the same in another order must agree, when the informer has only
+ * begun and when it is done.
+ */
+export function explore(
+  moments: readonly Moment[],
+  script: readonly Step[],
+  orders: readonly (readonly Step[])[],
+  rules: Rules = RULES,
+): { readonly histories: number; readonly violation: Violation | undefined } {
+  let histories = 0;
+  const last = script.at(-1);
+  for (const [prefix, done] of [[script.slice(0, 1), false] as const, [script.slice(0, -1), true] as const]) {
+    let agreed: string | undefined;
+    for (const order of orders.flatMap((pushes) => [...interleavings(prefix, pushes)])) {
+      histories++;
+      const witness = new Witness(moments, rules);
+      for (const step of order) {
+        const violation = witness.take(step);
+        if (violation) return { histories, violation };
+      }
+      const fingerprint = witness.fingerprint();
+      agreed ??= fingerprint;
+      if (agreed !== fingerprint) {
+        return {
+          histories,
+          violation: witness.violation(`orders disagree:\n${agreed}\n---\n${fingerprint}`),
+        };
+      }
+      if (!done) continue;
+      const violation = (last && witness.take(last)) ?? witness.notConverged();
+      if (violation) return { histories, violation };
+    }
+  }
+  return { histories, violation: undefined };
+}

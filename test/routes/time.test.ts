@@ -1,0 +1,187 @@
+import { describe, expect, test } from "vitest";
+import { RULES, type Rules } from "../../src/routes/rules.ts";
+import { RouteTable, type RouteTableOptions } from "../../src/routes/table.ts";
+import { makeRoute, observe, rv } from "./support/timeline.ts";
+
+function live(options: Partial<RouteTableOptions> = {}) {
+  const table = new RouteTable({ scopes: [""], ...options });
+  const dropped: string[] = [];
+  const ended: string[] = [];
+  table.addListener({
+    factDropped: (fact, reason, key) => void dropped.push(`${fact} ${reason} ${key}`),
+    incarnationEnded: (incarnation, reason) => void ended.push(`${incarnation.key} ${reason}`),
+  });
+  table.setLive("", true, 0);
+  return { table, dropped, ended };
+}
+
+const isServed = (table: RouteTable, id = "ns--one") => {
+  const found = table.lookup(id);
+  return found.kind === "found" && found.incarnation !== undefined;
+};
+
+describe("rule 6: a wrong, forged or foreign push neither hijacks nor freezes a route for long", () => {
+  const forged = makeRoute("one", 1, { uid: "forged", ip: "10.6.6.6" });
+  const hijack = (rules: Rules) => {
+    const { table, dropped } = live({ rules });
+    table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
+    expect(table.pushUpdate({ ...forged, resourceVersion: "1000000000000000000" }, 0)).toBe("applied");
+    table.advance(60_000);
+    return { found: table.lookup("ns--one"), dropped };
+  };
+
+  test("an update that a live informer does not confirm within the claim TTL is dropped", () => {
+    const { found, dropped } = hijack(RULES);
+    expect(found).toMatchObject({ route: { uid: "one-1", ip: "10.0.0.1" } });
+    expect(dropped).toEqual(["claim expired ns/one"]);
+  });
+
+  test("without the rule the forged route would stay", () => {
+    expect(hijack({ ...RULES, isOverdue: () => false }).found).toMatchObject({ route: { uid: "forged" } });
+  });
+
+  test("a deletion that is told beneath a forged update is remembered when that runs out", () => {
+    const { table } = live();
+    table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
+    table.pushUpdate({ ...forged, resourceVersion: "1000000000000000000" }, 0);
+    expect(table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "5" }, 0)).toBe("applied");
+    table.advance(60_000);
+    expect(table.lookup("ns--one").kind).toBe("unknown");
+  });
+
+  test("a forged deletion ends after the tombstone TTL", () => {
+    const { table, dropped } = live();
+    table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
+    table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "1000000000000000000" }, 0);
+    expect(isServed(table)).toBe(false);
+    table.advance(599_999);
+    expect(isServed(table)).toBe(false);
+    table.advance(600_000);
+    expect(isServed(table)).toBe(true);
+    expect(dropped).toEqual(["tombstone expired ns/one"]);
+  });
+
+  test("nothing expires while the informer is disconnected: the TTL counts its live time", () => {
+    const { table } = live();
+    table.relist("", rv(10), [], 0);
+    table.pushUpdate(makeRoute("one", 11), 0);
+    table.setLive("", false, 30_000);
+    expect(table.nextDeadlineMs(30_000)).toBeUndefined();
+    table.advance(10_000_000);
+    expect(isServed(table)).toBe(true);
+    table.setLive("", true, 10_000_000);
+    expect(table.nextDeadlineMs(10_000_000)).toBe(10_030_000);
+    table.advance(10_029_999);
+    expect(isServed(table)).toBe(true);
+    table.advance(10_030_000);
+    expect(isServed(table)).toBe(false);
+  });
+
+  test("a claim that the informer contradicts is dropped at once: by the object's end, or by passing its version", () => {
+    const { table, dropped } = live();
+    table.relist(
+      "",
+      rv(10),
+      [observe(makeRoute("one", 5)), observe(makeRoute("two", 6, { ip: "10.0.0.2" }))],
+      0,
+    );
+    table.pushUpdate(makeRoute("one", 50), 0);
+    table.remove("", "ns", "one", "one-1", rv(11), 0);
+    expect(table.lookup("ns--one").kind).toBe("unknown");
+    table.pushUpdate(makeRoute("two", 12, { ip: "10.6.6.6" }), 0);
+    table.bookmark("", rv(20), 0);
+    expect(table.lookup("ns--two")).toMatchObject({ route: { ip: "10.0.0.2" } });
+    expect(dropped).toEqual(["claim contradicted ns/one", "claim contradicted ns/two"]);
+  });
+
+  test("a claim of a new life survives the end of the old one", () => {
+    const { table } = live();
+    table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
+    table.pushUpdate(makeRoute("one", 20, { uid: "one-2" }), 0);
+    table.remove("", "ns", "one", "one-1", rv(11), 0);
+    expect(table.lookup("ns--one")).toMatchObject({ route: { uid: "one-2" } });
+  });
+
+  test("an object that is ending takes no update of the same UID, however new", () => {
+    const { table } = live();
+    table.relist("", rv(10), [{ ...observe(makeRoute("one", 5)), route: undefined }], 0);
+    expect(table.pushUpdate(makeRoute("one", 50), 0)).toBe("ignored/ended");
+    expect(table.pushUpdate(makeRoute("one", 50, { uid: "one-2" }), 0)).toBe("applied");
+  });
+
+  test("the time from a push to the informer's word is told", () => {
+    const { table } = live();
+    const lags: number[] = [];
+    table.addListener({ claimConfirmed: (lagMs) => void lags.push(lagMs) });
+    table.relist("", rv(10), [], 0);
+    table.pushUpdate(makeRoute("one", 11), 1_000);
+    table.observe("", observe(makeRoute("one", 11)), 1_250);
+    expect(lags).toEqual([250]);
+  });
+});
+
+describe("rule 7: without an informer", () => {
+  test("updates never expire, and tombstones are swept inline", () => {
+    const { table } = { table: new RouteTable({ scopes: "none", tombstoneTtlMs: 1_000 }) };
+    expect(table.synced).toBe(true);
+    table.pushUpdate(makeRoute("one", 1), 0);
+    table.pushDelete({ namespace: "ns", name: "two", resourceVersion: "1" }, 0);
+    table.pushUpdate(makeRoute("three", 1, { ip: "10.0.0.3" }), 1_000_000);
+    expect(table.stats()).toMatchObject({ claims: 2, tombstones: 0 });
+    expect(isServed(table)).toBe(true);
+  });
+
+  test("at most so many tombstones are kept; the oldest goes, and that is counted", () => {
+    const table = new RouteTable({ scopes: "none", maxTombstones: 2 });
+    const dropped: string[] = [];
+    table.addListener({ factDropped: (fact, reason, key) => void dropped.push(`${fact} ${reason} ${key}`) });
+    for (const name of ["a", "b", "c"]) table.pushDelete({ namespace: "ns", name, resourceVersion: "1" }, 0);
+    expect(table.stats().tombstones).toBe(2);
+    expect(dropped).toEqual(["tombstone evicted ns/a"]);
+  });
+});
+
+describe("rule 8: a sandbox ends at its shutdownTime, not at its next event", () => {
+  const shutDown = (rules: Rules) => {
+    const { table, ended } = live({ rules });
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 1_000);
+    expect(table.nextDeadlineMs(1_000)).toBe(5_000);
+    table.advance(4_999);
+    expect(isServed(table)).toBe(true);
+    table.advance(5_000);
+    return { table, ended };
+  };
+
+  test("at that time the route is dead and its connections end", () => {
+    const { table, ended } = shutDown(RULES);
+    expect(table.lookup("ns--one")).toMatchObject({ kind: "found", state: "dead", incarnation: undefined });
+    expect(ended).toEqual(["ns/one dead"]);
+    expect(table.nextDeadlineMs(5_000)).toBeUndefined();
+  });
+
+  test("without the rule it would be served on", () => {
+    expect(isServed(shutDown({ ...RULES, stateAt: (route) => route.state }).table)).toBe(true);
+  });
+
+  test("a clock that is set back does not bring it back", () => {
+    const { table } = shutDown(RULES);
+    table.observe("", observe(makeRoute("one", 11, { shutdownAtMs: 5_000 })), 2_000);
+    expect(isServed(table)).toBe(false);
+  });
+
+  test("a later shutdownTime in a newer version lets it live on, and only the newest deadline counts", () => {
+    const { table } = live();
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 1_000);
+    table.observe("", observe(makeRoute("one", 11, { shutdownAtMs: 9_000 })), 2_000);
+    table.advance(5_000);
+    expect(isServed(table)).toBe(true);
+    table.advance(9_000);
+    expect(isServed(table)).toBe(false);
+  });
+
+  test("one that has passed already is never served", () => {
+    const { table } = live();
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 6_000);
+    expect(isServed(table)).toBe(false);
+  });
+});
