@@ -72,8 +72,8 @@ test("a heap gives its items in order, whatever was pushed, popped and compacted
           heap.compact((item) => item % 2 === 0);
           model = model.filter((item) => item % 2 === 0);
         } else {
-          heap.push(command as number);
-          model = [...model, command as number].sort((a, b) => a - b);
+          heap.push(command);
+          model = [...model, command].sort((a, b) => a - b);
         }
         expect(heap.peek()).toBe(model[0]);
         expect(heap.size).toBe(model.length);

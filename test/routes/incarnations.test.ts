@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import type { Incarnation } from "../../src/routes/lookup.ts";
-import type { Observation } from "../../src/routes/observation.ts";
 import type { Route } from "../../src/routes/route.ts";
 import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
@@ -76,7 +75,7 @@ describe("it ends, and the next one has another number", () => {
       (table) => table.remove("", "ns", "one", "one-1", rv(11), 0),
       (table) => table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "5" }, 0),
       (table) => table.relist("", rv(11), [], 0),
-      (table) => table.observe("", { ...observe(makeRoute("one", 11)), route: undefined } as Observation, 0),
+      (table) => table.observe("", { ...observe(makeRoute("one", 11)), route: undefined }, 0),
     ];
     for (const end of ends) {
       const { table, ended } = running();
