@@ -75,20 +75,19 @@ export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
   return { status, headers, body: context.method === "HEAD" ? Buffer.alloc(0) : body };
 }
 
-/** The reason's message with its gaps filled in. */
+/** The reason's message with its gaps filled in, all at once: what fills one is not searched for another. */
 function messageFor(reason: RefusalReason, { message, sandbox, port }: ReplyContext): string {
-  // Replacement functions: the text itself may hold `$&` and the like.
-  return REASONS[reason].message
-    .replace("<message>", () => message ?? "bad request")
-    .replace("<sandbox>", () => sandbox ?? "(unknown)")
-    .replace("<port>", () => (port === undefined ? "(unknown)" : String(port)));
+  const gaps: Readonly<Record<string, string | number | undefined>> = {
+    "<message>": message ?? "bad request",
+    "<sandbox>": sandbox,
+    "<port>": port,
+  };
+  return REASONS[reason].message.replace(/<[a-z]+>/g, (gap) => String(gaps[gap] ?? "(unknown)"));
 }
 
 /** `application/grpc`, `application/grpc+proto`, `application/grpc-web` …, or `undefined`. */
-function grpcContentType(contentType: string | undefined): string | undefined {
-  return (
-    contentType && /^application\/grpc([+-][a-z0-9+.-]*)?(?=\s*(;|$))/i.exec(contentType)?.[0].toLowerCase()
-  );
+function grpcContentType(contentType = ""): string | undefined {
+  return /^application\/grpc([+-][a-z0-9+.-]*)?(?=\s*(;|$))/i.exec(contentType)?.[0].toLowerCase();
 }
 
 /**

@@ -1,0 +1,227 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+import { REASONS } from "../../src/proxy/reasons.ts";
+import type { Reason, RefusalReason } from "../../src/proxy/reasons.ts";
+import { replyFor } from "../../src/proxy/reply.ts";
+import type { Reply, ReplyContext } from "../../src/proxy/reply.ts";
+
+const context: ReplyContext = { method: "GET", requestId: "request-1", sandbox: "abc", port: 3000 };
+const reasons = Object.keys(REASONS) as Reason[];
+const refusals = reasons.filter((reason): reason is RefusalReason => reason !== "ok");
+
+function headersOf({ headers }: Reply): Record<string, string> {
+  return Object.fromEntries(
+    headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1] ?? ""] as const] : [])),
+  );
+}
+
+describe("the reasons", () => {
+  it("are this closed list, with these statuses and words", () => {
+    const table = Object.fromEntries(
+      refusals.map((reason) => {
+        const { status, body } = replyFor(reason, { ...context, message: "what is wrong" });
+        return [reason, `${status} ${body.toString()}`];
+      }),
+    );
+    expect(table).toEqual({
+      not_ready: "503 sandbox gateway is not ready",
+      no_sandbox: "404 no sandbox in request",
+      bad_target: "400 what is wrong",
+      bad_request: "400 what is wrong",
+      headers_too_large: "431 request header fields too large",
+      request_timeout: "408 request timeout",
+      sandbox_not_found: "502 sandbox not found: abc",
+      sandbox_id_conflict: "502 healthy sandbox not found: abc",
+      pod_ip_reassigned: "502 healthy sandbox not found: abc",
+      sandbox_paused: "502 healthy sandbox not found: abc",
+      sandbox_creating: "502 healthy sandbox not found: abc",
+      sandbox_dead: "502 healthy sandbox not found: abc",
+      sandbox_not_running: "502 healthy sandbox not found: abc",
+      unauthorized: "401 unauthorized: invalid or missing access token",
+      jwt_verifier_not_ready: "503 service unavailable: traffic access token verifier is not ready",
+      upstream_refused: "502 sandbox abc refused the connection on port 3000",
+      upstream_unreachable: "502 sandbox abc is unreachable on port 3000",
+      upstream_reset: "502 sandbox abc closed the connection on port 3000 before it responded",
+      upstream_protocol: "502 sandbox abc sent an invalid response on port 3000",
+      incarnation_ended: "502 sandbox abc ended while the request was on its way",
+      connect_timeout: "504 timed out connecting to sandbox abc on port 3000",
+      first_byte_timeout: "504 timed out waiting for sandbox abc to respond on port 3000",
+      upstream_idle_timeout: "504 sandbox abc sent nothing for too long on port 3000",
+      client_closed: "499 client closed the request",
+      draining: "503 sandbox gateway is shutting down",
+      overloaded: "503 sandbox gateway is overloaded",
+      internal_error: "500 internal error",
+    });
+    expect(reasons).toContain("ok");
+  });
+
+  it("tell to retry where waiting helps, and never where it doesn't", () => {
+    const retryable = refusals.filter(
+      (reason) => headersOf(replyFor(reason, context))["retry-after"] !== undefined,
+    );
+    expect(retryable).toEqual([
+      "not_ready",
+      "pod_ip_reassigned",
+      "sandbox_creating",
+      "upstream_unreachable",
+      "incarnation_ended",
+      "draining",
+      "overloaded",
+    ]);
+  });
+
+  it("are usable as metric labels and header values", () => {
+    for (const reason of reasons) expect(reason).toMatch(/^[a-z]+(_[a-z]+)*$/);
+  });
+});
+
+describe("a reply", () => {
+  it("is plain text, names its reason and is not cached", () => {
+    const reply = replyFor("not_ready", context);
+    expect(reply.status).toBe(503);
+    expect(reply.body.toString()).toBe("sandbox gateway is not ready");
+    expect(headersOf(reply)).toEqual({
+      "x-lychgate-reason": "not_ready",
+      "cache-control": "no-store",
+      "x-request-id": "request-1",
+      "retry-after": "1",
+      "content-type": "text/plain; charset=utf-8",
+      "content-length": "28",
+    });
+  });
+
+  it("to HEAD has the length and no body", () => {
+    const reply = replyFor("sandbox_not_found", { ...context, method: "HEAD" });
+    expect(reply.body).toHaveLength(0);
+    expect(headersOf(reply)["content-length"]).toBe(String("sandbox not found: abc".length));
+  });
+
+  it("fills gaps literally, and says when it doesn't know", () => {
+    const odd = replyFor("bad_target", { ...context, message: "$& <sandbox> $1" });
+    expect(odd.body.toString()).toBe("$& <sandbox> $1");
+    const unknown = replyFor("upstream_refused", { method: "GET", requestId: "r" });
+    expect(unknown.body.toString()).toBe("sandbox (unknown) refused the connection on port (unknown)");
+    const ignored = replyFor("unauthorized", { ...context, message: "a detail" });
+    expect(ignored.body.toString()).toBe("unauthorized: invalid or missing access token");
+  });
+});
+
+describe("JSON", () => {
+  it.each([
+    ["application/json"],
+    ["application/json, text/plain, */*"],
+    ["Application/JSON;charset=utf-8"],
+    ["application/problem+json"],
+    ["text/html;q=0.8, application/json;q=0.9"],
+    ["text/html;q=0, application/json;q=0.001"],
+    ["*/*;q=0.1, application/json; q=1.0"],
+    [", application/json"],
+  ])("is given for Accept: %s", (accept) => {
+    const reply = replyFor("sandbox_not_found", { ...context, accept });
+    expect(headersOf(reply)["content-type"]).toBe("application/json");
+    expect(JSON.parse(reply.body.toString())).toEqual({
+      code: "sandbox_not_found",
+      message: "sandbox not found: abc",
+      sandbox: "abc",
+    });
+    expect(headersOf(reply)["content-length"]).toBe(String(reply.body.length));
+  });
+
+  it.each([
+    [undefined],
+    [""],
+    ["*/*"],
+    ["application/*"],
+    ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+    ["text/plain, application/json"],
+    ["application/json;q=0.5, */*"],
+    ["application/json;q=0"],
+    ["application/json;q=2"],
+    ["application/json;q=x"],
+    ["application/jsonp"],
+    ["text/json"],
+  ])("is not given for Accept: %s", (accept) => {
+    const reply = replyFor("sandbox_not_found", { ...context, accept });
+    expect(reply.body.toString()).toBe("sandbox not found: abc");
+  });
+
+  it("leaves out a sandbox that is not known", () => {
+    const reply = replyFor("no_sandbox", { method: "GET", requestId: "r", accept: "application/json" });
+    expect(JSON.parse(reply.body.toString())).toEqual({
+      code: "no_sandbox",
+      message: "no sandbox in request",
+    });
+  });
+});
+
+describe("gRPC", () => {
+  it("gets a trailers-only answer", () => {
+    const grpc = { ...context, contentType: "application/grpc", accept: "application/json" };
+    const reply = replyFor("sandbox_not_found", grpc);
+    expect(reply.status).toBe(200);
+    expect(reply.body).toHaveLength(0);
+    expect(headersOf(reply)).toEqual({
+      "x-lychgate-reason": "sandbox_not_found",
+      "cache-control": "no-store",
+      "x-request-id": "request-1",
+      "content-type": "application/grpc",
+      "content-length": "0",
+      "grpc-status": "14",
+      "grpc-message": "sandbox not found: abc",
+    });
+  });
+
+  it.each([
+    ["application/grpc", "application/grpc"],
+    ["application/grpc+proto", "application/grpc+proto"],
+    ["Application/gRPC-web+proto; x=y", "application/grpc-web+proto"],
+  ])("is recognised by Content-Type: %s", (contentType, expected) => {
+    expect(headersOf(replyFor("no_sandbox", { ...context, contentType }))["content-type"]).toBe(expected);
+  });
+
+  it.each([[undefined], [""], ["application/grpcx"], ["text/plain"], ["application/json"]])(
+    "is not Content-Type: %s",
+    (contentType) => {
+      expect(replyFor("no_sandbox", { ...context, contentType }).status).toBe(404);
+    },
+  );
+
+  it("has a code of its own for every status", () => {
+    const codes = new Map(
+      refusals.map((reason) => {
+        const reply = replyFor(reason, { ...context, contentType: "application/grpc" });
+        return [REASONS[reason].status, Number(headersOf(reply)["grpc-status"])];
+      }),
+    );
+    expect(Object.fromEntries(codes)).toEqual({
+      400: 3,
+      401: 16,
+      404: 5,
+      408: 4,
+      431: 8,
+      499: 1,
+      500: 13,
+      502: 14,
+      503: 14,
+      504: 4,
+    });
+  });
+
+  it("percent-encodes its message", () => {
+    const message = "100% \u00e4\u20ac\r\n";
+    const reply = replyFor("bad_request", { ...context, contentType: "application/grpc", message });
+    expect(headersOf(reply)["grpc-message"]).toBe("100%25 %C3%A4%E2%82%AC%0D%0A");
+  });
+
+  it("can be decoded, whatever the message", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), (message) => {
+        const reply = replyFor("bad_request", { ...context, contentType: "application/grpc", message });
+        const encoded = headersOf(reply)["grpc-message"] ?? "";
+        expect(encoded).toMatch(/^[\x20-\x7e]*$/);
+        expect(decodeURIComponent(encoded)).toBe(message);
+      }),
+    );
+  });
+});
