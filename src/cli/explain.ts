@@ -55,7 +55,7 @@ export const explain: Command = {
 };
 
 function asText({ steps, verdict, route }: Explanation): string {
-  const width = Math.max(8, ...steps.map(({ step }) => step.length)) + 2;
+  const width = Math.max("confirmed".length, ...steps.map(({ step }) => step.length)) + 2;
   const row = (name: string, text: string) => `${printable(name).padEnd(width)}${printable(text)}\n`;
   const status = verdict.status === 0 ? "passed to the pod" : `status ${verdict.status}`;
   let text = steps.map(({ step, result }) => row(step, result)).join("");

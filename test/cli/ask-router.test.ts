@@ -1,0 +1,228 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Explanation, RouteView, RoutesPage } from "../../src/admin/api-types.ts";
+import type { ResourceVersion } from "../../src/routes/resource-version.ts";
+import { runInProcess, runLychgate } from "./run-lychgate.ts";
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+/** A server that stands for a router's port; returns its base URL and the targets that it was asked for. */
+async function router(handle: (request: IncomingMessage, response: ServerResponse) => void) {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? "");
+    handle(request, response);
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  closers.push(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
+  });
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, port, asked };
+}
+
+const json = (response: ServerResponse, value: unknown, status = 200) =>
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+
+const route: RouteView = {
+  namespace: "default",
+  name: "mybox",
+  id: "default--mybox",
+  uid: "u-1",
+  owner: "",
+  ip: "10.0.0.7",
+  state: "running",
+  incarnation: 3,
+  servable: true,
+  resourceVersion: "42",
+  facts: [{ kind: "confirmed", resourceVersion: "42" as ResourceVersion, state: "running" }],
+};
+
+const counts = {
+  routes: 2,
+  servable: 1,
+  claims: 1,
+  tombstones: 0,
+  idConflicts: 0,
+  ipConflicts: 0,
+  states: { running: 1, paused: 1 },
+};
+
+describe("explain", () => {
+  const explanation: Explanation = {
+    input: { host: "3000-default--mybox.example.com", path: "/", headers: [] },
+    steps: [
+      { step: "target", result: "sandbox default--mybox, port 3000, from the Host" },
+      { step: "lookup", result: "default/mybox" },
+    ],
+    verdict: { reason: "ok", status: 0, message: "the pod answers" },
+    route,
+  };
+
+  test("shows steps, verdict and route as text", async () => {
+    const admin = await router((_, response) => json(response, explanation));
+    const { code, stdout, stderr } = await runLychgate([
+      "explain",
+      "3000-default--mybox.example.com",
+      "--admin",
+      admin.url,
+    ]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(admin.asked).toEqual(["/api/explain?host=3000-default--mybox.example.com"]);
+    expect(stdout).toBe(
+      [
+        "target     sandbox default--mybox, port 3000, from the Host",
+        "lookup     default/mybox",
+        "verdict    ok (passed to the pod): the pod answers",
+        "route      default/mybox, id default--mybox, running, incarnation 3",
+        "pod        10.0.0.7",
+        "confirmed  running at version 42",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("sends path and headers, and prints JSON on request", async () => {
+    const admin = await router((_, response) => json(response, explanation));
+    const { stdout } = await runLychgate([
+      "explain",
+      "x",
+      "--path",
+      "/kruise/a/80?b",
+      "--header",
+      "e2b-sandbox-id:a",
+      "--header=x-b: c&d",
+      "--json",
+      "--admin",
+      `${admin.url}/`,
+    ]);
+    const query = new URL(admin.asked[0] ?? "", admin.url).searchParams;
+    expect([...query]).toEqual([
+      ["host", "x"],
+      ["path", "/kruise/a/80?b"],
+      ["header", "e2b-sandbox-id:a"],
+      ["header", "x-b: c&d"],
+    ]);
+    expect(JSON.parse(stdout)).toEqual(explanation);
+  });
+
+  test("finds the router by the configuration", async () => {
+    const admin = await router((_, response) => json(response, explanation));
+    const { code } = await runInProcess(["explain", "x"], { LYCHGATE_ADMIN_LISTEN: `:${admin.port}` });
+    expect(code).toBe(0);
+    expect(admin.asked).toHaveLength(1);
+  });
+
+  test("a name from a peer can't write to the terminal's controls", async () => {
+    const evil = { ...explanation, steps: [{ step: "target", result: "a\u001B[2Jb\nverdict ok\u202E" }] };
+    const admin = await router((_, response) => json(response, evil));
+    const { stdout } = await runInProcess(["explain", "x", "--admin", admin.url]);
+    expect(stdout).toContain("target     a\\u{1b}[2Jb\\u{a}verdict ok\\u{202e}\n");
+  });
+
+  test("the router's own fault message, exit 1", async () => {
+    const admin = await router((_, response) =>
+      json(response, { code: "bad_request", message: "host is missing" }, 400),
+    );
+    const { code, stdout, stderr } = await runInProcess(["explain", "", "--admin", admin.url]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(/^lychgate explain: asking http:\S+: host is missing\n$/);
+  });
+});
+
+const page = (routes: readonly RouteView[], next?: string): RoutesPage => ({
+  synced: true,
+  watermarks: { "": "99" },
+  counts,
+  routes,
+  ...(next !== undefined && { next }),
+});
+
+describe("routes", () => {
+  const paused: RouteView = {
+    ...route,
+    name: "other",
+    id: "short",
+    state: "paused",
+    ip: "",
+    servable: false,
+    why: "paused",
+  };
+  const { incarnation: _, ...withoutIncarnation } = paused;
+  const paged = (request: IncomingMessage, response: ServerResponse) =>
+    json(
+      response,
+      request.url?.includes("after=") ? page([withoutIncarnation]) : page([route], "default/mybox"),
+    );
+
+  test("prints every page as one table, the summary beside it", async () => {
+    const admin = await router(paged);
+    const { code, stdout, stderr } = await runLychgate(["routes", "--admin", admin.url]);
+    expect(code).toBe(0);
+    expect(admin.asked).toEqual(["/api/routes?limit=1000", "/api/routes?limit=1000&after=default%2Fmybox"]);
+    expect(stdout).toBe(
+      [
+        "NAMESPACE   NAME    ID               STATE     POD IP     INCARNATION   VERSION   NOT SERVED",
+        "default     mybox   default--mybox   running   10.0.0.7   3             42        -",
+        "default     other   short            paused    -          -             42        paused",
+        "",
+      ].join("\n"),
+    );
+    expect(stderr).toBe("2 routes, 1 served; 1 claims; 0 tombstones; synced; all namespaces at 99\n");
+  });
+
+  test("--json prints one page's form with all routes", async () => {
+    const admin = await router(paged);
+    const { stdout, stderr } = await runLychgate(["routes", "--json", "--admin", admin.url]);
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout)).toEqual(page([route, withoutIncarnation]));
+  });
+
+  test("nobody there, or somebody else: exit 1 and why", async () => {
+    const closed = await router(() => {});
+    await closers.pop()?.();
+    const nobody = await runInProcess(["routes", "--admin", closed.url]);
+    expect(nobody.code).toBe(1);
+    expect(nobody.stderr).toContain("connection refused: is the router running there?");
+    const other = await router((_, response) => response.end("<html>"));
+    const stranger = await runInProcess(["routes", "--admin", other.url]);
+    expect(stranger.code).toBe(1);
+    expect(stranger.stderr).toContain("the answer (status 200) is not JSON: is it the admin port?");
+  });
+});
+
+describe("health", () => {
+  test("ready: exit 0 and one line", async () => {
+    const peer = await router((request, response) =>
+      response.writeHead(request.url === "/readyz" ? 200 : 404).end("ok\n"),
+    );
+    const { code, stdout, stderr } = await runLychgate(["health"], {
+      LYCHGATE_PEER_LISTEN: `0.0.0.0:${peer.port}`,
+    });
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `ready: ${peer.url}/readyz\n`, stderr: "" });
+  });
+
+  test("not ready: exit 1 and the router's word", async () => {
+    const peer = await router((_, response) => response.writeHead(503).end("not ready: draining\n"));
+    const { code, stdout, stderr } = await runInProcess(["health", "--url", peer.url]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toBe(`not ready: ${peer.url}/readyz answered 503: not ready: draining\n`);
+  });
+
+  test("silent: exit 1 within its time", async () => {
+    const peer = await router(() => {});
+    const { code, stderr } = await runInProcess(["health", "--url", peer.url]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("no answer within 2000 ms");
+  });
+});
