@@ -32,6 +32,7 @@ export class RoutesInEffect {
   readonly #states = new Map<string, number>();
   readonly #shutdowns = new Heap<Shutdown>((a, b) => a.atMs - b.atMs);
   #count = 0;
+  #incarnations = 0;
   #lastIncarnation = 0;
 
   constructor(rules: Rules, news: News, onePodPerIp: boolean) {
@@ -47,6 +48,11 @@ export class RoutesInEffect {
   /** Routes in effect by their state at this moment. */
   get states(): ReadonlyMap<string, number> {
     return this.#states;
+  }
+
+  /** How many incarnations live. */
+  get incarnations(): number {
+    return this.#incarnations;
   }
 
   get idConflicts(): number {
@@ -150,11 +156,15 @@ export class RoutesInEffect {
       return;
     }
     entry.incarnation = undefined;
-    if (current && end) this.#news.add((listener) => listener.incarnationEnded?.(current, end));
+    if (current && end) {
+      this.#incarnations--;
+      this.#news.add((listener) => listener.incarnationEnded?.(current, end));
+    }
     if (!entry.inEffect || !isServable(entry)) return;
     const { uid, ip, podUid } = entry.inEffect;
     const next: LivingIncarnation = { number: ++this.#lastIncarnation, key: entry.key, uid, ip, podUid };
     entry.incarnation = next;
+    this.#incarnations++;
   }
 
   #announce(entry: Entry): void {

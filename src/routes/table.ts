@@ -71,6 +71,8 @@ export interface ScopeStats {
 export interface TableStats {
   readonly states: ReadonlyMap<string, number>;
   readonly entries: number;
+  /** Routes with a living incarnation. */
+  readonly servable: number;
   readonly claims: number;
   readonly tombstones: number;
   readonly idConflicts: number;
@@ -329,6 +331,7 @@ export class RouteTable implements RouteLookup {
     return {
       states: this.#effects.states,
       entries: this.#entries.size,
+      servable: this.#effects.incarnations,
       claims: this.#pushed("claims"),
       tombstones: this.#pushed("tombstones"),
       idConflicts: this.#effects.idConflicts,

@@ -1,0 +1,89 @@
+import { KNOWN_STATES } from "../routes/route.ts";
+import type { EntryView, RouteTable, TableStats } from "../routes/table.ts";
+import type { RouteCounts, RouteView } from "./api-types.ts";
+
+/** A table's entry as the admin API shows it; `undefined` for what no route is in effect of and no one asked for. */
+export function routeView(entry: EntryView): RouteView {
+  const { inEffect, facts } = entry;
+  const [namespace = "", name = ""] = entry.key.split("/");
+  const newest = facts.at(-1)?.resourceVersion ?? "";
+  if (!inEffect) {
+    const why = facts.some(({ kind }) => kind === "tombstone")
+      ? "a peer pushed its deletion"
+      : "it is being deleted";
+    return {
+      ...{ namespace, name, id: "", uid: "", owner: "", ip: "", state: "dead" },
+      ...{ servable: false, why, resourceVersion: newest, facts },
+    };
+  }
+  const { route, state, incarnation } = inEffect;
+  const why = whyNotServed(entry);
+  return {
+    namespace,
+    name,
+    id: route.id,
+    uid: route.uid,
+    owner: route.owner,
+    ip: route.ip,
+    state,
+    ...(incarnation && { incarnation: incarnation.number }),
+    servable: why === undefined,
+    ...(why !== undefined && { why }),
+    resourceVersion: route.resourceVersion,
+    facts,
+  };
+}
+
+function whyNotServed({ inEffect, idConflict }: EntryView): string | undefined {
+  if (!inEffect) return "no route is in effect";
+  if (inEffect.state !== "running") return `its state is ${inEffect.state}`;
+  if (idConflict) return "another living sandbox claims the same ID";
+  if (inEffect.ipReassigned) return "another sandbox has, or may have, its pod IP";
+  return inEffect.incarnation ? undefined : "it has no valid pod IP";
+}
+
+/** One page of a table's entries, ordered by key, by code unit. `after` is the key of the last one seen. */
+export function pageOfRoutes(
+  table: RouteTable,
+  { limit, after }: { readonly limit: number; readonly after?: string | undefined },
+): { readonly routes: RouteView[]; readonly next?: string } {
+  // The `limit` lowest keys above `after`, found in one pass; sorting all of a large table would block for longer.
+  const page: EntryView[] = [];
+  for (const entry of table.inspectAll()) {
+    if (after !== undefined && entry.key <= after) continue;
+    page.push(entry);
+    if (page.length >= 4 * (limit + 1)) keepLowest(page, limit + 1);
+  }
+  keepLowest(page, limit + 1);
+  const last = page[limit - 1];
+  const routes = page.slice(0, limit).map(routeView);
+  return page.length > limit && last ? { routes, next: last.key } : { routes };
+}
+
+function keepLowest(entries: EntryView[], count: number): void {
+  entries.sort((a, b) => (a.key < b.key ? -1 : 1));
+  entries.length = Math.min(entries.length, count);
+}
+
+/** A table's sizes as the admin API shows them. */
+export function routeCounts(stats: TableStats): RouteCounts {
+  const states: Record<string, number> = {
+    ...Object.fromEntries(KNOWN_STATES.map((state) => [state, 0])),
+    other: 0,
+  };
+  let routes = 0;
+  for (const [state, count] of stats.states) {
+    const word = (KNOWN_STATES as readonly string[]).includes(state) ? state : "other";
+    states[word] = (states[word] ?? 0) + count;
+    routes += count;
+  }
+  const { servable, claims, tombstones, idConflicts, ipConflicts } = stats;
+  return { routes, servable, claims, tombstones, idConflicts, ipConflicts, states };
+}
+
+/** The watermark of each scope that was listed. */
+export function watermarks(stats: TableStats): Record<string, string> {
+  return Object.fromEntries(
+    stats.scopes.filter(({ synced }) => synced).map(({ name, watermark }) => [name, watermark]),
+  );
+}

@@ -1,0 +1,87 @@
+import type { RouteLookup } from "../routes/lookup.ts";
+import { REASONS } from "./reasons.ts";
+import { replyFor } from "./reply.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { Target, TargetParser } from "./target.ts";
+import { decide, type VerdictOptions } from "./verdict.ts";
+
+/** What would become of a request, step by step. Holds no token. */
+export interface ProxyExplanation {
+  readonly steps: readonly { readonly step: string; readonly result: string }[];
+  readonly verdict: { readonly reason: string; readonly status: number; readonly message: string };
+  /** What the request names, when it names something. */
+  readonly target: Target | undefined;
+}
+
+/**
+ * Takes a request the proxy's own way, target and verdict, and says what came of each, without sending anything. Like
+ * the proxy it does not tell a sandbox's state apart for those without its token: show it to operators only.
+ */
+export function explainRequest(
+  head: RequestHead,
+  parseTarget: TargetParser,
+  routes: RouteLookup,
+  options: VerdictOptions,
+): ProxyExplanation {
+  const steps = [
+    { step: "table", result: routes.synced ? "synced" : "not synced: the first list is not in" },
+  ];
+  const result = parseTarget(head);
+  const target = result.kind === "target" ? result.target : undefined;
+  steps.push({ step: "target", result: describeTarget(result) });
+  if (target) steps.push({ step: "lookup", result: describeLookup(target, routes) });
+
+  const verdict = decide(head, result, routes, options);
+  if (verdict.kind === "forward") {
+    const { ip } = verdict.incarnation;
+    const pod = `${ip.includes(":") ? `[${ip}]` : ip}:${verdict.port}`;
+    steps.push({ step: "verdict", result: "forward" });
+    return {
+      steps,
+      verdict: { reason: "ok", status: 0, message: `forwarded to ${pod}${verdict.path}` },
+      target,
+    };
+  }
+  const { reason, sandbox, port, message } = verdict;
+  steps.push({ step: "verdict", result: `refused: ${reason}` });
+  const reply = replyFor(reason, { method: "GET", requestId: "-", sandbox, port, message });
+  return {
+    steps,
+    verdict: { reason, status: REASONS[reason].status, message: reply.body.toString() },
+    target,
+  };
+}
+
+function describeTarget(result: ReturnType<TargetParser>): string {
+  switch (result.kind) {
+    case "none":
+      return "no sandbox in path, headers or Host";
+    case "malformed":
+      return `malformed: ${result.message}`;
+    case "target": {
+      const { by, port, source, path } = result.target;
+      const named = by.kind === "id" ? `ID ${by.id}` : `object ${by.namespace}/${by.name}`;
+      return `${named}, port ${port}, from the ${source}; path for the pod: ${path.split("?")[0]}`;
+    }
+  }
+}
+
+function describeLookup({ by }: Target, routes: RouteLookup): string {
+  const found = by.kind === "id" ? routes.lookup(by.id) : routes.lookupObject(by.namespace, by.name);
+  switch (found.kind) {
+    case "unknown":
+      return "no route is in effect";
+    case "id-conflict":
+      return `claimed by ${found.keys.join(" and ")}: none is served`;
+    case "found": {
+      const { route, state, incarnation, ipReassigned } = found;
+      const place = route.ip ? `on ${route.ip}` : "without a pod IP";
+      const served = incarnation
+        ? `incarnation ${incarnation.number}`
+        : ipReassigned
+          ? "another sandbox has, or may have, its pod IP"
+          : "not servable";
+      return `${route.namespace}/${route.name} is ${state} ${place} at version ${route.resourceVersion}: ${served}`;
+    }
+  }
+}
