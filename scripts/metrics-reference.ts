@@ -1,0 +1,62 @@
+import { writeFile } from "node:fs/promises";
+import type { LabelValues } from "../src/metrics/label-values.ts";
+import { METRICS, PROCESS_METRICS } from "../src/metrics/names.ts";
+import type { MetricSpec } from "../src/metrics/names.ts";
+
+/** `docs/reference/metrics.md`: every metric with its labels and their values, from the code that makes them. */
+export function metricsReference(): string {
+  const own: readonly MetricSpec[] = Object.values(METRICS);
+  return [
+    "<!-- Made by scripts/metrics-reference.ts. Do not edit: change src/metrics/names.ts and run it again. -->",
+    "# Metrics",
+    "",
+    "On the admin port (9902 by default) under `/metrics`, in Prometheus's text format. The text is at most a second",
+    "old. No label holds anything that a client, a pod or a tenant chooses, so the number of series does not depend",
+    "on traffic: what is not on a label's list counts under the list's last word. Counters and histograms with",
+    "closed labels start at 0, except `lychgate_requests_total`, whose series come when they are first needed.",
+    "",
+    "## Lychgate",
+    "",
+    ...table(own),
+    "",
+    "## Label values",
+    "",
+    ...labelSections(own),
+    "## Process",
+    "",
+    ...table(Object.values(PROCESS_METRICS)),
+    "",
+  ].join("\n");
+}
+
+function table(specs: readonly MetricSpec[]): string[] {
+  return [
+    "| metric | type | labels | meaning |",
+    "|---|---|---|---|",
+    ...specs.map(({ name, type, labels = {}, help }) => {
+      const names = Object.keys(labels).map((label) => `\`${label}\``);
+      return `| \`${name}\` | ${type} | ${names.join(", ")} | ${help} |`;
+    }),
+  ];
+}
+
+/** One entry per list of values, naming the metrics and labels that use it. */
+function labelSections(specs: readonly MetricSpec[]): string[] {
+  const users = new Map<LabelValues, string[]>();
+  for (const { name, labels = {} } of specs) {
+    for (const [label, values] of Object.entries(labels)) {
+      users.set(values, [...(users.get(values) ?? []), `\`${name}{${label}}\``]);
+    }
+  }
+  return [...users].flatMap(([values, uses]) => [`${uses.join(", ")}:`, valuesText(values), ""]);
+}
+
+function valuesText(values: LabelValues): string {
+  return values.kind === "closed"
+    ? values.values.map((value) => `\`${value}\``).join(", ")
+    : `bounded by ${values.by}`;
+}
+
+if (import.meta.main) {
+  await writeFile(new URL("../docs/reference/metrics.md", import.meta.url), metricsReference());
+}

@@ -1,0 +1,168 @@
+import { STATUS_CODES } from "node:http";
+import { DROP_REASONS, GUARDS, OUTCOMES, PUSHED_FACTS } from "../routes/outcome.ts";
+import { KNOWN_STATES } from "../routes/route.ts";
+
+/**
+ * The values that a label may have. Whatever a client, a pod or a peer sends, a label takes one of these, so the
+ * number of series has a bound that does not depend on traffic.
+ */
+export type LabelValues =
+  /** A closed list; anything else becomes `other`. Absent where the list is complete by its type. */
+  | { readonly kind: "closed"; readonly values: readonly string[]; readonly other?: string }
+  /** Not listed here, but bounded by what `by` names: never by traffic. */
+  | { readonly kind: "bounded"; readonly by: string };
+
+const closed = (values: readonly string[], other?: string): LabelValues =>
+  other === undefined ? { kind: "closed", values } : { kind: "closed", values: [...values, other], other };
+
+/** Methods with a series of their own: RFC 9110 9.3 and RFC 5789, as OpenTelemetry lists them. */
+export const METHODS = closed(
+  ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"],
+  "_OTHER",
+);
+
+/**
+ * Registered status codes, exact, and 499 (the client left first). A pod may answer with any other: it counts under
+ * its class, `2xx` for example.
+ */
+export const STATUS_LABELS = closed(
+  [...Object.keys(STATUS_CODES), "499", "1xx", "2xx", "3xx", "4xx", "5xx"].sort(),
+  "other",
+);
+
+/** The words of `x-lychgate-reason`; `ok` when the pod answered. */
+export const REQUEST_REASONS = closed(
+  [
+    "ok",
+    "not_ready",
+    "no_sandbox",
+    "bad_target",
+    "bad_request",
+    "headers_too_large",
+    "request_timeout",
+    "sandbox_not_found",
+    "sandbox_id_conflict",
+    "pod_ip_reassigned",
+    "sandbox_paused",
+    "sandbox_creating",
+    "sandbox_dead",
+    "sandbox_not_running",
+    "unauthorized",
+    "jwt_verifier_not_ready",
+    "upstream_refused",
+    "upstream_unreachable",
+    "upstream_reset",
+    "upstream_protocol",
+    "incarnation_ended",
+    "connect_timeout",
+    "first_byte_timeout",
+    "upstream_idle_timeout",
+    "client_closed",
+    "draining",
+    "overloaded",
+    "internal_error",
+  ],
+  "other",
+);
+
+/** Who wrote the answer: the pod (reason `ok`), or the router itself. */
+export const ANSWERED_BY = closed(["pod", "router"]);
+
+/** How an attempt to connect to a pod ended. */
+export const CONNECT_RESULTS = closed(
+  [
+    "connected",
+    "upstream_refused",
+    "upstream_unreachable",
+    "upstream_reset",
+    "connect_timeout",
+    "incarnation_ended",
+    "overloaded",
+  ],
+  "other",
+);
+
+/** Why an incarnation ended. */
+export const END_REASONS = closed(["paused", "not-running", "dead", "replaced", "ip-moved", "ip-reassigned"]);
+
+/** States that Lychgate knows; a peer may push any other word. */
+export const ROUTE_STATES = closed(KNOWN_STATES, "other");
+
+/** Who told the table something. */
+export const SOURCES = closed(["informer", "peer", "clock"]);
+
+/** What a mutation did and why. */
+export const MUTATION_OUTCOMES = closed(OUTCOMES);
+
+/** The rule that stopped a resurrection attempt. */
+export const RESURRECTION_GUARDS = closed(GUARDS);
+
+/** Kinds of fact that peers bring. */
+export const FACT_KINDS = closed(PUSHED_FACTS);
+
+/** Why a pushed fact was given up. */
+export const FACT_DROP_REASONS = closed(DROP_REASONS);
+
+/** What living objects may disagree about. */
+export const CONFLICT_KINDS = closed(["id", "ip"]);
+
+/** Why the informer read a whole list. */
+export const LIST_REASONS = closed(["initial", "expired", "watch-failed", "behind"], "other");
+
+/** Why it read one again. */
+export const RELIST_REASONS = closed(["expired", "watch-failed", "behind"], "other");
+
+/** Why a watch ended and was opened again. */
+export const WATCH_FAULTS = closed(
+  [
+    "closed",
+    "expired",
+    "throttled",
+    "unavailable",
+    "server-error",
+    "unauthorized",
+    "forbidden",
+    "not-found",
+    "bad-request",
+    "unreachable",
+    "reset",
+    "stalled",
+    "protocol",
+    "oversized",
+    "behind",
+    "credentials",
+    "internal",
+  ],
+  "other",
+);
+
+/** Why an object or event from the API server was left aside. */
+export const INVALID_OBJECT_REASONS = closed(
+  ["not-an-object", "wrong-kind", "no-key", "no-uid", "bad-version", "out-of-scope", "unknown-event-type"],
+  "other",
+);
+
+/** What became of a push. */
+export const PUSH_RESULTS = closed(
+  ["applied", "ignored", "invalid", "id_only", "malformed", "too_large", "incomplete", "overloaded"],
+  "other",
+);
+
+/** Watched namespaces, `""` for all of them. */
+export const SCOPES: LabelValues = { kind: "bounded", by: "the namespaces that the configuration names" };
+
+/** One value for the life of the process. */
+export const BUILD: LabelValues = { kind: "bounded", by: "the build: one value" };
+
+/** The value of a label of a closed list: itself when it is listed, else the list's word for others. */
+export function labelValue(values: LabelValues, value: string): string {
+  if (values.kind === "bounded" || values.values.includes(value)) return value;
+  return values.other ?? "other";
+}
+
+/** The status label of an HTTP status: exact when registered, else its class, else `other`. */
+export function statusLabel(status: number): string {
+  const exact = String(status);
+  if (STATUS_LABELS.kind === "closed" && STATUS_LABELS.values.includes(exact)) return exact;
+  return status >= 100 && status < 600 ? `${Math.floor(status / 100)}xx` : "other";
+}

@@ -1,0 +1,38 @@
+import type { Milliseconds } from "../clock.ts";
+
+/** What the table says of itself for gauges. */
+export interface TableGauges {
+  /** Routes in effect by state; unknown states are added up as `other`. */
+  readonly states: ReadonlyMap<string, number>;
+  readonly claims: number;
+  readonly tombstones: number;
+  readonly idConflicts: number;
+  readonly ipConflicts: number;
+}
+
+/** What one reflector says of itself for gauges. */
+export interface WatchGauges {
+  /** The watched namespace, `""` for all. */
+  readonly scope: string;
+  /** The watch is open and answered. */
+  readonly live: boolean;
+  /** When the API server was last heard, since the epoch; undefined before the first list. */
+  readonly lastHeardAtMs: Milliseconds | undefined;
+  /** When the last event of an object was delivered, since the epoch. */
+  readonly lastEventAtMs: Milliseconds | undefined;
+}
+
+/**
+ * Where gauges are read when `/metrics` is. Each is called at most a few times per scrape, must be quick and must not
+ * throw. One that is absent leaves its gauges at 0, or without series where they have labels.
+ */
+export interface MetricSources {
+  readonly requestsInFlight?: () => number;
+  readonly upgradesOpen?: () => number;
+  readonly clientConnectionsOpen?: () => number;
+  readonly upstreamPools?: () => number;
+  readonly table?: () => TableGauges;
+  /** One per watched scope; empty without an informer. */
+  readonly watch?: () => readonly WatchGauges[];
+  readonly ready?: () => boolean;
+}

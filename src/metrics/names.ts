@@ -1,0 +1,297 @@
+import * as label from "./label-values.ts";
+import type { LabelValues } from "./label-values.ts";
+
+/** A metric as it stands on `/metrics`: dashboards, rules and docs are made from this. */
+export interface MetricSpec {
+  /** With Prometheus's suffixes: `_total` for counters, base units in the name. */
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  /** Label names and what values they may have. None by default. */
+  readonly labels?: Readonly<Record<string, LabelValues>>;
+  /** Upper bounds in seconds, ascending, without +Inf. Histograms only. */
+  readonly buckets?: readonly number[];
+}
+
+/** OpenTelemetry's bounds for HTTP durations, and finer ones below: a router adds fractions of a millisecond. */
+export const REQUEST_BUCKETS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+] as const;
+
+const CONNECT_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3] as const;
+const LAG_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+const LIST_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+
+/** Every metric of Lychgate's own. No label holds anything that a client, a pod or a tenant chooses. */
+export const METRICS = {
+  // ---- requests
+  requests: {
+    name: "lychgate_requests_total",
+    type: "counter",
+    help: "Requests answered, by method, status and reason. Upgraded connections count once, when they end.",
+    labels: { method: label.METHODS, code: label.STATUS_LABELS, reason: label.REQUEST_REASONS },
+  },
+  requestDuration: {
+    name: "lychgate_request_duration_seconds",
+    type: "histogram",
+    help: "From a request's first byte to the last byte of its answer. Upgraded connections are left out.",
+    labels: { answered_by: label.ANSWERED_BY },
+    buckets: REQUEST_BUCKETS,
+  },
+  timeToFirstByte: {
+    name: "lychgate_time_to_first_byte_seconds",
+    type: "histogram",
+    help: "From a request's first byte to the first byte of the pod's answer.",
+    buckets: REQUEST_BUCKETS,
+  },
+  requestsInFlight: {
+    name: "lychgate_requests_in_flight",
+    type: "gauge",
+    help: "Requests that have begun and are not answered whole.",
+  },
+  upgradesOpen: {
+    name: "lychgate_upgrades_open",
+    type: "gauge",
+    help: "Upgraded connections that are open, WebSockets for the most part.",
+  },
+  requestBytes: {
+    name: "lychgate_request_bytes_total",
+    type: "counter",
+    help: "Body bytes received from clients, in requests that are over.",
+  },
+  responseBytes: {
+    name: "lychgate_response_bytes_total",
+    type: "counter",
+    help: "Body bytes sent to clients, in requests that are over.",
+  },
+  clientConnectionsOpen: {
+    name: "lychgate_client_connections_open",
+    type: "gauge",
+    help: "Open connections from clients.",
+  },
+
+  // ---- connections to pods
+  upstreamConnects: {
+    name: "lychgate_upstream_connects_total",
+    type: "counter",
+    help: "Attempts to connect to a pod, by how they ended.",
+    labels: { result: label.CONNECT_RESULTS },
+  },
+  upstreamConnectDuration: {
+    name: "lychgate_upstream_connect_duration_seconds",
+    type: "histogram",
+    help: "Time to connect to a pod, successful attempts only.",
+    buckets: CONNECT_BUCKETS,
+  },
+  upstreamReuse: {
+    name: "lychgate_upstream_reuse_total",
+    type: "counter",
+    help: "Requests sent on a connection that had carried one before.",
+  },
+  upstreamConnectionsOpen: {
+    name: "lychgate_upstream_connections_open",
+    type: "gauge",
+    help: "Open connections to pods.",
+  },
+  upstreamResets: {
+    name: "lychgate_upstream_resets_total",
+    type: "counter",
+    help: "Busy connections to pods that were reset because their incarnation ended, by why it ended.",
+    labels: { reason: label.END_REASONS },
+  },
+  upstreamRetries: {
+    name: "lychgate_upstream_retries_total",
+    type: "counter",
+    help: "Requests sent again on a new connection, none of their bytes having been sent on the kept one.",
+  },
+  upstreamWedges: {
+    name: "lychgate_upstream_wedges_total",
+    type: "counter",
+    help: "Connections thrown away because they never started their request. Always a bug: alert on it.",
+  },
+  upstreamPools: {
+    name: "lychgate_upstream_pools",
+    type: "gauge",
+    help: "Incarnations that connections are kept for.",
+  },
+
+  // ---- the route table
+  routes: {
+    name: "lychgate_routes",
+    type: "gauge",
+    help: "Routes in effect, by state.",
+    labels: { state: label.ROUTE_STATES },
+  },
+  routeConflicts: {
+    name: "lychgate_route_conflicts",
+    type: "gauge",
+    help: "Routing IDs and pod IPs that several living objects claim; none of them is served, or the latest only.",
+    labels: { kind: label.CONFLICT_KINDS },
+  },
+  routeMutations: {
+    name: "lychgate_route_mutations_total",
+    type: "counter",
+    help: "What the table was told (route churn), by who told it and what came of it.",
+    labels: { source: label.SOURCES, outcome: label.MUTATION_OUTCOMES },
+  },
+  resurrectionAttempts: {
+    name: "lychgate_resurrection_attempts_total",
+    type: "counter",
+    help: "Refused updates of sandboxes that had no living route, by who wrote them and the rule that stopped them.",
+    labels: { source: label.SOURCES, guard: label.RESURRECTION_GUARDS },
+  },
+  tableFacts: {
+    name: "lychgate_table_facts",
+    type: "gauge",
+    help: "Pushed facts that the informer has not confirmed: claims (updates) and tombstones (deletions).",
+    labels: { kind: label.FACT_KINDS },
+  },
+  tableFactsDropped: {
+    name: "lychgate_table_facts_dropped_total",
+    type: "counter",
+    help: "Pushed facts given up without the informer confirming them. An evicted tombstone opens a window.",
+    labels: { kind: label.FACT_KINDS, reason: label.FACT_DROP_REASONS },
+  },
+  incarnationsEnded: {
+    name: "lychgate_incarnations_ended_total",
+    type: "counter",
+    help: "Stretches of a sandbox's life behind one address that ended, by why.",
+    labels: { reason: label.END_REASONS },
+  },
+
+  // ---- the informer
+  watermarkAge: {
+    name: "lychgate_watermark_age_seconds",
+    type: "gauge",
+    help: "Time since the API server was last heard: how old what the table knows may be. Absent before the first list.",
+    labels: { scope: label.SCOPES },
+  },
+  watchConnected: {
+    name: "lychgate_watch_connected",
+    type: "gauge",
+    help: "1 while the watch is open and answered, else 0.",
+    labels: { scope: label.SCOPES },
+  },
+  watchLastEvent: {
+    name: "lychgate_watch_last_event_timestamp_seconds",
+    type: "gauge",
+    help: "When the last event of an object was delivered, in seconds since the epoch. Absent before the first.",
+    labels: { scope: label.SCOPES },
+  },
+  watchLists: {
+    name: "lychgate_watch_lists_total",
+    type: "counter",
+    help: "Whole lists that were read and taken, by why they were read.",
+    labels: { reason: label.LIST_REASONS },
+  },
+  watchListDuration: {
+    name: "lychgate_watch_list_duration_seconds",
+    type: "histogram",
+    help: "Time to read a whole list.",
+    buckets: LIST_BUCKETS,
+  },
+  watchRelists: {
+    name: "lychgate_watch_relists_total",
+    type: "counter",
+    help: "Lists begun after the first, by why.",
+    labels: { reason: label.RELIST_REASONS },
+  },
+  watchRestarts: {
+    name: "lychgate_watch_restarts_total",
+    type: "counter",
+    help: "Watches that ended and were opened again, by why; closed is the server's ordinary rotation.",
+    labels: { reason: label.WATCH_FAULTS },
+  },
+  watchEvents: {
+    name: "lychgate_watch_events_total",
+    type: "counter",
+    help: "Events of objects that the watch delivered.",
+  },
+  watchInvalidObjects: {
+    name: "lychgate_watch_invalid_objects_total",
+    type: "counter",
+    help: "Objects and events from the API server that were left aside, by why.",
+    labels: { reason: label.INVALID_OBJECT_REASONS },
+  },
+  watchSinkFailures: {
+    name: "lychgate_watch_sink_failures_total",
+    type: "counter",
+    help: "Times that the table threw on what the informer told it. Always a bug: alert on it.",
+  },
+  clusterRestores: {
+    name: "lychgate_cluster_restores_total",
+    type: "counter",
+    help: "Times that the cluster's versions went back (a restore from a backup) and the table started over.",
+  },
+
+  // ---- peers
+  peerPushes: {
+    name: "lychgate_peer_pushes_total",
+    type: "counter",
+    help: "Pushes received on /refresh, by what became of them.",
+    labels: { result: label.PUSH_RESULTS },
+  },
+  pushToApply: {
+    name: "lychgate_push_to_apply_seconds",
+    type: "histogram",
+    help: "From a push's arrival until the informer confirmed that version: what pushes gain over watching alone.",
+    buckets: LAG_BUCKETS,
+  },
+
+  // ---- the router
+  ready: {
+    name: "lychgate_ready",
+    type: "gauge",
+    help: "1 while /readyz says yes, else 0.",
+  },
+  buildInfo: {
+    name: "lychgate_build_info",
+    type: "gauge",
+    help: "Always 1: the version of Lychgate and of Node that it runs on.",
+    labels: { version: label.BUILD, node: label.BUILD },
+  },
+} as const satisfies Record<string, MetricSpec>;
+
+/** The process's own metrics, by the names that other exporters use. */
+export const PROCESS_METRICS = {
+  cpu: {
+    name: "process_cpu_seconds_total",
+    type: "counter",
+    help: "CPU time that the process used, user and system.",
+  },
+  residentMemory: {
+    name: "process_resident_memory_bytes",
+    type: "gauge",
+    help: "Resident memory of the process.",
+  },
+  startTime: {
+    name: "process_start_time_seconds",
+    type: "gauge",
+    help: "When the process started, in seconds since the epoch.",
+  },
+  openFiles: {
+    name: "process_open_fds",
+    type: "gauge",
+    help: "Open file descriptors, sockets included. Absent where there is no /proc.",
+  },
+  heapUsed: {
+    name: "nodejs_heap_size_used_bytes",
+    type: "gauge",
+    help: "JavaScript heap in use.",
+  },
+  externalMemory: {
+    name: "nodejs_external_memory_bytes",
+    type: "gauge",
+    help: "Memory outside the JavaScript heap that its objects hold, buffers included.",
+  },
+  eventLoopLagP99: {
+    name: "nodejs_eventloop_lag_p99_seconds",
+    type: "gauge",
+    help: "How late the event loop was since the last scrape, 99th percentile.",
+  },
+  eventLoopLagMax: {
+    name: "nodejs_eventloop_lag_max_seconds",
+    type: "gauge",
+    help: "How late the event loop was since the last scrape, the longest.",
+  },
+} as const satisfies Record<string, MetricSpec>;

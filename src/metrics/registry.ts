@@ -1,0 +1,284 @@
+import { Counter, Gauge, Registry } from "prom-client";
+import type { Metric } from "prom-client";
+import { systemClock } from "../clock.ts";
+import type { Clock, Milliseconds } from "../clock.ts";
+import type { EndReason } from "../routes/lookup.ts";
+import type { TableListener } from "../routes/news.ts";
+import { CounterCells } from "./counter-cells.ts";
+import { labelValue, ROUTE_STATES, statusLabel } from "./label-values.ts";
+import type { MetricSources } from "./metric-sources.ts";
+import { METRICS } from "./names.ts";
+import type { MetricSpec } from "./names.ts";
+import { PlainHistogram } from "./plain-histogram.ts";
+import { addProcessMetrics } from "./process-metrics.ts";
+
+/** Options of {@link createMetrics}. */
+export interface MetricsOptions {
+  /** Lychgate's version, for `lychgate_build_info`. */
+  readonly version: string;
+  /** Defaults to the machine's own clock. */
+  readonly clock?: Clock;
+  /** Add the process's own metrics. Defaults to true. */
+  readonly processMetrics?: boolean;
+}
+
+/** A request that is over. */
+export interface CountedRequest {
+  readonly method: string;
+  /** What the client got; 499 when it left first. */
+  readonly status: number;
+  /** A word of `x-lychgate-reason`, `ok` when the pod answered. */
+  readonly reason: string;
+  readonly durationMs: Milliseconds;
+  /** Until the pod's first byte; absent when none came. */
+  readonly firstByteMs?: Milliseconds | undefined;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly upgraded?: boolean | undefined;
+}
+
+/**
+ * Everything that Lychgate counts. The groups have the shape of the observers that its parts call, so that they can be
+ * handed over as they are; each method is synchronous, quick and never throws, and takes words and numbers only. A
+ * word that is not on its label's list counts as `other` (see `names.ts`).
+ */
+export interface Metrics {
+  /** Told of a request once it is over. */
+  readonly requestFinished: (request: CountedRequest) => void;
+  /** Connections to pods. */
+  readonly upstream: {
+    connected(tookMs: Milliseconds): void;
+    /** `code` is a word of `upstream_connects_total{result}`. */
+    connectFailed(code: string): void;
+    reused(): void;
+    closed(): void;
+    reset(reason: EndReason): void;
+    retried(): void;
+    wedged(): void;
+  };
+  /** The route table. Keys and incarnations are ignored: they would name a tenant. */
+  readonly table: Required<Omit<TableListener, "routeChanged">>;
+  /** The informer. */
+  readonly watch: {
+    listed(reason: string, count: number, tookMs: Milliseconds): void;
+    relisted(reason: string): void;
+    watchRestarted(reason: string): void;
+    invalidObject(reason: string): void;
+    event(): void;
+    /** Nothing: `lychgate_watch_connected` is read from the sources. */
+    connected(connected: boolean): void;
+    sinkFailed(): void;
+    /** The cluster was restored from a backup and the table started over. */
+    clusterRestored(): void;
+  };
+  /** Pushes from peers. */
+  readonly peers: { pushed(result: string): void };
+  /** Says where gauges are read from now on; adds to what earlier calls said. */
+  readFrom(sources: MetricSources): void;
+  /** `/metrics` in Prometheus's text format 0.0.4. At most a second old: two scrapers cost as much as one. */
+  text(): Promise<string>;
+  /** The media type of {@link Metrics.text}. */
+  readonly contentType: string;
+  /** Stops measuring the process. */
+  close(): void;
+}
+
+const TEXT_CACHE_MS = 1_000;
+
+/** Makes the metrics, every closed label set at zero. */
+export function createMetrics(options: MetricsOptions): Metrics {
+  const { version, clock = systemClock, processMetrics = true } = options;
+  const registry = new Registry();
+  let sources: MetricSources = {};
+  const count = (spec: MetricSpec, zeroInitialised = true) => addCounter(registry, spec, zeroInitialised);
+  const measure = (spec: MetricSpec) => addHistogram(registry, spec);
+  const read = (spec: MetricSpec, collect: (set: SetGauge) => void) => addGauge(registry, spec, collect);
+
+  // Ten methods by seventy codes by thirty reasons: these series come when they are first needed.
+  const requests = count(METRICS.requests, false);
+  const requestDuration = measure(METRICS.requestDuration);
+  const timeToFirstByte = measure(METRICS.timeToFirstByte);
+  read(METRICS.requestsInFlight, (set) => set(sources.requestsInFlight?.() ?? 0));
+  read(METRICS.upgradesOpen, (set) => set(sources.upgradesOpen?.() ?? 0));
+  const requestBytes = count(METRICS.requestBytes);
+  const responseBytes = count(METRICS.responseBytes);
+  read(METRICS.clientConnectionsOpen, (set) => set(sources.clientConnectionsOpen?.() ?? 0));
+
+  const upstreamConnects = count(METRICS.upstreamConnects);
+  const upstreamConnectDuration = measure(METRICS.upstreamConnectDuration);
+  const upstreamReuse = count(METRICS.upstreamReuse);
+  let upstreamConnectionsOpen = 0;
+  read(METRICS.upstreamConnectionsOpen, (set) => set(upstreamConnectionsOpen));
+  const upstreamResets = count(METRICS.upstreamResets);
+  const upstreamRetries = count(METRICS.upstreamRetries);
+  const upstreamWedges = count(METRICS.upstreamWedges);
+  read(METRICS.upstreamPools, (set) => set(sources.upstreamPools?.() ?? 0));
+
+  read(METRICS.routes, (set) => {
+    for (const [state, routes] of routesByState(sources)) set(routes, { state });
+  });
+  read(METRICS.routeConflicts, (set) => {
+    const table = sources.table?.();
+    set(table?.idConflicts ?? 0, { kind: "id" });
+    set(table?.ipConflicts ?? 0, { kind: "ip" });
+  });
+  const routeMutations = count(METRICS.routeMutations);
+  const resurrectionAttempts = count(METRICS.resurrectionAttempts);
+  read(METRICS.tableFacts, (set) => {
+    const table = sources.table?.();
+    set(table?.claims ?? 0, { kind: "claim" });
+    set(table?.tombstones ?? 0, { kind: "tombstone" });
+  });
+  const tableFactsDropped = count(METRICS.tableFactsDropped);
+  const incarnationsEnded = count(METRICS.incarnationsEnded);
+
+  read(METRICS.watermarkAge, (set) => {
+    for (const { scope, lastHeardAtMs } of sources.watch?.() ?? []) {
+      if (lastHeardAtMs !== undefined) set(Math.max(clock.nowMs() - lastHeardAtMs, 0) / 1_000, { scope });
+    }
+  });
+  read(METRICS.watchConnected, (set) => {
+    for (const { scope, live } of sources.watch?.() ?? []) set(live ? 1 : 0, { scope });
+  });
+  read(METRICS.watchLastEvent, (set) => {
+    for (const { scope, lastEventAtMs } of sources.watch?.() ?? []) {
+      if (lastEventAtMs !== undefined) set(lastEventAtMs / 1_000, { scope });
+    }
+  });
+  const watchLists = count(METRICS.watchLists);
+  const watchListDuration = measure(METRICS.watchListDuration);
+  const watchRelists = count(METRICS.watchRelists);
+  const watchRestarts = count(METRICS.watchRestarts);
+  const watchEvents = count(METRICS.watchEvents);
+  const watchInvalidObjects = count(METRICS.watchInvalidObjects);
+  const watchSinkFailures = count(METRICS.watchSinkFailures);
+  const clusterRestores = count(METRICS.clusterRestores);
+
+  const peerPushes = count(METRICS.peerPushes);
+  const pushToApply = measure(METRICS.pushToApply);
+
+  read(METRICS.ready, (set) => set((sources.ready?.() ?? false) ? 1 : 0));
+  read(METRICS.buildInfo, (set) => set(1, { version, node: process.version }));
+  const stopProcessMetrics = processMetrics ? addProcessMetrics(registry) : () => {};
+
+  return {
+    requestFinished(request) {
+      const { method, status, reason, durationMs, firstByteMs, bytesIn, bytesOut, upgraded } = request;
+      requests.add(1, method, statusLabel(status), reason);
+      if (upgraded !== true) requestDuration.observeMs(durationMs, reason === "ok" ? "pod" : "router");
+      if (firstByteMs !== undefined) timeToFirstByte.observeMs(firstByteMs);
+      requestBytes.add(bytesIn);
+      responseBytes.add(bytesOut);
+    },
+    upstream: {
+      connected(tookMs) {
+        upstreamConnectionsOpen += 1;
+        upstreamConnects.add(1, "connected");
+        upstreamConnectDuration.observeMs(tookMs);
+      },
+      connectFailed: (code) => upstreamConnects.add(1, code),
+      reused: () => upstreamReuse.add(1),
+      closed: () => void (upstreamConnectionsOpen -= 1),
+      reset: (reason) => upstreamResets.add(1, reason),
+      retried: () => upstreamRetries.add(1),
+      wedged: () => upstreamWedges.add(1),
+    },
+    table: {
+      mutated(source, outcome, _key, resurrection) {
+        routeMutations.add(1, source, outcome);
+        if (resurrection !== undefined) resurrectionAttempts.add(1, source, resurrection);
+      },
+      incarnationEnded: (_incarnation, reason) => incarnationsEnded.add(1, reason),
+      factDropped: (kind, reason) => tableFactsDropped.add(1, kind, reason),
+      claimConfirmed: (lagMs) => pushToApply.observeMs(lagMs),
+    },
+    watch: {
+      listed(reason, _count, tookMs) {
+        watchLists.add(1, reason);
+        watchListDuration.observeMs(tookMs);
+      },
+      relisted: (reason) => watchRelists.add(1, reason),
+      watchRestarted: (reason) => watchRestarts.add(1, reason),
+      invalidObject: (reason) => watchInvalidObjects.add(1, reason),
+      event: () => watchEvents.add(1),
+      connected: () => {},
+      sinkFailed: () => watchSinkFailures.add(1),
+      clusterRestored: () => clusterRestores.add(1),
+    },
+    peers: { pushed: (result) => peerPushes.add(1, result) },
+    readFrom: (more) => void (sources = { ...sources, ...more }),
+    text: cached(() => registry.metrics(), clock),
+    contentType: registry.contentType,
+    close: stopProcessMetrics,
+  };
+}
+
+type SetGauge = (value: number, labels?: Readonly<Record<string, string>>) => void;
+
+function addCounter(registry: Registry, spec: MetricSpec, zeroInitialised: boolean): CounterCells {
+  const labels = spec.labels ?? {};
+  const cells = new CounterCells(labels, zeroInitialised);
+  void new Counter({
+    name: spec.name,
+    help: spec.help,
+    labelNames: Object.keys(labels),
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { labels, count } of cells.cells()) this.inc({ ...labels }, count);
+    },
+  });
+  return cells;
+}
+
+function addGauge(registry: Registry, spec: MetricSpec, collect: (set: SetGauge) => void): void {
+  void new Gauge({
+    name: spec.name,
+    help: spec.help,
+    labelNames: Object.keys(spec.labels ?? {}),
+    registers: [registry],
+    collect() {
+      // A series whose subject is gone must not stay.
+      this.reset();
+      collect((value, labels = {}) => {
+        if (Number.isFinite(value)) this.set({ ...labels }, value);
+      });
+    },
+  });
+}
+
+function addHistogram(registry: Registry, spec: MetricSpec): PlainHistogram {
+  const histogram = new PlainHistogram(spec);
+  // A registry asks of a metric its name and `get` only; its type is a union of the library's own classes.
+  registry.registerMetric(histogram as unknown as Metric);
+  return histogram;
+}
+
+/** Known states at zero, then what the table says; words of newer peers are added up. */
+function routesByState(sources: MetricSources): ReadonlyMap<string, number> {
+  const byState = new Map<string, number>();
+  if (ROUTE_STATES.kind === "closed") for (const state of ROUTE_STATES.values) byState.set(state, 0);
+  for (const [state, routes] of sources.table?.().states ?? []) {
+    const known = labelValue(ROUTE_STATES, state);
+    byState.set(known, (byState.get(known) ?? 0) + routes);
+  }
+  return byState;
+}
+
+/** Makes the text at most once a second; all who ask meanwhile get the same. A failure is not kept. */
+function cached(make: () => Promise<string>, clock: Clock): () => Promise<string> {
+  let text: Promise<string> | undefined;
+  let madeAtMs = 0;
+  return () => {
+    const nowMs = clock.monotonicMs();
+    if (text === undefined || nowMs - madeAtMs >= TEXT_CACHE_MS) {
+      madeAtMs = nowMs;
+      const made = make();
+      text = made;
+      made.catch(() => {
+        if (text === made) text = undefined;
+      });
+    }
+    return text;
+  };
+}
