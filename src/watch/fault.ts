@@ -114,9 +114,14 @@ function printable(text: string): string {
 /** Longest `Retry-After` that is believed: a server cannot silence the router for longer. */
 export const MAX_RETRY_AFTER_MS: Milliseconds = 120_000;
 
+/** The one form of a date that a server may send (RFC 9110 5.6.7); `Date.parse` alone takes almost anything. */
+const IMF_FIXDATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+
 /** `Retry-After` (RFC 9110 10.2.3: seconds or a date) as a wait from `nowMs`; `undefined` when it is neither. */
 export function parseRetryAfter(value: string | undefined, nowMs: Milliseconds): Milliseconds | undefined {
   if (value === undefined) return undefined;
-  const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;
+  let ms = Number.NaN;
+  if (/^\d+$/.test(value)) ms = Number(value) * 1_000;
+  else if (IMF_FIXDATE.test(value)) ms = Date.parse(value) - nowMs;
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS);
 }

@@ -1,0 +1,329 @@
+import { expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import type { Fault } from "./support/faulty-api-server.ts";
+import { watching, type Watching } from "./support/watching.ts";
+
+/** Puts an object after the first list and waits until the sink has all there is. */
+async function convergesAfter(
+  w: Watching,
+  change: () => void = () => void w.store.put("ns", "after"),
+): Promise<void> {
+  await w.informer.waitForSync();
+  change();
+  await eventually(() => {
+    expect(w.sink.contents).toEqual(w.store.contents(w.sink.scope));
+    return true;
+  });
+  expect(w.sink.violations).toEqual([]);
+}
+
+const WATCH_FAULTS: readonly (readonly [name: string, fault: Fault, restarted: string])[] = [
+  ["429", { t: "status", code: 429 }, "throttled"],
+  ["503", { t: "status", code: 503 }, "unavailable"],
+  ["500", { t: "status", code: 500 }, "server-error"],
+  ["a redirect", { t: "status", code: 302, headers: { location: "http://127.0.0.1:1/" } }, "server-error"],
+  ["403", { t: "status", code: 403 }, "forbidden"],
+  ["404", { t: "status", code: 404 }, "not-found"],
+  ["RST before the answer", { t: "reset" }, "unreachable"],
+  ["an ERROR event with code 500", { t: "error-event", code: 500 }, "server-error"],
+  ["an ERROR event with code 429", { t: "error-event", code: 429 }, "throttled"],
+  ["a line that is not JSON", { t: "body", bytes: '{"type":"ADDED",\n' }, "protocol"],
+  ["a line that is not an event", { t: "body", bytes: '["ADDED"]\n' }, "protocol"],
+  [
+    "an event without a version",
+    { t: "body", bytes: '{"type":"ADDED","object":{"metadata":{}}}\n' },
+    "protocol",
+  ],
+  ["a line that is not UTF-8", { t: "body", bytes: Buffer.from([0xff, 0xfe, 0x0a]) }, "protocol"],
+  ["an end within a line", { t: "body", bytes: '{"type":', end: true }, "reset"],
+  ["an immediate end", { t: "end" }, "closed"],
+];
+
+test.each(WATCH_FAULTS)(
+  "after %s the watch is opened again at the watermark, without a list",
+  async (_, fault, word) => {
+    await using w = await watching({
+      before: (store, server) => {
+        store.put("ns", "before");
+        server.faults.watch.push(fault);
+      },
+    });
+    await convergesAfter(w);
+    expect(w.server.count("list")).toBe(1);
+    expect(w.observer.count(`restarted ${word}`)).toBe(1);
+    expect(w.sink.delivered()).toEqual(["1002"]);
+  },
+);
+
+test.each<readonly [string, Fault]>([
+  ["FIN", { t: "cut", afterBytes: 700, by: "fin" }],
+  ["RST", { t: "cut", afterBytes: 700, by: "rst" }],
+])("a watch cut by %s in the middle of a line loses nothing and repeats nothing", async (_, fault) => {
+  await using w = await watching({ before: (_store, server) => void server.faults.watch.push(fault) });
+  await convergesAfter(w, () => {
+    for (let i = 0; i < 5; i++) w.store.put("ns", `s${i}`, { note: "ünï→🙂".repeat(9) });
+  });
+  expect(w.observer.count("restarted reset")).toBe(1);
+  expect(w.sink.delivered()).toEqual(["1001", "1002", "1003", "1004", "1005"]);
+  expect(w.server.count("list")).toBe(1);
+});
+
+test("an event above the limit is not read into memory; after a few tries a list brings the object", async () => {
+  await using w = await watching({ settings: { maxEventBytes: 2_000 } });
+  await convergesAfter(w, () => void w.store.put("ns", "huge", { note: "x".repeat(3_000) }));
+  expect(w.observer.count("restarted oversized")).toBe(5);
+  expect(w.observer.notes.filter((note) => note.startsWith("relisted"))).toEqual(["relisted watch-failed"]);
+});
+
+test("a watch that only fails is listed again after a few tries", async () => {
+  await using w = await watching({
+    before: (_, server) =>
+      void server.faults.watch.push(...Array.from({ length: 5 }, (): Fault => ({ t: "status", code: 500 }))),
+  });
+  await convergesAfter(w);
+  expect(w.server.requests.slice(0, 8).map((r) => r.kind)).toEqual([
+    "list",
+    "watch",
+    "watch",
+    "watch",
+    "watch",
+    "watch",
+    "list",
+    "watch",
+  ]);
+});
+
+test("a server that is overloaded or away is not listed, however long that takes", async () => {
+  await using w = await watching({
+    before: (_, server) =>
+      void server.faults.watch.push(
+        ...Array.from({ length: 12 }, (_, i): Fault => ({ t: "status", code: i % 2 ? 429 : 503 })),
+      ),
+  });
+  await convergesAfter(w);
+  expect(w.server.count("list")).toBe(1);
+  expect(w.server.count("watch")).toBe(13);
+});
+
+test.each<readonly [string, Fault]>([
+  ["the status 410", { t: "status", code: 410 }],
+  ["an ERROR event with code 410", { t: "error-event", code: 410, reason: "Expired" }],
+  ["an ERROR event with reason Expired", { t: "error-event", code: 0, reason: "Expired" }],
+])("%s leads to a list, which removes what is gone", async (_, fault) => {
+  await using w = await watching({
+    before: (store, server) => {
+      store.put("ns", "gone");
+      store.put("ns", "stays");
+      server.faults.watch.push(fault);
+      server.onRequest = (request) => {
+        if (request.kind === "watch") store.delete("ns", "gone");
+      };
+    },
+  });
+  await eventually(() => w.observer.count("relisted expired") === 1);
+  await convergesAfter(w);
+  expect(w.server.count("list")).toBe(2);
+  expect(w.informer.status().scopes[0]?.relists).toBe(1);
+});
+
+test("a server that answers every watch with 410 is not listed in a tight loop", async () => {
+  await using w = await watching({
+    settings: {
+      retry: {
+        backoff: { baseMs: 200, maxMs: 200 },
+        shortWatchMs: 5,
+        healthyAfterMs: 60_000,
+        watchFaultsBeforeRelist: 5,
+        behindRetries: 3,
+      },
+    },
+    before: (_, server) =>
+      void (server.chooseFault = (r) => (r.kind === "watch" ? { t: "status", code: 410 } : undefined)),
+  });
+  await eventually(() => w.server.count("list") === 3);
+  const backoffs = w.informer.status().scopes[0]?.state;
+  expect(w.server.count("watch")).toBeLessThanOrEqual(3);
+  expect(["backing-off", "watching", "listing"]).toContain(backoffs);
+  w.server.chooseFault = () => undefined;
+  await convergesAfter(w);
+});
+
+test("Retry-After is honoured", async () => {
+  await using w = await watching({
+    before: (_, server) =>
+      void server.faults.watch.push({ t: "status", code: 429, headers: { "retry-after": "1" } }),
+  });
+  const startedMs = performance.now();
+  await convergesAfter(w);
+  expect(performance.now() - startedMs).toBeGreaterThan(900);
+});
+
+const LIST_FAULTS: readonly (readonly [string, Fault])[] = [
+  ["500", { t: "status", code: 500 }],
+  ["429 with Retry-After", { t: "status", code: 429, headers: { "retry-after": "0" } }],
+  ["404", { t: "status", code: 404 }],
+  ["410 without a continue token", { t: "status", code: 410 }],
+  ["RST", { t: "reset" }],
+  ["a body that is cut by FIN", { t: "cut", afterBytes: 30 }],
+  ["a body that is cut by RST", { t: "cut", afterBytes: 30, by: "rst" }],
+  ["no JSON", { t: "body", bytes: "<html>" }],
+  ["no list", { t: "body", bytes: "{}" }],
+  ["a list without a version", { t: "body", bytes: '{"metadata":{},"items":[]}' }],
+];
+
+test.each(LIST_FAULTS)("a list that fails with %s is tried again, on any page", async (_, fault) => {
+  await using w = await watching({
+    before: (store, server) => {
+      for (let i = 0; i < 5; i++) store.put("ns", `s${i}`);
+      server.faults.list.push(fault, ...(fault.t === "status" && fault.code === 410 ? [] : [GOOD, fault]));
+    },
+  });
+  await convergesAfter(w);
+  expect(w.sink.count("relist")).toBe(1);
+  expect(w.sink.count("live")).toBe(1);
+});
+
+/** Stands in a queue of faults for a request that is answered well. */
+const GOOD: Fault = { t: "slow", bytes: 1_000_000, everyMs: 1 };
+
+test("a continue token that expires restarts the list; the third time everything is asked for at once", async () => {
+  await using w = await watching({
+    before: (store, server) => {
+      for (let i = 0; i < 7; i++) store.put("ns", `s${i}`);
+      server.chooseFault = (r) => (r.query.has("continue") ? { t: "status", code: 410 } : undefined);
+    },
+  });
+  await convergesAfter(w);
+  expect(w.server.requests.filter((r) => r.kind === "list").map((r) => r.query.toString())).toEqual([
+    "limit=3",
+    "limit=3&continue=token-1",
+    "limit=3",
+    "limit=3&continue=token-2",
+    "limit=3",
+    "limit=3&continue=token-3",
+    "",
+  ]);
+});
+
+test("a page above the limit is asked for again with half the objects", async () => {
+  await using w = await watching({
+    settings: { pageSize: 8, maxPageBytes: 2_500 },
+    before: (store) => {
+      for (let i = 0; i < 8; i++) store.put("ns", `s${i}`, { note: "x".repeat(300) });
+    },
+  });
+  await convergesAfter(w);
+  expect(w.server.requests.filter((r) => r.kind === "list").map((r) => r.query.get("limit"))).toEqual([
+    "8",
+    "4",
+    "2",
+    "2",
+    "2",
+    "2",
+  ]);
+});
+
+test("a slow list may take any time while bytes come", async () => {
+  await using w = await watching({
+    settings: { listIdleTimeoutMs: 300, firstByteTimeoutMs: 300 },
+    before: (store, server) => {
+      for (let i = 0; i < 3; i++) store.put("ns", `s${i}`);
+      server.faults.list.push({ t: "slow", bytes: 100, everyMs: 30 });
+    },
+  });
+  await convergesAfter(w);
+  expect(w.server.count("list")).toBe(1);
+});
+
+test.each<readonly [string, Fault]>([
+  ["is not answered", { t: "silent" }],
+  ["stops in the middle", { t: "stall" }],
+])("a list that %s is given up and tried again", async (_, fault) => {
+  await using w = await watching({
+    settings: { listIdleTimeoutMs: 40, firstByteTimeoutMs: 40 },
+    before: (store, server) => {
+      store.put("ns", "a");
+      server.faults.list.push(fault);
+    },
+  });
+  await convergesAfter(w);
+  expect(w.server.count("list")).toBe(2);
+});
+
+test.each<readonly [string, Fault]>([
+  ["is not answered", { t: "silent" }],
+  ["falls silent", { t: "stall" }],
+])("a watch that %s is stalled: not live, and opened again at the watermark", async (_, fault) => {
+  await using w = await watching({
+    settings: { stallTimeoutMs: 60, firstByteTimeoutMs: 60 },
+    before: (_store, server) => void server.faults.watch.push(fault),
+  });
+  await w.informer.waitForSync();
+  await eventually(() => w.observer.count("restarted stalled") === 1);
+  await convergesAfter(w);
+  expect(w.server.count("list")).toBe(1);
+  const live = w.sink.calls.flatMap((call) => (call.t === "live" ? [call.live] : []));
+  expect(live.slice(0, 3)).toEqual([true, false, true]);
+});
+
+test("a half-open connection, whose peer is gone without a word, is noticed and left", async () => {
+  await using w = await watching({ settings: { stallTimeoutMs: 80, firstByteTimeoutMs: 80 } });
+  await w.informer.waitForSync();
+  w.store.put("ns", "a");
+  await eventually(() => w.sink.contents.has("ns/a"));
+  const [socket] = w.server.sockets;
+  for (const open of w.server.sockets) {
+    // From here on nothing that the server writes reaches this connection.
+    open.write = () => true;
+  }
+  w.store.put("ns", "b");
+  await eventually(() => w.sink.contents.has("ns/b"));
+  expect(w.observer.notes).toContain("restarted stalled");
+  expect(w.server.count("list")).toBe(1);
+  await eventually(() => socket?.destroyed);
+  expect(w.sink.violations).toEqual([]);
+});
+
+test("while no watch can be opened the sink is live for a grace only, and again when one is", async () => {
+  await using w = await watching({ settings: { liveGraceMs: 30 } });
+  await w.informer.waitForSync();
+  await eventually(() => w.observer.count("connected true") === 1);
+  const { port } = w.server;
+  await w.server.stop();
+  await eventually(() => !w.sink.live);
+  expect(w.informer.synced).toBe(true);
+  expect(w.informer.status().scopes[0]?.lastFault?.kind).toBe("unreachable");
+  w.store.put("ns", "meanwhile");
+  await w.server.listen(port);
+  await eventually(() => w.sink.live && w.sink.contents.has("ns/meanwhile"));
+  expect(w.server.count("list")).toBe(1);
+  expect(w.sink.violations).toEqual([]);
+});
+
+test("a refusing server is told apart in the log, with what to do about it", async () => {
+  await using w = await watching({
+    selector: "bad selector",
+    before: (_, server) =>
+      void server.faults.list.push(
+        { t: "status", code: 400, message: 'unable to parse requirement:\n"bad selector"' },
+        { t: "status", code: 403 },
+        { t: "status", code: 404 },
+      ),
+  });
+  await w.informer.waitForSync();
+  expect(w.log.lines.filter((line) => line.level === "error")).toMatchObject([
+    {
+      reason: "bad-request",
+      message: 'the API server answered 400: unable to parse requirement: "bad selector"',
+      advice: 'check the label selector "bad selector"',
+    },
+    {
+      reason: "forbidden",
+      advice: expect.stringContaining("grant list and watch on sandboxes.agents.kruise.io in all"),
+    },
+    {
+      reason: "not-found",
+      advice: expect.stringContaining("the CRD sandboxes.agents.kruise.io is not installed"),
+    },
+  ]);
+});

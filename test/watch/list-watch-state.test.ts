@@ -1,0 +1,155 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { nextDelayMs } from "../../src/watch/backoff.ts";
+import { FAULT_KINDS, type FaultKind, MAX_RETRY_AFTER_MS, parseRetryAfter } from "../../src/watch/fault.ts";
+import {
+  DEFAULT_RETRY_POLICY,
+  IDLE,
+  mustStartOver,
+  type ReflectorEvent,
+  type ReflectorState,
+  transition,
+} from "../../src/watch/list-watch-state.ts";
+
+/** The states that a row of events leads through, with `random` held at its lowest. */
+function run(...events: readonly ReflectorEvent[]): ReflectorState {
+  return events.reduce((state, event) => transition(state, event, DEFAULT_RETRY_POLICY, 0), IDLE);
+}
+
+function watchEnded(fault: FaultKind, lastedMs = 0, progressed = false): ReflectorEvent {
+  return { t: "watch-ended", fault, lastedMs, progressed };
+}
+
+const START: ReflectorEvent = { t: "start" };
+const LISTED: ReflectorEvent = { t: "listed" };
+const WAITED: ReflectorEvent = { t: "waited" };
+
+test("delays double from 0.8 s to 30 s, and the second half of each is random", () => {
+  expect([0, 1, 2, 3, 4, 5, 6, 99].map((attempt) => nextDelayMs(attempt, 0))).toEqual([
+    400, 800, 1_600, 3_200, 6_400, 12_800, 15_000, 15_000,
+  ]);
+  expect(nextDelayMs(0, 0.999)).toBeLessThan(800);
+  expect(nextDelayMs(99, 0.999)).toBeLessThan(30_000);
+});
+
+test.each<readonly [string | undefined, number | undefined]>([
+  ["5", 5_000],
+  ["0", 0],
+  ["Thu, 01 Jan 1970 00:00:30 GMT", 20_000],
+  ["Thu, 01 Jan 1970 00:00:01 GMT", 0],
+  ["99999999999999999999", MAX_RETRY_AFTER_MS],
+  ["soon", undefined],
+  ["-5", undefined],
+  [undefined, undefined],
+])("Retry-After %s at second 10 is %s ms", (value, expected) => {
+  expect(parseRetryAfter(value, 10_000)).toBe(expected);
+});
+
+test("a 401 is tried again at once, once, with credentials read anew; then with delays", () => {
+  const denied: ReflectorEvent = { t: "failed", fault: "unauthorized" };
+  const first = run(START, denied);
+  expect(first).toMatchObject({ t: "listing", tries: { unauthorized: true } });
+  expect(run(START, denied, denied)).toMatchObject({
+    t: "backing-off",
+    next: { t: "listing", tries: { unauthorized: true } },
+  });
+  expect(run(START, LISTED, watchEnded("unauthorized"))).toMatchObject({
+    t: "watching",
+    tries: { unauthorized: true },
+  });
+  expect(run(START, LISTED, watchEnded("unauthorized"), watchEnded("unauthorized"))).toMatchObject({
+    t: "backing-off",
+  });
+});
+
+test("an ordinary end is no failure, an immediate one is", () => {
+  expect(run(START, LISTED, watchEnded("closed", 400_000))).toMatchObject({
+    t: "watching",
+    tries: { failures: 0 },
+  });
+  expect(run(START, LISTED, watchEnded("closed", 999))).toMatchObject({
+    t: "backing-off",
+    delayMs: 400,
+    next: { t: "watching" },
+  });
+});
+
+test("the backoff starts over after a healthy watch, and only then", () => {
+  const failing = [START, LISTED, watchEnded("reset"), WAITED, watchEnded("reset"), WAITED] as const;
+  expect(run(...failing, watchEnded("reset"))).toMatchObject({ delayMs: 1_600 });
+  expect(run(...failing, watchEnded("reset", 10_000))).toMatchObject({ delayMs: 400 });
+  expect(run(...failing, watchEnded("reset", 1_000, true))).toMatchObject({ delayMs: 400 });
+  expect(run(...failing, watchEnded("reset", 999, true))).toMatchObject({ delayMs: 1_600 });
+});
+
+test("410 leads to a list at once, and with delays when it comes again and again", () => {
+  const expired = watchEnded("expired");
+  expect(run(START, LISTED, expired)).toMatchObject({ t: "listing", reason: "expired" });
+  expect(run(START, LISTED, expired, LISTED, expired)).toMatchObject({
+    t: "backing-off",
+    delayMs: 800,
+    next: { t: "listing" },
+  });
+  expect(run(START, LISTED, expired, LISTED, watchEnded("expired", 10_000))).toMatchObject({ t: "listing" });
+});
+
+test("Retry-After sets the least delay, for lists and watches", () => {
+  const fault = { fault: "throttled", retryAfterMs: 7_000 } as const;
+  expect(run(START, { t: "failed", ...fault })).toMatchObject({ delayMs: 7_000 });
+  expect(run(START, LISTED, { ...watchEnded("throttled"), ...fault })).toMatchObject({
+    delayMs: 7_000,
+  });
+});
+
+test("a list stays behind three times before it is believed", () => {
+  const behind: ReflectorEvent = { t: "failed", fault: "behind" };
+  const tries = [0, 1, 2, 3].map((times) => {
+    const state = run(START, ...Array.from({ length: times }, () => [behind, WAITED]).flat());
+    return state.t === "listing" && mustStartOver(state.tries, DEFAULT_RETRY_POLICY);
+  });
+  expect(tries).toEqual([false, false, false, true]);
+});
+
+const anyEvent: fc.Arbitrary<ReflectorEvent> = fc.oneof(
+  fc.constantFrom<ReflectorEvent>(START, LISTED, WAITED),
+  fc.record({ t: fc.constant("failed" as const), fault: fc.constantFrom(...FAULT_KINDS) }),
+  fc.record({
+    t: fc.constant("watch-ended" as const),
+    fault: fc.constantFrom(...FAULT_KINDS),
+    lastedMs: fc.nat({ max: 20_000 }),
+    progressed: fc.boolean(),
+  }),
+);
+
+test("no row of events stops the loop but stop, and nothing leaves stopped", () => {
+  fc.assert(
+    fc.property(fc.array(anyEvent), fc.array(anyEvent), (before, after) => {
+      const state = run(START, ...before);
+      expect(["listing", "watching", "backing-off"]).toContain(state.t);
+      const stopped = transition(state, { t: "stop" }, DEFAULT_RETRY_POLICY, 0);
+      expect(after.reduce((s, event) => transition(s, event, DEFAULT_RETRY_POLICY, 0), stopped)).toEqual({
+        t: "stopped",
+      });
+    }),
+  );
+});
+
+test("a server that fails at once, in whatever way, is asked at most three times in a row without a delay", () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...FAULT_KINDS), { minLength: 30 }), (faults) => {
+      let state = run(START);
+      let asked = 0;
+      for (const fault of faults) {
+        if (state.t === "backing-off") {
+          asked = 0;
+          state = transition(state, WAITED, DEFAULT_RETRY_POLICY, 0);
+        }
+        asked += 1;
+        // 410 on a watch, then 401 on its list.
+        expect(asked).toBeLessThanOrEqual(3);
+        const event: ReflectorEvent = state.t === "listing" ? { t: "failed", fault } : watchEnded(fault);
+        state = transition(state, event, DEFAULT_RETRY_POLICY, 0);
+      }
+    }),
+  );
+});

@@ -1,0 +1,323 @@
+import net from "node:net";
+import tls from "node:tls";
+import type { SandboxStore, StoredSandbox } from "./sandbox-store.ts";
+
+/** What goes wrong with one request; every other request is answered as Kubernetes would. */
+export type Fault =
+  /** An HTTP error with a Status body. */
+  | {
+      readonly t: "status";
+      readonly code: number;
+      readonly headers?: Record<string, string>;
+      readonly message?: string;
+    }
+  /** An ERROR event as the first thing in the watch. */
+  | { readonly t: "error-event"; readonly code: number; readonly reason?: string }
+  /** Any bytes as the body, then the watch goes on (or a list is what was given). */
+  | { readonly t: "body"; readonly bytes: string | Buffer; readonly end?: boolean }
+  /** The request is read and never answered. */
+  | { readonly t: "silent" }
+  /** The head is sent and then nothing, not even events; the socket stays open. */
+  | { readonly t: "stall" }
+  /** The body is cut after so many bytes, by FIN or RST. `afterEvents` instead lets whole events pass. */
+  | {
+      readonly t: "cut";
+      readonly afterBytes?: number;
+      readonly afterEvents?: number;
+      readonly by?: "fin" | "rst";
+    }
+  /** RST before the head. */
+  | { readonly t: "reset" }
+  /** The watch ends in good order at once. */
+  | { readonly t: "end" }
+  /** The body dribbles: so many bytes every so many milliseconds. */
+  | { readonly t: "slow"; readonly bytes: number; readonly everyMs: number };
+
+export interface Request {
+  readonly kind: "list" | "watch";
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: ReadonlyMap<string, string>;
+  /** Counts connections, to tell reuse. */
+  readonly connection: number;
+}
+
+interface Options {
+  readonly bookmarkEveryMs?: number;
+  readonly tls?: tls.TlsOptions;
+}
+
+const EXPIRED = {
+  kind: "Status",
+  apiVersion: "v1",
+  code: 410,
+  reason: "Expired",
+  message: "too old resource version",
+};
+
+/**
+ * The list and watch of a Kubernetes API server over raw sockets, with the faults that a test asks for. Requests take
+ * their fault from `faults.list` and `faults.watch` in order, then from `chooseFault`.
+ */
+export class FaultyApiServer {
+  readonly store: SandboxStore;
+  readonly faults: { list: Fault[]; watch: Fault[] } = { list: [], watch: [] };
+  chooseFault: (request: Request) => Fault | undefined = () => undefined;
+  /** Called before a request is answered; what it does to the store is then what the request sees. */
+  onRequest: (request: Request) => void = () => {};
+  readonly requests: Request[] = [];
+  readonly sockets = new Set<net.Socket>();
+  readonly #server: net.Server;
+  readonly #options: Options;
+  #connections = 0;
+  /** Snapshots by continue token, so that pages are consistent. */
+  readonly #snapshots = new Map<string, { version: number; rest: StoredSandbox[] }>();
+  #tokens = 0;
+
+  private constructor(store: SandboxStore, options: Options) {
+    this.store = store;
+    this.#options = options;
+    const accept = (socket: net.Socket): void => this.#accept(socket);
+    this.#server = options.tls ? tls.createServer(options.tls, accept) : net.createServer(accept);
+  }
+
+  static async start(store: SandboxStore, options: Options = {}): Promise<FaultyApiServer> {
+    const server = new FaultyApiServer(store, options);
+    await server.listen(0);
+    return server;
+  }
+
+  get url(): URL {
+    return new URL(`${this.#options.tls ? "https" : "http"}://127.0.0.1:${this.port}`);
+  }
+
+  get port(): number {
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  async listen(port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, "127.0.0.1", () => resolve());
+    });
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
+  }
+
+  count(kind: Request["kind"]): number {
+    return this.requests.filter((request) => request.kind === kind).length;
+  }
+
+  /** Ends every watch in good order, as its timeoutSeconds would. */
+  endWatches: () => void = () => {};
+
+  #accept(socket: net.Socket): void {
+    const connection = ++this.#connections;
+    this.sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on("close", () => this.sockets.delete(socket));
+    socket.on("error", () => {});
+    let head = "";
+    socket.on("data", (data) => {
+      head += data.toString("latin1");
+      for (let end = head.indexOf("\r\n\r\n"); end !== -1; end = head.indexOf("\r\n\r\n")) {
+        const request = parseRequest(head.slice(0, end), connection);
+        head = head.slice(end + 4);
+        this.requests.push(request);
+        this.onRequest(request);
+        this.#answer(socket, request, this.faults[request.kind].shift() ?? this.chooseFault(request));
+      }
+    });
+  }
+
+  #answer(socket: net.Socket, request: Request, fault: Fault | undefined): void {
+    if (fault?.t === "silent") return;
+    if (fault?.t === "reset") {
+      socket.resetAndDestroy();
+    } else if (fault?.t === "status") {
+      const body = { kind: "Status", code: fault.code, message: fault.message ?? "made to fail" };
+      sendWhole(socket, fault.code, JSON.stringify(body), fault.headers);
+    } else if (request.kind === "list") {
+      this.#list(socket, request, fault);
+    } else {
+      this.#watch(socket, request, fault);
+    }
+  }
+
+  #scoped(path: string, selector: string | null): (object: StoredSandbox) => boolean {
+    const scope = /\/namespaces\/([^/]+)\//.exec(path)?.[1];
+    const [label, value] = selector?.split("=") ?? [];
+    return (object) =>
+      (scope === undefined || object.metadata.namespace === scope) &&
+      (label === undefined || object.metadata.labels[label] === value);
+  }
+
+  #list(socket: net.Socket, { path, query }: Request, fault: Fault | undefined): void {
+    const token = query.get("continue");
+    const matches = this.#scoped(path, query.get("labelSelector"));
+    const from = token === null ? undefined : this.#snapshots.get(token);
+    if (token !== null && from === undefined) {
+      sendWhole(socket, 410, JSON.stringify(EXPIRED));
+      return;
+    }
+    const { version, rest } = from ?? {
+      version: this.store.version,
+      rest: [...this.store.objects.values()].filter(matches),
+    };
+    const limit = Number(query.get("limit") ?? 0) || rest.length;
+    const next = rest.length > limit ? `token-${++this.#tokens}` : undefined;
+    if (next !== undefined) this.#snapshots.set(next, { version, rest: rest.slice(limit) });
+    const body = JSON.stringify({
+      kind: "SandboxList",
+      metadata: { resourceVersion: String(version), ...(next === undefined ? {} : { continue: next }) },
+      items: rest.slice(0, limit),
+    });
+    if (fault?.t === "body") {
+      sendWhole(socket, 200, fault.bytes.toString());
+    } else if (fault?.t === "stall") {
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, 10)}`);
+    } else if (fault?.t === "cut") {
+      socket.write(
+        `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, fault.afterBytes ?? 20)}`,
+      );
+      if (fault.by === "rst") setTimeout(() => socket.resetAndDestroy(), 5);
+      else socket.end();
+    } else if (fault?.t === "slow") {
+      dribble(socket, body, fault);
+    } else {
+      sendWhole(socket, 200, body);
+    }
+  }
+
+  #watch(socket: net.Socket, { path, query }: Request, fault: Fault | undefined): void {
+    const { store } = this;
+    const matches = this.#scoped(path, query.get("labelSelector"));
+    let sent = Number(query.get("resourceVersion"));
+    if (sent < store.compactedAt) {
+      sendWhole(socket, 410, JSON.stringify(EXPIRED));
+      return;
+    }
+    socket.write("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    if (fault?.t === "stall") return;
+
+    let open = true;
+    let bytes = 0;
+    let events = 0;
+    const close = (): void => {
+      open = false;
+      unsubscribe();
+      clearInterval(bookmarks);
+    };
+    const cut = (by: "fin" | "rst" | undefined): void => {
+      close();
+      // Let what was written arrive before the RST discards it.
+      if (by === "rst") setTimeout(() => socket.resetAndDestroy(), 5);
+      else socket.end();
+    };
+    const write = (data: string | Buffer): void => {
+      if (!open || socket.destroyed) return;
+      let chunk = Buffer.from(data);
+      const limit = fault?.t === "cut" ? fault.afterBytes : undefined;
+      const over = limit !== undefined && bytes + chunk.length > limit;
+      if (over) chunk = chunk.subarray(0, limit - bytes);
+      bytes += chunk.length;
+      if (chunk.length > 0)
+        socket.write(Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, CRLF]));
+      if (over && fault?.t === "cut") cut(fault.by);
+    };
+    const end = (): void => {
+      if (!open) return;
+      close();
+      socket.write("0\r\n\r\n");
+    };
+    const pump = (): void => {
+      for (const entry of store.history) {
+        if (!open) return;
+        if (entry.version <= sent) continue;
+        sent = entry.version;
+        if (!matches(entry.object)) continue;
+        write(`${JSON.stringify({ type: entry.type, object: entry.object })}\n`);
+        events += 1;
+        if (fault?.t === "cut" && fault.afterEvents === events) cut(fault.by);
+      }
+    };
+    const bookmark = (): void => {
+      sent = Math.max(sent, store.version);
+      write(
+        `${JSON.stringify({ type: "BOOKMARK", object: { kind: "Sandbox", metadata: { resourceVersion: String(store.version) } } })}\n`,
+      );
+    };
+    const unsubscribe = store.onChange(pump);
+    const bookmarks = setInterval(bookmark, this.#options.bookmarkEveryMs ?? 60_000);
+    const endEarlier = this.endWatches;
+    this.endWatches = () => {
+      endEarlier();
+      end();
+    };
+    socket.once("close", close);
+
+    if (fault?.t === "error-event") {
+      const status = {
+        kind: "Status",
+        code: fault.code,
+        reason: fault.reason ?? "",
+        message: "made to fail",
+      };
+      write(`${JSON.stringify({ type: "ERROR", object: status })}\n`);
+      end();
+    } else if (fault?.t === "body") {
+      write(fault.bytes);
+      if (fault.end) end();
+      else pump();
+    } else if (fault?.t === "end") {
+      end();
+    } else {
+      pump();
+    }
+  }
+}
+
+const CRLF = Buffer.from("\r\n");
+
+function parseRequest(head: string, connection: number): Request {
+  const [line = "", ...fields] = head.split("\r\n");
+  const url = new URL(line.split(" ")[1] ?? "/", "http://api");
+  const headers = new Map(
+    fields.map((field) => {
+      const colon = field.indexOf(":");
+      return [field.slice(0, colon).toLowerCase(), field.slice(colon + 1).trim()] as const;
+    }),
+  );
+  const kind = url.searchParams.get("watch") === "true" ? "watch" : "list";
+  return { kind, path: url.pathname, query: url.searchParams, headers, connection };
+}
+
+function sendWhole(
+  socket: net.Socket,
+  code: number,
+  body: string,
+  headers: Record<string, string> = {},
+): void {
+  const extra = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const bytes = Buffer.from(body);
+  socket.write(`HTTP/1.1 ${code} Whatever\r\ncontent-length: ${bytes.length}\r\n${extra.join("")}\r\n`);
+  socket.write(bytes);
+}
+
+function dribble(
+  socket: net.Socket,
+  body: string,
+  pace: { readonly bytes: number; readonly everyMs: number },
+): void {
+  const bytes = Buffer.from(body);
+  socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${bytes.length}\r\n\r\n`);
+  let at = 0;
+  const timer = setInterval(() => {
+    socket.write(bytes.subarray(at, at + pace.bytes));
+    at += pace.bytes;
+    if (at >= bytes.length || socket.destroyed) clearInterval(timer);
+  }, pace.everyMs);
+}
