@@ -2,7 +2,7 @@ import { KNOWN_STATES } from "../routes/route.ts";
 import type { EntryView, RouteTable, TableStats } from "../routes/table.ts";
 import type { RouteCounts, RouteView } from "./api-types.ts";
 
-/** A table's entry as the admin API shows it; `undefined` for what no route is in effect of and no one asked for. */
+/** A table's entry as the admin API shows it, be a route in effect or not. */
 export function routeView(entry: EntryView): RouteView {
   const { inEffect, facts } = entry;
   const [namespace = "", name = ""] = entry.key.split("/");
@@ -11,9 +11,16 @@ export function routeView(entry: EntryView): RouteView {
     const why = facts.some(({ kind }) => kind === "tombstone")
       ? "a peer pushed its deletion"
       : "it is being deleted";
+    const nothing = { id: "", uid: "", owner: "", ip: "" };
     return {
-      ...{ namespace, name, id: "", uid: "", owner: "", ip: "", state: "dead" },
-      ...{ servable: false, why, resourceVersion: newest, facts },
+      namespace,
+      name,
+      ...nothing,
+      state: "dead",
+      servable: false,
+      why,
+      resourceVersion: newest,
+      facts,
     };
   }
   const { route, state, incarnation } = inEffect;

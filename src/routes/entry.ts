@@ -12,7 +12,7 @@ import type { Scope } from "./scope.ts";
 export class Entry implements Facts {
   readonly kind = "found";
   readonly key: ObjectKey;
-  readonly scope: Scope;
+  readonly scope: Scope<Entry>;
 
   confirmed: Observation | undefined = undefined;
   claim: Route | undefined = undefined;
@@ -27,7 +27,7 @@ export class Entry implements Facts {
   incarnation: Incarnation | undefined = undefined;
   ipReassigned = false;
 
-  constructor(key: ObjectKey, scope: Scope) {
+  constructor(key: ObjectKey, scope: Scope<Entry>) {
     this.key = key;
     this.scope = scope;
   }

@@ -104,7 +104,7 @@ export class RoutesInEffect {
    * To be called when a scope's watermark has moved: routes that only peers told of are known to be younger now, and
    * that may settle who took an IP later.
    */
-  watermarkMoved(scope: Scope): void {
+  watermarkMoved(scope: Scope<Entry>): void {
     if (this.#ips.conflicted.size === 0) return;
     for (const entry of scope.claims.keys()) {
       const ip = this.#heldIp(entry);

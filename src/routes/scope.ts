@@ -1,20 +1,19 @@
 import type { Milliseconds } from "../clock.ts";
-import type { Entry } from "./entry.ts";
 import { Heap } from "./heap.ts";
 import { compareResourceVersions, NOTHING_SEEN, type ResourceVersion } from "./resource-version.ts";
-import type { ScopeView } from "./rules.ts";
+import type { Facts, ScopeView } from "./rules.ts";
 
 /** A pushed fact that waits for the watermark to reach its version. */
-interface Awaited {
+interface Awaited<E> {
   readonly version: ResourceVersion;
-  readonly entry: Entry;
+  readonly entry: E;
 }
 
 /**
  * The part of the table that one informer watches: a namespace, or all of them. It has the watermark, the time for
  * which that informer was live, and the pushed facts that wait for it.
  */
-export class Scope implements ScopeView {
+export class Scope<E extends Facts = Facts> implements ScopeView {
   /** The watched namespace; `""` for all. */
   readonly name: string;
   /** False for a table without an informer: claims then last until another push replaces them (rule 7). */
@@ -25,10 +24,10 @@ export class Scope implements ScopeView {
   synced: boolean;
 
   /** Deadlines in live time, earliest first: each kind has one TTL, so insertion order is their order. */
-  readonly claims = new Map<Entry, Milliseconds>();
-  readonly tombstones = new Map<Entry, Milliseconds>();
+  readonly claims = new Map<E, Milliseconds>();
+  readonly tombstones = new Map<E, Milliseconds>();
 
-  readonly #awaited = new Heap<Awaited>((a, b) => compareResourceVersions(a.version, b.version));
+  readonly #awaited = new Heap<Awaited<E>>((a, b) => compareResourceVersions(a.version, b.version));
   #live: boolean;
   #liveSinceMs: Milliseconds = 0;
   #liveForMs: Milliseconds = 0;
@@ -65,7 +64,7 @@ export class Scope implements ScopeView {
   }
 
   /** Remembers to look at `entry` when the watermark reaches `version`. */
-  awaitWatermark(version: ResourceVersion, entry: Entry): void {
+  awaitWatermark(version: ResourceVersion, entry: E): void {
     if (!this.watched) return;
     // Replaced facts leave items behind; a peer that pushes ever higher versions must not pile them up.
     if (this.#awaited.size > 2 * (this.claims.size + this.tombstones.size) + 1_024) {
@@ -77,7 +76,7 @@ export class Scope implements ScopeView {
   }
 
   /** Takes out the entries that waited for a version up to the watermark, one at a time. */
-  takeReached(): Entry | undefined {
+  takeReached(): E | undefined {
     const next = this.#awaited.peek();
     if (next === undefined || compareResourceVersions(next.version, this.watermark) > 0) return undefined;
     this.#awaited.pop();

@@ -95,8 +95,8 @@ export class RouteTable implements RouteLookup {
   readonly #tombstoneTtlMs: Milliseconds;
   readonly #maxTombstones: number;
 
-  readonly #scopes: ReadonlyMap<string, Scope>;
-  readonly #everyNamespace: Scope | undefined;
+  readonly #scopes: ReadonlyMap<string, Scope<Entry>>;
+  readonly #everyNamespace: Scope<Entry> | undefined;
   readonly #entries = new Map<ObjectKey, Entry>();
   readonly #news = new News();
   readonly #effects: RoutesInEffect;
@@ -110,8 +110,8 @@ export class RouteTable implements RouteLookup {
     this.#maxTombstones = options.maxTombstones ?? 100_000;
     const scopes =
       options.scopes === "none"
-        ? [new Scope("", false)]
-        : options.scopes.map((name) => new Scope(name, true));
+        ? [new Scope<Entry>("", false)]
+        : options.scopes.map((name) => new Scope<Entry>(name, true));
     this.#scopes = new Map(scopes.map((scope) => [scope.name, scope]));
     this.#everyNamespace = this.#scopes.get("");
     this.#effects = new RoutesInEffect(this.#rules, this.#news, options.onePodPerIp ?? true);
@@ -344,7 +344,7 @@ export class RouteTable implements RouteLookup {
 
   // ---- confirmed facts
 
-  #takeList(scope: Scope, version: ResourceVersion, observations: readonly Observation[]): void {
+  #takeList(scope: Scope<Entry>, version: ResourceVersion, observations: readonly Observation[]): void {
     const before = scope.watermark;
     const listed = new Set(observations.map(({ namespace, name }) => objectKey(namespace, name)));
     scope.watermark = version;
@@ -405,7 +405,7 @@ export class RouteTable implements RouteLookup {
    * Lets go of the pushed facts that the watermark has reached. With `everyEvent`, the informer has delivered each
    * event up to there, so a claim at a version that it never mentioned was wrong.
    */
-  #passWatermark(scope: Scope, everyEvent: boolean): void {
+  #passWatermark(scope: Scope<Entry>, everyEvent: boolean): void {
     if (scope.barredUntil !== undefined && compareResourceVersions(scope.watermark, scope.barredUntil) > 0) {
       scope.barredUntil = undefined;
     }
@@ -451,7 +451,7 @@ export class RouteTable implements RouteLookup {
     );
   }
 
-  #expire(scope: Scope): void {
+  #expire(scope: Scope<Entry>): void {
     const liveMs = scope.liveMs(this.#nowMs);
     if (scope.watched) this.#expireKind("claim", scope.claims, liveMs);
     this.#expireKind("tombstone", scope.tombstones, liveMs);
@@ -465,7 +465,7 @@ export class RouteTable implements RouteLookup {
     }
   }
 
-  #evictOldest(fact: PushedFact, scope: Scope): void {
+  #evictOldest(fact: PushedFact, scope: Scope<Entry>): void {
     const [oldest] = (fact === "claim" ? scope.claims : scope.tombstones).keys();
     if (!oldest) return;
     this.#drop(fact, oldest, "evicted");
@@ -486,7 +486,7 @@ export class RouteTable implements RouteLookup {
 
   // ---- books
 
-  #begin(scopeName: string, nowMs: Milliseconds): Scope {
+  #begin(scopeName: string, nowMs: Milliseconds): Scope<Entry> {
     this.#tick(nowMs);
     const scope = this.#scopes.get(scopeName);
     if (!scope?.watched) throw new Error(`the table has no informer scope ${JSON.stringify(scopeName)}`);
@@ -498,11 +498,11 @@ export class RouteTable implements RouteLookup {
     this.#nowMs = Math.max(this.#nowMs, nowMs);
   }
 
-  #scopeOf(namespace: string): Scope | undefined {
+  #scopeOf(namespace: string): Scope<Entry> | undefined {
     return this.#everyNamespace ?? this.#scopes.get(namespace);
   }
 
-  #entry(key: ObjectKey, scope: Scope): Entry {
+  #entry(key: ObjectKey, scope: Scope<Entry>): Entry {
     let entry = this.#entries.get(key);
     if (!entry) {
       entry = new Entry(key, scope);
