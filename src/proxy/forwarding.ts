@@ -70,8 +70,6 @@ const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestR
   ...[...HOP_BY_HOP].map((name) => [name, "hop-by-hop"] as const),
   // The front has answered it, and undici refuses it.
   ["expect", "hop-by-hop"],
-  // undici sends no request trailers.
-  ["trailer", "hop-by-hop"],
   ["host", "host"],
   ["content-length", "content-length"],
   ["transfer-encoding", "transfer-encoding"],

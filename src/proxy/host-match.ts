@@ -44,7 +44,7 @@ export function createHostMatcher(
   domains: readonly string[],
   templates: readonly string[],
 ): (host: string | undefined) => HostMatch {
-  const allowed = domains.map(normalDomain);
+  const suffixes = domains.map((domain) => `.${normalDomain(domain)}`);
   const compiled = templates.map(compileHostTemplate);
   const remembered = new LRUCache<string, HostMatch>({ max: MAX_REMEMBERED });
   return (host) => {
@@ -53,14 +53,14 @@ export function createHostMatcher(
     if (known !== undefined) return known;
     const authority = parseAuthority(host);
     if (authority === undefined) return INVALID;
-    const match = authority.ipv6 ? NONE : read(authority.host.toLowerCase().replace(/\.$/, ""));
+    const match = read(authority.host.toLowerCase().replace(/\.$/, ""));
     // A copy: the field may be a slice that would keep its whole request head alive.
     remembered.set(Buffer.from(host, "latin1").toString("latin1"), match);
     return match;
   };
 
   function read(name: string): HostMatch {
-    const portAndId = matchPortAndId(name, allowed);
+    const portAndId = matchPortAndId(name, suffixes);
     if (portAndId.kind === "id") return portAndId;
     let fault = portAndId;
     for (const matchTemplate of compiled) {
@@ -73,13 +73,13 @@ export function createHostMatcher(
 }
 
 /** `<port>-<id>.<domain>`, lower-case. A label that begins otherwise, or a foreign domain, is no sandbox's. */
-function matchPortAndId(host: string, domains: readonly string[]): HostMatch {
+function matchPortAndId(host: string, suffixes: readonly string[]): HostMatch {
   let digits = 0;
   while (isDigit(host.charCodeAt(digits))) digits += 1;
   if (digits === 0 || host[digits] !== "-") return NONE;
   const dot = host.indexOf(".", digits);
   if (dot === -1 || dot === host.length - 1) return NONE;
-  if (domains.length > 0 && !domains.some((allowed) => isWithin(host, dot, allowed))) return NONE;
+  if (suffixes.length > 0 && !suffixes.some((suffix) => host.endsWith(suffix))) return NONE;
   const id = host.slice(digits + 1, dot);
   if (!ID.test(id)) return { kind: "malformed", message: "the Host names an invalid sandbox id" };
   const port = parsePort(host.slice(0, digits));
@@ -87,12 +87,6 @@ function matchPortAndId(host: string, domains: readonly string[]): HostMatch {
     return { kind: "malformed", message: "the port in the Host must be 1 to 65535", sandbox: id };
   }
   return { kind: "id", id, port, source: "host" };
-}
-
-/** Whether what follows the dot at `dot` is `domain` or ends in `.domain`. */
-function isWithin(host: string, dot: number, domain: string): boolean {
-  const start = host.length - domain.length;
-  return start > dot && host[start - 1] === "." && host.endsWith(domain);
 }
 
 function isDigit(code: number): boolean {

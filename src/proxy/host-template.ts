@@ -118,8 +118,8 @@ function matchLabel(
   const [first, second] = placeholders;
   if (first === undefined) return label === before;
   const suffix = second === undefined ? between : after;
-  if (label.length <= before.length + suffix.length) return false;
   if (!label.startsWith(before) || !label.endsWith(suffix)) return false;
+  // Empty when the two overlap, and then no placeholder takes it.
   const inner = label.slice(before.length, label.length - suffix.length);
   if (second === undefined) return take(first, inner, values);
   // The port's side decides where to part: its digits never hold the text between the two.

@@ -84,7 +84,7 @@ function authorise(
 function serve(target: Target, found: RouteInEffect): Verdict {
   const { route, incarnation, state } = found;
   if (found.ipReassigned) return refuse("pod_ip_reassigned", target);
-  if (state === "running" && incarnation !== undefined) {
+  if (incarnation !== undefined) {
     return { kind: "forward", route, incarnation, port: target.port, path: target.path, label: target.label };
   }
   return refuse(reasonOfState(state), target);

@@ -147,6 +147,11 @@ describe("whatever a client sends", () => {
     }
   });
 
+  it("Unicode's line ends are escaped too", () => {
+    const line = write("text", { ...full, method: "A\u2028B\u2029C" });
+    expect(line).toContain("A\\u2028B\\u2029C");
+  });
+
   it("no query value and no user information is ever written, with or without recordPath before", () => {
     const secret = "s3cr3t-t0ken";
     const before = fc.oneof(fc.webPath(), fc.constantFrom("", "/", "http://h/x", "http://h", "x"));

@@ -77,6 +77,7 @@ describe("request fields", () => {
       ["traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
       ["e2b-sandbox-id", "abc"],
       ["Empty", ""],
+      ["Trailer", "x-sum"],
     ];
     expect(passed(fields)).toEqual(fields);
   });
@@ -89,7 +90,6 @@ describe("request fields", () => {
     "Expect",
     "Proxy-Authorization",
     "Proxy-Authenticate",
-    "Trailer",
   ])("%s is hop-by-hop and goes no further", (name) => {
     expect(
       passed([
@@ -318,24 +318,17 @@ describe("X-Forwarded-* and X-Request-Id", () => {
   });
 
   it("keep the client's request id in its place when it is the request's, else replace it", () => {
-    expect(
-      fieldsOf(
-        forward([
-          ["x-REQUEST-id", "request-1"],
-          ["x-request-id", "request-1"],
-        ]),
-      )[0],
-    ).toEqual(["x-REQUEST-id", "request-1"]);
-    expect(values(forward([["X-Request-Id", "request-1"]]), "x-request-id")).toEqual(["request-1"]);
-    expect(
-      values(
-        forward([
-          ["X-Request-Id", "a"],
-          ["X-Request-Id", "b"],
-        ]),
-        "x-request-id",
-      ),
-    ).toEqual(["request-1"]);
+    const twice = forward([
+      ["x-REQUEST-id", "request-1"],
+      ["x-request-id", "request-1"],
+    ]);
+    expect(fieldsOf(twice)[0]).toEqual(["x-REQUEST-id", "request-1"]);
+    expect(values(twice, "x-request-id")).toEqual(["request-1"]);
+    const others = forward([
+      ["X-Request-Id", "a"],
+      ["X-Request-Id", "b"],
+    ]);
+    expect(values(others, "x-request-id")).toEqual(["request-1"]);
   });
 });
 

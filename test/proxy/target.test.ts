@@ -59,6 +59,7 @@ describe("a Host <port>-<id>.<domain>", () => {
     ["3000"],
     ["3000-abc"], // the dot after the id is mandatory
     ["3000-abc."],
+    ["3000-abc.."],
     ["a3000-abc.example.com"],
     ["-5-abc.example.com"],
     ["[::1]:7788"],
@@ -97,6 +98,9 @@ describe("a Host <port>-<id>.<domain>", () => {
     ["[::1"],
     ["[::1]x"],
     ["[::g]"],
+    ["[]"],
+    ["[10.0.0.1]"],
+    ["[::1%25eth0]"],
     [":80"],
     ["3000-\u00e4.example.com"],
     [`3000-abc.${"x".repeat(512)}`],
