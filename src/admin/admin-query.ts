@@ -1,0 +1,84 @@
+import type { RoutesQuery } from "./admin-source.ts";
+import type { ExplainInput } from "./api-types.ts";
+
+/** A query that can't be answered. The message names the parameter and the fix. */
+export class AdminQueryError extends Error {
+  readonly code = "bad_request";
+
+  constructor(message: string) {
+    super(message);
+    this.name = "AdminQueryError";
+  }
+}
+
+/** Routes per page when `limit` is not given. */
+export const DEFAULT_LIMIT = 1_000;
+/** Most routes per page: what can be found and written without holding up traffic. */
+export const MAX_LIMIT = 5_000;
+
+const MAX_EXPLAIN_HEADERS = 50;
+/** RFC 9110 5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const DIGITS = /^[0-9]{1,9}$/;
+
+/** Reads the query of `/api/routes`: `limit` (1 to 5,000, default 1,000) and `after` (a `next` of an earlier page). */
+export function parseRoutesQuery(query: URLSearchParams): RoutesQuery {
+  refuseUnknown(query, ["limit", "after"]);
+  const text = single(query, "limit") ?? String(DEFAULT_LIMIT);
+  const limit = DIGITS.test(text) ? Number(text) : 0;
+  if (limit < 1 || limit > MAX_LIMIT) {
+    throw new AdminQueryError(`limit must be a whole number from 1 to ${MAX_LIMIT}`);
+  }
+  const after = single(query, "after");
+  return after === undefined ? { limit } : { limit, after };
+}
+
+/** Reads the query of `/api/explain`: `host`, and at will `path` (default `/`) and any number of `header=name:value`. */
+export function parseExplainQuery(query: URLSearchParams): ExplainInput {
+  refuseUnknown(query, ["host", "path", "header"]);
+  const host = single(query, "host");
+  if (host === undefined) {
+    throw new AdminQueryError(
+      "host is missing: give the Host of the request, as in ?host=3000-id.example.com",
+    );
+  }
+  const path = single(query, "path") ?? "/";
+  if (!path.startsWith("/")) throw new AdminQueryError("path must begin with /");
+  const lines = query.getAll("header");
+  if (lines.length > MAX_EXPLAIN_HEADERS) {
+    throw new AdminQueryError(`header is given more than ${MAX_EXPLAIN_HEADERS} times`);
+  }
+  return { host, path, headers: lines.map(parseHeader) };
+}
+
+/** `input` as it may be shown: header values and the path's query blanked, since they may hold tokens. */
+export function blankSecrets({ host, path, headers }: ExplainInput): ExplainInput {
+  const mark = path.indexOf("?");
+  return {
+    host,
+    path: mark < 0 ? path : `${path.slice(0, mark)}?…`,
+    headers: headers.map(([name]) => [name, "…"] as const),
+  };
+}
+
+function parseHeader(line: string): readonly [name: string, value: string] {
+  const colon = line.indexOf(":");
+  const name = line.slice(0, Math.max(colon, 0));
+  if (!TOKEN.test(name)) throw new AdminQueryError("header must be written as name:value");
+  return [name, line.slice(colon + 1).trim()];
+}
+
+function single(query: URLSearchParams, name: string): string | undefined {
+  const [value, ...others] = query.getAll(name);
+  if (others.length > 0) throw new AdminQueryError(`${name} is given more than once`);
+  return value;
+}
+
+function refuseUnknown(query: URLSearchParams, known: readonly string[]): void {
+  for (const name of query.keys()) {
+    if (!known.includes(name)) {
+      // The name is not repeated: it may be a value that went to the wrong place.
+      throw new AdminQueryError(`unknown parameter: there are ${known.join(", ")}`);
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import type { ExplainInput, Explanation, Overview, RoutesPage } from "./api-types.ts";
+
+/** Which routes to show. */
+export interface RoutesQuery {
+  /** At most this many, at least 1. */
+  readonly limit: number;
+  /** Only keys (`namespace/name`) after this one, by code unit; from the first when absent. */
+  readonly after?: string | undefined;
+}
+
+/**
+ * Where the admin port gets what it shows. Called once per request; what it throws becomes a 500 and goes to the log.
+ * It never hands over a token: no type of the API has a field for one.
+ */
+export interface AdminSource {
+  overview(): Overview;
+  routes(query: RoutesQuery): RoutesPage;
+  /**
+   * What would happen to a request. `input` is as it was asked, header values and query included; the server blanks
+   * both in what it sends, since they may hold tokens.
+   */
+  explain(input: ExplainInput): Explanation;
+  /** Prometheus's text format 0.0.4. */
+  metrics(): Promise<string>;
+}
