@@ -88,17 +88,16 @@ const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestR
 /** Presence of this field tells that a reply is our own, so no pod may send it. */
 const REASON_FIELD = "x-lychgate-reason";
 
-/** Not allowed in trailers: framing, routing, authentication, and controls (RFC 9110 6.5.1). */
+/**
+ * Not allowed in trailers: what frames, routes, authenticates or controls (RFC 9110 6.5.1), and whatever a request's
+ * header has a rule for, since a server that merges trailers into the header would let a client undo the rule.
+ */
 const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
-  ...HOP_BY_HOP,
-  "host",
-  "content-length",
+  ...REQUEST_RULES.keys(),
   "content-encoding",
   "content-type",
   "content-range",
   "trailer",
-  "authorization",
-  "cookie",
   "set-cookie",
   "cache-control",
   "max-forwards",
@@ -189,7 +188,7 @@ export function forwardRequestHead(
         requestIdKept = true;
         break;
       case "forwarded-for":
-        if (options.trustForwarded) forwardedFor += `${value}, `;
+        if (options.trustForwarded && value !== "") forwardedFor += `${value}, `;
         continue;
       case "forwarded":
         if (!options.trustForwarded) continue;
