@@ -52,7 +52,7 @@ class KubeConfigCredentials implements ApiCredentials {
     this.#load = load;
     this.#config = load();
     const cluster = currentCluster(this.#config);
-    this.server = serverUrl(cluster);
+    this.server = serverUrl(cluster, "the kubeconfig");
     this.defaultNamespace = this.#config.getContextObject(this.#config.getCurrentContext())?.namespace;
     this.#tls = { insecureSkipVerify: cluster.skipTLSVerify };
   }
@@ -197,7 +197,7 @@ function usable(config: KubeConfig, files: readonly string[]): KubeConfig {
       `${from} sets proxy-url on cluster ${JSON.stringify(cluster.name)}, which is not supported`,
     );
   }
-  const isPlain = serverUrl(cluster).protocol === "http:";
+  const isPlain = serverUrl(cluster, from).protocol === "http:";
   // client-node refuses plain HTTP unless certificate checks are off, although there is no certificate to check;
   // and it skips the cluster's CA when a context has no user.
   const user = config.getCurrentUser() ?? { name: "anonymous" };
@@ -223,12 +223,12 @@ function currentCluster(config: KubeConfig): Cluster {
   return cluster;
 }
 
-function serverUrl(cluster: Cluster): URL {
+function serverUrl(cluster: Cluster, from: string): URL {
   const url = URL.canParse(cluster.server) ? new URL(cluster.server) : undefined;
   if (url !== undefined && (url.protocol === "https:" || url.protocol === "http:")) return url;
   throw new CredentialsError(
     "kubeconfig-invalid",
-    `the server of cluster ${JSON.stringify(cluster.name)} is not an http or https URL: ${JSON.stringify(cluster.server)}`,
+    `${from} gives cluster ${JSON.stringify(cluster.name)} a server that is not an http or https URL: ${JSON.stringify(cluster.server)}`,
   );
 }
 

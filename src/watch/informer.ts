@@ -68,7 +68,7 @@ export function createInformer(options: InformerOptions): Informer {
         target: { resource: options.resource ?? openKruiseSandbox, scope, selector: options.selector },
         api,
         sink: options.sink,
-        observer: scopedObserver(observer, connectedOf()),
+        observer: scopedObserver(observer, connectedOf(), log),
         log,
         clock,
         random,
@@ -112,17 +112,26 @@ function connectedTogether(
   };
 }
 
+/** `observer` for one scope: with a `connected` of its own, and unable to stop the loop. */
 function scopedObserver(
   observer: ReflectorObserver,
   connected: ReflectorObserver["connected"],
+  log: Log,
 ): ReflectorObserver {
+  const safely = (tell: () => void): void => {
+    try {
+      tell();
+    } catch (error) {
+      log.error("the reflector's observer threw, which is a bug", { message: String(error) });
+    }
+  };
   return {
-    listed: (reason, count, tookMs) => observer.listed(reason, count, tookMs),
-    relisted: (reason) => observer.relisted(reason),
-    watchRestarted: (reason) => observer.watchRestarted(reason),
-    invalidObject: (reason) => observer.invalidObject(reason),
-    event: () => observer.event(),
-    connected,
-    sinkFailed: () => observer.sinkFailed(),
+    listed: (reason, count, tookMs) => safely(() => observer.listed(reason, count, tookMs)),
+    relisted: (reason) => safely(() => observer.relisted(reason)),
+    watchRestarted: (reason) => safely(() => observer.watchRestarted(reason)),
+    invalidObject: (reason) => safely(() => observer.invalidObject(reason)),
+    event: () => safely(() => observer.event()),
+    connected: (isConnected) => safely(() => connected(isConnected)),
+    sinkFailed: () => safely(() => observer.sinkFailed()),
   };
 }

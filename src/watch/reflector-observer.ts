@@ -6,8 +6,8 @@ import type { InvalidReason } from "./watched-resource.ts";
 export type RejectedReason = InvalidReason | "out-of-scope" | "unknown-event-type";
 
 /**
- * Told what a reflector does, for metrics. Called synchronously; must not throw (an exception is swallowed).
- * No argument holds anything that a tenant controls.
+ * Told what a reflector does, for metrics. Called synchronously. An exception is a bug: it is
+ * logged and stops nothing. No argument holds anything that a tenant controls.
  */
 export interface ReflectorObserver {
   /** A whole list was read and taken: why it was read, how many objects it held, and how long it took. */

@@ -1,17 +1,11 @@
 import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { Observation } from "../routes/observation.ts";
-import {
-  compareResourceVersions,
-  newerResourceVersion,
-  NOTHING_SEEN,
-  type ResourceVersion,
-} from "../routes/resource-version.ts";
+import { compareResourceVersions, type ResourceVersion } from "../routes/resource-version.ts";
 import type { ApiClient } from "./api-client.ts";
 import { listPath, type WatchTarget, watchPath } from "./api-paths.ts";
 import { ApiFault, type FaultKind, faultFrom } from "./fault.ts";
 import { adviceFor } from "./fault-advice.ts";
-import { objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
 import { listPages } from "./list-pages.ts";
 import {
   IDLE,
@@ -22,9 +16,10 @@ import {
 } from "./list-watch-state.ts";
 import { Liveness } from "./liveness.ts";
 import type { ObservationSink } from "./observation-sink.ts";
-import type { ReflectorObserver, RejectedReason } from "./reflector-observer.ts";
+import type { ReflectorObserver } from "./reflector-observer.ts";
 import type { ReflectorSettings } from "./reflector-settings.ts";
-import { parseWatchEvent, type WatchEvent } from "./watch-event.ts";
+import { ScopeFeed } from "./scope-feed.ts";
+import { parseWatchEvent } from "./watch-event.ts";
 import { LineSplitter } from "./watch-lines.ts";
 
 /** Options of {@link Reflector}. */
@@ -32,6 +27,7 @@ export interface ReflectorOptions {
   readonly target: WatchTarget;
   readonly api: ApiClient;
   readonly sink: ObservationSink;
+  /** Must not throw; `createInformer` sees to that. */
   readonly observer: ReflectorObserver;
   readonly log: Log;
   readonly clock: Clock;
@@ -64,15 +60,6 @@ export interface ReflectorStatus {
 }
 
 /**
- * Events or bookmarks in a row below the watermark that show a server which went back in time. One or two may
- * come from another API server of the cluster whose watch cache lags.
- */
-const BEHIND_SIGNS = 3;
-
-/** At most one log line in this time about objects that are left aside. */
-const REJECTED_LOG_EVERY_MS: Milliseconds = 10_000;
-
-/**
  * Keeps a sink equal to one scope of a Kubernetes API server: list, watch, and so on until `stop`, in the sense of
  * client-go's reflector (design.md 6). Whatever the server does, no event is lost between a list and its watch or
  * between two watches, and nothing but `stop` ends the loop. What is done about each fault stands in
@@ -81,28 +68,25 @@ const REJECTED_LOG_EVERY_MS: Milliseconds = 10_000;
 export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #stopping = new AbortController();
+  readonly #feed: ScopeFeed;
   readonly #liveness: Liveness;
   #state: ReflectorState = IDLE;
   #running: Promise<void> | undefined;
   readonly #sync = Promise.withResolvers<void>();
   #synced = false;
-  #watermark: ResourceVersion = NOTHING_SEEN;
-  #behindSigns = 0;
   #relisting = false;
   #relists = 0;
   #restarts = 0;
   #lastHeardAtMs: Milliseconds | undefined;
-  #lastEventAtMs: Milliseconds | undefined;
   #lastFault: ReflectorStatus["lastFault"];
-  #rejectedUnlogged = 0;
-  #rejectedLogAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
+    this.#feed = new ScopeFeed(options);
     this.#sync.promise.catch(() => {});
-    this.#liveness = new Liveness(options.clock, options.settings.liveGraceMs, (live) => {
-      this.#tell("setLive", (sink) => sink.setLive(this.#scope, live));
-    });
+    this.#liveness = new Liveness(options.clock, options.settings.liveGraceMs, (live) =>
+      this.#feed.setLive(live),
+    );
   }
 
   get #scope(): string {
@@ -156,9 +140,9 @@ export class Reflector {
       state: this.#state.t,
       synced: this.#synced,
       live: this.#liveness.live,
-      watermark: this.#synced ? this.#watermark : undefined,
+      watermark: this.#synced ? this.#feed.watermark : undefined,
       lastHeardAtMs: this.#lastHeardAtMs,
-      lastEventAtMs: this.#lastEventAtMs,
+      lastEventAtMs: this.#feed.lastEventAtMs,
       relists: this.#relists,
       restarts: this.#restarts,
       lastFault: this.#lastFault,
@@ -203,7 +187,7 @@ export class Reflector {
     if (reason !== "initial" && !this.#relisting) {
       this.#relisting = true;
       this.#relists += 1;
-      this.#note(() => observer.relisted(reason));
+      observer.relisted(reason);
     }
     const startedMs = clock.monotonicMs();
     let observations: Observation[] = [];
@@ -214,7 +198,7 @@ export class Reflector {
         maxPageBytes: settings.maxPageBytes,
         onRestart: () => void (observations = []),
         onObject: (object) => {
-          const observation = this.#project(object);
+          const observation = this.#feed.project(object);
           if (observation !== undefined) observations.push(observation);
         },
         getPage: async (limit, continueToken) => {
@@ -227,46 +211,19 @@ export class Reflector {
         },
       });
       if (this.#stopped) return { t: "stop" };
-      this.#replace(version, observations, mustStartOver(tries, settings.retry));
-      this.#note(() => observer.listed(reason, observations.length, clock.monotonicMs() - startedMs));
+      this.#feed.replace(version, observations, mustStartOver(tries, settings.retry));
+      this.#heard();
+      this.#relisting = false;
+      this.#liveness.listed();
+      if (!this.#synced) {
+        this.#synced = true;
+        this.#sync.resolve();
+      }
+      observer.listed(reason, observations.length, clock.monotonicMs() - startedMs);
       return { t: "listed" };
     } catch (error) {
       return this.#failed("list", faultFrom(error));
     }
-  }
-
-  #replace(version: ResourceVersion, observations: readonly Observation[], startOver: boolean): void {
-    const { sink, log } = this.#options;
-    const scope = this.#scope;
-    try {
-      if (sink.relist(scope, version, observations) === "behind") {
-        if (!startOver) {
-          throw new ApiFault("behind", `the list is at ${version}, below the watermark ${this.#watermark}`);
-        }
-        log.error(
-          "the cluster went back in time, as after a restore from a backup; starting over from its list",
-          {
-            scope,
-            version,
-            watermark: this.#watermark,
-          },
-        );
-        sink.startOver(scope, version, observations);
-      }
-    } catch (error) {
-      if (!(error instanceof ApiFault)) this.#sinkFailed("relist", error);
-      throw error;
-    }
-    this.#watermark = version;
-    this.#behindSigns = 0;
-    this.#heard();
-    this.#liveness.listed();
-    this.#relisting = false;
-    if (!this.#synced) {
-      this.#synced = true;
-      this.#sync.resolve();
-    }
-    log.info("listed", { scope, version, objects: observations.length });
   }
 
   // ---- watching
@@ -274,7 +231,7 @@ export class Reflector {
   async #watch(state: ReflectorState & { readonly t: "watching" }): Promise<ReflectorEvent> {
     const { clock, observer } = this.#options;
     const startedMs = clock.monotonicMs();
-    const from = this.#watermark;
+    const from = this.#feed.watermark;
     let fault: ApiFault;
     try {
       await this.#readWatch(from, state.tries.unauthorized);
@@ -282,7 +239,7 @@ export class Reflector {
     } catch (error) {
       fault = faultFrom(error);
     }
-    if (this.#liveness.connected) this.#note(() => observer.connected(false));
+    if (this.#liveness.connected) observer.connected(false);
     if (this.#stopped) return { t: "stop" };
     if (fault.code === "stalled") this.#liveness.stalled();
     else this.#liveness.disconnected();
@@ -292,10 +249,10 @@ export class Reflector {
       fault: fault.code,
       retryAfterMs: fault.retryAfterMs,
       lastedMs: clock.monotonicMs() - startedMs,
-      progressed: compareResourceVersions(this.#watermark, from) > 0,
+      progressed: compareResourceVersions(this.#feed.watermark, from) > 0,
     };
     this.#restarts += 1;
-    this.#note(() => observer.watchRestarted(fault.code));
+    observer.watchRestarted(fault.code);
     this.#complain("watch", fault);
     return ended;
   }
@@ -309,75 +266,18 @@ export class Reflector {
       reloadCredentials,
     });
     this.#liveness.answered();
-    this.#note(() => observer.connected(true));
+    observer.connected(true);
     const lines = new LineSplitter(settings.maxEventBytes);
     for await (const chunk of chunks) {
       for (const line of lines.push(chunk)) {
         if (this.#stopped) return;
-        this.#deliver(parseWatchEvent(line));
+        this.#feed.deliver(parseWatchEvent(line));
       }
       this.#heard();
       this.#liveness.heard();
     }
     if (lines.pendingBytes > 0)
       throw new ApiFault("reset", "the API server's answer was cut within an event");
-  }
-
-  #deliver(event: WatchEvent): void {
-    const { observer, clock } = this.#options;
-    if (event.t === "unknown") {
-      this.#reject("unknown-event-type", "an event of a type that this version does not know");
-      return;
-    }
-    this.#checkTime(event.version);
-    if (event.t === "bookmark") {
-      this.#passed(event.version);
-      return;
-    }
-    const delivered =
-      event.t === "deleted" ? this.#remove(event.object, event.version) : this.#observe(event.object);
-    // What could not be read has been delivered as well as it can be: the watermark must not wait for it.
-    if (delivered) this.#watermark = newerResourceVersion(this.#watermark, event.version);
-    else this.#passed(event.version);
-    this.#lastEventAtMs = clock.nowMs();
-    this.#note(() => observer.event());
-  }
-
-  #passed(version: ResourceVersion): void {
-    if (compareResourceVersions(version, this.#watermark) <= 0) return;
-    this.#tell("bookmark", (sink) => sink.bookmark(this.#scope, version));
-    this.#watermark = version;
-  }
-
-  #observe(object: unknown): boolean {
-    const observation = this.#project(object);
-    if (observation === undefined) return false;
-    this.#tell("observe", (sink) => sink.observe(this.#scope, observation));
-    return true;
-  }
-
-  #remove(object: unknown, version: ResourceVersion): boolean {
-    const metadata = objectOrEmpty(objectOrEmpty(object)["metadata"]);
-    const namespace = stringOrEmpty(metadata["namespace"]);
-    const name = stringOrEmpty(metadata["name"]);
-    if (namespace === "" || name === "") {
-      return this.#reject("no-key", "a DELETED event without metadata.namespace or metadata.name");
-    }
-    if (!this.#inScope(namespace)) return this.#rejectOutOfScope(namespace);
-    const uid = stringOrEmpty(metadata["uid"]);
-    this.#tell("remove", (sink) => sink.remove(this.#scope, namespace, name, uid, version));
-    return true;
-  }
-
-  /** A server whose versions stay below the watermark was restored; only a list can tell. */
-  #checkTime(version: ResourceVersion): void {
-    this.#behindSigns = compareResourceVersions(version, this.#watermark) < 0 ? this.#behindSigns + 1 : 0;
-    if (this.#behindSigns < BEHIND_SIGNS) return;
-    this.#behindSigns = 0;
-    throw new ApiFault(
-      "behind",
-      `the API server speaks of ${version}, below the watermark ${this.#watermark}`,
-    );
   }
 
   // ---- both
@@ -389,44 +289,6 @@ export class Reflector {
       signal: this.#stopping.signal,
       ...options,
     });
-  }
-
-  #project(object: unknown): Observation | undefined {
-    const projection = this.#options.target.resource.project(object);
-    if (projection.kind === "invalid") {
-      this.#reject(projection.reason, projection.message);
-      return undefined;
-    }
-    const { observation } = projection;
-    if (this.#inScope(observation.namespace)) return observation;
-    this.#rejectOutOfScope(observation.namespace);
-    return undefined;
-  }
-
-  #inScope(namespace: string): boolean {
-    return this.#scope === "" || this.#scope === namespace;
-  }
-
-  #rejectOutOfScope(namespace: string): false {
-    return this.#reject("out-of-scope", `an object of namespace ${namespace}, which is not watched here`);
-  }
-
-  #reject(reason: RejectedReason, message: string): false {
-    const { log, clock, observer } = this.#options;
-    this.#note(() => observer.invalidObject(reason));
-    this.#rejectedUnlogged += 1;
-    const nowMs = clock.monotonicMs();
-    if (nowMs - this.#rejectedLogAtMs >= REJECTED_LOG_EVERY_MS) {
-      log.warn("left aside what the API server sent", {
-        scope: this.#scope,
-        reason,
-        message,
-        count: this.#rejectedUnlogged,
-      });
-      this.#rejectedLogAtMs = nowMs;
-      this.#rejectedUnlogged = 0;
-    }
-    return false;
   }
 
   #heard(): void {
@@ -451,33 +313,6 @@ export class Reflector {
     const advice = adviceFor(fault.code, target);
     if (advice === undefined) log.warn(`the ${doing} failed and is tried again`, fields);
     else log.error(`the ${doing} failed and is tried again`, { ...fields, advice });
-  }
-
-  #tell(call: string, tell: (sink: ObservationSink) => void): void {
-    try {
-      tell(this.#options.sink);
-    } catch (error) {
-      this.#sinkFailed(call, error);
-    }
-  }
-
-  #sinkFailed(call: string, error: unknown): void {
-    const { log, observer } = this.#options;
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    log.error("the sink threw, which is a bug", { scope: this.#scope, call, message });
-    this.#note(() => observer.sinkFailed());
-  }
-
-  /** Metrics must not be able to stop the loop. */
-  #note(note: () => void): void {
-    try {
-      note();
-    } catch (error) {
-      this.#options.log.error("the reflector's observer threw, which is a bug", {
-        scope: this.#scope,
-        message: String(error),
-      });
-    }
   }
 
   #wait(delayMs: Milliseconds): Promise<ReflectorEvent> {

@@ -185,6 +185,21 @@ test("a sink that throws is logged and counted, and the loop goes on", async () 
   expect(w.server.count("watch")).toBe(1);
 });
 
+test("an observer that throws is logged, and the loop goes on", async () => {
+  await using w = await watching();
+  w.observer.event = () => {
+    throw new Error("made to fail");
+  };
+  await w.informer.waitForSync();
+  w.store.put("ns", "a");
+  w.store.put("ns", "b");
+  await eventually(() => w.sink.contents.has("ns/b"));
+  expect(w.log.lines).toContainEqual(
+    expect.objectContaining({ level: "error", message: "Error: made to fail" }),
+  );
+  expect(w.server.count("watch")).toBe(1);
+});
+
 test("a sink that throws on a list is given the list again", async () => {
   await using w = await watching({
     before(store) {
