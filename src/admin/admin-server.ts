@@ -117,7 +117,7 @@ function pathAnswer(
     case "/api/overview":
       return () => json(200, source.overview());
     case "/api/routes":
-      return () => json(200, source.routes(parseRoutesQuery(query)));
+      return async () => json(200, await source.routes(parseRoutesQuery(query)));
     case "/api/explain":
       return () => {
         const input = parseExplainQuery(query);

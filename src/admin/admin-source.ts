@@ -14,7 +14,8 @@ export interface RoutesQuery {
  */
 export interface AdminSource {
   overview(): Overview;
-  routes(query: RoutesQuery): RoutesPage;
+  /** May take its time, so that finding a page in a large table need not hold up traffic. */
+  routes(query: RoutesQuery): RoutesPage | Promise<RoutesPage>;
   /**
    * What would happen to a request. `input` is as it was asked, header values and query included; the server blanks
    * both in what it sends, since they may hold tokens.
