@@ -23,7 +23,7 @@ export const serve: Command = {
   async run({ load }) {
     const loaded = load();
     // Imported late: the router's libraries cost time and memory that other commands should not pay.
-    const { runServe } = await import("../app.ts");
+    const { runServe } = await import("../serve.ts");
     return runServe(loaded);
   },
 };

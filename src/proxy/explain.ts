@@ -38,7 +38,7 @@ export function explainRequest(
     steps.push({ step: "verdict", result: "forward" });
     return {
       steps,
-      verdict: { reason: "ok", status: 0, message: `forwarded to ${pod}${verdict.path}` },
+      verdict: { reason: "ok", status: 0, message: `forwarded to ${pod}${withoutQuery(verdict.path)}` },
       target,
     };
   }
@@ -52,6 +52,11 @@ export function explainRequest(
   };
 }
 
+/** Tokens travel in queries. */
+function withoutQuery(path: string): string {
+  return path.split("?", 1)[0] ?? path;
+}
+
 function describeTarget(result: ReturnType<TargetParser>): string {
   switch (result.kind) {
     case "none":
@@ -61,7 +66,7 @@ function describeTarget(result: ReturnType<TargetParser>): string {
     case "target": {
       const { by, port, source, path } = result.target;
       const named = by.kind === "id" ? `ID ${by.id}` : `object ${by.namespace}/${by.name}`;
-      return `${named}, port ${port}, from the ${source}; path for the pod: ${path.split("?")[0]}`;
+      return `${named}, port ${port}, from the ${source}; path for the pod: ${withoutQuery(path)}`;
     }
   }
 }

@@ -33,7 +33,8 @@ export const UPSTREAM_DEFAULTS: PoolSettings & { readonly maxPools: number } = {
  */
 export class Upstreams implements IncarnationListener {
   readonly #settings: PoolSettings;
-  readonly #observer: UpstreamObserver;
+  /** Told of what happens to connections. */
+  readonly observer: UpstreamObserver;
   readonly #clock: Clock;
   readonly #pools: LRUCache<Incarnation, IncarnationPool>;
   /** Evicted with requests under way: they finish, and a next request finds the pool here. */
@@ -45,7 +46,7 @@ export class Upstreams implements IncarnationListener {
   constructor(options: UpstreamOptions = {}) {
     const { maxPools = UPSTREAM_DEFAULTS.maxPools, observer, clock, ...settings } = options;
     this.#settings = { ...UPSTREAM_DEFAULTS, ...settings };
-    this.#observer = observer ?? noUpstreamObserver;
+    this.observer = observer ?? noUpstreamObserver;
     this.#clock = clock ?? systemClock;
     this.#pools = new LRUCache<Incarnation, IncarnationPool>({
       max: maxPools,
@@ -98,6 +99,11 @@ export class Upstreams implements IncarnationListener {
     pool?.end(reason);
   }
 
+  /** Incarnations that have connections now. */
+  get size(): number {
+    return this.#pools.size + this.#retired.size;
+  }
+
   /** Closes everything at once. Nothing can be leased afterwards. */
   close(): void {
     this.#closed = true;
@@ -117,7 +123,7 @@ export class Upstreams implements IncarnationListener {
     }
     const pool =
       retired ??
-      new IncarnationPool(incarnation, this.#settings, this.#observer, this.#clock, (emptied) =>
+      new IncarnationPool(incarnation, this.#settings, this.observer, this.#clock, (emptied) =>
         this.#forget(emptied),
       );
     this.#pools.set(incarnation, pool);

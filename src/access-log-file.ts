@@ -1,0 +1,39 @@
+import { destination } from "pino";
+import { createAccessLog } from "./proxy/access-log.ts";
+import type { RequestObserver } from "./proxy/request-record.ts";
+
+/** The most that waits for a slow reader; what comes above it is dropped, so that a stuck pipe costs no memory. */
+const MAX_WAITING_BYTES = 16 * 1024 * 1024;
+/** Lines are written in pieces of this size, or after {@link FLUSH_EVERY_MS}. */
+const PIECE_BYTES = 8 * 1024;
+const FLUSH_EVERY_MS = 200;
+
+/** An access log that writes to a file descriptor. */
+export interface AccessLogFile {
+  readonly record: RequestObserver;
+  /** Writes what is left, synchronously; to be called before the process ends. */
+  flush(): void;
+}
+
+/** Opens the access log on `fd` (1 is standard output). `text` is written at once, `json` in larger pieces. */
+export function openAccessLog(format: "json" | "text", fd: number): AccessLogFile {
+  const stream = destination({
+    fd,
+    sync: false,
+    minLength: format === "json" ? PIECE_BYTES : 0,
+    maxLength: MAX_WAITING_BYTES,
+    periodicFlush: FLUSH_EVERY_MS,
+  });
+  // A reader that has gone away ends the log, not the router.
+  stream.on("error", () => {});
+  return {
+    record: createAccessLog({ format, write: (line) => void stream.write(line) }),
+    flush() {
+      try {
+        stream.flushSync();
+      } catch {
+        // The reader is gone.
+      }
+    },
+  };
+}

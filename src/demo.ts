@@ -1,0 +1,139 @@
+import { relative, resolve } from "node:path";
+import { type Router, startRouter } from "./app.ts";
+import { systemClock } from "./clock.ts";
+import type { LoadedConfig } from "./config/load.ts";
+import { type ClusterEvent, describeClusterEvent } from "./devcluster/cluster-event.ts";
+import { type DevCluster, startDevCluster } from "./devcluster/cluster.ts";
+import { seededRandom } from "./devcluster/random.ts";
+import { accessLogOf, drainOnSignal, operationalLog } from "./serve.ts";
+
+/** What the embedded cluster does. */
+export interface DemoOptions {
+  /** Sandboxes at a time, 1 to 10,000. */
+  readonly sandboxes: number;
+  /** Claims, pauses, resumes and deletions per minute, 0 to 60,000. */
+  readonly churnPerMinute: number;
+  /** Makes the order of changes repeatable. Absent: random. */
+  readonly seed?: number;
+}
+
+const NAMESPACE = "team-a";
+/** The sandbox that the printed examples name; churn leaves it alone. */
+const EXAMPLE = "hello";
+const KUBECONFIG = ".lychgate/kubeconfig";
+/** Pods get addresses from here on; each may be reused at once by the next. */
+const FIRST_POD_IP = "127.0.64.1";
+
+/**
+ * Runs a whole cluster in this process and the router in front of it, fed by the real informer and by real pushes, some
+ * of which come late, twice or out of order. Prints what to try and what happens. Resolves to the exit code when a
+ * signal has ended it.
+ */
+export async function runDemo({ config }: LoadedConfig, options: DemoOptions): Promise<number> {
+  const log = operationalLog(config);
+  const accessLog = accessLogOf(config);
+  let cluster: DevCluster | undefined;
+  let router: Router;
+  try {
+    cluster = await startCluster(options);
+    // The cluster is the source, whatever the configuration says: that is what the demo is.
+    router = await startRouter(
+      { ...config, source: "kubernetes", namespace: [], selector: "" },
+      { log, accessLog: accessLog?.record, apiServer: new URL(cluster.apiUrl) },
+    );
+  } catch (error) {
+    log.error(`cannot start the demo: ${error instanceof Error ? error.message : String(error)}`);
+    log.flush();
+    await cluster?.stop();
+    return 1;
+  }
+  const peersUrl = `http://127.0.0.1:${router.addresses.peers.port}`;
+  cluster.pusher.setPeers([peersUrl]);
+  const stopTelling = tellWhatHappens(cluster, router);
+  await router.synced();
+  await cluster.claim({ id: EXAMPLE, owner: "you" });
+  print(whatToTry(router));
+
+  await drainOnSignal(
+    {
+      async drain() {
+        cluster.churn.stop();
+        stopTelling();
+        // Nobody waits for a load balancer here.
+        await router.stop();
+        await cluster.stop();
+      },
+    },
+    log,
+  );
+  accessLog?.flush();
+  log.flush();
+  return 0;
+}
+
+function startCluster({ sandboxes, churnPerMinute, seed }: DemoOptions): Promise<DevCluster> {
+  const waiting = Math.max(2, Math.round(sandboxes / 4));
+  return startDevCluster({
+    seed: seed ?? Math.floor(seededRandom(Date.now() % 2 ** 31).next() * 2 ** 31),
+    kubeconfigPath: resolve(KUBECONFIG),
+    // Few more addresses than pods, so that addresses change hands soon.
+    pods: { firstIp: FIRST_POD_IP, ipCount: sandboxes + waiting + 4 },
+    pools: [{ namespace: NAMESPACE, name: "code", size: waiting }],
+    churn: {
+      actionsPerSecond: churnPerMinute / 60,
+      targetClaimed: Math.max(1, sandboxes - waiting),
+      spare: ({ metadata }) => metadata.labels?.["agents.kruise.io/sandbox-id"] === EXAMPLE,
+    },
+    push: { faults: { late: 0.1, twice: 0.1, reordered: 0.1, stale: 0.1 } },
+  });
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function timeOfDay(): string {
+  return new Date(systemClock.nowMs()).toISOString().slice(11, 23);
+}
+
+function printEvent(event: ClusterEvent): void {
+  // Most pushes say what the event before them said.
+  if (event.kind !== "push") print(`${timeOfDay()}  ${describeClusterEvent(event)}`);
+}
+
+/** Prints the cluster's events and what the table refused; returns what stops that. */
+function tellWhatHappens(cluster: DevCluster, router: Router): () => void {
+  const stops = [
+    cluster.on(printEvent),
+    router.table.addListener({
+      mutated(source, _outcome, key, resurrection) {
+        if (resurrection)
+          print(`${timeOfDay()}  stopped: a ${source} would have revived ${key} (${resurrection})`);
+      },
+    }),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
+
+function whatToTry({ addresses }: Router): string {
+  const traffic = `127.0.0.1:${addresses.traffic.port}`;
+  const admin = `http://127.0.0.1:${addresses.admin.port}`;
+  const kubectl = `kubectl --kubeconfig ${relative(process.cwd(), resolve(KUBECONFIG))}`;
+  return `
+  Lychgate and a cluster of its own are running. Try, in another terminal:
+
+    curl -H 'Host: 3000-${EXAMPLE}.example.com' http://${traffic}/
+    ${kubectl} get sandboxes -w
+    ${kubectl} patch sandbox NAME --type merge -p '{"spec":{"paused":true}}'
+    npx lychgate explain 3000-${EXAMPLE}.example.com
+    npx lychgate routes
+
+  Status   ${admin}/
+  Metrics  ${admin}/metrics
+  Peers    http://127.0.0.1:${addresses.peers.port}/readyz
+
+  What happens in the cluster is told below. Ctrl-C ends it.
+`;
+}

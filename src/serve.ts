@@ -1,0 +1,88 @@
+import { isatty } from "node:tty";
+import { openAccessLog } from "./access-log-file.ts";
+import { type Router, startRouter, VERSION } from "./app.ts";
+import { systemClock } from "./clock.ts";
+import type { LoadedConfig } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
+import { createOperationalLog, type OperationalLog } from "./operational-log.ts";
+import { handleSignals } from "./process-signals.ts";
+
+const STDOUT = 1;
+const STDERR = 2;
+
+/**
+ * Runs the router until SIGTERM or SIGINT and drains it then; a second signal ends the process at once. Resolves to the
+ * exit code: 0 after a drain, 1 when the router could not start.
+ */
+export async function runServe({ config }: LoadedConfig): Promise<number> {
+  const log = operationalLog(config);
+  const accessLog = accessLogOf(config);
+  let router: Router;
+  try {
+    router = await startRouter(config, { log, accessLog: accessLog?.record });
+  } catch (error) {
+    log.error(`cannot start: ${messageOf(error)}`);
+    log.flush();
+    return 1;
+  }
+  log.info(`lychgate ${VERSION} is listening`, addressesOf(router));
+  await drainOnSignal(router, log);
+  accessLog?.flush();
+  log.info("drained");
+  log.flush();
+  return 0;
+}
+
+/** The operational log that the configuration asks for, on standard error. */
+export function operationalLog(config: Config): OperationalLog {
+  const format = config.logFormat === "auto" ? (isatty(STDERR) ? "text" : "json") : config.logFormat;
+  return createOperationalLog({ level: config.logLevel, format, fd: STDERR });
+}
+
+/** The access log that the configuration asks for, on standard output. */
+export function accessLogOf(config: Config): ReturnType<typeof openAccessLog> | undefined {
+  if (config.accessLog === "off") return undefined;
+  const format = config.accessLog === "auto" ? (isatty(STDOUT) ? "text" : "json") : config.accessLog;
+  return openAccessLog(format, STDOUT);
+}
+
+/** Waits for a signal and drains `router`; resolves when it is gone. A second signal exits. */
+export async function drainOnSignal(
+  router: Pick<Router, "drain">,
+  log: Pick<OperationalLog, "info" | "warn" | "flush">,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    handleSignals(
+      {
+        onFirst(signal) {
+          log.info(`${signal}: draining; a second signal ends at once`);
+          router.drain().then(resolve, reject);
+        },
+        onSecond(signal) {
+          log.warn(`${signal} again: ending at once`);
+          log.flush();
+          process.exit(1);
+        },
+      },
+      () => systemClock.monotonicMs(),
+    );
+  });
+}
+
+/** Where a router listens, for people. */
+export function addressesOf({ addresses }: Router): Record<"traffic" | "peers" | "admin", string> {
+  return {
+    traffic: hostAndPort(addresses.traffic),
+    peers: hostAndPort(addresses.peers),
+    admin: hostAndPort(addresses.admin),
+  };
+}
+
+function hostAndPort({ address, port }: { readonly address: string; readonly port: number }): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
