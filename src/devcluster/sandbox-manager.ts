@@ -56,8 +56,8 @@ export class SandboxManager {
       request.pool === undefined ? pools[0] : pools.find(({ options }) => options.name === request.pool);
     if (!pool) throw new SandboxManagerError("NO_POOL", `there is no pool ${request.pool ?? ""}`);
     const available =
-      pool.nextAvailable() ??
-      (await this.#waitFor(() => pool.nextAvailable(), "a sandbox to wait in the pool"));
+      pool.takeAvailable() ??
+      (await this.#waitFor(() => pool.takeAvailable(), "a sandbox to wait in the pool"));
     const { namespace, name } = available.metadata;
     const claimed = store.modify(namespace, name, (draft) => claimDraft(draft, request, random));
     this.#tellClaim(claimed, "");

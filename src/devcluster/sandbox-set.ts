@@ -18,6 +18,8 @@ export class SandboxSet {
   readonly #random: Random;
   readonly #bulkBytes: number;
   readonly #members = new Set<string>();
+  /** Members that a user was given and that still look as if they waited. */
+  readonly #promised = new Set<string>();
   readonly #unsubscribe: () => void;
   #filling = false;
 
@@ -32,17 +34,19 @@ export class SandboxSet {
     this.#unsubscribe = store.subscribe(({ type, object }) => {
       if (object.metadata.namespace !== options.namespace) return;
       if (type !== "DELETED" && this.#isMember(object)) this.#members.add(object.metadata.name);
-      else this.#members.delete(object.metadata.name);
+      else if (this.#members.delete(object.metadata.name)) this.#promised.delete(object.metadata.name);
       this.#fill();
     });
     this.#fill();
   }
 
-  /** The member that has waited longest and is ready, or `undefined`. */
-  nextAvailable(): StoredSandbox | undefined {
+  /** The member that has waited longest and is ready, or `undefined`. It is the caller's: nobody else gets it. */
+  takeAvailable(): StoredSandbox | undefined {
     for (const name of this.#members) {
       const sandbox = this.#store.get(this.options.namespace, name);
-      if (sandbox && isReady(sandbox)) return sandbox;
+      if (!sandbox || !isReady(sandbox) || this.#promised.has(name)) continue;
+      this.#promised.add(name);
+      return sandbox;
     }
     return undefined;
   }
