@@ -38,27 +38,24 @@ when the router is started again.
 
 /** The whole of `docs/reference/configuration.md`. */
 export function renderReference(): string {
-  const sections = Object.entries(SECTION_TITLES).map(([section, title]) => {
-    const settings = SETTINGS.filter((setting) => setting.section === section);
-    const heading = section ? `## ${title}: \`${section}\`` : `## ${title}`;
-    const rows = settings.map(({ key, flag, variable, type, description, ...setting }) => {
-      return row([`\`${key}\``, `\`${flag}\``, `\`${variable}\``, type, defaultOf(setting), description]);
-    });
-    return [
-      heading,
-      "",
-      ...tableHead(["Key", "Flag", "Environment", "Type and range", "Default", "What it does"]),
-      ...rows,
-      "",
-    ];
+  return [HEAD, ...Object.entries(SECTION_TITLES).map(renderSection)].join("\n");
+}
+
+function renderSection([section, title]: readonly [string, string]): string {
+  const rows = SETTINGS.filter((setting) => setting.section === section).map((setting) => {
+    const { key, flag, variable, type, description } = setting;
+    return row([`\`${key}\``, `\`${flag}\``, `\`${variable}\``, type, defaultOf(setting), description]);
   });
-  return [HEAD, ...sections.flat()].join("\n");
+  const heading = section ? `## ${title}: \`${section}\`` : `## ${title}`;
+  const head = tableHead(["Key", "Flag", "Environment", "Type and range", "Default", "What it does"]);
+  return [heading, "", ...head, ...rows, ""].join("\n");
 }
 
 /** A compact table of every key for the README: key, default, and what it does in a sentence. */
 export function renderSummaryTable(): string {
-  const rows = SETTINGS.map(({ key, description, ...setting }) => {
-    return row([`\`${key}\``, defaultOf(setting), /^.*?\.(?= |$)/.exec(description)?.[0] ?? description]);
+  const rows = SETTINGS.map((setting) => {
+    const [sentence = ""] = /^.*?\.(?= |$)/.exec(setting.description) ?? [];
+    return row([`\`${setting.key}\``, defaultOf(setting), sentence]);
   });
   return [...tableHead(["Key", "Default", "What it does"]), ...rows, ""].join("\n");
 }

@@ -12,7 +12,9 @@ function loadedFrom(entry: URL): { files: string[]; packages: string[] } {
     if (files.has(file.href)) return;
     files.add(file.href);
     const source = readFileSync(fileURLToPath(file), "utf8");
-    for (const [, name = ""] of source.matchAll(/^(?:import|export) (?!type)[^;"]*?(?:from )?"([^"]+)";/gm)) {
+    for (const [, name = ""] of source.matchAll(
+      /^(?:(?:import|export) (?!type)[^;"=(]* from|import) "([^"]+)";/gm,
+    )) {
       if (name.startsWith(".")) visit(new URL(name, file));
       else if (!name.startsWith("node:")) packages.add(name);
     }
