@@ -177,7 +177,10 @@ export class IncarnationPool implements ConnectionHome {
     }
     this.#waiting.clear();
     if (reason === "paused") return;
-    for (const [connection, lessee] of this.#leased) {
+    const leased = [...this.#leased];
+    // From here on giving a connection back does nothing: it must be reset, not closed.
+    this.#leased.clear();
+    for (const [connection, lessee] of leased) {
       // Told first, so that it knows the reason when the socket's own error arrives.
       lessee.cut(error);
       this.#observer.reset(reason);

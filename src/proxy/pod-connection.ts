@@ -73,8 +73,14 @@ export class PodConnection {
   /** Sends a request. The handler is told of everything, a refusal of undici included; nothing is thrown. */
   dispatch(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     this.#dispatches += 1;
+    this.socket.requestTrailers = "";
     this.#client ??= this.#createClient();
     this.#client.dispatch(request, handler);
+  }
+
+  /** Trailer fields of the request that is being sent, to be told before its body ends. Dropped unless it is chunked. */
+  sendTrailers(trailers: readonly (readonly [string, string])[]): void {
+    this.socket.requestTrailers = trailers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   }
 
   /** Gives the connection back after a complete exchange; it is kept if the pod and the pool keep it. */

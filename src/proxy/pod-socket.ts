@@ -62,6 +62,8 @@ export function openPodSocket(
   }, connectTimeoutMs);
   const onConnect = () => {
     settle();
+    // `connect` has put Socket's own `write` on the instance, in front of the class's.
+    Reflect.deleteProperty(socket, "write");
     // Pods behind a NAT or on a lost node are noticed while a stream is silent.
     socket.setKeepAlive(true, 30_000);
     opened(socket, clock.monotonicMs() - startedMs);

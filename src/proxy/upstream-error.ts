@@ -1,6 +1,8 @@
+import { errors } from "undici";
+
 import type { Reason } from "./reasons.ts";
 
-/** What can go wrong between Lychgate and a pod: the reasons of a reply that speak of the upstream. */
+/** What can go wrong on a request's way to a pod and back, once its verdict is to forward it. */
 export type UpstreamFailure = Extract<
   Reason,
   | "upstream_refused"
@@ -11,11 +13,12 @@ export type UpstreamFailure = Extract<
   | "incarnation_ended"
   | "connect_timeout"
   | "first_byte_timeout"
+  | "request_timeout"
   | "overloaded"
   | "internal_error"
 >;
 
-/** A failure between Lychgate and a pod. `code` is stable and is the reason that the client is told. */
+/** A failure on the way to a pod and back. `code` is stable and is the reason that the client is told. */
 export class UpstreamError extends Error {
   readonly code: UpstreamFailure;
 
@@ -60,7 +63,9 @@ export function exchangeFailure(error: unknown): UpstreamFailure {
   if (code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "EPIPE" || code === "ETIMEDOUT") {
     return "upstream_reset";
   }
-  if (code.startsWith("HPE_") || code.startsWith("UND_ERR_RES_") || code === "UND_ERR_HEADERS_OVERFLOW") {
+  // By class: the code that undici means to give it is undefined. node:http's client has HPE_ codes.
+  if (error instanceof errors.HTTPParserError || code.startsWith("HPE_")) return "upstream_protocol";
+  if (code.startsWith("UND_ERR_RES_") || code === "UND_ERR_HEADERS_OVERFLOW") {
     return "upstream_protocol";
   }
   if (UNREACHABLE.has(code)) return "upstream_unreachable";

@@ -1,0 +1,409 @@
+import { STATUS_CODES } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+import type { Dispatcher } from "undici";
+
+import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
+import type { Incarnation } from "../routes/lookup.ts";
+import { endResponse, isUploading } from "./end-response.ts";
+import { forwardResponseHeaders, forwardTrailers } from "./forwarding.ts";
+import type { ForwardedRequest } from "./forwarding.ts";
+import type { Lessee } from "./incarnation-pool.ts";
+import type { PodConnection } from "./pod-connection.ts";
+import { RequestBody } from "./request-body.ts";
+import { allValues } from "./request-head.ts";
+import type { RefusalReason } from "./reasons.ts";
+import type { RequestTrace } from "./request-trace.ts";
+import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
+import type { Upstreams } from "./upstreams.ts";
+
+/** Times of an exchange, and what it works with. */
+export interface ExchangeOptions {
+  readonly upstreams: Upstreams;
+  readonly clock: Clock;
+  /** From the end of the request to the pod's response head. 0: no limit. */
+  readonly firstByteTimeoutMs: Milliseconds;
+  /** Longest time without a byte in either direction. 0: no limit. */
+  readonly idleTimeoutMs: Milliseconds;
+  /** A request that undici has not begun to send after so long, on an open connection, never will be. */
+  readonly wedgeTimeoutMs: Milliseconds;
+  /** Responses then ask clients to close their connections. */
+  readonly draining: () => boolean;
+}
+
+/** A request that is to be sent to a pod. */
+export interface OutboundRequest {
+  readonly incarnation: Incarnation;
+  readonly port: number;
+  readonly head: Extract<ForwardedRequest, { kind: "forward" }>;
+  /** The client waits for a `100 Continue` before it sends the body. */
+  readonly expectsContinue: boolean;
+}
+
+/**
+ * | state | meaning | ends with |
+ * |---|---|---|
+ * | `leasing` | waits for a connection | `dispatched`, or a refusal |
+ * | `dispatched` | given to undici, which has not begun | `sending`; after `wedgeTimeoutMs` the connection is thrown away |
+ * | `sending` | head or body are being sent | `awaiting`, or `responding` when the pod answers early |
+ * | `awaiting` | all is sent | `responding`; after `firstByteTimeoutMs` a 504 |
+ * | `responding` | the response's head is with the client | `over` |
+ * | `over` | nothing more happens | |
+ */
+type State = "leasing" | "dispatched" | "sending" | "awaiting" | "responding" | "over";
+
+/**
+ * One request's way to a pod and its response's way back, over one connection. Retried once, on a new connection,
+ * and only when the first was a kept one and failed before a byte was given to it; the pod can't have seen such a
+ * request. Whatever has been sent is never sent again (not even a GET: a sandbox runs whatever its user likes).
+ */
+export class Exchange implements Lessee {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #outbound: OutboundRequest;
+  readonly #trace: RequestTrace;
+  readonly #options: ExchangeOptions;
+  readonly #refuse: (reason: RefusalReason, error: Error) => void;
+  #state: State = "leasing";
+  #cancelLease: (() => void) | undefined;
+  #attempt: Attempt | undefined;
+  #body: RequestBody | undefined;
+  #timer: TimerHandle | undefined;
+  #lastMoveMs: Milliseconds = 0;
+  /** The message tells the client by itself where it ends. */
+  #delimited = true;
+
+  /** `refuse` is called, at most once, when nothing was sent to the client and the client is to be told why. */
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    outbound: OutboundRequest,
+    trace: RequestTrace,
+    options: ExchangeOptions,
+    refuse: (reason: RefusalReason, error: Error) => void,
+  ) {
+    this.#request = request;
+    this.#response = response;
+    this.#outbound = outbound;
+    this.#trace = trace;
+    this.#options = options;
+    this.#refuse = refuse;
+  }
+
+  /** Begins. Call once. */
+  start(): void {
+    this.#lease("kept");
+  }
+
+  /** The client left: what is under way to the pod is cut at once. */
+  clientGone(): void {
+    this.#stop();
+  }
+
+  granted(connection: PodConnection): void {
+    const { head } = this.#outbound;
+    this.#state = "dispatched";
+    this.#trace.sentOn(connection);
+    this.#touch();
+    this.#arm(this.#options.wedgeTimeoutMs);
+    const attempt = new Attempt(this, connection);
+    this.#attempt = attempt;
+    this.#body = head.body === "none" ? undefined : new RequestBody(this.#request, this.#bodyEvents);
+    connection.dispatch(
+      {
+        method: head.method,
+        path: head.path,
+        headers: head.headers,
+        body: this.#body ?? null,
+      },
+      attempt,
+    );
+  }
+
+  refused(error: UpstreamError): void {
+    this.#fail(error);
+  }
+
+  cut(error: UpstreamError): void {
+    this.#fail(error);
+  }
+
+  /** undici begins to send. */
+  requestStarted(): void {
+    this.#state = "sending";
+    this.#touch();
+    if (this.#body) this.#rearm();
+    if (this.#outbound.expectsContinue && !this.#response.headersSent) this.#response.writeContinue();
+  }
+
+  /** Bytes of the request's body were given to the connection. */
+  bodySent(): void {
+    this.#touch();
+  }
+
+  /** The request was given to the connection, whole. */
+  requestSent(): void {
+    if (this.#state === "sending") this.#state = "awaiting";
+    this.#touch();
+    this.#rearm();
+  }
+
+  /** The pod sent a response head; `status` may be 1xx, and then another follows. */
+  responseStarted(status: number, statusText: string, rawHeaders: readonly Buffer[]): void {
+    this.#touch();
+    const fields = forwardResponseHeaders(rawHeaders);
+    if (fields.kind === "invalid" || status < 100) {
+      const problem = fields.kind === "invalid" ? fields.message : `status ${status}`;
+      this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${problem}`));
+      return;
+    }
+    if (status < 200) {
+      this.#passInformational(status, statusText, fields.headers);
+      return;
+    }
+    this.#state = "responding";
+    this.#rearm();
+    this.#trace.firstByte();
+    const { headers } = fields;
+    const hasLength = allValues(headers, "content-length").length > 0;
+    const hasBody = this.#request.method !== "HEAD" && status !== 204 && status !== 304;
+    const isOldClient = this.#request.httpVersionMajor === 1 && this.#request.httpVersionMinor === 0;
+    const chunked = hasBody && !hasLength && !isOldClient;
+    this.#delimited = !hasBody || hasLength || chunked;
+    // An upload that still runs must be stopped, and there is no other way to say so.
+    if (this.#options.draining() || isUploading(this.#request)) headers.push("Connection", "close");
+    const response = this.#response;
+    // node:http throws on Trailer without chunks, where there can be none.
+    response.writeHead(status, reasonPhrase(status, statusText), chunked ? headers : withoutTrailer(headers));
+    response.on("drain", () => this.#attempt?.resume());
+    // With the first bytes of the body when they are at hand, else alone: an event stream may stay silent for long.
+    process.nextTick(() => {
+      if (this.#state === "responding" && this.#trace.bytesOut === 0) response.flushHeaders();
+    });
+  }
+
+  /** False when the client can't take more for now. */
+  responseData(chunk: Buffer): boolean {
+    this.#touch();
+    this.#trace.bytesOut += chunk.length;
+    return this.#response.write(chunk);
+  }
+
+  /** The pod's response is complete. */
+  responseEnded(rawTrailers: readonly Buffer[]): void {
+    this.#settle();
+    if (rawTrailers.length > 0 && this.#delimited) this.#response.addTrailers(forwardTrailers(rawTrailers));
+    endResponse(this.#request, this.#response, this.#options.clock);
+  }
+
+  /** The attempt failed. `unsent`: not a byte was given to the connection. */
+  attemptFailed(error: Error, connection: PodConnection, unsent: boolean): void {
+    const mayRetry = unsent && connection.reused && !this.#trace.retried && (this.#body?.untouched ?? true);
+    if (!mayRetry || this.#state === "responding") {
+      this.#fail(error);
+      return;
+    }
+    this.#retry(connection);
+  }
+
+  #lease(want: "kept" | "new"): void {
+    const { incarnation, port } = this.#outbound;
+    this.#state = "leasing";
+    this.#cancelLease = this.#options.upstreams.lease(incarnation, { port, want }, this);
+  }
+
+  #retry(connection: PodConnection): void {
+    this.#attempt?.abandon();
+    connection.discard();
+    this.#body?.destroy();
+    this.#trace.retried = true;
+    this.#options.upstreams.observer.retried();
+    this.#lease("new");
+  }
+
+  #fail(error: Error): void {
+    if (this.#state === "over") return;
+    const reason = exchangeFailure(error);
+    this.#stop();
+    if (!this.#response.headersSent) {
+      this.#refuse(reason, error);
+      return;
+    }
+    this.#trace.reason = reason;
+    // Never a clean end: without a length or chunks a FIN would look like the end of the body.
+    if (this.#delimited || !this.#response.socket) this.#response.destroy();
+    else this.#response.socket.resetAndDestroy();
+  }
+
+  /** Gives up what is under way. */
+  #stop(): void {
+    if (this.#state === "over") return;
+    this.#settle();
+    this.#cancelLease?.();
+    this.#attempt?.abandon();
+    this.#attempt?.connection.discard();
+    this.#body?.destroy();
+  }
+
+  #settle(): void {
+    this.#state = "over";
+    this.#timer?.clear();
+  }
+
+  /** A proxy must forward 1xx responses (RFC 9110 15.2), but not to clients that don't know them. */
+  #passInformational(status: number, statusText: string, headers: readonly string[]): void {
+    const { socket } = this.#response;
+    const isOldClient = this.#request.httpVersionMajor === 1 && this.#request.httpVersionMinor === 0;
+    // Without a socket an earlier, pipelined request is still being answered.
+    if (!socket || isOldClient || this.#response.headersSent) return;
+    let text = `HTTP/1.1 ${status} ${reasonPhrase(status, statusText)}\r\n`;
+    for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
+    socket.write(`${text}\r\n`, "latin1");
+  }
+
+  #touch(): void {
+    this.#lastMoveMs = this.#options.clock.monotonicMs();
+  }
+
+  #arm(delayMs: Milliseconds): void {
+    this.#timer?.clear();
+    this.#timer = this.#options.clock.setTimeout(() => this.#checkTime(), delayMs);
+  }
+
+  /** The limit that holds now, 0 for none. Moves only push deadlines back, so the timer is not touched for each. */
+  #limitMs(): Milliseconds {
+    return this.#state === "awaiting" ? this.#options.firstByteTimeoutMs : this.#options.idleTimeoutMs;
+  }
+
+  #rearm(): void {
+    const limitMs = this.#limitMs();
+    if (limitMs > 0) this.#arm(limitMs);
+    else this.#timer?.clear();
+  }
+
+  #checkTime(): void {
+    if (this.#state === "over" || this.#state === "leasing") return;
+    if (this.#state === "dispatched") {
+      this.#wedged();
+      return;
+    }
+    const limitMs = this.#limitMs();
+    if (limitMs === 0) return;
+    const restMs = this.#lastMoveMs + limitMs - this.#options.clock.monotonicMs();
+    if (restMs > 0) this.#arm(restMs);
+    else this.#fail(this.#timeoutError());
+  }
+
+  #timeoutError(): UpstreamError {
+    if (this.#state === "awaiting") {
+      return new UpstreamError("first_byte_timeout", "the pod did not answer in time");
+    }
+    const clientStalls = this.#state === "sending" ? this.#body?.starved : this.#response.writableNeedDrain;
+    return clientStalls
+      ? new UpstreamError("request_timeout", "the client stalled")
+      : new UpstreamError("upstream_idle_timeout", "the pod fell silent");
+  }
+
+  #wedged(): void {
+    const connection = this.#attempt?.connection;
+    this.#options.upstreams.observer.wedged();
+    if (connection && !this.#trace.retried) this.#retry(connection);
+    else this.#fail(new UpstreamError("internal_error", "undici never began to send the request"));
+  }
+
+  readonly #bodyEvents = {
+    moved: (bytes: number): void => {
+      this.#trace.bytesIn += bytes;
+      this.#touch();
+    },
+    trailers: (rawTrailers: readonly string[]): void => {
+      this.#attempt?.connection.sendTrailers(forwardTrailers(rawTrailers));
+    },
+  };
+}
+
+/** One dispatch of a request on one connection. After `abandon` nothing that undici still says of it is heard. */
+class Attempt implements Dispatcher.DispatchHandler {
+  readonly connection: PodConnection;
+  readonly #exchange: Exchange;
+  readonly #bytesBefore: number;
+  #controller: Dispatcher.DispatchController | undefined;
+  #live = true;
+  #answered = false;
+
+  constructor(exchange: Exchange, connection: PodConnection) {
+    this.#exchange = exchange;
+    this.connection = connection;
+    this.#bytesBefore = connection.bytesWritten;
+  }
+
+  abandon(): void {
+    this.#live = false;
+  }
+
+  resume(): void {
+    if (this.#live) this.#controller?.resume();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (!this.#live) throw new UpstreamError("internal_error", "the request was given up");
+    this.#controller = controller;
+    this.#exchange.requestStarted();
+  }
+
+  onBodySent(): void {
+    if (this.#live) this.#exchange.bodySent();
+  }
+
+  onRequestSent(): void {
+    if (this.#live) this.#exchange.requestSent();
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusText?: string,
+  ): void {
+    if (!this.#live) return;
+    this.#answered = true;
+    this.#exchange.responseStarted(status, statusText ?? "", controller.rawHeaders as Buffer[]);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#live && !this.#exchange.responseData(chunk)) controller.pause();
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    if (!this.#live) return;
+    this.#live = false;
+    // undici closes the socket, where it must be closed, after this call has returned.
+    queueMicrotask(() => this.connection.release());
+    this.#exchange.responseEnded((controller.rawTrailers ?? []) as Buffer[]);
+  }
+
+  /** `controller` is null when undici refused the request; it is not needed here. */
+  onResponseError(_controller: unknown, error: Error): void {
+    if (!this.#live) return;
+    const unsent = !this.#answered && this.connection.bytesWritten === this.#bytesBefore;
+    this.#exchange.attemptFailed(error, this.connection, unsent);
+  }
+}
+
+function withoutTrailer(headers: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    if (headers[i]?.toLowerCase() !== "trailer") kept.push(headers[i] ?? "", headers[i + 1] ?? "");
+  }
+  return kept;
+}
+
+/**
+ * The reason phrase byte for byte, as characters of one byte each. undici reads it as UTF-8; where that lost bytes,
+ * or node:http would refuse it, the standard phrase stands in.
+ */
+export function reasonPhrase(status: number, statusText: string): string {
+  // oxlint-disable-next-line no-control-regex -- these are what must not pass
+  if (/[\u0000-\u0008\u000a-\u001f\u007f\ufffd]/.test(statusText)) return STATUS_CODES[status] ?? "";
+  return Buffer.from(statusText, "utf8").toString("latin1");
+}

@@ -1,0 +1,142 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+import { endResponse, isUploading } from "./end-response.ts";
+import { Exchange } from "./exchange.ts";
+import { findPassage, logRefusal } from "./lane.ts";
+import type { LaneOptions } from "./lane.ts";
+import type { RefusalReason } from "./reasons.ts";
+import { replyFor } from "./reply.ts";
+import { RequestTrace } from "./request-trace.ts";
+
+/** A request in the full lane, as its connection sees it. */
+export interface InFlight {
+  /** Nothing of the response was given to the client yet. */
+  readonly unanswered: boolean;
+  /** The client's connection is closed. May be called again and again. */
+  clientGone(): void;
+  /** Answers with a refusal if nothing was sent yet, else cuts the connection. */
+  fail(reason: RefusalReason, message?: string): void;
+}
+
+/**
+ * Takes one request of node:http all the way: verdict, pod, response, record. `expectsContinue`: the client waits
+ * for `100 Continue`. It gets one when a connection to the pod is there and takes the body; undici can't pass the
+ * expectation on, and a client that was promised nothing sends no body to a pod that can't be reached. An exception
+ * becomes `internal_error`; nothing is thrown.
+ */
+export function handleRequest(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: LaneOptions,
+  expectsContinue: boolean,
+): InFlight {
+  const handled = new HandledRequest(request, response, options, expectsContinue);
+  handled.begin();
+  return handled;
+}
+
+class HandledRequest implements InFlight {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #options: LaneOptions;
+  readonly #expectsContinue: boolean;
+  readonly #trace: RequestTrace;
+  #exchange: Exchange | undefined;
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    options: LaneOptions,
+    expectsContinue: boolean,
+  ) {
+    this.#request = request;
+    this.#response = response;
+    this.#options = options;
+    this.#expectsContinue = expectsContinue;
+    this.#trace = new RequestTrace(request, options.clock, options.observer);
+    // Why they fail is known from their 'close'; unheard, the errors would end the process.
+    request.on("error", () => {});
+    response.on("error", () => {});
+    response.once("close", () => this.clientGone());
+  }
+
+  get unanswered(): boolean {
+    return !this.#response.headersSent;
+  }
+
+  begin(): void {
+    try {
+      this.#proceed();
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+
+  /** The response is over, or its client is. */
+  clientGone(): void {
+    this.#exchange?.clientGone();
+    const response = this.#response;
+    const whole = response.writableFinished;
+    const status = response.headersSent ? response.statusCode : 499;
+    this.#trace.end(status, this.#trace.reason ?? (whole ? "ok" : "client_closed"));
+  }
+
+  fail(reason: RefusalReason, message?: string): void {
+    this.#exchange?.clientGone();
+    if (this.unanswered) {
+      this.#refuse(reason, message);
+    } else {
+      this.#trace.reason ??= reason;
+      this.#response.destroy();
+    }
+  }
+
+  #proceed(): void {
+    const passage = findPassage(this.#trace, this.#request.socket.localPort, this.#options);
+    if (passage.kind === "refuse") {
+      logRefusal(this.#options.log, this.#trace, passage.reason);
+      this.#refuse(passage.reason, passage.message);
+      return;
+    }
+    const { verdict, head } = passage;
+    const expectsContinue = this.#expectsContinue && head.body !== "none";
+    this.#exchange = new Exchange(
+      this.#request,
+      this.#response,
+      { incarnation: verdict.incarnation, port: verdict.port, head, expectsContinue },
+      this.#trace,
+      this.#options,
+      (reason, error) => {
+        logRefusal(this.#options.log, this.#trace, reason, error);
+        this.#refuse(reason);
+      },
+    );
+    this.#exchange.start();
+  }
+
+  #refuse(reason: RefusalReason, message?: string): void {
+    if (this.#response.destroyed) return;
+    this.#trace.reason = reason;
+    const { status, headers, body } = replyFor(reason, this.#trace.replyContext(message));
+    // A body that will not be read can't be followed by a next request.
+    if (this.#options.draining() || isUploading(this.#request)) headers.push("Connection", "close");
+    this.#response.writeHead(status, headers);
+    this.#trace.bytesOut = body.length;
+    if (body.length > 0) this.#response.write(body);
+    if (this.#expectsContinue) this.#response.end();
+    else endResponse(this.#request, this.#response, this.#options.clock);
+  }
+
+  #broken(error: unknown): void {
+    this.#options.log.error("a request failed with an exception", {
+      requestId: this.#trace.requestId,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+    try {
+      this.fail("internal_error");
+    } catch {
+      this.#trace.reason ??= "internal_error";
+      this.#response.destroy();
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import type { Clock, Milliseconds } from "../clock.ts";
+import type { Log } from "../log.ts";
+import type { RouteLookup } from "../routes/lookup.ts";
+import { forwardRequestHead } from "./forwarding.ts";
+import type { ForwardedRequest } from "./forwarding.ts";
+import { REASONS } from "./reasons.ts";
+import type { RefusalReason } from "./reasons.ts";
+import type { RequestObserver } from "./request-record.ts";
+import type { RequestTrace } from "./request-trace.ts";
+import type { TargetParser } from "./target.ts";
+import type { Upstreams } from "./upstreams.ts";
+import { decide } from "./verdict.ts";
+import type { Verdict, VerdictOptions } from "./verdict.ts";
+
+/** What every lane works with. */
+export interface LaneOptions {
+  readonly routes: RouteLookup;
+  readonly parseTarget: TargetParser;
+  readonly verdict: VerdictOptions;
+  readonly upstreams: Upstreams;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly firstByteTimeoutMs: Milliseconds;
+  readonly idleTimeoutMs: Milliseconds;
+  readonly wedgeTimeoutMs: Milliseconds;
+  readonly trustForwarded: boolean;
+  readonly draining: () => boolean;
+  readonly observer: RequestObserver;
+}
+
+/** Where a request goes, or why it does not. */
+export type Passage =
+  | {
+      readonly kind: "forward";
+      readonly verdict: Extract<Verdict, { kind: "forward" }>;
+      readonly head: Extract<ForwardedRequest, { kind: "forward" }>;
+    }
+  | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message?: string | undefined };
+
+/** The way from a head to a verdict, the same for every lane. Notes in the trace what it learns of the sandbox. */
+export function findPassage(
+  trace: RequestTrace,
+  listenPort: number | undefined,
+  options: LaneOptions,
+): Passage {
+  const { head } = trace;
+  const verdict = decide(head, options.parseTarget(head), options.routes, options.verdict);
+  trace.port = verdict.port;
+  if (verdict.kind === "refuse") {
+    trace.sandbox = verdict.sandbox;
+    return { kind: "refuse", reason: verdict.reason, message: verdict.message };
+  }
+  trace.sandbox = verdict.label;
+  trace.incarnation = verdict.incarnation.number;
+  const forwarded = forwardRequestHead(head, verdict.path, {
+    clientAddress: trace.clientAddress,
+    scheme: "http",
+    listenPort,
+    requestId: trace.requestId,
+    trustForwarded: options.trustForwarded,
+  });
+  if (forwarded.kind === "bad_request") {
+    return { kind: "refuse", reason: "bad_request", message: forwarded.message };
+  }
+  return { kind: "forward", verdict, head: forwarded };
+}
+
+/** Tells the operational log of a refusal, as loudly as its reason asks. */
+export function logRefusal(log: Log, trace: RequestTrace, reason: RefusalReason, error?: Error): void {
+  const { logLevel } = REASONS[reason];
+  if (!logLevel) return;
+  log[logLevel](`request refused: ${reason}`, {
+    requestId: trace.requestId,
+    sandbox: trace.sandbox,
+    incarnation: trace.incarnation,
+    error: error && describe(error),
+  });
+}
+
+function describe(error: Error): string {
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}

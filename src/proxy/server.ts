@@ -1,0 +1,249 @@
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+import { systemClock } from "../clock.ts";
+import type { Clock, Milliseconds } from "../clock.ts";
+import { silentLog } from "../log.ts";
+import type { Log } from "../log.ts";
+import type { RouteLookup } from "../routes/lookup.ts";
+import { ClientConnections } from "./client-connections.ts";
+import { handleRequest } from "./full-lane.ts";
+import { refuseUnparsed } from "./unparsed-request.ts";
+import type { RequestObserver } from "./request-record.ts";
+import type { TargetParser } from "./target.ts";
+import { upgradeRequestOf } from "./upgrade-request.ts";
+import { handleUpgrade } from "./upgrade-lane.ts";
+import type { UpgradeLaneOptions } from "./upgrade-lane.ts";
+import type { Upstreams } from "./upstreams.ts";
+import type { VerdictOptions } from "./verdict.ts";
+
+/** Who is told of requests and client connections. Called synchronously; must not throw. */
+export interface ProxyObserver {
+  /** A request's head arrived. Exactly one `requestEnded` follows. */
+  requestStarted?(): void;
+  /** Also called, without `requestStarted`, for what could not be parsed as a request. */
+  readonly requestEnded?: RequestObserver;
+  /** A client connection was closed at once, since there were `maxConnections`. */
+  connectionDropped?(): void;
+}
+
+/** Options of {@link createProxyServer}. Times are in milliseconds. */
+export interface ProxyServerOptions {
+  /** Port 0 takes a free one; without a host, all interfaces. */
+  readonly listen: { readonly host?: string | undefined; readonly port: number };
+  readonly routes: RouteLookup;
+  readonly parseTarget: TargetParser;
+  readonly verdict: VerdictOptions;
+  /** Not closed by the server: it may outlive it. */
+  readonly upstreams: Upstreams;
+  /** From a request's last byte to the pod's response head; then 504. 0: no limit. Default 600,000. */
+  readonly firstByteTimeoutMs?: Milliseconds;
+  /** Longest silence of a request, a response or a tunnel, both directions counted. 0: no limit. Default 600,000. */
+  readonly idleTimeoutMs?: Milliseconds;
+  /** From an upgrade request to the pod's answer; then 504. 0: no limit. Default 30,000. */
+  readonly handshakeTimeoutMs?: Milliseconds;
+  /** How long one side of a WebSocket may take to close after the other did. Default 5,000. */
+  readonly closeTimeoutMs?: Milliseconds;
+  /** When a connection that does not begin its request is thrown away (see `Exchange`). Default 1,000. */
+  readonly wedgeTimeoutMs?: Milliseconds;
+  /** How long a client may take to send a request's head; then 408. Default 10,000. */
+  readonly headerTimeoutMs?: Milliseconds;
+  /** How long an idle client connection is kept. Default 75,000. */
+  readonly keepAliveTimeoutMs?: Milliseconds;
+  /** Size of a request's head; above, 431. Default 65,536. */
+  readonly maxHeaderBytes?: number;
+  /** Client connections at a time; more are closed at once. Default 20,000. */
+  readonly maxConnections?: number;
+  /** See `RequestForwarding.trustForwarded`. Default false. */
+  readonly trustForwarded?: boolean;
+  readonly observer?: ProxyObserver;
+  readonly clock?: Clock;
+  readonly log?: Log;
+}
+
+/** The server that clients talk to. */
+export interface ProxyServer {
+  /** Begins to accept; rejects when it can't (`EADDRINUSE` and so on). */
+  listen(): Promise<AddressInfo>;
+  /**
+   * The last part of an ordered end (design.md 5): accepts no more, asks clients to close (`Connection: close`),
+   * closes idle connections, tells WebSockets 1001, and resolves when all are gone, or cuts what is left after
+   * `timeoutMs`. A second call changes nothing and resolves with the first.
+   */
+  drain(timeoutMs: Milliseconds): Promise<void>;
+  /** Cuts everything at once and resolves when it is gone. */
+  close(): Promise<void>;
+  /** Client connections now, and those of them that are tunnels. */
+  readonly connections: { readonly open: number; readonly tunnels: number };
+}
+
+/** Makes the server; nothing is opened before {@link ProxyServer.listen}. */
+export function createProxyServer(options: ProxyServerOptions): ProxyServer {
+  return new HttpProxyServer(options);
+}
+
+class HttpProxyServer implements ProxyServer {
+  readonly #options: ProxyServerOptions;
+  readonly #lane: UpgradeLaneOptions;
+  readonly #clock: Clock;
+  readonly #server: Server;
+  readonly #clients = new ClientConnections();
+  /** Broken requests were answered; what follows on these connections is not looked at. */
+  readonly #broken = new WeakSet<Socket>();
+  #closed: Promise<void> | undefined;
+  #draining = false;
+
+  constructor(options: ProxyServerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#lane = {
+      routes: options.routes,
+      parseTarget: options.parseTarget,
+      verdict: options.verdict,
+      upstreams: options.upstreams,
+      clock: this.#clock,
+      log: options.log ?? silentLog,
+      firstByteTimeoutMs: options.firstByteTimeoutMs ?? 600_000,
+      idleTimeoutMs: options.idleTimeoutMs ?? 600_000,
+      handshakeTimeoutMs: options.handshakeTimeoutMs ?? 30_000,
+      closeTimeoutMs: options.closeTimeoutMs ?? 5_000,
+      wedgeTimeoutMs: options.wedgeTimeoutMs ?? 1_000,
+      trustForwarded: options.trustForwarded ?? false,
+      draining: () => this.#draining,
+      observer: (record) => options.observer?.requestEnded?.(record),
+    };
+    const headerTimeoutMs = options.headerTimeoutMs ?? 10_000;
+    this.#server = createServer({
+      insecureHTTPParser: false,
+      maxHeaderSize: options.maxHeaderBytes ?? 65_536,
+      headersTimeout: headerTimeoutMs,
+      // Node looks for late heads in this rhythm.
+      connectionsCheckingInterval: Math.max(50, Math.min(1000, headerTimeoutMs / 4)),
+      // Long uploads are no fault; silent ones are cut by idleTimeoutMs.
+      requestTimeout: 0,
+      keepAliveTimeout: options.keepAliveTimeoutMs ?? 75_000,
+      // A missing Host is answered like every other unusable target.
+      requireHostHeader: false,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+      shouldUpgradeCallback: (request) => upgradeRequestOf(request) !== undefined,
+    });
+    this.#server.timeout = 0;
+    // Node would drop fields above 2,000 without a word; their size is limited already.
+    this.#server.maxHeadersCount = 0;
+    this.#server.maxConnections = options.maxConnections ?? 20_000;
+    this.#listenToServer();
+  }
+
+  get connections(): { readonly open: number; readonly tunnels: number } {
+    return this.#clients.counts;
+  }
+
+  listen(): Promise<AddressInfo> {
+    const { host, port } = this.#options.listen;
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+        this.#server.off("error", reject);
+        this.#server.on("error", (error) => {
+          this.#lane.log.error("the traffic listener failed", { error: error.message });
+        });
+        resolve(this.#server.address() as AddressInfo);
+      });
+    });
+  }
+
+  async drain(timeoutMs: Milliseconds): Promise<void> {
+    if (!this.#draining) {
+      this.#draining = true;
+      const closed = this.#stopAccepting();
+      this.#server.closeIdleConnections();
+      this.#clients.drain();
+      const deadline = this.#clock.setTimeout(() => this.#clients.cut(), timeoutMs);
+      void closed.then(() => deadline.clear());
+    }
+    await this.#closed;
+  }
+
+  async close(): Promise<void> {
+    this.#draining = true;
+    const closed = this.#stopAccepting();
+    this.#clients.cut();
+    await closed;
+  }
+
+  /** Resolves when every connection is gone too. */
+  #stopAccepting(): Promise<void> {
+    this.#closed ??= this.#server.listening
+      ? new Promise((resolve) => {
+          this.#server.close(() => resolve());
+        })
+      : Promise.resolve();
+    return this.#closed;
+  }
+
+  #listenToServer(): void {
+    const server = this.#server;
+    server.on("connection", (socket: Socket) => this.#clients.add(socket));
+    server.on("drop", () => this.#options.observer?.connectionDropped?.());
+    server.on("request", (request, response) => this.#onRequest(request, response, false));
+    server.on("checkContinue", (request, response) => this.#onRequest(request, response, true));
+    // Other expectations may be ignored (RFC 9110 10.1.1).
+    server.on("checkExpectation", (request, response) => this.#onRequest(request, response, false));
+    server.on("upgrade", (request, socket, head) => this.#onUpgrade(request, socket, head));
+    server.on("connect", (request, socket) => this.#onConnect(request, socket));
+    server.on("clientError", (error, socket) => this.#onClientError(error, socket));
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
+    this.#options.observer?.requestStarted?.();
+    const connection = this.#clients.of(request.socket);
+    const inFlight = handleRequest(request, response, this.#lane, expectsContinue);
+    if (response.closed) return;
+    connection.inFlight.add(inFlight);
+    response.once("close", () => connection.inFlight.delete(inFlight));
+  }
+
+  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#options.observer?.requestStarted?.();
+    const client = socket as Socket;
+    const upgrade = upgradeRequestOf(request) ?? { protocols: "", isWebSocket: false };
+    const connection = this.#clients.of(client);
+    connection.tunnel = handleUpgrade(request, client, head, upgrade, this.#lane);
+  }
+
+  #onConnect(request: IncomingMessage, socket: Duplex): void {
+    this.#options.observer?.requestStarted?.();
+    socket.on("error", () => {});
+    refuseUnparsed(socket as Socket, "bad_request", "CONNECT is not supported", this.#lane, request);
+  }
+
+  #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const client = socket as Socket;
+    if (this.#broken.has(client)) return;
+    this.#broken.add(client);
+    if (!client.writable || error.code === "ECONNRESET") {
+      client.destroy();
+      return;
+    }
+    const reason =
+      error.code === "HPE_HEADER_OVERFLOW"
+        ? "headers_too_large"
+        : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+          ? "request_timeout"
+          : "bad_request";
+    const message = "the request is not valid HTTP/1.1";
+    const inFlight = [...this.#clients.of(client).inFlight];
+    if (inFlight.length > 0) {
+      // The body of a request, or what was pipelined after it, is broken.
+      for (const each of inFlight) each.fail(reason, message);
+    } else if (client.bytesRead === 0) {
+      client.destroy();
+    } else {
+      refuseUnparsed(client, reason, message, this.#lane);
+    }
+  }
+}

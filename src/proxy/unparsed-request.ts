@@ -1,0 +1,26 @@
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+
+import type { LaneOptions } from "./lane.ts";
+import { closeWithReply } from "./raw-reply.ts";
+import type { RefusalReason } from "./reasons.ts";
+import { replyFor } from "./reply.ts";
+import { RequestTrace } from "./request-trace.ts";
+
+/**
+ * Answers what never became a request of node:http (a malformed or late head, CONNECT), in the format of every other
+ * refusal, tells its record and closes the connection.
+ */
+export function refuseUnparsed(
+  socket: Socket,
+  reason: RefusalReason,
+  message: string,
+  options: LaneOptions,
+  request?: IncomingMessage,
+): void {
+  const trace = new RequestTrace(request ?? { socket }, options.clock, options.observer);
+  const reply = replyFor(reason, trace.replyContext(message));
+  trace.bytesOut = reply.body.length;
+  closeWithReply(socket, reply, options.clock);
+  trace.end(reply.status, reason);
+}

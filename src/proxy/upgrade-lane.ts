@@ -1,0 +1,180 @@
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+
+import type { Milliseconds } from "../clock.ts";
+import type { Lessee } from "./incarnation-pool.ts";
+import { findPassage, logRefusal } from "./lane.ts";
+import type { LaneOptions } from "./lane.ts";
+import type { PodConnection } from "./pod-connection.ts";
+import { closeWithReply } from "./raw-reply.ts";
+import type { RefusalReason } from "./reasons.ts";
+import { replyFor } from "./reply.ts";
+import { RequestTrace } from "./request-trace.ts";
+import { Tunnel } from "./tunnel.ts";
+import type { TunnelRequest } from "./tunnel.ts";
+import { exchangeFailure } from "./upstream-error.ts";
+import type { UpstreamError } from "./upstream-error.ts";
+import type { UpgradeRequest } from "./upgrade-request.ts";
+
+/** What the upgrade lane needs beside {@link LaneOptions}. */
+export interface UpgradeLaneOptions extends LaneOptions {
+  /** From the upgrade request to the pod's answer. 0: no limit. */
+  readonly handshakeTimeoutMs: Milliseconds;
+  /** How long one side may take to close after the other did. */
+  readonly closeTimeoutMs: Milliseconds;
+}
+
+/** An upgraded connection, or one that asks to be, as the server sees it. */
+export interface OpenTunnel {
+  /** See {@link Tunnel.drain}; a handshake under way may finish. */
+  drain(): void;
+  /** Cuts both sides at once. */
+  abort(reason: RefusalReason): void;
+}
+
+/**
+ * Takes an upgrade request all the way: verdict, pod, tunnel, and one record when the tunnel ends. Refusals are
+ * ordinary HTTP replies, of ours or of the pod. Must be called in the same tick as node:http's `upgrade` event:
+ * from then on an unheard `error` of the socket would end the process. Nothing is thrown.
+ */
+export function handleUpgrade(
+  request: IncomingMessage,
+  client: Socket,
+  head: Buffer,
+  upgrade: UpgradeRequest,
+  options: UpgradeLaneOptions,
+): OpenTunnel {
+  client.on("error", () => {});
+  const handled = new HandledUpgrade(request, client, head, upgrade, options);
+  handled.begin();
+  return handled;
+}
+
+class HandledUpgrade implements OpenTunnel, Lessee {
+  readonly #client: Socket;
+  readonly #head: Buffer;
+  readonly #upgrade: UpgradeRequest;
+  readonly #options: UpgradeLaneOptions;
+  readonly #trace: RequestTrace;
+  #outbound: TunnelRequest | undefined;
+  #tunnel: Tunnel | undefined;
+  #cancelLease: (() => void) | undefined;
+  #status = 499;
+
+  constructor(
+    request: IncomingMessage,
+    client: Socket,
+    head: Buffer,
+    upgrade: UpgradeRequest,
+    options: UpgradeLaneOptions,
+  ) {
+    this.#client = client;
+    this.#head = head;
+    this.#upgrade = upgrade;
+    this.#options = options;
+    this.#trace = new RequestTrace(request, options.clock, options.observer);
+    client.once("close", () => this.#closed());
+  }
+
+  begin(): void {
+    try {
+      this.#proceed();
+    } catch (error) {
+      this.#options.log.error("an upgrade failed with an exception", {
+        requestId: this.#trace.requestId,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+      this.#refuse("internal_error");
+    }
+  }
+
+  granted(connection: PodConnection): void {
+    const outbound = this.#outbound;
+    if (!outbound || this.#client.destroyed) {
+      connection.discard();
+      return;
+    }
+    this.#trace.sentOn(connection);
+    this.#tunnel = new Tunnel(this.#client, this.#head, connection, outbound, this.#options, {
+      answered: (status) => {
+        this.#status = status;
+        this.#trace.upgraded = status === 101;
+        this.#trace.firstByte();
+      },
+      failed: (error) => this.#failed(error),
+      cut: (reason) => {
+        this.#trace.reason ??= reason;
+      },
+      bytesIn: (count) => {
+        this.#trace.bytesIn += count;
+      },
+      bytesOut: (count) => {
+        this.#trace.bytesOut += count;
+      },
+    });
+    try {
+      this.#tunnel.start();
+    } catch (error) {
+      connection.discard();
+      this.#failed(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  refused(error: UpstreamError): void {
+    this.#failed(error);
+  }
+
+  cut(error: UpstreamError): void {
+    this.#tunnel?.cut(error);
+  }
+
+  drain(): void {
+    this.#tunnel?.drain();
+  }
+
+  abort(reason: RefusalReason): void {
+    this.#cancelLease?.();
+    if (this.#tunnel) this.#tunnel.abort(reason);
+    this.#trace.reason ??= reason;
+    this.#client.destroy();
+  }
+
+  #proceed(): void {
+    const passage = findPassage(this.#trace, this.#client.localPort, this.#options);
+    if (passage.kind === "refuse") {
+      logRefusal(this.#options.log, this.#trace, passage.reason);
+      this.#refuse(passage.reason, passage.message);
+      return;
+    }
+    if (this.#options.draining()) {
+      this.#refuse("draining");
+      return;
+    }
+    const { verdict, head } = passage;
+    const { method, path, headers } = head;
+    this.#outbound = { method, path, headers, ...this.#upgrade };
+    const { incarnation, port } = verdict;
+    this.#cancelLease = this.#options.upstreams.lease(incarnation, { port, want: "tunnel" }, this);
+  }
+
+  #failed(error: Error): void {
+    const reason = exchangeFailure(error);
+    logRefusal(this.#options.log, this.#trace, reason, error);
+    this.#refuse(reason);
+  }
+
+  #refuse(reason: RefusalReason, message?: string): void {
+    if (this.#client.destroyed) return;
+    this.#trace.reason = reason;
+    const reply = replyFor(reason, this.#trace.replyContext(message));
+    this.#status = reply.status;
+    this.#trace.bytesOut = reply.body.length;
+    closeWithReply(this.#client, reply, this.#options.clock);
+  }
+
+  #closed(): void {
+    this.#cancelLease?.();
+    const reason = this.#trace.reason ?? (this.#status === 499 ? "client_closed" : "ok");
+    this.#trace.end(this.#status, reason);
+  }
+}

@@ -1,0 +1,55 @@
+import type { EndReason, Incarnation, Lookup, RouteLookup } from "../../../src/routes/lookup.ts";
+import { parseResourceVersion } from "../../../src/routes/resource-version.ts";
+import type { Route } from "../../../src/routes/route.ts";
+import type { Upstreams } from "../../../src/proxy/upstreams.ts";
+
+let lastNumber = 0;
+
+/** A new incarnation with this IP. */
+export function incarnationAt(ip: string): Incarnation {
+  lastNumber += 1;
+  return { number: lastNumber, key: `ns/box-${lastNumber}`, uid: `uid-${lastNumber}`, ip };
+}
+
+/** A table with the read side only, changed by hand. */
+export class FakeRoutes implements RouteLookup {
+  synced = true;
+  readonly #found = new Map<string, Extract<Lookup, { kind: "found" }>>();
+
+  /** A running sandbox; a second call with the same ID is its next life. */
+  run(id: string, ip = "127.0.0.1", accessToken = ""): Incarnation {
+    const incarnation = incarnationAt(ip);
+    const version = parseResourceVersion("1");
+    if (!version) throw new Error("unreachable");
+    const route: Route = {
+      namespace: "ns",
+      name: id,
+      id,
+      uid: incarnation.uid,
+      owner: "",
+      ip,
+      state: "running",
+      resourceVersion: version,
+      accessToken,
+      requireTrafficAuth: false,
+    };
+    this.#found.set(id, { kind: "found", route, state: "running", incarnation, ipReassigned: false });
+    return incarnation;
+  }
+
+  /** Ends the present life, as the table would tell it. */
+  end(id: string, reason: EndReason, upstreams: Upstreams): void {
+    const found = this.#found.get(id);
+    if (!found?.incarnation) throw new Error(`${id} does not run`);
+    this.#found.set(id, { ...found, state: reason, incarnation: undefined });
+    upstreams.incarnationEnded(found.incarnation, reason);
+  }
+
+  lookup(id: string): Lookup {
+    return this.#found.get(id.toLowerCase()) ?? { kind: "unknown" };
+  }
+
+  lookupObject(_namespace: string, name: string): Lookup {
+    return this.lookup(name);
+  }
+}

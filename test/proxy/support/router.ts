@@ -1,0 +1,110 @@
+import { systemClock } from "../../../src/clock.ts";
+import type { Clock } from "../../../src/clock.ts";
+import type { Log } from "../../../src/log.ts";
+import type { RequestRecord } from "../../../src/proxy/request-record.ts";
+import { createProxyServer } from "../../../src/proxy/server.ts";
+import type { ProxyServer, ProxyServerOptions } from "../../../src/proxy/server.ts";
+import { createTargetParser } from "../../../src/proxy/target.ts";
+import type { UpstreamObserver } from "../../../src/proxy/upstream-observer.ts";
+import { Upstreams } from "../../../src/proxy/upstreams.ts";
+import type { UpstreamOptions } from "../../../src/proxy/upstreams.ts";
+import { eventually } from "../../support/eventually.ts";
+import { FakeRoutes } from "./fake-routes.ts";
+import { RawPeer } from "./raw-peer.ts";
+
+/** Counts what the observer is told. */
+export class UpstreamCounts implements UpstreamObserver {
+  connects = 0;
+  failures: string[] = [];
+  reuses = 0;
+  closes = 0;
+  resets: string[] = [];
+  retries = 0;
+  wedges = 0;
+  connected(): void {
+    this.connects += 1;
+  }
+  connectFailed(code: string): void {
+    this.failures.push(code);
+  }
+  reused(): void {
+    this.reuses += 1;
+  }
+  closed(): void {
+    this.closes += 1;
+  }
+  reset(reason: string): void {
+    this.resets.push(reason);
+  }
+  retried(): void {
+    this.retries += 1;
+  }
+  wedged(): void {
+    this.wedges += 1;
+  }
+}
+
+export interface RouterOptions {
+  readonly upstream?: UpstreamOptions;
+  readonly server?: Partial<ProxyServerOptions>;
+  readonly clock?: Clock;
+}
+
+/** A router on a free port of 127.0.0.1, with its observers laid open. */
+export class Router {
+  readonly routes = new FakeRoutes();
+  readonly counts = new UpstreamCounts();
+  readonly records: RequestRecord[] = [];
+  readonly errors: unknown[] = [];
+  started = 0;
+  readonly upstreams: Upstreams;
+  readonly server: ProxyServer;
+  port = 0;
+
+  constructor(options: RouterOptions) {
+    const clock = options.clock ?? systemClock;
+    this.upstreams = new Upstreams({ observer: this.counts, clock, ...options.upstream });
+    const log: Log = {
+      debug() {},
+      info() {},
+      warn() {},
+      error: (message, fields) => this.errors.push({ message, ...fields }),
+    };
+    this.server = createProxyServer({
+      listen: { host: "127.0.0.1", port: 0 },
+      routes: this.routes,
+      parseTarget: createTargetParser({}),
+      verdict: { accessToken: true, accessTokenHeader: "x-access-token" },
+      upstreams: this.upstreams,
+      clock,
+      log,
+      observer: {
+        requestStarted: () => {
+          this.started += 1;
+        },
+        requestEnded: (record) => this.records.push(record),
+      },
+      ...options.server,
+    });
+  }
+
+  static async start(options: RouterOptions = {}): Promise<Router> {
+    const router = new Router(options);
+    router.port = (await router.server.listen()).port;
+    return router;
+  }
+
+  client(allowHalfOpen = false): Promise<RawPeer> {
+    return RawPeer.connect(this.port, allowHalfOpen);
+  }
+
+  /** The record with this number, from 0, once it is told. */
+  async record(number: number): Promise<RequestRecord> {
+    return eventually(() => this.records[number] ?? false, { everyMs: 2 }) as Promise<RequestRecord>;
+  }
+
+  async close(): Promise<void> {
+    await this.server.close();
+    this.upstreams.close();
+  }
+}
