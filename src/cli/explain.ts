@@ -57,9 +57,9 @@ export const explain: Command = {
 function asText({ steps, verdict, route }: Explanation): string {
   const width = Math.max("confirmed".length, ...steps.map(({ step }) => step.length)) + 2;
   const row = (name: string, text: string) => `${printable(name).padEnd(width)}${printable(text)}\n`;
-  const status = verdict.status === 0 ? "passed to the pod" : `status ${verdict.status}`;
+  const reply = verdict.status === 0 ? "the pod's" : `${verdict.status} (${verdict.reason})`;
   let text = steps.map(({ step, result }) => row(step, result)).join("");
-  text += row("verdict", `${verdict.reason} (${status}): ${verdict.message}`);
+  text += row("reply", `${reply}: ${verdict.message}`);
   if (!route) return text;
   const incarnation = route.incarnation === undefined ? "" : `, incarnation ${route.incarnation}`;
   text += row("route", `${route.namespace}/${route.name}, id ${route.id}, ${route.state}${incarnation}`);

@@ -209,13 +209,13 @@ const upstream = z.strictObject({
     1,
     DAY_MS,
     600_000,
-    "Longest silence within a response, a request body or a WebSocket; then both sides are cut. Streams of any length live as long as they move.",
+    "Longest silence within a request, a response or a WebSocket, both directions counted; then both sides are cut. Streams of any length live as long as they move.",
   ),
   keepAliveTimeoutMs: int(
     1,
     HOUR_MS,
     60_000,
-    "How long an idle connection to a pod is kept for the next request. It is closed earlier when the sandbox's life there ends.",
+    "How long an idle connection to a pod is kept for the next request. It is closed earlier when the sandbox's life there ends, or when the pod's `Keep-Alive: timeout=` asks for it.",
   ),
   maxConnectionsPerSandbox: int(
     1,

@@ -65,7 +65,7 @@ describe("explain", () => {
       { step: "target", result: "sandbox default--mybox, port 3000, from the Host" },
       { step: "lookup", result: "default/mybox" },
     ],
-    verdict: { reason: "ok", status: 0, message: "the pod answers" },
+    verdict: { reason: "ok", status: 0, message: "forwarded to 10.0.0.7:3000/" },
     route,
   };
 
@@ -83,7 +83,7 @@ describe("explain", () => {
       [
         "target     sandbox default--mybox, port 3000, from the Host",
         "lookup     default/mybox",
-        "verdict    ok (passed to the pod): the pod answers",
+        "reply      the pod's: forwarded to 10.0.0.7:3000/",
         "route      default/mybox, id default--mybox, running, incarnation 3",
         "pod        10.0.0.7",
         "confirmed  running at version 42",
