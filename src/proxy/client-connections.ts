@@ -8,6 +8,8 @@ export interface ClientConnection {
   /** Requests whose responses are not over, pipelined ones included. */
   readonly inFlight: Set<InFlight>;
   tunnel: OpenTunnel | undefined;
+  /** Called when the last request is answered, if the connection is still open. */
+  whenIdle: (() => void) | undefined;
 }
 
 /** The client connections that are open, and the end of them. */
@@ -23,7 +25,7 @@ export class ClientConnections {
 
   /** Keeps track of a connection until it is closed, and tells its requests when it is. */
   add(socket: Socket): ClientConnection {
-    const connection: ClientConnection = { inFlight: new Set(), tunnel: undefined };
+    const connection: ClientConnection = { inFlight: new Set(), tunnel: undefined, whenIdle: undefined };
     this.#open.set(socket, connection);
     socket.once("close", () => {
       this.#open.delete(socket);

@@ -72,6 +72,8 @@ export class Exchange implements Lessee {
   #lastMoveMs: Milliseconds = 0;
   /** The message tells the client by itself where it ends. */
   #delimited = true;
+  /** The pod tells the end of the body by closing the connection. */
+  #endsWithConnection = false;
 
   /** `refuse` is called, at most once, when nothing was sent to the client and the client is to be told why. */
   constructor(
@@ -170,6 +172,7 @@ export class Exchange implements Lessee {
     const isOldClient = this.#request.httpVersionMajor === 1 && this.#request.httpVersionMinor === 0;
     const chunked = hasBody && !hasLength && !isOldClient;
     this.#delimited = !hasBody || hasLength || chunked;
+    this.#endsWithConnection = hasBody && !hasLength && !isChunked(rawHeaders);
     // An upload that still runs must be stopped, and there is no other way to say so.
     if (this.#options.draining() || isUploading(this.#request)) headers.push("Connection", "close");
     const response = this.#response;
@@ -189,16 +192,21 @@ export class Exchange implements Lessee {
     return this.#response.write(chunk);
   }
 
-  /** The pod's response is complete. */
-  responseEnded(rawTrailers: readonly Buffer[]): void {
+  /** undici takes the pod's response to be complete. `broken`: the connection ended with an error. */
+  responseEnded(rawTrailers: readonly Buffer[], broken: boolean): void {
+    if (broken && this.#endsWithConnection) {
+      // undici takes a RST for the end of such a body (it says that macOS needs it).
+      this.#fail(new UpstreamError("upstream_reset", "the pod reset the connection"));
+      return;
+    }
     this.#settle();
     if (rawTrailers.length > 0 && this.#delimited) this.#response.addTrailers(forwardTrailers(rawTrailers));
     endResponse(this.#request, this.#response, this.#options.clock);
   }
 
-  /** The attempt failed. `unsent`: not a byte was given to the connection. */
+  /** The attempt failed. `unsent`: the connection was a kept one, and not a byte was given to it. */
   attemptFailed(error: Error, connection: PodConnection, unsent: boolean): void {
-    const mayRetry = unsent && connection.reused && !this.#trace.retried && (this.#body?.untouched ?? true);
+    const mayRetry = unsent && !this.#trace.retried && (this.#body?.untouched ?? true);
     if (!mayRetry || this.#state === "responding") {
       this.#fail(error);
       return;
@@ -327,6 +335,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   readonly connection: PodConnection;
   readonly #exchange: Exchange;
   readonly #bytesBefore: number;
+  readonly #kept: boolean;
   #controller: Dispatcher.DispatchController | undefined;
   #live = true;
   #answered = false;
@@ -335,6 +344,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#exchange = exchange;
     this.connection = connection;
     this.#bytesBefore = connection.bytesWritten;
+    this.#kept = connection.used;
   }
 
   abandon(): void {
@@ -379,15 +389,22 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#live = false;
     // undici closes the socket, where it must be closed, after this call has returned.
     queueMicrotask(() => this.connection.release());
-    this.#exchange.responseEnded((controller.rawTrailers ?? []) as Buffer[]);
+    const { errored } = this.connection.socket;
+    this.#exchange.responseEnded((controller.rawTrailers ?? []) as Buffer[], errored !== null);
   }
 
   /** `controller` is null when undici refused the request; it is not needed here. */
   onResponseError(_controller: unknown, error: Error): void {
     if (!this.#live) return;
-    const unsent = !this.#answered && this.connection.bytesWritten === this.#bytesBefore;
+    const unsent = this.#kept && !this.#answered && this.connection.bytesWritten === this.#bytesBefore;
     this.#exchange.attemptFailed(error, this.connection, unsent);
   }
+}
+
+function isChunked(rawHeaders: readonly Buffer[]): boolean {
+  return rawHeaders.some(
+    (name, i) => i % 2 === 0 && name.toString("latin1").toLowerCase() === "transfer-encoding",
+  );
 }
 
 function withoutTrailer(headers: readonly string[]): string[] {

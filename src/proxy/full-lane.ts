@@ -10,8 +10,8 @@ import { RequestTrace } from "./request-trace.ts";
 
 /** A request in the full lane, as its connection sees it. */
 export interface InFlight {
-  /** Nothing of the response was given to the client yet. */
-  readonly unanswered: boolean;
+  /** The request itself is not complete yet. */
+  readonly receiving: boolean;
   /** The client's connection is closed. May be called again and again. */
   clientGone(): void;
   /** Answers with a refusal if nothing was sent yet, else cuts the connection. */
@@ -42,6 +42,7 @@ class HandledRequest implements InFlight {
   readonly #expectsContinue: boolean;
   readonly #trace: RequestTrace;
   #exchange: Exchange | undefined;
+  #refused = false;
 
   constructor(
     request: IncomingMessage,
@@ -60,8 +61,8 @@ class HandledRequest implements InFlight {
     response.once("close", () => this.clientGone());
   }
 
-  get unanswered(): boolean {
-    return !this.#response.headersSent;
+  get receiving(): boolean {
+    return isUploading(this.#request);
   }
 
   begin(): void {
@@ -83,7 +84,9 @@ class HandledRequest implements InFlight {
 
   fail(reason: RefusalReason, message?: string): void {
     this.#exchange?.clientGone();
-    if (this.unanswered) {
+    // A refusal on its way says what is to be said, and then closes the connection.
+    if (this.#refused) return;
+    if (!this.#response.headersSent) {
       this.#refuse(reason, message);
     } else {
       this.#trace.reason ??= reason;
@@ -116,6 +119,7 @@ class HandledRequest implements InFlight {
 
   #refuse(reason: RefusalReason, message?: string): void {
     if (this.#response.destroyed) return;
+    this.#refused = true;
     this.#trace.reason = reason;
     const { status, headers, body } = replyFor(reason, this.#trace.replyContext(message));
     // A body that will not be read can't be followed by a next request.

@@ -55,9 +55,9 @@ export class PodConnection {
     this.#home = home;
   }
 
-  /** It has carried a request before the present one. */
-  get reused(): boolean {
-    return this.#dispatches > 1;
+  /** It has carried a request. */
+  get used(): boolean {
+    return this.#dispatches > 0;
   }
 
   /** Bytes given to the connection so far, those that still wait in memory included. */

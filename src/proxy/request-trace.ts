@@ -58,12 +58,12 @@ export class RequestTrace {
     this.#startedMs = clock.monotonicMs();
   }
 
-  /** The request goes out on this connection. */
+  /** The request is about to go out on this connection. */
   sentOn(connection: PodConnection): void {
     const { ip, port } = connection.address;
     this.#upstream = `${isIPv6(ip) ? `[${ip}]` : ip}:${port}`;
-    this.#reused = connection.reused;
-    this.#connectMs = connection.reused ? undefined : connection.connectMs;
+    this.#reused = connection.used;
+    this.#connectMs = connection.used ? undefined : connection.connectMs;
   }
 
   /** The pod's final response began. */

@@ -204,7 +204,10 @@ class HttpProxyServer implements ProxyServer {
     const inFlight = handleRequest(request, response, this.#lane, expectsContinue);
     if (response.closed) return;
     connection.inFlight.add(inFlight);
-    response.once("close", () => connection.inFlight.delete(inFlight));
+    response.once("close", () => {
+      connection.inFlight.delete(inFlight);
+      if (connection.inFlight.size === 0 && !request.socket?.destroyed) connection.whenIdle?.();
+    });
   }
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -236,14 +239,13 @@ class HttpProxyServer implements ProxyServer {
           ? "request_timeout"
           : "bad_request";
     const message = "the request is not valid HTTP/1.1";
-    const inFlight = [...this.#clients.of(client).inFlight];
-    if (inFlight.length > 0) {
-      // The body of a request, or what was pipelined after it, is broken.
-      for (const each of inFlight) each.fail(reason, message);
-    } else if (client.bytesRead === 0) {
-      client.destroy();
-    } else {
-      refuseUnparsed(client, reason, message, this.#lane);
-    }
+    const connection = this.#clients.of(client);
+    const refuse = () => refuseUnparsed(client, reason, message, this.#lane);
+    const receiving = [...connection.inFlight].filter((each) => each.receiving);
+    // What is wrong is the body of a request that was being received, else what came after complete requests.
+    if (receiving.length > 0) for (const each of receiving) each.fail(reason, message);
+    else if (connection.inFlight.size > 0) connection.whenIdle = refuse;
+    else if (client.bytesRead === 0) client.destroy();
+    else refuse();
   }
 }

@@ -1,0 +1,227 @@
+import { expect, test } from "vitest";
+
+import { systemClock } from "../../src/clock.ts";
+import type { Clock } from "../../src/clock.ts";
+import { eventually } from "../support/eventually.ts";
+import { OK } from "./support/raw-peer.ts";
+import { Scene } from "./support/scene.ts";
+
+test("connections are kept between requests and counted", async () => {
+  const scene = await Scene.open();
+  scene.pod.answerAll(OK);
+  const client = await scene.router.client();
+  for (let i = 0; i < 5; i += 1) {
+    client.take();
+    client.write(scene.head("GET /"));
+    await client.until("\r\n\r\nok");
+    await scene.router.record(i);
+  }
+  expect(scene.pod.connections).toHaveLength(1);
+  expect(scene.router.counts).toMatchObject({ connects: 1, reuses: 4, closes: 0, retries: 0 });
+  expect(scene.router.records.map(({ reusedConnection }) => reusedConnection)).toEqual([
+    false,
+    true,
+    true,
+    true,
+    true,
+  ]);
+  expect(scene.router.records[0]?.connectMs).toBeTypeOf("number");
+  expect(scene.router.records[1]?.connectMs).toBeUndefined();
+});
+
+test("a connection that the pod closes after its response is not used again", async () => {
+  const scene = await Scene.open();
+  scene.pod.answerAll("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+  const client = await scene.router.client();
+  for (let i = 0; i < 3; i += 1) {
+    client.take();
+    client.write(scene.head("GET /"));
+    await client.until("\r\n\r\nok");
+  }
+  expect(scene.router.counts).toMatchObject({ connects: 3, reuses: 0 });
+});
+
+test("the pod's Keep-Alive hint is honoured: its connection is closed before the pod would close it", async () => {
+  const scene = await Scene.open();
+  scene.pod.answerAll("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok");
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  await eventually(() => scene.pod.connections[0]?.ended === true);
+});
+
+test("idle connections are closed after keepAliveTimeoutMs", async () => {
+  const scene = await Scene.open({ upstream: { keepAliveTimeoutMs: 50 } });
+  scene.pod.answerAll(OK);
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  await eventually(() => scene.pod.connections[0]?.ended === true);
+  await eventually(() => scene.router.upstreams.stats.pools === 0);
+});
+
+test("a kept connection that fails before a byte of the request was sent: one retry on a new one", async () => {
+  const scene = await Scene.open();
+  scene.pod.answerAll(OK);
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  for (let i = 0; i < 20; i += 1) {
+    client.take();
+    const inside = scene.pod.connections.at(-1);
+    // In one turn of the event loop: the router takes the connection for the request, and then sees its FIN.
+    await new Promise<void>((resolve) => {
+      setTimeout(() => {
+        client.write(`${scene.head("POST /", "Content-Length: 2")}hi`);
+        inside?.end();
+        resolve();
+      }, 1);
+    });
+    await client.until("\r\n\r\nok");
+  }
+  expect(scene.router.counts.retries).toBeGreaterThan(0);
+  expect(scene.router.records.filter(({ retried }) => retried)).toHaveLength(scene.router.counts.retries);
+  expect(scene.router.records.every(({ reason }) => reason === "ok")).toBe(true);
+});
+
+test("a kept connection that fails after the request was sent: no retry, whatever the method", async () => {
+  const scene = await Scene.open();
+  const { client, inside } = await scene.begin("GET /");
+  inside.write(OK);
+  await client.until("\r\n\r\nok");
+  inside.take();
+  client.take();
+  client.write(scene.head("GET /again"));
+  await inside.until("GET /again");
+  inside.end();
+  await client.until("x-lychgate-reason: upstream_reset");
+  expect(scene.pod.connections).toHaveLength(1);
+  expect(scene.router.counts.retries).toBe(0);
+});
+
+test("what undici refuses in a request can't make a sandbox unreachable", async () => {
+  const scene = await Scene.open({ upstream: { maxConnectionsPerSandbox: 2, waitTimeoutMs: 500 } });
+  scene.pod.answerAll(OK);
+  const lines = [
+    "Keep-Alive: timeout=5",
+    "Expect: the-unexpected",
+    "TE: gzip, trailers",
+    "Transfer-Encoding: identity",
+    "Upgrade: h2c",
+    "Upgrade: TLS/1.0",
+    "Connection: keep-alive, Upgrade, ,X",
+    "Proxy-Connection: x",
+    "Content-Length: 99999999999999999999999",
+    "Host: again",
+  ];
+  for (const line of lines) {
+    for (let i = 0; i < 3; i += 1) {
+      const client = await scene.send(scene.head("GET /odd", line));
+      await client.until(/^HTTP\/1\.1 (200|400) /).catch((error: unknown) => {
+        throw new Error(line, { cause: error });
+      });
+      client.socket.destroy();
+    }
+  }
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  expect(scene.router.counts.wedges).toBe(0);
+});
+
+test("a connection that never begins its request is thrown away, counted, and the request goes to a new one", async () => {
+  // The guard's clock strikes before undici has had the turn that it takes to look at a kept connection.
+  let strike = false;
+  const clock: Clock = {
+    ...systemClock,
+    setTimeout(callback, delayMs) {
+      if (strike && delayMs === 77) {
+        strike = false;
+        queueMicrotask(callback);
+        return { clear() {} };
+      }
+      return systemClock.setTimeout(callback, delayMs);
+    },
+  };
+  const scene = await Scene.open({ clock, server: { wedgeTimeoutMs: 77 } });
+  scene.pod.answerAll(OK);
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  await scene.router.record(0);
+  client.take();
+  strike = true;
+  client.write(scene.head("POST /", "Content-Length: 2"));
+  client.write("hi");
+  await client.until("\r\n\r\nok");
+  expect(scene.router.counts).toMatchObject({ wedges: 1, connects: 2, retries: 1 });
+  expect(await scene.router.record(1)).toMatchObject({ status: 200, retried: true, bytesIn: 2 });
+  await eventually(() => scene.pod.connections[0]?.ended === true);
+});
+
+test("connections to a sandbox are bounded, over all its ports; requests above wait in order", async () => {
+  const scene = await Scene.open({ upstream: { maxConnectionsPerSandbox: 2 } });
+  const first = await scene.begin("GET /1");
+  const second = await scene.begin("GET /2");
+  const third = await scene.send(scene.head("GET /3"));
+  await eventually(() => scene.router.upstreams.stats.waiting === 1);
+  const fourth = await scene.send(scene.head("GET /4"));
+  await eventually(() => scene.router.upstreams.stats.waiting === 2);
+  expect(scene.pod.connections).toHaveLength(2);
+  second.inside.take();
+  second.inside.write(OK);
+  await second.inside.until("GET /3");
+  first.inside.take();
+  first.inside.reset();
+  const fresh = await scene.pod.connection(2);
+  await fresh.until("GET /4");
+  second.inside.write(OK);
+  fresh.write(OK);
+  await third.until("\r\n\r\nok");
+  await fourth.until("\r\n\r\nok");
+});
+
+test("too many waiting, or waiting too long: 503 overloaded with Retry-After", async () => {
+  const scene = await Scene.open({
+    upstream: { maxConnectionsPerSandbox: 1, maxWaitingPerSandbox: 1, waitTimeoutMs: 100 },
+  });
+  await scene.begin("GET /1");
+  const second = await scene.send(scene.head("GET /2"));
+  await eventually(() => scene.router.upstreams.stats.waiting === 1);
+  const third = await scene.send(scene.head("GET /3"));
+  expect(await third.until("x-lychgate-reason: overloaded")).toMatch(/^HTTP\/1\.1 503 [^]*retry-after: /);
+  await second.until("x-lychgate-reason: overloaded");
+});
+
+test("an idle connection to another port of the sandbox makes room", async () => {
+  const scene = await Scene.open({ upstream: { maxConnectionsPerSandbox: 1 } });
+  const { RawPod } = await import("./support/raw-peer.ts");
+  const other = await RawPod.listen();
+  other.answerAll(OK);
+  scene.pod.answerAll(OK);
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  client.take();
+  client.write(`GET / HTTP/1.1\r\nHost: ${other.port}-box.example.com\r\n\r\n`);
+  await client.until("\r\n\r\nok");
+  await eventually(() => scene.pod.connections[0]?.ended === true);
+  await other.close();
+});
+
+test("above maxPools the longest unused are closed, but never under a request", async () => {
+  const scene = await Scene.open({ upstream: { maxPools: 1 } });
+  const busy = await scene.begin("GET /busy");
+  scene.router.routes.run("two");
+  const client = await scene.send(`GET /two HTTP/1.1\r\nHost: ${scene.pod.port}-two.example.com\r\n\r\n`);
+  const two = await scene.pod.connection(1);
+  await two.until("GET /two");
+  two.write(OK);
+  await client.until("\r\n\r\nok");
+  // `box` is evicted, and finishes.
+  expect(busy.inside.ended).toBe(false);
+  busy.inside.write(OK);
+  await busy.client.until("\r\n\r\nok");
+  await eventually(() => busy.inside.ended);
+  // `two` was the one kept.
+  expect(two.ended).toBe(false);
+  // Back again: the pool of `box` takes the place of that of `two`, which is idle and closed.
+  busy.client.take();
+  busy.client.write(scene.head("GET /again"));
+  await (await scene.pod.connection(2)).until("GET /again");
+  await eventually(() => two.ended);
+});
