@@ -58,6 +58,8 @@ export class ObjectStore {
   readonly #random: Random;
   readonly #objects = new Map<ObjectKey, StoredSandbox>();
   readonly #listeners = new Set<StoreListener>();
+  readonly #untold: StoreEvent[] = [];
+  #telling = false;
   readonly #history: StoreHistory;
   readonly #snapshots = new LRUCache<bigint, Snapshot>({ max: SNAPSHOTS_KEPT });
   #version: bigint;
@@ -225,8 +227,22 @@ export class ObjectStore {
     else this.#objects.set(key, object);
     const event: StoreEvent = { type, version: this.#version, object, previous };
     this.#history.push(event);
-    for (const listener of this.#listeners) listener(event);
+    this.#tell(event);
     return object;
+  }
+
+  /** A listener may change the store: what that brings is told after what brought it about, to all in one order. */
+  #tell(event: StoreEvent): void {
+    this.#untold.push(event);
+    if (this.#telling) return;
+    this.#telling = true;
+    try {
+      for (let next = this.#untold.shift(); next; next = this.#untold.shift()) {
+        for (const listener of this.#listeners) listener(next);
+      }
+    } finally {
+      this.#telling = false;
+    }
   }
 
   #generatedName(prefix: string): string {

@@ -21,7 +21,6 @@ export class SandboxSet {
   /** Members that a user was given and that still look as if they waited. */
   readonly #promised = new Set<string>();
   readonly #unsubscribe: () => void;
-  #filling = false;
 
   /** Fills the pool at once. `bulkBytes` is what each object carries besides the facts. */
   constructor(options: PoolOptions, store: ObjectStore, random: Random, bulkBytes: number) {
@@ -67,12 +66,10 @@ export class SandboxSet {
   }
 
   #fill(): void {
-    // Creating tells this set of it at once: it must not fill from within its own filling.
-    if (this.#filling) return;
-    this.#filling = true;
     while (this.#members.size < this.options.size) {
-      this.#store.create(pooledSandbox(this.#random, this.options, this.#bulkBytes));
+      const created = this.#store.create(pooledSandbox(this.#random, this.options, this.#bulkBytes));
+      // The store tells of it later when it is telling of something else now: it counts at once.
+      this.#members.add(created.metadata.name);
     }
-    this.#filling = false;
   }
 }

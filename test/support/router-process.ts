@@ -1,0 +1,58 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+
+const bin = resolve(import.meta.dirname, "../../bin/lychgate.mjs");
+
+/** A `lychgate serve` of its own process, as a user runs it. */
+export interface RouterProcess {
+  readonly process: ChildProcess;
+  /** `host:port` of the three listeners, from its log. */
+  readonly traffic: string;
+  readonly peers: string;
+  readonly admin: string;
+  /** All that it wrote so far, one entry per line. */
+  readonly stdout: string[];
+  readonly stderr: string[];
+  /** Resolves to the exit code, or the signal's name. */
+  readonly exited: Promise<number | string | null>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** Starts `lychgate serve` on free ports and waits until it listens. */
+export async function startRouterProcess(args: readonly string[]): Promise<RouterProcess> {
+  const ports = ["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+  const child = spawn(process.execPath, [bin, "serve", ...ports, "--log-format", "json", ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const stdout: string[] = [];
+  const stderr: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (line) => stdout.push(line));
+  const exited = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string | null);
+  const listening = new Promise<Record<string, string>>((done, fail) => {
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      stderr.push(line);
+      if (line.includes("is listening")) done(JSON.parse(line) as Record<string, string>);
+    });
+    void exited.then((code) => fail(new Error(`lychgate serve ended with ${code}:\n${stderr.join("\n")}`)));
+  });
+  const { traffic = "", peers = "", admin = "" } = await listening;
+  return {
+    process: child,
+    traffic,
+    peers,
+    admin,
+    stdout,
+    stderr,
+    exited,
+    kill: (signal) => void child.kill(signal),
+  };
+}
+
+/** The value of one series of a Prometheus text, or 0 when it is absent. `labels` are matched as written. */
+export function metricOf(text: string, name: string, labels = ""): number {
+  const series = labels === "" ? name : `${name}{${labels}}`;
+  const line = text.split("\n").find((each) => each.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(series.length + 1));
+}
