@@ -72,7 +72,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     (request, response) => {
       answer(request, source, version)
         .catch((error: unknown) => failure(error, log))
-        .then((reply) => send(request, response, reply))
+        .then((reply) => send(response, reply))
         .catch((error: unknown) => log.error("writing an admin answer failed", { error }));
     },
   );
@@ -143,18 +143,15 @@ function json(status: number, value: unknown): Answer {
   return { status, type: JSON_TYPE, body: `${JSON.stringify(value)}\n` };
 }
 
-function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { status, type, body, headers }: Answer,
-): void {
+function send(response: ServerResponse, { status, type, body, headers }: Answer): void {
   response.writeHead(status, {
     ...COMMON_HEADERS,
     ...headers,
     "content-type": type,
     "content-length": Buffer.byteLength(body),
   });
-  response.end(request.method === "HEAD" ? undefined : body);
+  // Node leaves the body out when the method is HEAD.
+  response.end(body);
 }
 
 function listen(server: Server, host: string | undefined, port: number): Promise<AddressInfo> {
@@ -164,7 +161,6 @@ function listen(server: Server, host: string | undefined, port: number): Promise
     };
     server.once("error", failed);
     server.listen({ host, port }, () => {
-      server.off("error", failed);
       // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
       server.on("error", () => {});
       resolve(server.address() as AddressInfo);

@@ -164,7 +164,6 @@ function listen(server: Server, host: string | undefined, port: number): Promise
     };
     server.once("error", failed);
     server.listen({ host, port }, () => {
-      server.off("error", failed);
       // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
       server.on("error", () => {});
       resolve(server.address() as AddressInfo);

@@ -262,6 +262,47 @@ describe("/metrics", () => {
     expect(await metrics.text()).toContain("lychgate_upstream_pools 4\n");
   });
 
+  it("tells the same counts again when nothing happened, and more when something did", async () => {
+    let nowMs = 0;
+    const clock = { nowMs: () => 0, monotonicMs: () => nowMs, setTimeout: () => ({ clear() {} }) };
+    const metrics = startMetrics({ clock });
+    for (const expected of [1, 1, 2]) {
+      if (nowMs === 0 || expected === 2) {
+        metrics.peers.pushed("applied");
+        metrics.upstream.reused();
+        metrics.upstream.connected(1);
+      }
+      expect(await valueOf(metrics, "lychgate_peer_pushes_total", { result: "applied" })).toBe(expected);
+      expect(await valueOf(metrics, "lychgate_upstream_reuse_total")).toBe(expected);
+      expect(await valueOf(metrics, "lychgate_upstream_connect_duration_seconds_count")).toBe(expected);
+      nowMs += 1_000;
+    }
+  });
+
+  it.each([
+    [200, "200"],
+    [418, "418"],
+    [499, "499"],
+    [299, "2xx"],
+    [520, "5xx"],
+    [799, "other"],
+    [0, "other"],
+    [404.5, "4xx"],
+  ])("counts the status %d under code %s", async (status, code) => {
+    const metrics = startMetrics();
+    metrics.requestFinished({
+      method: "PURGE",
+      status,
+      reason: "ok",
+      durationMs: 1,
+      bytesIn: 0,
+      bytesOut: 0,
+    });
+    expect(await valueOf(metrics, "lychgate_requests_total", { method: "_OTHER", code, reason: "ok" })).toBe(
+      1,
+    );
+  });
+
   it("survives numbers that are none: no count is lost or made", async () => {
     const metrics = startMetrics();
     for (const bad of [Number.NaN, Infinity, -1]) {

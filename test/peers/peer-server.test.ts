@@ -225,6 +225,10 @@ describe("life cycle", () => {
     taken.close();
   });
 
+  it("close of a server that never listened is nothing", async () => {
+    await createPeerServer({ sink: new ScriptedSink() }).close();
+  });
+
   it("close ends idle connections and those that never finish their request", async () => {
     const peer = await startPeerServer();
     const idle = connect(peer.port, "127.0.0.1");
