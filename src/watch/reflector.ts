@@ -210,7 +210,6 @@ export class Reflector {
           return response.chunks;
         },
       });
-      if (this.#stopped) return { t: "stop" };
       this.#feed.replace(version, observations, mustStartOver(tries, settings.retry));
       this.#heard();
       this.#relisting = false;
@@ -270,7 +269,6 @@ export class Reflector {
     const lines = new LineSplitter(settings.maxEventBytes);
     for await (const chunk of chunks) {
       for (const line of lines.push(chunk)) {
-        if (this.#stopped) return;
         this.#feed.deliver(parseWatchEvent(line));
       }
       this.#heard();

@@ -82,6 +82,17 @@ test("the backoff starts over after a healthy watch, and only then", () => {
   expect(run(...failing, watchEnded("reset", 999, true))).toMatchObject({ delayMs: 1_600 });
 });
 
+test("watch failures lead to a list after five without progress, and to none with it", () => {
+  const failing = (progressed: boolean) =>
+    run(
+      START,
+      LISTED,
+      ...Array.from({ length: 5 }, () => [WAITED, watchEnded("protocol", 0, progressed)]).flat(),
+    );
+  expect(failing(false)).toMatchObject({ t: "backing-off", next: { t: "listing", reason: "watch-failed" } });
+  expect(failing(true)).toMatchObject({ t: "backing-off", next: { t: "watching" } });
+});
+
 test("410 leads to a list at once, and with delays when it comes again and again", () => {
   const expired = watchEnded("expired");
   expect(run(START, LISTED, expired)).toMatchObject({ t: "listing", reason: "expired" });
