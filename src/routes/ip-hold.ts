@@ -1,6 +1,6 @@
 import { compareResourceVersions, NOTHING_SEEN, type ResourceVersion } from "./resource-version.ts";
 import type { Observation } from "./observation.ts";
-import { isTerminal, type Route } from "./route.ts";
+import { hasPod, type Route } from "./route.ts";
 import type { IpHold } from "./rules.ts";
 
 /** What the informer knew of an object when it said something new of it. */
@@ -27,10 +27,9 @@ export function holdAfter(known: Known, observation: Observation): IpHold | unde
   }
   // The object may have let the IP go and taken it again, at any moment until now: unseen in a gap, or while it
   // rested with the old address still in its status.
-  const rested =
-    known.route !== undefined && (known.route.state === "paused" || isTerminal(known.route.state));
+  const rested = known.route !== undefined && !hasPod(known.route.state);
   const unseen = known.gap && known.route?.resourceVersion !== resourceVersion;
-  const by = !samePod && (unseen || (rested && route.state === "running")) ? resourceVersion : hold.by;
+  const by = !samePod && (unseen || (rested && hasPod(route.state))) ? resourceVersion : hold.by;
   return { ...hold, podUid: route.podUid ?? hold.podUid, by };
 }
 

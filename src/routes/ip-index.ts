@@ -2,7 +2,7 @@ import type { Entry } from "./entry.ts";
 import { compareResourceVersions } from "./resource-version.ts";
 import type { IpHold, Rules } from "./rules.ts";
 
-/** Which running routes hold which pod IP, and who may be served behind an IP that several hold (rule 10). */
+/** Which routes hold which pod IP, and who may be served behind an IP that several hold (rule 10). */
 export class IpIndex {
   readonly #holders = new Map<string, Entry | Set<Entry>>();
   readonly #conflicted = new Set<string>();
@@ -15,7 +15,7 @@ export class IpIndex {
     this.#holdOf = holdOf;
   }
 
-  /** The IPs that more than one running route holds at this moment. */
+  /** The IPs that more than one route holds at this moment. */
   get conflicted(): ReadonlySet<string> {
     return this.#conflicted;
   }
@@ -45,7 +45,7 @@ export class IpIndex {
     }
   }
 
-  /** All running routes that hold `ip`. */
+  /** All routes that hold `ip`. */
   holders(ip: string): readonly Entry[] {
     const held = this.#holders.get(ip);
     if (held === undefined) return [];

@@ -47,6 +47,14 @@ export function isTerminal(state: RouteState): boolean {
 }
 
 /**
+ * States in which a sandbox's pod exists, so that the pod IP in its status is its own: a paused or dead one's is a
+ * memory of it. Words of newer peers are taken as no pod.
+ */
+export function hasPod(state: RouteState): boolean {
+  return state === "running" || state === "available" || state === "creating";
+}
+
+/**
  * The ID that requests use for a sandbox: `label` (the value of `agents.kruise.io/sandbox-id`, or the `id` of a
  * push) when set, else the legacy ID `namespace--name`. A label that holds `--` and is not the object's own
  * legacy ID is ignored, so that no object can take another's legacy ID (design.md 3.2 rule 9).

@@ -8,7 +8,7 @@ import { holdInEffect } from "./ip-hold.ts";
 import { IpIndex } from "./ip-index.ts";
 import type { Lookup } from "./lookup.ts";
 import type { News } from "./news.ts";
-import type { Route } from "./route.ts";
+import { hasPod, type Route } from "./route.ts";
 import type { Rules } from "./rules.ts";
 import type { Scope } from "./scope.ts";
 
@@ -90,7 +90,7 @@ export class RoutesInEffect {
       if (ipBefore) this.#ips.remove(ipBefore, entry);
       if (ip) this.#ips.add(ip, entry);
     }
-    entry.ipReassigned = ip !== undefined && this.#ips.served(ip) !== entry;
+    entry.ipReassigned = this.#isReassigned(entry, ip === undefined ? undefined : this.#ips.served(ip));
     this.#live(entry);
     this.#announce(entry);
     if (ipBefore && ipBefore !== ip) this.#serve(ipBefore);
@@ -129,17 +129,24 @@ export class RoutesInEffect {
     return ended;
   }
 
-  /** The pod IP that an entry holds against others: only running routes do. */
+  /**
+   * The pod IP that an entry holds against others. Not only running routes do, as rule 10 has it: the next tenant of an
+   * address is often a pod that waits in a pool.
+   */
   #heldIp(entry: Entry): string | undefined {
-    if (!this.#onePodPerIp || entry.state !== "running") return undefined;
+    if (!this.#onePodPerIp || !hasPod(entry.state)) return undefined;
     const ip = entry.inEffect?.ip ?? "";
     return isIP(ip) === 0 ? undefined : ip;
+  }
+
+  #isReassigned(entry: Entry, served: Entry | undefined): boolean {
+    return entry.state === "running" && this.#heldIp(entry) !== undefined && served !== entry;
   }
 
   #serve(ip: string): void {
     const served = this.#ips.served(ip);
     for (const entry of this.#ips.holders(ip)) {
-      const reassigned = entry !== served;
+      const reassigned = this.#isReassigned(entry, served);
       if (entry.ipReassigned === reassigned) continue;
       entry.ipReassigned = reassigned;
       this.#live(entry);

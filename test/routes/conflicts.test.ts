@@ -115,9 +115,23 @@ describe("rule 10: one IP, one sandbox", () => {
     expect(served(t)).toEqual(["ns/b"]);
   });
 
-  test("only running routes hold an IP, and the rule can be switched off for the host network", () => {
-    const t = table(on("a", 5), on("b", 6, { state: "creating" }), on("c", 7, { state: "available" }));
-    expect(served(t)).toEqual(["ns/a"]);
+  test("a pod that waits in a pool, or is not ready yet, has its IP: whoever had it before is not served", () => {
+    for (const state of ["available", "creating"]) {
+      const t = table(on("old", 5));
+      t.observe("", on("new", 11, { state }), 0);
+      expect(served(t)).toEqual([]);
+      expect(t.lookup("ns--old")).toMatchObject({ ipReassigned: true });
+      expect(t.lookup("ns--new")).toMatchObject({ ipReassigned: false, state });
+    }
+  });
+
+  test("the paused, the dead and states from the future hold no IP", () => {
+    for (const state of ["paused", "dead", "hibernated"]) {
+      expect(served(table(on("a", 5), on("b", 6, { state })))).toEqual(["ns/a"]);
+    }
+  });
+
+  test("the rule can be switched off for the host network", () => {
     const hostNetwork = new RouteTable({ scopes: [""], onePodPerIp: false });
     hostNetwork.relist("", rv(10), [on("a", 5), on("b", 6)], 0);
     expect(served(hostNetwork)).toEqual(["ns/a", "ns/b"]);
