@@ -13,6 +13,7 @@ import type { PodConnection } from "./pod-connection.ts";
 import { RequestBody } from "./request-body.ts";
 import { allValues } from "./request-head.ts";
 import type { RefusalReason } from "./reasons.ts";
+import { resetSocket } from "./reset-socket.ts";
 import type { RequestTrace } from "./request-trace.ts";
 import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
 import type { Upstreams } from "./upstreams.ts";
@@ -240,7 +241,7 @@ export class Exchange implements Lessee {
     this.#trace.reason = reason;
     // Never a clean end: without a length or chunks a FIN would look like the end of the body.
     if (this.#delimited || !this.#response.socket) this.#response.destroy();
-    else this.#response.socket.resetAndDestroy();
+    else resetSocket(this.#response.socket);
   }
 
   /** Gives up what is under way. */

@@ -5,6 +5,7 @@ import type { Dispatcher } from "undici";
 
 import type { Milliseconds } from "../clock.ts";
 import type { PodAddress, PodSocket } from "./pod-socket.ts";
+import { resetSocket } from "./reset-socket.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** How HTTP is spoken on a connection. */
@@ -101,7 +102,7 @@ export class PodConnection {
 
   /** Closes the connection with a TCP RST, so that the pod, and whoever has its address now, drops it at once. */
   reset(): void {
-    if (!this.socket.destroyed) this.socket.resetAndDestroy();
+    resetSocket(this.socket);
     this.#client?.destroy().catch(() => {});
   }
 

@@ -11,6 +11,7 @@ import { forwardResponseHeaders } from "./forwarding.ts";
 import type { PodConnection } from "./pod-connection.ts";
 import { firstValue } from "./request-head.ts";
 import type { Reason } from "./reasons.ts";
+import { resetSocket } from "./reset-socket.ts";
 import { headerRecord } from "./tunnel-headers.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { FrameBoundaryTracker } from "./websocket-frames.ts";
@@ -118,6 +119,8 @@ export class Tunnel {
       prependPath: false,
     });
     proxy.on("error", (error) => this.#failed(error));
+    // Once it is piped: a listener that came first would take what http-proxy-3 puts back of the pod's first bytes.
+    proxy.on("open", (podSocket) => podSocket.on("data", this.#onPodData));
     proxy.on("proxyReqWs", (outgoing) => this.#prepare(outgoing));
     // http-proxy-3 looks only at these, and tunnels nothing that does not call itself a WebSocket.
     const incoming = {
@@ -132,8 +135,10 @@ export class Tunnel {
     );
   }
 
-  /** The incarnation ended; the pod's socket is reset by its pool. */
+  /** The incarnation ended. */
   cut(error: UpstreamError): void {
+    // First of all, since every other way to end it would send a FIN.
+    resetSocket(this.#connection.socket);
     if (this.#state === "asking") this.#fail(error);
     else this.#reset(error.code);
   }
@@ -183,10 +188,10 @@ export class Tunnel {
     this.#stopEarlyReading();
     if (this.#request.isWebSocket) this.#frames = new FrameBoundaryTracker();
     this.#countBytes(socket, podHead.length);
-    socket.on("data", this.#onPodData);
     socket.once("error", () => this.#reset("upstream_reset"));
     socket.once("close", () => this.#podClosed());
-    this.#client.once("error", () => socket.resetAndDestroy());
+    // Before http-proxy-3, which would end the pod's side in good order.
+    this.#client.prependOnceListener("error", () => resetSocket(socket));
     if (this.#request.isWebSocket) {
       // A half-closed WebSocket is one that is being closed; other protocols may go on one way.
       this.#client.once("end", () => this.#closeSoon());
@@ -294,6 +299,7 @@ export class Tunnel {
   /** http-proxy-3 reports an error of either side, perhaps more than once. */
   #failed(error: Error): void {
     if (this.#state === "asking") this.#fail(error);
+    else if (this.#state === "declined") this.#reset("upstream_reset");
   }
 
   #fail(error: Error): void {
@@ -332,7 +338,7 @@ export class Tunnel {
     if (this.#state === "over") return;
     this.#events.cut(reason);
     this.#settle();
-    this.#client.resetAndDestroy();
+    resetSocket(this.#client);
     this.#connection.discard();
   }
 

@@ -1,4 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
+import type { Hash } from "node:crypto";
+import type { Socket } from "node:net";
 
 import { expect, test } from "vitest";
 
@@ -12,11 +14,7 @@ const BLOCK = randomBytes(MIB);
 /** Bytes that this process may hold for one stalled stream: socket buffers of both sides, and slack for other tests. */
 const MAX_HELD = 24 * MIB;
 
-async function writeAll(
-  socket: import("node:net").Socket,
-  hash: import("node:crypto").Hash,
-  progress: { sent: number },
-) {
+async function writeAll(socket: Socket, hash: Hash, progress: { sent: number }) {
   while (progress.sent < TOTAL) {
     hash.update(BLOCK);
     progress.sent += BLOCK.length;

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/clock.ts";
 import { eventually } from "../support/eventually.ts";
-import { OK } from "./support/raw-peer.ts";
+import { OK, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 
 test("connections are kept between requests and counted", async () => {
@@ -190,7 +190,6 @@ test("too many waiting, or waiting too long: 503 overloaded with Retry-After", a
 
 test("an idle connection to another port of the sandbox makes room", async () => {
   const scene = await Scene.open({ upstream: { maxConnectionsPerSandbox: 1 } });
-  const { RawPod } = await import("./support/raw-peer.ts");
   const other = await RawPod.listen();
   other.answerAll(OK);
   scene.pod.answerAll(OK);

@@ -1,7 +1,8 @@
 import { onTestFinished } from "vitest";
 
 import type { Incarnation } from "../../../src/routes/lookup.ts";
-import { RawPeer, RawPod } from "./raw-peer.ts";
+import { RawPod } from "./raw-peer.ts";
+import type { RawPeer } from "./raw-peer.ts";
 import { Router } from "./router.ts";
 import type { RouterOptions } from "./router.ts";
 

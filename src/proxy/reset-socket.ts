@@ -1,0 +1,13 @@
+import type { Socket } from "node:net";
+
+/**
+ * Closes a connection with a RST, or without where that can't be: while a FIN waits to be sent libuv refuses to
+ * reset, and `resetAndDestroy` would then neither close the socket nor ever emit `close`; on a socket that connects
+ * it would wait for the connection first.
+ */
+export function resetSocket(socket: Socket): void {
+  if (socket.destroyed) return;
+  const ending = socket.writableEnded && !socket.writableFinished;
+  if (ending || socket.connecting) socket.destroy();
+  else socket.resetAndDestroy();
+}
