@@ -335,3 +335,18 @@ test("a refusing server is told apart in the log, with what to do about it", asy
     },
   ]);
 });
+
+test("of an error's body only a short message is read and logged", async () => {
+  await using w = await watching({
+    before: (_, server) =>
+      void server.faults.list.push(
+        { t: "status", code: 500, message: "x".repeat(1_000) },
+        { t: "status", code: 500, message: "x".repeat(100_000) },
+      ),
+  });
+  await w.informer.waitForSync();
+  expect(w.log.lines.filter((line) => line.level === "warn").map((line) => line["message"])).toEqual([
+    `the API server answered 500: ${"x".repeat(300)}`,
+    "the API server answered 500",
+  ]);
+});

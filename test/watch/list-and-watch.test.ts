@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { anonymousCredentials } from "../../src/watch/api-credentials.ts";
 import { eventually } from "../support/eventually.ts";
 import { watching } from "./support/watching.ts";
 
@@ -89,6 +90,29 @@ test("a bookmark moves the watermark, so that the next watch needs no old histor
   expect(w.server.count("list")).toBe(1);
   expect(w.sink.contents).toEqual(w.store.contents("mine"));
   expect(w.sink.violations).toEqual([]);
+});
+
+test("a quiet watch is left alone for the stall limit, not for that of the first byte", async () => {
+  await using w = await watching({
+    namespaces: ["mine"],
+    bookmarkEveryMs: 200,
+    settings: { firstByteTimeoutMs: 60 },
+  });
+  await eventually(() => w.observer.count("connected true") === 1);
+  w.store.put("other", "x");
+  await eventually(() => w.sink.watermark === "1001");
+  expect(w.server.count("watch")).toBe(1);
+});
+
+test("a server whose URL has a path is asked below that path", async () => {
+  await using w = await watching({
+    credentials: (server) => anonymousCredentials(new URL("/k8s/clusters/c-1/", server)),
+  });
+  await eventually(() => w.server.count("watch") === 1);
+  for (const { path } of w.server.requests) {
+    expect(path).toBe("/k8s/clusters/c-1/apis/agents.kruise.io/v1alpha1/sandboxes");
+  }
+  expect(w.informer.status().server).toBe(`${w.server.url.origin}/k8s/clusters/c-1/`);
 });
 
 test("a bookmark out of order never moves the watermark back", async () => {
