@@ -74,9 +74,9 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
     for (const told of listeners) told(event);
   };
   // A random of its own for each part: what one draws must not change what another does.
-  const randomFor = (part: number): ReturnType<typeof seededRandom> => seededRandom(seed * 1009 + part);
-  const store = new ObjectStore({ ...options.store, clock, random: randomFor(1) });
-  const api = await ApiServer.start({ ...options.api, store, clock, log, random: randomFor(2) });
+  const randomOfPart = (part: number): ReturnType<typeof seededRandom> => seededRandom(seed * 1009 + part);
+  const store = new ObjectStore({ ...options.store, clock, random: randomOfPart(1) });
+  const api = await ApiServer.start({ ...options.api, store, clock, log, random: randomOfPart(2) });
   const pods = new Pods(options.pods);
   const controller = new Controller({
     store,
@@ -84,16 +84,16 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
     clock,
     log,
     listener,
-    random: randomFor(3),
+    random: randomOfPart(3),
     ...(options.delays && { delays: options.delays }),
   });
   const pools = (options.pools ?? DEFAULT_POOLS).map(
-    (pool, i) => new SandboxSet(pool, store, randomFor(10 + i), bulkBytes),
+    (pool, i) => new SandboxSet(pool, store, randomOfPart(10 + i), bulkBytes),
   );
   const pusher = new Pusher({
     ...options.push,
     clock,
-    random: randomFor(4),
+    random: randomOfPart(4),
     onPushed: ({ peer, route, why, status, attempts }) => {
       const how = why === "on-time" ? "" : ` (${why})`;
       const answer = status === undefined ? `no answer after ${attempts} attempts` : String(status);
@@ -109,9 +109,9 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
     clock,
     listener,
     bulkBytes,
-    random: randomFor(5),
+    random: randomOfPart(5),
   });
-  const churn = new Churn(store, manager, clock, randomFor(6), options.churn ?? { actionsPerSecond: 0 });
+  const churn = new Churn(store, manager, clock, randomOfPart(6), options.churn ?? { actionsPerSecond: 0 });
 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {

@@ -5,7 +5,7 @@ import type { ClusterEvent, ClusterListener } from "./cluster-event.ts";
 import { nextStep, setCondition, type Step } from "./lifecycle.ts";
 import type { ObjectStore } from "./object-store.ts";
 import type { Pod, Pods } from "./pods.ts";
-import { type Random, randomInteger, randomUuid } from "./random.ts";
+import { type Random, randomFor, randomInteger, randomUuid } from "./random.ts";
 import {
   isPooled,
   type Sandbox,
@@ -73,6 +73,7 @@ export class Controller {
   readonly #running = new Set<Promise<void>>();
   readonly #lastTenant = new Map<string, string>();
   readonly #unsubscribe: () => void;
+  readonly #salt: number;
   #stopped = false;
 
   /** Begins at once, with what is in the store. */
@@ -80,6 +81,7 @@ export class Controller {
     this.#options = options;
     this.#log = options.log ?? silentLog;
     this.#delays = { ...DEFAULT_DELAYS, ...options.delays };
+    this.#salt = randomInteger(options.random, 0, 2 ** 31);
     this.#unsubscribe = options.store.subscribe(({ type, object }) => {
       const { namespace, name } = object.metadata;
       if (type === "ADDED") this.#tell("created", object);
@@ -126,7 +128,7 @@ export class Controller {
     if (work.waiting && work.waiting.t === step.t && step.t !== "rest") return;
     work.waiting?.timer.clear();
     delete work.waiting;
-    const delayMs = this.#delayOf(step);
+    const delayMs = this.#delayOf(step, sandbox);
     if (delayMs === undefined) return;
     const timer = this.#options.clock.setTimeout(() => {
       delete work.waiting;
@@ -135,9 +137,11 @@ export class Controller {
     work.waiting = { t: step.t, timer };
   }
 
-  #delayOf(step: Step): Milliseconds | undefined {
+  #delayOf(step: Step, { metadata }: StoredSandbox): Milliseconds | undefined {
+    // By object and step, so that the delays repeat although sockets open in another order each time.
+    const random = randomFor(this.#salt, `${metadata.uid}/${metadata.generation}/${step.t}`);
     const span = (which: keyof LifecycleDelays): Milliseconds =>
-      randomInteger(this.#options.random, this.#delays[which].minMs, this.#delays[which].maxMs);
+      randomInteger(random, this.#delays[which].minMs, this.#delays[which].maxMs);
     switch (step.t) {
       case "start":
       case "pause":
@@ -236,7 +240,7 @@ export class Controller {
     const { namespace, name, uid } = sandbox.metadata;
     if (this.#pods.get(key)?.uid !== uid) {
       await this.#stopPod(key, undefined);
-      const podUid = randomUuid(this.#options.random);
+      const podUid = randomUuid(randomFor(this.#salt, `${uid}/${sandbox.metadata.resourceVersion}`));
       const pod = await this.#options.pods.start({ podUid, sandboxId: idOf(sandbox), namespace, name });
       this.#pods.set(key, { uid, pod });
     }

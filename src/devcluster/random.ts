@@ -17,6 +17,17 @@ export function seededRandom(seed: number): Random {
   };
 }
 
+/**
+ * A random of its own for what `text` names, the same for the same `salt`: what is drawn for one thing must not
+ * depend on how often something else drew before.
+ */
+export function randomFor(salt: number, text: string): Random {
+  // FNV-1a
+  let hash = (0x811c9dc5 ^ salt) >>> 0;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return seededRandom(hash);
+}
+
 /** A whole number from `min` to `max`, both possible. */
 export function randomInteger(random: Random, min: number, max: number): number {
   return min + Math.floor(random.next() * (max - min + 1));

@@ -18,5 +18,5 @@ test("events come in the order of their versions, also when a listener changes t
   store.subscribe(({ object }) => seen.push([object.metadata.name, BigInt(object.metadata.resourceVersion)]));
   store.create(manifest("one"));
   expect(seen.map(([name]) => name)).toEqual(["one", "two"]);
-  expect(seen.map(([, version]) => version)).toEqual(seen.map(([, version]) => version).toSorted());
+  expect(seen.map(([, version]) => version)).toEqual([1001n, 1002n]);
 });
