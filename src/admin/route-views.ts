@@ -1,4 +1,4 @@
-import { KNOWN_STATES } from "../routes/route.ts";
+import { KNOWN_STATES, type ObjectKey } from "../routes/route.ts";
 import type { EntryView, RouteTable, TableStats } from "../routes/table.ts";
 import type { RouteCounts, RouteView } from "./api-types.ts";
 
@@ -55,21 +55,24 @@ export function pageOfRoutes(
   { limit, after }: { readonly limit: number; readonly after?: string | undefined },
 ): { readonly routes: RouteView[]; readonly next?: string } {
   // The `limit` lowest keys above `after`, found in one pass; sorting all of a large table would block for longer.
-  const page: EntryView[] = [];
-  for (const entry of table.inspectAll()) {
-    if (after !== undefined && entry.key <= after) continue;
-    page.push(entry);
+  const page: ObjectKey[] = [];
+  for (const key of table.keys()) {
+    if (after !== undefined && key <= after) continue;
+    page.push(key);
     if (page.length >= 4 * (limit + 1)) keepLowest(page, limit + 1);
   }
   keepLowest(page, limit + 1);
   const last = page[limit - 1];
-  const routes = page.slice(0, limit).map(routeView);
-  return page.length > limit && last ? { routes, next: last.key } : { routes };
+  const routes = page.slice(0, limit).flatMap((key) => {
+    const entry = table.inspect(key);
+    return entry ? [routeView(entry)] : [];
+  });
+  return page.length > limit && last ? { routes, next: last } : { routes };
 }
 
-function keepLowest(entries: EntryView[], count: number): void {
-  entries.sort((a, b) => (a.key < b.key ? -1 : 1));
-  entries.length = Math.min(entries.length, count);
+function keepLowest(keys: ObjectKey[], count: number): void {
+  keys.sort();
+  keys.length = Math.min(keys.length, count);
 }
 
 /** A table's sizes as the admin API shows them. */

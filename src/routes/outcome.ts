@@ -14,10 +14,11 @@ export type Source = "informer" | "peer" | "clock";
  * | `ignored/restored` | the cluster was restored from a backup; pushes wait for the watermark's old height |
  * | `ignored/out-of-scope` | the informer does not watch that namespace |
  * | `ignored/id-only` | the push names no object, only an ID (accepted on the wire, changes nothing) |
- * | `invalid/key` | namespace or name is missing |
+ * | `invalid/key` | namespace or name is missing, or holds a `/` |
  * | `invalid/id` | the routing ID is missing |
  * | `invalid/uid` | the UID is missing |
  * | `invalid/resource-version` | not a canonical positive decimal integer |
+ * | `invalid/size` | longer than any real route: a claim's memory must have a bound |
  */
 export const OUTCOMES = [
   "applied",
@@ -32,6 +33,7 @@ export const OUTCOMES = [
   "invalid/id",
   "invalid/uid",
   "invalid/resource-version",
+  "invalid/size",
 ] as const;
 
 /** One of {@link OUTCOMES}. */

@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIP, SocketAddress } from "node:net";
 import type { Milliseconds } from "../clock.ts";
 import { asRouteInEffect, type Entry } from "./entry.ts";
 import { Heap } from "./heap.ts";
@@ -136,7 +136,15 @@ export class RoutesInEffect {
   #heldIp(entry: Entry): string | undefined {
     if (!this.#onePodPerIp || !hasPod(entry.state)) return undefined;
     const ip = entry.inEffect?.ip ?? "";
-    return isIP(ip) === 0 ? undefined : ip;
+    switch (isIP(ip)) {
+      case 4:
+        return ip;
+      case 6:
+        // One address has many spellings.
+        return new SocketAddress({ address: ip, family: "ipv6" }).address;
+      default:
+        return undefined;
+    }
   }
 
   #isReassigned(entry: Entry, served: Entry | undefined): boolean {

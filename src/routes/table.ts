@@ -254,10 +254,11 @@ export class RouteTable implements RouteLookup {
     const resourceVersion = parseResourceVersion(push.resourceVersion);
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
-    if (!namespace || !name) outcome = "invalid/key";
+    if (!isKey(namespace, name)) outcome = "invalid/key";
     else if (!push.id) outcome = "invalid/id";
     else if (!uid) outcome = "invalid/uid";
     else if (!resourceVersion) outcome = "invalid/resource-version";
+    else if (sizeOf(push) > MAX_PUSH_CHARACTERS) outcome = "invalid/size";
     else if (!scope) outcome = "ignored/out-of-scope";
     else {
       this.#expire(scope);
@@ -281,8 +282,9 @@ export class RouteTable implements RouteLookup {
     const version = parseResourceVersion(push.resourceVersion);
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
-    if (!namespace || !name) outcome = "invalid/key";
+    if (!isKey(namespace, name)) outcome = "invalid/key";
     else if (!version) outcome = "invalid/resource-version";
+    else if (key.length + version.length > MAX_PUSH_CHARACTERS) outcome = "invalid/size";
     else if (!scope) outcome = "ignored/out-of-scope";
     else {
       this.#expire(scope);
@@ -322,9 +324,9 @@ export class RouteTable implements RouteLookup {
     return entry && this.#view(entry);
   }
 
-  /** All objects in no particular order. Lazy: stop when you have enough. */
-  *inspectAll(): Generator<EntryView> {
-    for (const entry of this.#entries.values()) yield this.#view(entry);
+  /** The keys of all objects that anything is known of, in no particular order. */
+  keys(): MapIterator<ObjectKey> {
+    return this.#entries.keys();
   }
 
   stats(): TableStats {
@@ -556,6 +558,20 @@ export class RouteTable implements RouteLookup {
       idConflict: byId?.kind === "id-conflict" && byId.keys.includes(entry.key),
     };
   }
+}
+
+/** Names of Kubernetes objects hold no `/`; one that did would be taken for another object's key. */
+function isKey(namespace: string, name: string): boolean {
+  return namespace !== "" && name !== "" && !namespace.includes("/") && !name.includes("/");
+}
+
+/** All that a claim keeps of what a peer wrote. Names are at most 253 characters long; tokens are what may be long. */
+const MAX_PUSH_CHARACTERS = 16_384;
+
+function sizeOf(push: PushedRoute): number {
+  let size = 0;
+  for (const value of Object.values(push)) if (typeof value === "string") size += value.length;
+  return size;
 }
 
 /** A newer fact takes the older one's place at the end: each queue has one TTL, so its order is that of deadlines. */

@@ -70,7 +70,7 @@ describe("pushes that arrive late", () => {
         "invalid route refresh payload\n",
       ]);
     }
-    expect([...table.inspectAll()]).toEqual([]);
+    expect([...table.keys()]).toEqual([]);
     expect((await peer.push(pushOf({ resourceVersion: "18446744073709551616" }))).status).toBe(204);
   });
 });

@@ -13,8 +13,7 @@ function table(...listed: ReturnType<typeof on>[]) {
   return made;
 }
 
-const served = (of: RouteTable) =>
-  [...of.inspectAll()].filter(({ inEffect }) => inEffect?.incarnation).map(({ key }) => key);
+const served = (of: RouteTable) => [...of.keys()].filter((key) => of.inspect(key)?.inEffect?.incarnation);
 
 describe("rule 9: one ID, one sandbox", () => {
   test("the routing ID is the label, else namespace--name; a label with -- that is not its own is ignored", () => {
@@ -135,6 +134,12 @@ describe("rule 10: one IP, one sandbox", () => {
     const hostNetwork = new RouteTable({ scopes: [""], onePodPerIp: false });
     hostNetwork.relist("", rv(10), [on("a", 5), on("b", 6)], 0);
     expect(served(hostNetwork)).toEqual(["ns/a", "ns/b"]);
+  });
+
+  test("one address has many spellings", () => {
+    const t = table(on("old", 5, { ip: "fd00:0:0::1" }));
+    t.observe("", on("new", 11, { ip: "FD00::0:1" }), 0);
+    expect(served(t)).toEqual(["ns/new"]);
   });
 
   test("what is not an IP is never served", () => {

@@ -118,6 +118,15 @@ describe("fence retention", () => {
   });
 });
 
+test("a key that would be another's, and a route longer than any real one, are invalid", () => {
+  const { table, u, d } = store();
+  expect(u("id", 1, { namespace: "a/b", name: "c" })).toBe("invalid/key");
+  expect(d(1, { namespace: "a", name: "b/c" })).toBe("invalid/key");
+  expect(u("id", 1, { accessToken: "t".repeat(20_000) })).toBe("invalid/size");
+  expect(d("9".repeat(20_000))).toBe("invalid/size");
+  expect(table.stats().entries).toBe(0);
+});
+
 test("a missing key, ID, UID or version is invalid and allocates nothing", () => {
   const { table, u } = store();
   expect(u("id", 1, { namespace: "", name: "" })).toBe("invalid/key");
