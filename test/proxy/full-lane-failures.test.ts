@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { eventually } from "../support/eventually.ts";
-import { OK, RawPeer } from "./support/raw-peer.ts";
+import { OK } from "./support/raw-peer.ts";
+import type { RawPeer } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 
 describe("the client leaves", () => {
