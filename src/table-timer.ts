@@ -5,8 +5,8 @@ import type { RouteTable } from "./routes/table.ts";
 const LONGEST_SLEEP_MS = 1_000;
 
 /**
- * Lets time pass in a table: sandboxes reach their shutdownTime when it comes (design.md 3.2 rule 8), and what peers
- * pushed runs out when it should. The table has no clock of its own; this is its only one.
+ * Lets time pass in a table: sandboxes reach their shutdownTime when it comes (design.md 3.2 rule 8). The table has no
+ * clock of its own; this is its only one.
  */
 export class TableTimer {
   readonly #table: RouteTable;
@@ -40,7 +40,7 @@ export class TableTimer {
   /** Called for each mutation: sets a timer only when something is due before the one that is set. */
   #schedule(): void {
     const nowMs = this.#clock.nowMs();
-    const deadlineMs = this.#table.nextDeadlineMs(nowMs) ?? Number.POSITIVE_INFINITY;
+    const deadlineMs = this.#table.nextDeadlineMs() ?? Number.POSITIVE_INFINITY;
     const dueAtMs = Math.min(deadlineMs, nowMs + LONGEST_SLEEP_MS);
     if (dueAtMs >= this.#dueAtMs) return;
     this.#timer?.clear();

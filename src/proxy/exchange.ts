@@ -41,6 +41,9 @@ export interface OutboundRequest {
   readonly expectsContinue: boolean;
 }
 
+/** 1xx responses that one request may have: more than any use of them needs. */
+const MAX_INFORMATIONAL = 64;
+
 /**
  * | state | meaning | ends with |
  * |---|---|---|
@@ -75,6 +78,7 @@ export class Exchange implements Lessee {
   #delimited = true;
   /** The pod tells the end of the body by closing the connection. */
   #endsWithConnection = false;
+  #informational = 0;
 
   /** `refuse` is called, at most once, when nothing was sent to the client and the client is to be told why. */
   constructor(
@@ -261,6 +265,13 @@ export class Exchange implements Lessee {
 
   /** A proxy must forward 1xx responses (RFC 9110 15.2), but not to clients that don't know them. */
   #passInformational(status: number, statusText: string, headers: readonly string[]): void {
+    this.#informational += 1;
+    if (this.#informational > MAX_INFORMATIONAL) {
+      this.#fail(
+        new UpstreamError("upstream_protocol", `the pod sent over ${MAX_INFORMATIONAL} 1xx responses`),
+      );
+      return;
+    }
     const { socket } = this.#response;
     const isOldClient = this.#request.httpVersionMajor === 1 && this.#request.httpVersionMinor === 0;
     // Without a socket an earlier, pipelined request is still being answered.

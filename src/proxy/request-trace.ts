@@ -50,7 +50,8 @@ export class RequestTrace {
       rawHeaders: request.rawHeaders ?? [],
     };
     this.requestId = requestIdOf(this.head.rawHeaders);
-    this.clientAddress = request.socket.remoteAddress ?? "";
+    // An IPv4 client of a socket that listens on IPv6 too is still an IPv4 client.
+    this.clientAddress = (request.socket.remoteAddress ?? "").replace(/^::ffff:(?=.*\.)/i, "");
     this.#protocol = `HTTP/${request.httpVersion ?? "1.1"}`;
     this.#clock = clock;
     this.#observer = observer;

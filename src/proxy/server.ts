@@ -129,7 +129,7 @@ class HttpProxyServer implements ProxyServer {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
-      shouldUpgradeCallback: (request) => upgradeRequestOf(request) !== undefined,
+      shouldUpgradeCallback: (request) => this.#mayUpgrade(request),
     });
     this.#server.timeout = 0;
     // Node would drop fields above 2,000 without a word; their size is limited already.
@@ -210,6 +210,11 @@ class HttpProxyServer implements ProxyServer {
     });
   }
 
+  /** Not behind a request that is still being answered: both would write to the connection. */
+  #mayUpgrade(request: IncomingMessage): boolean {
+    return upgradeRequestOf(request) !== undefined && this.#clients.of(request.socket).inFlight.size === 0;
+  }
+
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#options.observer?.requestStarted?.();
     const client = socket as Socket;
@@ -220,8 +225,14 @@ class HttpProxyServer implements ProxyServer {
 
   #onConnect(request: IncomingMessage, socket: Duplex): void {
     this.#options.observer?.requestStarted?.();
-    socket.on("error", () => {});
-    refuseUnparsed(socket as Socket, "bad_request", "CONNECT is not supported", this.#lane, request);
+    const client = socket as Socket;
+    client.on("error", () => {});
+    const connection = this.#clients.of(client);
+    const refuse = () => {
+      refuseUnparsed(client, "bad_request", "CONNECT is not supported", this.#lane, request);
+    };
+    if (connection.inFlight.size > 0) connection.whenIdle = refuse;
+    else refuse();
   }
 
   #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {

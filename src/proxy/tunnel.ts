@@ -80,7 +80,8 @@ export class Tunnel {
   #timer: TimerHandle | undefined;
   #outgoing: ClientRequest | undefined;
   #frames: FrameBoundaryTracker | undefined;
-  #going = false;
+  #draining = false;
+  #goneAway = false;
 
   /** `client` must have its `error` heard already; `head` is what came after the request. */
   constructor(
@@ -119,8 +120,7 @@ export class Tunnel {
       prependPath: false,
     });
     proxy.on("error", (error) => this.#failed(error));
-    // Once it is piped: a listener that came first would take what http-proxy-3 puts back of the pod's first bytes.
-    proxy.on("open", (podSocket) => podSocket.on("data", this.#onPodData));
+    proxy.on("open", () => this.#piped());
     proxy.on("proxyReqWs", (outgoing) => this.#prepare(outgoing));
     // http-proxy-3 looks only at these, and tunnels nothing that does not call itself a WebSocket.
     const incoming = {
@@ -143,20 +143,34 @@ export class Tunnel {
     else this.#reset(error.code);
   }
 
-  /** The router drains: a WebSocket is told 1001; other protocols may go on until {@link abort}. */
+  /**
+   * The router drains: a WebSocket is told 1001, once it is open; other protocols may go on until {@link abort}.
+   */
   drain(): void {
-    if (this.#state !== "open" || !this.#frames || this.#going) return;
-    this.#going = true;
-    const { socket } = this.#connection;
-    socket.off("data", this.#onPodData);
-    socket.unpipe(this.#client);
-    sayGoingAway(socket, this.#client, this.#frames);
-    this.#events.cut("draining");
+    this.#draining = true;
+    if (this.#state === "open") this.#goAway();
   }
 
   /** Cuts both sides at once. */
   abort(reason: Reason): void {
     this.#reset(reason);
+  }
+
+  /** http-proxy-3 pipes both ways. */
+  #piped(): void {
+    // Not before: a listener that came first would take what http-proxy-3 puts back of the pod's first bytes.
+    this.#connection.socket.on("data", this.#onPodData);
+    if (this.#draining) this.#goAway();
+  }
+
+  #goAway(): void {
+    if (!this.#frames || this.#goneAway) return;
+    this.#goneAway = true;
+    const { socket } = this.#connection;
+    socket.off("data", this.#onPodData);
+    socket.unpipe(this.#client);
+    sayGoingAway(socket, this.#client, this.#frames);
+    this.#events.cut("draining");
   }
 
   /** Makes http-proxy-3's request ours, and hears its answer before http-proxy-3 does. */

@@ -59,6 +59,7 @@ class HandledUpgrade implements OpenTunnel, Lessee {
   #outbound: TunnelRequest | undefined;
   #tunnel: Tunnel | undefined;
   #cancelLease: (() => void) | undefined;
+  #draining = false;
   #status = 499;
 
   constructor(
@@ -114,6 +115,7 @@ class HandledUpgrade implements OpenTunnel, Lessee {
     });
     try {
       this.#tunnel.start();
+      if (this.#draining) this.#tunnel.drain();
     } catch (error) {
       connection.discard();
       this.#failed(error instanceof Error ? error : new Error(String(error)));
@@ -129,6 +131,7 @@ class HandledUpgrade implements OpenTunnel, Lessee {
   }
 
   drain(): void {
+    this.#draining = true;
     this.#tunnel?.drain();
   }
 

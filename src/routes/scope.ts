@@ -29,7 +29,7 @@ export class Scope<E extends Facts = Facts> implements ScopeView {
 
   readonly #awaited = new Heap<Awaited<E>>((a, b) => compareResourceVersions(a.version, b.version));
   #live: boolean;
-  #liveSinceMs: Milliseconds = 0;
+  #heardAtMs: Milliseconds = 0;
   #liveForMs: Milliseconds = 0;
 
   constructor(name: string, watched: boolean) {
@@ -44,23 +44,29 @@ export class Scope<E extends Facts = Facts> implements ScopeView {
   }
 
   setLive(live: boolean, nowMs: Milliseconds): void {
-    this.#liveForMs = this.liveMs(nowMs);
-    this.#liveSinceMs = nowMs;
     this.#live = live;
+    this.#heardAtMs = nowMs;
   }
 
-  /** How long the informer has been live in all: nothing expires while it is not (rule 6). */
+  /** To be called whenever the informer says something. */
+  heard(nowMs: Milliseconds): void {
+    if (this.#live) this.#liveForMs += Math.max(0, nowMs - this.#heardAtMs);
+    this.#heardAtMs = nowMs;
+  }
+
+  /**
+   * How long the informer is known to have been live in all, up to the last time that it was heard: a watch that has
+   * stalled unnoticed lets nothing expire (rule 6). Without an informer, simply the time.
+   */
   liveMs(nowMs: Milliseconds): Milliseconds {
-    return this.#live ? this.#liveForMs + Math.max(0, nowMs - this.#liveSinceMs) : this.#liveForMs;
+    return this.watched ? this.#liveForMs : nowMs;
   }
 
-  /** The moment of the next expiry, or `undefined` when none is in sight. */
-  nextExpiryMs(nowMs: Milliseconds): Milliseconds | undefined {
-    if (!this.#live) return undefined;
-    let next = Number.POSITIVE_INFINITY;
-    if (this.watched) for (const deadline of firstOf(this.claims.values())) next = deadline;
-    for (const deadline of firstOf(this.tombstones.values())) next = Math.min(next, deadline);
-    return next === Number.POSITIVE_INFINITY ? undefined : nowMs + Math.max(0, next - this.liveMs(nowMs));
+  /** The moment of the next expiry, or `undefined`: with an informer nothing expires but when it speaks. */
+  nextExpiryMs(): Milliseconds | undefined {
+    if (this.watched) return undefined;
+    const [first] = this.tombstones.values();
+    return first;
   }
 
   /** Remembers to look at `entry` when the watermark reaches `version`. */
@@ -81,12 +87,5 @@ export class Scope<E extends Facts = Facts> implements ScopeView {
     if (next === undefined || compareResourceVersions(next.version, this.watermark) > 0) return undefined;
     this.#awaited.pop();
     return next.entry;
-  }
-}
-
-function* firstOf<T>(values: Iterable<T>): Generator<T> {
-  for (const value of values) {
-    yield value;
-    return;
   }
 }

@@ -157,6 +157,7 @@ export class RouteTable implements RouteLookup {
     const behind = this.#rules.listIsBehind(version, scope.watermark);
     if (behind) for (const observation of observations) this.#reportSeen(observation, "ignored/watermark");
     else this.#takeList(scope, version, observations);
+    this.#expire(scope);
     this.#news.deliver();
     return behind ? "behind" : "applied";
   }
@@ -200,6 +201,7 @@ export class RouteTable implements RouteLookup {
       this.#refresh(entry);
       outcome = entry.tombstone === undefined ? "applied" : "ignored/tombstone";
     }
+    this.#expire(scope);
     this.#reportSeen(observation, outcome);
     this.#news.deliver();
     return outcome;
@@ -224,6 +226,7 @@ export class RouteTable implements RouteLookup {
       if (entry) this.#unconfirm(entry, uid);
       this.#passWatermark(scope, true);
     }
+    this.#expire(scope);
     this.#report("informer", outcome, key);
     this.#news.deliver();
     return outcome;
@@ -232,15 +235,22 @@ export class RouteTable implements RouteLookup {
   /** BOOKMARK: everything up to `version` has been delivered. */
   bookmark(scopeName: string, version: ResourceVersion, nowMs: Milliseconds): void {
     const scope = this.#begin(scopeName, nowMs);
-    if (this.#rules.eventIsSeen(version, scope.watermark)) return;
-    scope.watermark = version;
-    this.#passWatermark(scope, true);
+    if (!this.#rules.eventIsSeen(version, scope.watermark)) {
+      scope.watermark = version;
+      this.#passWatermark(scope, true);
+    }
+    this.#expire(scope);
     this.#news.deliver();
   }
 
-  /** Whether the informer of a scope hears the API server. While it does not, nothing expires (rule 6). */
+  /**
+   * Whether the informer of a scope hears the API server. Nothing expires but when it is heard, and the time for which
+   * it was not live does not count (rule 6).
+   */
   setLive(scopeName: string, live: boolean, nowMs: Milliseconds): void {
-    this.#begin(scopeName, nowMs).setLive(live, this.#nowMs);
+    const scope = this.#begin(scopeName, nowMs);
+    scope.setLive(live, this.#nowMs);
+    this.#news.deliver();
   }
 
   // ---- what peers say
@@ -299,7 +309,7 @@ export class RouteTable implements RouteLookup {
 
   // ---- time
 
-  /** Lets time pass: unconfirmed pushes run out (rules 6, 7), sandboxes reach their shutdownTime (rule 8). */
+  /** Lets time pass: sandboxes reach their shutdownTime (rule 8); without an informer tombstones run out (rule 7). */
   advance(nowMs: Milliseconds): void {
     this.#tick(nowMs);
     for (const scope of this.#scopes.values()) this.#expire(scope);
@@ -308,10 +318,10 @@ export class RouteTable implements RouteLookup {
   }
 
   /** When {@link RouteTable.advance} has something to do next, in milliseconds since the epoch. */
-  nextDeadlineMs(nowMs: Milliseconds): Milliseconds | undefined {
+  nextDeadlineMs(): Milliseconds | undefined {
     let next = this.#effects.nextShutdownMs() ?? Number.POSITIVE_INFINITY;
     for (const scope of this.#scopes.values()) {
-      next = Math.min(next, scope.nextExpiryMs(nowMs) ?? Number.POSITIVE_INFINITY);
+      next = Math.min(next, scope.nextExpiryMs() ?? Number.POSITIVE_INFINITY);
     }
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -492,6 +502,7 @@ export class RouteTable implements RouteLookup {
     this.#tick(nowMs);
     const scope = this.#scopes.get(scopeName);
     if (!scope?.watched) throw new Error(`the table has no informer scope ${JSON.stringify(scopeName)}`);
+    scope.heard(this.#nowMs);
     return scope;
   }
 

@@ -30,7 +30,7 @@ export interface ObservationSink {
   observe(scope: string, observation: Observation): void;
   /** The object was deleted at `version`, or left the selector. `uid` is `""` when the server did not say. */
   remove(scope: string, namespace: string, name: string, uid: string, version: ResourceVersion): void;
-  /** Everything up to `version` has been delivered. */
+  /** Everything up to `version` has been delivered. May repeat the last version: then nothing happened since. */
   bookmark(scope: string, version: ResourceVersion): void;
   /**
    * False from the moment the reflector knows that it is not being told of changes (stalled, or disconnected

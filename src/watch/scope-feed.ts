@@ -117,7 +117,8 @@ export class ScopeFeed {
   }
 
   #passed(version: ResourceVersion): void {
-    if (compareResourceVersions(version, this.#watermark) <= 0) return;
+    // One that repeats the watermark still tells the sink that the server speaks.
+    if (compareResourceVersions(version, this.#watermark) < 0) return;
     this.#tell("bookmark", (sink) => sink.bookmark(this.#scope, version));
     this.#watermark = version;
   }

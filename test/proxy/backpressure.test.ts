@@ -98,6 +98,7 @@ test("a pod that reads slowly slows the client down; memory stays bounded and ev
 
 test.each([
   ["with a length", "Content-Length", false],
+  ["with a length and Connection: close", "Connection: close\r\nContent-Length", false],
   ["until the end of the connection", "X-Length", false],
   ["until the end of the connection, by RST", "X-Length", true],
 ])(

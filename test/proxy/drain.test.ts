@@ -151,7 +151,33 @@ describe("draining a WebSocket", () => {
     expect(client.received).toBe("\x88\x02\x03\xe8");
   });
 
-  test("lets a handshake under way finish, and another protocol go on until the deadline", async () => {
+  test("lets a handshake under way finish, and then says 1001 before anything else", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /ws", WS);
+    const draining = scene.router.server.drain(10_000);
+    inside.write(`${SWITCHING}\x82\x03abc`);
+    await client.until(/\r\n\r\n[^]/);
+    expect(client.received.slice(client.received.indexOf("\r\n\r\n") + 4)).toBe(GOING_AWAY);
+    client.end();
+    inside.end();
+    await draining;
+  });
+
+  test("refuses new ones", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /");
+    const kept = await scene.begin("GET /kept");
+    const draining = scene.router.server.drain(10_000);
+    inside.write(OK);
+    await client.until("\r\n\r\nok");
+    kept.client.write(scene.head("GET /ws", ...WS));
+    kept.inside.write(OK);
+    await kept.client.untilClosed();
+    expect(kept.client.received).not.toContain("101");
+    await draining;
+  });
+
+  test("lets another protocol go on until the deadline", async () => {
     const scene = await Scene.open();
     const { client, inside } = await scene.begin("GET /", ["Connection: Upgrade", "Upgrade: tcp"]);
     inside.take();

@@ -138,6 +138,7 @@ describe("no response comes", () => {
     ["HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n"],
     ["HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"],
     [`HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}\r\n\r\n`],
+    ["HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n".repeat(100)],
   ])("an invalid response: 502 upstream_protocol", async (response) => {
     const scene = await Scene.open();
     const { client, inside } = await scene.begin("GET /");
