@@ -8,11 +8,14 @@ const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 const PIECE_BYTES = 8 * 1024;
 const FLUSH_EVERY_MS = 200;
 
+/** How long {@link AccessLogFile.close} waits for a reader that does not read. */
+const CLOSE_TIMEOUT_MS = 1_000;
+
 /** An access log that writes to a file descriptor. */
 export interface AccessLogFile {
   readonly record: RequestObserver;
-  /** Writes what is left, synchronously; to be called before the process ends. */
-  flush(): void;
+  /** Writes what is left, or gives up after a second; to be called before the process ends. */
+  close(): Promise<void>;
 }
 
 /** Opens the access log on `fd` (1 is standard output). `text` is written at once, `json` in larger pieces. */
@@ -28,12 +31,17 @@ export function openAccessLog(format: "json" | "text", fd: number): AccessLogFil
   stream.on("error", () => {});
   return {
     record: createAccessLog({ format, write: (line) => void stream.write(line) }),
-    flush() {
-      try {
-        stream.flushSync();
-      } catch {
-        // The reader is gone.
-      }
-    },
+    close: () =>
+      // Not flushSync: with a reader that is gone it tries for ever.
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+        const done = (): void => {
+          clearTimeout(timer);
+          resolve();
+        };
+        stream.once("close", done);
+        stream.once("error", done);
+        stream.end();
+      }),
   };
 }

@@ -66,7 +66,8 @@ export async function runDemo({ config }: LoadedConfig, options: DemoOptions): P
     },
     log,
   );
-  accessLog?.flush();
+  await accessLog?.close();
+  log.info("ended");
   log.flush();
   return 0;
 }

@@ -27,7 +27,7 @@ export async function runServe({ config }: LoadedConfig): Promise<number> {
   }
   log.info(`lychgate ${VERSION} is listening`, addressesOf(router));
   await drainOnSignal(router, log);
-  accessLog?.flush();
+  await accessLog?.close();
   log.info("drained");
   log.flush();
   return 0;

@@ -256,6 +256,10 @@ const client = z.strictObject({
     20_000,
     "Client connections at a time; more are closed at once. Each needs up to two file descriptors: keep the process's limit (`ulimit -n`) above twice this number.",
   ),
+  trustForwarded: bool(
+    false,
+    "Keep the `X-Forwarded-*` and `Forwarded` headers that clients send, and append to `X-Forwarded-For`. Off, what a client claims is dropped and set anew. Turn it on only where every client is a proxy that tells the truth: a pod would believe anyone else.",
+  ),
 });
 
 const peers = z.strictObject({
