@@ -314,10 +314,7 @@ async function readJson(request: IncomingMessage, maxBytes: number): Promise<unk
     );
   }
   try {
-    // `__proto__` in a document could only be meant to confuse what merges it.
-    return JSON.parse(Buffer.concat(chunks).toString(), (key, value: unknown) =>
-      key === "__proto__" ? undefined : value,
-    );
+    return JSON.parse(Buffer.concat(chunks).toString());
   } catch {
     throw new ApiError("BadRequest", "the body of the request is not JSON");
   }

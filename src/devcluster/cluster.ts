@@ -116,6 +116,7 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     churn.stop();
+    manager.stop();
     for (const pool of pools) pool.stop();
     await controller.stop();
     await Promise.all([pusher.stop(), api.stop(), pods.stopAll()]);

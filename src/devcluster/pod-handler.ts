@@ -31,21 +31,23 @@ export async function answerAsPod(
   response: ServerResponse,
   identity: PodIdentity,
 ): Promise<void> {
-  const url = new URL(request.url ?? "/", "http://pod");
-  const [, first = "", second] = url.pathname.split("/");
+  // Not through `new URL`: any target that Node lets in is answered, `//` and `*` too.
+  const [path = "", search = ""] = (request.url ?? "/").split("?", 2);
+  const query = new URLSearchParams(search);
+  const [, first = "", second] = path.split("/");
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   response.setHeader("x-pod-uid", identity.podUid);
   switch (first) {
     case "events":
       await sendEvents(response, identity, {
-        everyMs: wholeNumber(url.searchParams.get("everyMs"), MAX_WAIT_MS, 1000),
-        count: wholeNumber(url.searchParams.get("count"), Number.MAX_SAFE_INTEGER, Infinity),
+        everyMs: wholeNumber(query.get("everyMs"), MAX_WAIT_MS, 1000),
+        count: wholeNumber(query.get("count"), Number.MAX_SAFE_INTEGER, Infinity),
         signal: gone.signal,
       });
       return;
     case "slow":
-      await sleep(wholeNumber(url.searchParams.get("ms"), MAX_WAIT_MS, 1000), undefined, {
+      await sleep(wholeNumber(query.get("ms"), MAX_WAIT_MS, 1000), undefined, {
         signal: gone.signal,
       });
       break;

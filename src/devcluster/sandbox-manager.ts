@@ -26,7 +26,7 @@ export interface SandboxManagerOptions {
 /** A sandbox did not become what was asked for in time, or went away meanwhile. */
 export class SandboxManagerError extends Error {
   override readonly name = "SandboxManagerError";
-  readonly code: "NO_POOL" | "NOT_READY" | "GONE";
+  readonly code: "NO_POOL" | "NOT_READY" | "GONE" | "STOPPED";
 
   constructor(code: SandboxManagerError["code"], message: string) {
     super(message);
@@ -41,6 +41,9 @@ export class SandboxManagerError extends Error {
  */
 export class SandboxManager {
   readonly #options: SandboxManagerOptions;
+  /** Rejects each wait that is under way. */
+  readonly #waits = new Set<(error: Error) => void>();
+  #stopped = false;
 
   constructor(options: SandboxManagerOptions) {
     this.#options = options;
@@ -109,6 +112,12 @@ export class SandboxManager {
     if (cached) pusher.push({ ...routeToPush(cached, clock.nowMs()), state: "dead" });
   }
 
+  /** Ends every wait: what was asked for and is not ready yet rejects with `STOPPED`. */
+  stop(): void {
+    this.#stopped = true;
+    for (const reject of this.#waits) reject(new SandboxManagerError("STOPPED", "the cluster is stopping"));
+  }
+
   #setPaused(namespace: string, name: string, paused: boolean): StoredSandbox {
     return this.#options.store.modify(namespace, name, (draft) => {
       draft.spec.paused = paused;
@@ -148,27 +157,30 @@ export class SandboxManager {
   /** Looks again after every change of the store. */
   async #waitFor(find: () => StoredSandbox | undefined, what: string): Promise<StoredSandbox> {
     const { store, clock, readyTimeoutMs = 30_000 } = this.#options;
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        timer.clear();
+    const { promise, resolve, reject } = Promise.withResolvers<StoredSandbox>();
+    const look = (): void => {
+      try {
+        const found = find();
+        if (!found) return;
+        // At once, and not when the promise is seen to be settled: what was found must not be looked for again.
         unsubscribe();
-      };
-      const look = (): void => {
-        try {
-          const found = find();
-          if (!found) return;
-          resolve(found);
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error("unknown", { cause: error }));
-        }
-        end();
-      };
-      const timer = clock.setTimeout(() => {
+        resolve(found);
+      } catch (error) {
         unsubscribe();
-        reject(new SandboxManagerError("NOT_READY", `waited ${readyTimeoutMs} ms for ${what}`));
-      }, readyTimeoutMs);
-      const unsubscribe = store.subscribe(look);
-      look();
+        reject(error);
+      }
+    };
+    const unsubscribe = store.subscribe(look);
+    const timer = clock.setTimeout(() => {
+      reject(new SandboxManagerError("NOT_READY", `waited ${readyTimeoutMs} ms for ${what}`));
+    }, readyTimeoutMs);
+    this.#waits.add(reject);
+    if (this.#stopped) this.stop();
+    else look();
+    return promise.finally(() => {
+      unsubscribe();
+      timer.clear();
+      this.#waits.delete(reject);
     });
   }
 }

@@ -39,16 +39,14 @@ function parseLabelRequirement(text: string): LabelTest {
   const equality = EQUALITY.exec(text);
   if (equality) {
     const [, key = "", operator, value = ""] = equality;
-    return operator === "!="
-      ? (labels) => own(labels, key) !== value
-      : (labels) => own(labels, key) === value;
+    return operator === "!=" ? (labels) => labels[key] !== value : (labels) => labels[key] === value;
   }
   const set = SET.exec(text);
   if (set) {
     const [, key = "", operator, list = ""] = set;
     const values = new Set(list.split(",").map((value) => value.trim()));
     const isIn: LabelTest = (labels) => {
-      const value = own(labels, key);
+      const value = labels[key];
       return value !== undefined && values.has(value);
     };
     return operator === "in" ? isIn : (labels) => !isIn(labels);
@@ -62,11 +60,6 @@ function parseLabelRequirement(text: string): LabelTest {
     "BadRequest",
     `unable to parse requirement of the label selector: ${JSON.stringify(text)}`,
   );
-}
-
-/** A label's own value: `labels` may be asked for a key such as `constructor`. */
-function own(labels: Readonly<Record<string, string>>, key: string): string | undefined {
-  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
 function parseFieldRequirement(text: string): Selector {

@@ -6,7 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { type Clock, systemClock } from "../../src/clock.ts";
 import { startDevCluster } from "../../src/devcluster/cluster.ts";
+import { eventually } from "../support/eventually.ts";
+import { openWatch, sandboxPath } from "./support.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -39,6 +42,40 @@ describe("a dev cluster", () => {
     const [code] = await once(child, "exit");
     clearTimeout(timer);
     expect([code, output]).toEqual([0, "stopped"]);
+  });
+
+  it("leaves no timer", async () => {
+    const pending = new Set<object>();
+    const clock: Clock = {
+      ...systemClock,
+      setTimeout: (callback, delayMs) => {
+        const id = {};
+        pending.add(id);
+        const timer = systemClock.setTimeout(() => {
+          pending.delete(id);
+          callback();
+        }, delayMs);
+        return {
+          clear: () => {
+            pending.delete(id);
+            timer.clear();
+          },
+        };
+      },
+    };
+    const cluster = await startDevCluster({
+      clock,
+      pods: { firstIp: "127.71.4.50" },
+      churn: { actionsPerSecond: 10 },
+      push: { peers: ["http://127.0.0.1:1"], faults: { late: 1, lateMs: 600_000 } },
+    });
+    const { namespace } = (await cluster.claim({ shutdownAtMs: Date.now() + 600_000 })).metadata;
+    const watch = await openWatch(cluster.api, "allowWatchBookmarks=true", {}, sandboxPath(namespace));
+    const claims = Promise.allSettled(Array.from({ length: 5 }, () => cluster.claim()));
+    expect(pending.size).toBeGreaterThan(3);
+    await cluster.stop();
+    await claims;
+    await eventually(() => watch.broken && pending.size === 0);
   });
 
   it("writes a kubeconfig for its owner only", async () => {

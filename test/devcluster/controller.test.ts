@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { startDevCluster, type DevCluster, type DevClusterOptions } from "../../src/devcluster/cluster.ts";
 import { describeClusterEvent, type ClusterEvent } from "../../src/devcluster/cluster-event.ts";
-import { isReady, type StoredSandbox } from "../../src/devcluster/sandbox.ts";
+import { isReady, type Sandbox, type StoredSandbox } from "../../src/devcluster/sandbox.ts";
 import { eventually } from "../support/eventually.ts";
 import { call, manifest, sandboxPath } from "./support.ts";
 
@@ -176,6 +176,24 @@ describe("a pool", () => {
     await expect(cluster.claim({ pool: "none" })).rejects.toMatchObject({ code: "NO_POOL" });
     const two = await Promise.all([cluster.claim(), cluster.claim()]);
     expect(new Set(two.map(({ metadata }) => metadata.uid)).size).toBe(2);
+  });
+
+  it("gives one sandbox to a claim that waited, when several become ready at once", async () => {
+    const slow = { minMs: 600_000, maxMs: 600_000 };
+    await start({
+      pools: [{ namespace: "ns", name: "code", size: 2 }],
+      delays: { start: slow, notice: fast },
+    });
+    await eventually(() => [...cluster.store.values()].every(({ status }) => status?.phase === "Pending"));
+    const first = cluster.claim();
+    for (const { metadata } of cluster.store.snapshot().items) {
+      const conditions = [{ type: "Ready", status: "True" as const }];
+      const ready = (draft: Sandbox): void => void (draft.status = { phase: "Running", conditions });
+      cluster.store.modify("ns", metadata.name, ready, { scope: "status" });
+    }
+    // No other would become ready: it must not have been taken along with the first.
+    const second = await cluster.claim();
+    expect(second.metadata.uid).not.toBe((await first).metadata.uid);
   });
 
   it("makes objects as bulky as real ones", async () => {

@@ -64,6 +64,7 @@ describe("JSON patch: the examples of RFC 6902 appendix A", () => {
     [{ foo: ["a"] }, [{ op: "replace", path: "/foo/01", value: 1 }]],
     [{ a: { b: {} } }, [{ op: "move", from: "/a", path: "/a/b/c" }]],
     [{}, [{ op: "add", path: "/__proto__/polluted", value: 1 }]],
+    [{}, [{ op: "add", path: "/__proto__", value: { polluted: 1 } }]],
     [{}, [{ op: "copy", from: "/toString", path: "/a" }]],
   ])("%j with %j does not fit", (document, patch) => {
     expect(() => applyJsonPatch(document, patch)).toThrow(expect.objectContaining({ code: "Invalid" }));

@@ -34,6 +34,14 @@ describe("a pod", () => {
     expect((await call(at(pod), "/")).body.sandboxId).toBe("another");
   });
 
+  it.each(["//", "//a//../b", "/%zz", "/?a?b", "/a;b:c@d"])(
+    "answers to the path %s, as it came",
+    async (path) => {
+      const pod = await start();
+      expect((await call(at(pod), path)).body.path).toBe(path);
+    },
+  );
+
   it("answers with the status, the size and the delay that are asked for", async () => {
     const pod = await start();
     expect((await call(at(pod), "/status/418")).status).toBe(418);

@@ -60,8 +60,8 @@ export async function call(
         ? {}
         : { "content-type": "application/json", "content-length": String(Buffer.byteLength(text)) };
     const outgoing = request(
-      api.url + path,
-      { method, headers: { ...type, ...headers }, agent: false },
+      api.url,
+      { path, method, headers: { ...type, ...headers }, agent: false },
       (response) => {
         let received = "";
         response.setEncoding("utf8").on("data", (chunk) => (received += chunk));

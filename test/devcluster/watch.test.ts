@@ -43,6 +43,13 @@ describe("watching sandboxes", () => {
     expect(watch.story).toEqual(["ADDED s7", "ADDED s8", "ADDED s9"]);
   });
 
+  it("waits for a version that has not come, and tells nothing up to it", async () => {
+    const watch = await openWatch(api, "resourceVersion=1002");
+    for (const name of ["a", "b", "c"]) store.create(manifest(name));
+    await watch.first(1);
+    expect(watch.story).toEqual(["ADDED c"]);
+  });
+
   it("starts with everything there is when no version is given", async () => {
     store.create(manifest("a"));
     pause("a");
