@@ -23,16 +23,11 @@ export class ClientConnections {
     return { open: this.#open.size, tunnels };
   }
 
-  /** Keeps track of a connection until it is closed, and tells its requests when it is. */
+  /** Keeps track of a connection until it is closed. */
   add(socket: Socket): ClientConnection {
     const connection: ClientConnection = { inFlight: new Set(), tunnel: undefined, whenIdle: undefined };
     this.#open.set(socket, connection);
-    socket.once("close", () => {
-      this.#open.delete(socket);
-      // node:http tells only the response whose turn it is.
-      for (const each of connection.inFlight) each.clientGone();
-      connection.inFlight.clear();
-    });
+    socket.once("close", () => this.#open.delete(socket));
     if (this.#draining) socket.destroy();
     return connection;
   }

@@ -10,19 +10,19 @@ import type { FrameBoundaryTracker } from "./websocket-frames.ts";
  * unpiped, and the tracker must have seen every byte that was passed on.
  */
 export function sayGoingAway(podSocket: Duplex, client: Duplex, frames: FrameBoundaryTracker): void {
-  let said = frames.closeSeen;
+  let said = false;
   const sayIfAtBoundary = () => {
-    if (said || !frames.atBoundary) return;
+    if (said || frames.closeSeen || !frames.atBoundary) return;
     said = true;
     if (client.writable) client.write(CLOSE_GOING_AWAY);
   };
   const onData = (chunk: Buffer) => {
-    if (said && !frames.closeSeen) return;
     if (frames.closeSeen) {
       // The pod was first: its close frame and its bytes are all that the client gets.
       if (client.writable) client.write(chunk);
       return;
     }
+    // Nothing once 1001 is said: then the tracker stays at its boundary.
     const rest = frames.pushToBoundary(chunk);
     if (rest > 0 && client.writable && !client.write(chunk.subarray(0, rest))) {
       podSocket.pause();

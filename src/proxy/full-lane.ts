@@ -12,8 +12,6 @@ import { RequestTrace } from "./request-trace.ts";
 export interface InFlight {
   /** The request itself is not complete yet. */
   readonly receiving: boolean;
-  /** The client's connection is closed. May be called again and again. */
-  clientGone(): void;
   /** Answers with a refusal if nothing was sent yet, else cuts the connection. */
   fail(reason: RefusalReason, message?: string): void;
 }
@@ -58,7 +56,7 @@ class HandledRequest implements InFlight {
     // Why they fail is known from their 'close'; unheard, the errors would end the process.
     request.on("error", () => {});
     response.on("error", () => {});
-    response.once("close", () => this.clientGone());
+    response.once("close", () => this.#closed());
   }
 
   get receiving(): boolean {
@@ -73,8 +71,8 @@ class HandledRequest implements InFlight {
     }
   }
 
-  /** The response is over, or its client is. */
-  clientGone(): void {
+  /** The response is over, or its client is gone. node:http tells pipelined ones of the latter too. */
+  #closed(): void {
     this.#exchange?.clientGone();
     const response = this.#response;
     const whole = response.writableFinished;

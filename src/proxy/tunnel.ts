@@ -206,11 +206,8 @@ export class Tunnel {
     socket.once("close", () => this.#podClosed());
     // Before http-proxy-3, which would end the pod's side in good order.
     this.#client.prependOnceListener("error", () => resetSocket(socket));
-    if (this.#request.isWebSocket) {
-      // A half-closed WebSocket is one that is being closed; other protocols may go on one way.
-      this.#client.once("end", () => this.#closeSoon());
-      socket.once("end", () => this.#closeSoon());
-    }
+    // A half-closed WebSocket is one that is being closed; other protocols may go on one way.
+    if (this.#request.isWebSocket) this.#client.once("end", () => this.#closeSoon());
     this.#watchIdle();
   }
 

@@ -199,11 +199,23 @@ describe("an early response to an upload", () => {
     inside.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nbig!");
     await client.until(/^HTTP\/1\.1 413 [^]*Connection: close\r\n[^]*\r\n\r\nbig!$/);
     await eventually(() => inside.ended || inside.closed);
-    // A client that has not noticed yet is not answered with a RST.
-    client.write("more");
+    await client.untilClosed();
+    expect(await scene.router.record(0)).toMatchObject({ status: 413, reason: "ok" });
+  });
+
+  test("leaves a client that still sends the time to notice: no RST", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("POST /", ["Content-Length: 10"], "abc");
+    inside.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nbig!");
+    await client.until("big!");
+    // Time passes: another request goes to and fro.
+    scene.pod.answerAll(OK);
+    const other = await scene.send(scene.head("GET /"));
+    await other.until("\r\n\r\nok");
+    expect(client.ended).toBe(false);
+    client.write("defghij");
     await client.untilClosed();
     expect(client.errorCode).toBeUndefined();
-    expect(await scene.router.record(0)).toMatchObject({ status: 413, reason: "ok" });
   });
 
   test("does not end an upload that the pod still reads", async () => {

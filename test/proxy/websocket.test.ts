@@ -181,16 +181,22 @@ describe("an upgrade is refused", () => {
     await nothingLeft(scene);
   });
 
-  test("by the pod, which dies in the middle of its response: cut, never a clean end", async () => {
-    const scene = await Scene.open();
-    const { client, inside } = await scene.begin("GET /", HANDSHAKE);
-    inside.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nnope");
-    await client.until("nope");
-    inside.reset();
-    await client.untilClosed();
-    expect(await scene.router.record(0)).toMatchObject({ status: 403, reason: "upstream_reset" });
-    await nothingLeft(scene);
-  });
+  test.each([
+    ["FIN", (inside: RawPeer) => inside.end()],
+    ["RST", (inside: RawPeer) => inside.reset()],
+  ])(
+    "by the pod, which dies by %s in the middle of its response: cut, never a clean end",
+    async (_n, die) => {
+      const scene = await Scene.open();
+      const { client, inside } = await scene.begin("GET /", HANDSHAKE);
+      inside.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nnope");
+      await client.until("nope");
+      die(inside);
+      await client.untilClosed();
+      expect(await scene.router.record(0)).toMatchObject({ status: 403, reason: "upstream_reset" });
+      await nothingLeft(scene);
+    },
+  );
 
   test.each([
     ["FIN", (inside: RawPeer) => inside.end(), "upstream_reset"],
@@ -240,12 +246,13 @@ describe("whoever leaves first, at any moment, leaves no socket behind", () => {
     expect(await scene.router.record(0)).toMatchObject({ status: 499, reason: "client_closed" });
   });
 
-  test.each(leaving)("the client of an open tunnel: %s", async (_name, leave) => {
+  test.each(leaving)("the client of an open tunnel: %s", async (name, leave) => {
     const { scene, client, inside } = await tunnel();
     client.write("x");
     await inside.until("x");
     leave(client);
     await eventually(() => inside.ended || inside.closed);
+    if (name === "RST") expect(inside.errorCode).toBe("ECONNRESET");
     inside.end();
     await nothingLeft(scene);
     expect(scene.router.records).toMatchObject([{ status: 101, bytesIn: 1 }]);
