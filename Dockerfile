@@ -4,9 +4,9 @@
 FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --ignore-scripts
 # Types and source maps are a third of the weight and never read.
-RUN find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
+RUN npm ci --omit=dev --ignore-scripts && \
+    find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
 
 # No shell, no package manager, no npm: Node runs the TypeScript sources as they are.
 FROM gcr.io/distroless/nodejs24-debian13:nonroot

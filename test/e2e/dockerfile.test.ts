@@ -49,7 +49,7 @@ describe("the Dockerfile, read", () => {
 
   test("installs what the lock file says and runs no package's scripts", () => {
     const runs = all(stages[0]!, "RUN").map(({ rest }) => rest);
-    expect(runs[0]).toBe("npm ci --omit=dev --ignore-scripts");
+    expect(runs[0]).toMatch(/^npm ci --omit=dev --ignore-scripts( &&|$)/);
     expect(dockerfile).not.toMatch(/npm (i|install)\b|\bADD\b|curl|wget/);
   });
 
