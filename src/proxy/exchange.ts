@@ -1,10 +1,10 @@
 import { STATUS_CODES } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import type { Dispatcher } from "undici";
-
 import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
 import type { Incarnation } from "../routes/lookup.ts";
+import { Attempt } from "./attempt.ts";
+import type { AttemptEvents } from "./attempt.ts";
 import { endResponse, isUploading } from "./end-response.ts";
 import { forwardResponseHeaders, forwardTrailers } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
@@ -61,7 +61,7 @@ type State = "leasing" | "dispatched" | "sending" | "awaiting" | "responding" | 
  * and only when the first was a kept one and failed before a byte was given to it; the pod can't have seen such a
  * request. Whatever has been sent is never sent again (not even a GET: a sandbox runs whatever its user likes).
  */
-export class Exchange implements Lessee {
+export class Exchange implements Lessee, AttemptEvents {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #outbound: OutboundRequest;
@@ -79,6 +79,8 @@ export class Exchange implements Lessee {
   /** The pod tells the end of the body by closing the connection. */
   #endsWithConnection = false;
   #informational = 0;
+  /** `100 Continue` was sent; a retry does not send it again. */
+  #continued = false;
 
   /** `refuse` is called, at most once, when nothing was sent to the client and the client is to be told why. */
   constructor(
@@ -135,27 +137,25 @@ export class Exchange implements Lessee {
     this.#fail(error);
   }
 
-  /** undici begins to send. */
   requestStarted(): void {
     this.#state = "sending";
     this.#touch();
     if (this.#body) this.#rearm();
-    if (this.#outbound.expectsContinue && !this.#response.headersSent) this.#response.writeContinue();
+    if (!this.#outbound.expectsContinue || this.#continued) return;
+    this.#continued = true;
+    this.#response.writeContinue();
   }
 
-  /** Bytes of the request's body were given to the connection. */
   bodySent(): void {
     this.#touch();
   }
 
-  /** The request was given to the connection, whole. */
   requestSent(): void {
     if (this.#state === "sending") this.#state = "awaiting";
     this.#touch();
     this.#rearm();
   }
 
-  /** The pod sent a response head; `status` may be 1xx, and then another follows. */
   responseStarted(status: number, statusText: string, rawHeaders: readonly Buffer[]): void {
     this.#touch();
     const fields = forwardResponseHeaders(rawHeaders);
@@ -190,14 +190,12 @@ export class Exchange implements Lessee {
     });
   }
 
-  /** False when the client can't take more for now. */
   responseData(chunk: Buffer): boolean {
     this.#touch();
     this.#trace.bytesOut += chunk.length;
     return this.#response.write(chunk);
   }
 
-  /** undici takes the pod's response to be complete. `broken`: the connection ended with an error. */
   responseEnded(rawTrailers: readonly Buffer[], broken: boolean): void {
     if (broken && this.#endsWithConnection) {
       // undici takes a RST for the end of such a body (it says that macOS needs it).
@@ -209,7 +207,6 @@ export class Exchange implements Lessee {
     endResponse(this.#request, this.#response, this.#options.clock);
   }
 
-  /** The attempt failed. `unsent`: the connection was a kept one, and not a byte was given to it. */
   attemptFailed(error: Error, connection: PodConnection, unsent: boolean): void {
     const mayRetry = unsent && !this.#trace.retried && (this.#body?.untouched ?? true);
     if (!mayRetry || this.#state === "responding") {
@@ -340,77 +337,6 @@ export class Exchange implements Lessee {
       this.#attempt?.connection.sendTrailers(forwardTrailers(rawTrailers));
     },
   };
-}
-
-/** One dispatch of a request on one connection. After `abandon` nothing that undici still says of it is heard. */
-class Attempt implements Dispatcher.DispatchHandler {
-  readonly connection: PodConnection;
-  readonly #exchange: Exchange;
-  readonly #bytesBefore: number;
-  readonly #kept: boolean;
-  #controller: Dispatcher.DispatchController | undefined;
-  #live = true;
-  #answered = false;
-
-  constructor(exchange: Exchange, connection: PodConnection) {
-    this.#exchange = exchange;
-    this.connection = connection;
-    this.#bytesBefore = connection.bytesWritten;
-    this.#kept = connection.used;
-  }
-
-  abandon(): void {
-    this.#live = false;
-  }
-
-  resume(): void {
-    if (this.#live) this.#controller?.resume();
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    if (!this.#live) throw new UpstreamError("internal_error", "the request was given up");
-    this.#controller = controller;
-    this.#exchange.requestStarted();
-  }
-
-  onBodySent(): void {
-    if (this.#live) this.#exchange.bodySent();
-  }
-
-  onRequestSent(): void {
-    if (this.#live) this.#exchange.requestSent();
-  }
-
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    statusText?: string,
-  ): void {
-    if (!this.#live) return;
-    this.#answered = true;
-    this.#exchange.responseStarted(status, statusText ?? "", controller.rawHeaders as Buffer[]);
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#live && !this.#exchange.responseData(chunk)) controller.pause();
-  }
-
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
-    if (!this.#live) return;
-    this.#live = false;
-    // undici closes the socket, where it must be closed, after this call has returned.
-    queueMicrotask(() => this.connection.release());
-    const { errored } = this.connection.socket;
-    this.#exchange.responseEnded((controller.rawTrailers ?? []) as Buffer[], errored !== null);
-  }
-
-  /** `controller` is null when undici refused the request; it is not needed here. */
-  onResponseError(_controller: unknown, error: Error): void {
-    if (!this.#live) return;
-    const unsent = this.#kept && !this.#answered && this.connection.bytesWritten === this.#bytesBefore;
-    this.#exchange.attemptFailed(error, this.connection, unsent);
-  }
 }
 
 function isChunked(rawHeaders: readonly Buffer[]): boolean {
