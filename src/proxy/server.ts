@@ -21,9 +21,8 @@ import type { VerdictOptions } from "./verdict.ts";
 
 /** Who is told of requests and client connections. Called synchronously; must not throw. */
 export interface ProxyObserver {
-  /** A request's head arrived. Exactly one `requestEnded` follows. */
+  /** A request's head arrived, or something in its place that can't be parsed. Exactly one `requestEnded` follows. */
   requestStarted?(): void;
-  /** Also called, without `requestStarted`, for what could not be parsed as a request. */
   readonly requestEnded?: RequestObserver;
   /** A client connection was closed at once, since there were `maxConnections`. */
   connectionDropped?(): void;
@@ -251,7 +250,10 @@ class HttpProxyServer implements ProxyServer {
           : "bad_request";
     const message = "the request is not valid HTTP/1.1";
     const connection = this.#clients.of(client);
-    const refuse = () => refuseUnparsed(client, reason, message, this.#lane);
+    const refuse = () => {
+      this.#options.observer?.requestStarted?.();
+      refuseUnparsed(client, reason, message, this.#lane);
+    };
     const receiving = [...connection.inFlight].filter((each) => each.receiving);
     // What is wrong is the body of a request that was being received, else what came after complete requests.
     if (receiving.length > 0) for (const each of receiving) each.fail(reason, message);

@@ -38,6 +38,7 @@ describe("what is not valid HTTP/1.1 is refused, closed, and never forwarded", (
     expect(scene.pod.connections.map(({ received }) => received).join("")).toBe("");
     expect(await scene.router.record(0)).toMatchObject({ status: 400, reason: "bad_request" });
     expect(scene.router.records).toHaveLength(1);
+    expect(scene.router.started).toBe(1);
   });
 
   test("two Hosts: 400, and the connection may go on", async () => {
