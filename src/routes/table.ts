@@ -526,7 +526,8 @@ export class RouteTable implements RouteLookup {
 
   #refresh(entry: Entry): void {
     this.#effects.refresh(entry, this.#nowMs);
-    if (!entry.hasFacts) this.#entries.delete(entry.key);
+    // An entry may be let go while the watermark is still awaited for it; its key may have a new one by then.
+    if (!entry.hasFacts && this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
   }
 
   #pushed(kind: "claims" | "tombstones"): number {

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { informerScripts, pushesOf, type Step, Witness } from "./support/explorer.ts";
 import { exploreAll, timelines } from "./support/histories.ts";
-import { HAPPENINGS, timeline } from "./support/timeline.ts";
+import { RouteTable } from "../../src/routes/table.ts";
+import { HAPPENINGS, makeRoute, rv, timeline } from "./support/timeline.ts";
 
 describe("every interleaving of small histories: no resurrection, no disagreement, full convergence", () => {
   test("one sandbox, three moments, two pushes", { timeout: 120_000 }, () => {
@@ -44,5 +45,28 @@ test("long random histories of three sandboxes", { timeout: 120_000 }, () => {
       },
     ),
     { numRuns: 3_000 },
+  );
+});
+
+test("without an informer: any order of any pushes ends in the newest word, and death wins ties", () => {
+  const push = fc.record({ version: fc.integer({ min: 1, max: 6 }), dead: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(push, { minLength: 1, maxLength: 12 }), (pushes) => {
+      const table = new RouteTable({ scopes: "none" });
+      let lastEnd = 0;
+      for (const { version, dead } of pushes) {
+        if (dead) table.pushDelete({ namespace: "ns", name: "one", resourceVersion: rv(version) }, 0);
+        else table.pushUpdate(makeRoute("one", version), 0);
+        if (dead) lastEnd = Math.max(lastEnd, version);
+        const found = table.lookup("ns--one");
+        if (found.kind === "found") expect(Number(found.route.resourceVersion)).toBeGreaterThan(lastEnd);
+      }
+      const newest = Math.max(0, ...pushes.filter(({ dead }) => !dead).map(({ version }) => version));
+      const found = table.lookup("ns--one");
+      expect(found.kind === "found" ? Number(found.route.resourceVersion) : undefined).toBe(
+        newest > lastEnd ? newest : undefined,
+      );
+    }),
+    { numRuns: 2_000 },
   );
 });

@@ -40,6 +40,7 @@ const switchedOff: { readonly [what: string]: Partial<Rules> } = {
   "rule 4: a tombstone is kept for ever": { tombstoneIsDone: () => false },
   "rule 5: a list of a stale server is taken": { listIsBehind: () => false },
   "rule 5: what a list lacks stays": { isGone: () => false },
+  "rule 6: what peers push runs out at once": { isOverdue: () => true },
   "rule 9: the first of two that claim an ID is served": {
     idHolder: (living) => (living > 0 ? 0 : undefined),
   },

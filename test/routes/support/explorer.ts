@@ -10,7 +10,11 @@ export type Step =
   | { readonly t: "event"; readonly moment: Moment }
   | { readonly t: "bookmark"; readonly version: number }
   | { readonly t: "push"; readonly route: Route }
-  | { readonly t: "push-delete"; readonly name: string; readonly version: number };
+  | { readonly t: "push-delete"; readonly name: string; readonly version: number }
+  /** So much time passes, with a live informer, that whatever peers pushed and it did not confirm runs out. */
+  | { readonly t: "sweep" }
+  /** The router starts again: its table is empty, and a list comes next. */
+  | { readonly t: "restart" };
 
 /** What went wrong, and the whole way there. */
 export interface Violation {
@@ -37,7 +41,8 @@ export function pushesOf(moments: readonly Moment[]): Step[] {
 
 /**
  * The ways in which an informer can learn a timeline: a list at some point and events from there, with or without a
- * gap that a second list closes, an old event replayed, a stale server's list in between.
+ * gap that a second list closes, an old event replayed, a stale server's list in between; a long time in which nothing
+ * happens; a restart of the router.
  */
 export function informerScripts(moments: readonly Moment[]): Step[][] {
   const end = (moments.at(-1)?.version ?? 0) + 5;
@@ -51,12 +56,14 @@ export function informerScripts(moments: readonly Moment[]): Step[][] {
   for (const first of points) {
     scripts.push([{ t: "list", version: first }, ...events(first, end), bookmark]);
     for (const gap of points.filter((point) => point >= first)) {
+      const seen: Step[] = [{ t: "list", version: first }, ...events(first, gap)];
+      scripts.push([...seen, { t: "sweep" }, ...events(gap, end), bookmark]);
+      scripts.push([...seen, { t: "restart" }, { t: "list", version: gap }, ...events(gap, end), bookmark]);
       for (const second of points.filter((point) => point > gap)) {
         const stale: Step[] = gap > first ? [{ t: "list", version: first }] : [];
         const replay = events(0, gap).slice(0, 1);
         scripts.push([
-          { t: "list", version: first },
-          ...events(first, gap),
+          ...seen,
           ...stale,
           ...replay,
           { t: "list", version: second },
@@ -83,23 +90,32 @@ export function* interleavings<T>(a: readonly T[], b: readonly T[]): Generator<T
 
 /** Tells a table one step after another and compares it with the truth after each. */
 export class Witness {
-  readonly table: RouteTable;
+  table: RouteTable;
+  readonly #rules: Rules;
   readonly #moments: readonly Moment[];
   readonly #trail: string[] = [];
-  readonly #ends = new Map<ObjectKey, number>();
-  readonly #newest = new Map<ObjectKey, number>();
+  /** The newest end and the newest fact of each object that the table was told of, by each writer. */
+  readonly #told = { informer: new Told(), peer: new Told() };
+  #nowMs = 0;
   #watermark = 0;
   #attempts = 0;
   #expectedAttempts = 0;
 
   constructor(moments: readonly Moment[], rules: Rules = RULES) {
     this.#moments = moments;
-    this.table = new RouteTable({ scopes: [""], rules });
-    this.table.addListener({
+    this.#rules = rules;
+    this.table = this.#newTable();
+  }
+
+  #newTable(): RouteTable {
+    const table = new RouteTable({ scopes: [""], rules: this.#rules });
+    table.setLive("", true, this.#nowMs);
+    table.addListener({
       mutated: (_source, _outcome, _key, resurrection) => {
         if (resurrection) this.#attempts++;
       },
     });
+    return table;
   }
 
   /** Takes the step; says what is wrong after it, if anything is. */
@@ -155,7 +171,7 @@ export class Witness {
     switch (step.t) {
       case "list": {
         const listed = stateOf(this.#moments, step.version);
-        const result = this.table.relist("", rv(step.version), listed.map(observationOf), 0);
+        const result = this.table.relist("", rv(step.version), listed.map(observationOf), this.#nowMs);
         if (step.version < this.#watermark) {
           this.#expectedAttempts += listed.filter(
             ({ key, route }) => isAlive(route) && !this.#alive(key),
@@ -166,11 +182,11 @@ export class Witness {
         const keys = new Set(listed.map(({ key }) => key));
         for (const { key, version } of this.#moments) {
           if (version > step.version) continue;
-          if (!keys.has(key)) this.#end(key, step.version);
-          else this.#tell(key, version);
+          if (!keys.has(key)) this.#told.informer.end(key, step.version);
+          else this.#told.informer.fact(key, version);
         }
         for (const { key, version, route } of listed) {
-          if (!isAlive(route)) this.#end(key, version);
+          if (!isAlive(route)) this.#told.informer.end(key, version);
           else if (!this.#alive(key)) this.#expectedAttempts++;
         }
         return undefined;
@@ -179,24 +195,24 @@ export class Witness {
         const { key, version, route, gone, name, uid } = step.moment;
         if (version > this.#watermark) {
           this.#watermark = version;
-          if (!isAlive(route)) this.#end(key, version);
-          else this.#tell(key, version);
+          if (!isAlive(route)) this.#told.informer.end(key, version);
+          else this.#told.informer.fact(key, version);
         }
-        if (gone) this.table.remove("", "ns", name, uid, rv(version), 0);
-        else this.table.observe("", observationOf(step.moment), 0);
+        if (gone) this.table.remove("", "ns", name, uid, rv(version), this.#nowMs);
+        else this.table.observe("", observationOf(step.moment), this.#nowMs);
         if (isAlive(route) && !this.#alive(key)) this.#expectedAttempts++;
         return undefined;
       }
       case "bookmark":
         this.#watermark = Math.max(this.#watermark, step.version);
-        this.table.bookmark("", rv(step.version), 0);
+        this.table.bookmark("", rv(step.version), this.#nowMs);
         return undefined;
       case "push": {
         const key = `ns/${step.route.name}` as const;
         const version = Number(step.route.resourceVersion);
-        const fresh = version > this.#watermark && version > (this.#newest.get(key) ?? 0);
-        const outcome = this.table.pushUpdate(step.route, 0);
-        this.#tell(key, version);
+        const fresh = version > this.#watermark && version > this.#newest(key);
+        const outcome = this.table.pushUpdate(step.route, this.#nowMs);
+        this.#told.peer.fact(key, version);
         if (outcome !== "applied" && !this.#alive(key)) this.#expectedAttempts++;
         const inEffect = this.#inEffect(key)?.route;
         return fresh && inEffect !== undefined && Number(inEffect.resourceVersion) !== version
@@ -206,20 +222,31 @@ export class Witness {
             : undefined;
       }
       case "push-delete": {
-        this.#end(`ns/${step.name}`, step.version);
-        this.table.pushDelete({ namespace: "ns", name: step.name, resourceVersion: rv(step.version) }, 0);
+        this.#told.peer.end(`ns/${step.name}`, step.version);
+        this.table.pushDelete(
+          { namespace: "ns", name: step.name, resourceVersion: rv(step.version) },
+          this.#nowMs,
+        );
         return undefined;
       }
+      case "sweep":
+        this.#nowMs += 3_600_000;
+        if (this.#watermark > 0) this.table.bookmark("", rv(this.#watermark), this.#nowMs);
+        this.table.advance(this.#nowMs);
+        // By design (rule 6) what only peers told is forgotten now.
+        this.#told.peer.forget();
+        return undefined;
+      case "restart":
+        this.table = this.#newTable();
+        this.#watermark = 0;
+        this.#told.peer.forget();
+        this.#told.informer.forget();
+        return undefined;
     }
   }
 
-  #tell(key: ObjectKey, version: number): void {
-    this.#newest.set(key, Math.max(version, this.#newest.get(key) ?? 0));
-  }
-
-  #end(key: ObjectKey, version: number): void {
-    this.#tell(key, version);
-    this.#ends.set(key, Math.max(version, this.#ends.get(key) ?? 0));
+  #newest(key: ObjectKey): number {
+    return Math.max(this.#told.informer.newest(key), this.#told.peer.newest(key));
   }
 
   #inEffect(key: ObjectKey): RouteInEffect | undefined {
@@ -237,7 +264,7 @@ export class Witness {
       const effect = this.#inEffect(key);
       if (!effect || !isAlive(effect.route)) continue;
       living.push(effect);
-      const end = this.#ends.get(key) ?? 0;
+      const end = Math.max(this.#told.informer.lastEnd(key), this.#told.peer.lastEnd(key));
       if (Number(effect.route.resourceVersion) <= end) {
         return `${key} is in effect as ${describe(effect.route)}, but the table was told of its end at ${end}`;
       }
@@ -278,6 +305,34 @@ export class Witness {
   }
 }
 
+/** What a writer has told of each object. */
+class Told {
+  readonly #ends = new Map<ObjectKey, number>();
+  readonly #facts = new Map<ObjectKey, number>();
+
+  fact(key: ObjectKey, version: number): void {
+    this.#facts.set(key, Math.max(version, this.newest(key)));
+  }
+
+  end(key: ObjectKey, version: number): void {
+    this.fact(key, version);
+    this.#ends.set(key, Math.max(version, this.lastEnd(key)));
+  }
+
+  newest(key: ObjectKey): number {
+    return this.#facts.get(key) ?? 0;
+  }
+
+  lastEnd(key: ObjectKey): number {
+    return this.#ends.get(key) ?? 0;
+  }
+
+  forget(): void {
+    this.#ends.clear();
+    this.#facts.clear();
+  }
+}
+
 function isAlive(route: Route | undefined): boolean {
   return route !== undefined && route.state !== "dead";
 }
@@ -297,6 +352,9 @@ function describeStep(step: Step): string {
       return `event ${step.moment.name} ${step.moment.happening} @${step.moment.version}`;
     case "push":
       return `push ${describe(step.route)}`;
+    case "sweep":
+    case "restart":
+      return step.t;
     case "push-delete":
       return `push delete ${step.name} @${step.version}`;
   }
@@ -305,7 +363,7 @@ function describeStep(step: Step): string {
 /**
  * Tells a table the timeline in every merging of `script` with each of the `orders` in which the same pushes may come;
  * returns the first violation. Tables that were told the same in another order must agree, when the informer has only
- * begun and when it is done.
+ * begun and when it is done; but not across a sweep or a restart, which forgets what was told before it.
  */
 export function explore(
   moments: readonly Moment[],
@@ -315,6 +373,7 @@ export function explore(
 ): { readonly histories: number; readonly violation: Violation | undefined } {
   let histories = 0;
   const last = script.at(-1);
+  const comparable = !script.some(({ t }) => t === "sweep" || t === "restart");
   for (const [prefix, done] of [[script.slice(0, 1), false] as const, [script.slice(0, -1), true] as const]) {
     let agreed: string | undefined;
     for (const order of orders.flatMap((pushes) => [...interleavings(prefix, pushes)])) {
@@ -326,7 +385,7 @@ export function explore(
       }
       const fingerprint = witness.fingerprint();
       agreed ??= fingerprint;
-      if (agreed !== fingerprint) {
+      if (comparable && agreed !== fingerprint) {
         return {
           histories,
           violation: witness.violation(`orders disagree:\n${agreed}\n---\n${fingerprint}`),
