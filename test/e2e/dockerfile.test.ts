@@ -132,7 +132,7 @@ describe("the Dockerfile, run", () => {
     await mkdir(join(root, "nodejs/bin"), { recursive: true });
     await copyFile(process.execPath, join(root, "nodejs/bin/node"), constants.COPYFILE_FICLONE);
     await promisify(execFile)("chmod", ["-R", "a-w,a+rX", root]);
-  }, 120_000);
+  }, 480_000);
 
   afterAll(async () => {
     await promisify(execFile)("chmod", ["-R", "u+w", folder]);
