@@ -26,6 +26,8 @@ export class Entry implements Facts {
   state: RouteState = "";
   incarnation: Incarnation | undefined = undefined;
   ipReassigned = false;
+  /** The incarnation that ended when the sandbox was paused, while it is. */
+  resting: Incarnation | undefined = undefined;
 
   constructor(key: ObjectKey, scope: Scope<Entry>) {
     this.key = key;

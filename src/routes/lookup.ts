@@ -15,8 +15,8 @@ export interface Incarnation {
 }
 
 /**
- * Why an incarnation ended. After `paused` its idle connections are closed and active ones may finish; after any
- * other, active ones are reset too.
+ * Why an incarnation ended. After `paused` its idle connections are closed and active ones may finish, until its
+ * sandbox is heard of again ({@link IncarnationListener.pauseEnded}); after any other, active ones are reset too.
  */
 export type EndReason = "paused" | "not-running" | "dead" | "replaced" | "ip-moved" | "ip-reassigned";
 
@@ -52,6 +52,11 @@ export interface RouteLookup {
 /** Told synchronously, after the mutation is complete; must not throw and must not mutate the table. */
 export interface IncarnationListener {
   incarnationEnded(incarnation: Incarnation, reason: EndReason): void;
+  /**
+   * The sandbox of an incarnation that ended as `paused` is not paused any more: it is dead, or it lives again in another
+   * pod. What still lingers of the incarnation is to be reset. Follows each `paused` end at most once.
+   */
+  pauseEnded?(incarnation: Incarnation, reason: EndReason): void;
 }
 
 /** A fact as `explain` and the status page show it: no tokens. */

@@ -13,6 +13,8 @@ export interface TableListener {
   /** The route in effect for `key` is another one now, or there is none. */
   routeChanged?(key: ObjectKey, route: RouteInEffect | undefined): void;
   incarnationEnded?(incarnation: Incarnation, reason: EndReason): void;
+  /** See `IncarnationListener.pauseEnded`. */
+  pauseEnded?(incarnation: Incarnation, reason: EndReason): void;
   /** A pushed fact was given up without the informer confirming it. */
   factDropped?(fact: PushedFact, reason: DropReason, key: ObjectKey): void;
   /** The informer confirmed a claim, `lagMs` after the push had arrived. */

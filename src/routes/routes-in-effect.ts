@@ -170,9 +170,16 @@ export class RoutesInEffect {
       current.podUid ??= entry.inEffect?.podUid;
       return;
     }
+    const { resting } = entry;
+    if (resting && entry.state !== "paused") {
+      const reason = endOf(resting as LivingIncarnation, entry) ?? "replaced";
+      entry.resting = undefined;
+      this.#news.add((listener) => listener.pauseEnded?.(resting, reason));
+    }
     entry.incarnation = undefined;
     if (current && end) {
       this.#incarnations--;
+      if (end === "paused") entry.resting = current;
       this.#news.add((listener) => listener.incarnationEnded?.(current, end));
     }
     if (!entry.inEffect || !isServable(entry)) return;

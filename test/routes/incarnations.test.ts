@@ -86,6 +86,43 @@ describe("it ends, and the next one has another number", () => {
   });
 });
 
+describe("what lingers of a paused one is over when its sandbox is heard of again", () => {
+  const paused = () => {
+    const scene = running();
+    const over: string[] = [];
+    scene.table.addListener({ pauseEnded: ({ number }, reason) => void over.push(`${number} ${reason}`) });
+    scene.next({ state: "paused" }, 11);
+    return { ...scene, over };
+  };
+
+  test("deleted: dead", () => {
+    const { table, over, ended } = paused();
+    table.remove("", "ns", "one", "one-1", rv(12), 0);
+    expect(over).toEqual(["1 dead"]);
+    expect(ended).toEqual(["1 paused"]);
+  });
+
+  test("resumed elsewhere: ip-moved; resumed behind the same address: replaced, and another incarnation", () => {
+    const elsewhere = paused();
+    elsewhere.next({ ip: "10.0.0.9" }, 12);
+    expect(elsewhere.over).toEqual(["1 ip-moved"]);
+    const same = paused();
+    same.next({}, 12);
+    expect(same.over).toEqual(["1 replaced"]);
+    expect(same.now()?.number).toBe(2);
+  });
+
+  test("while it stays paused, and after it was told once, nothing is told", () => {
+    const { over, next } = paused();
+    next({ state: "paused", ip: "" }, 12);
+    next({ state: "paused", owner: "someone" }, 13);
+    expect(over).toEqual([]);
+    next({}, 14);
+    next({ owner: "someone else" }, 15);
+    expect(over).toEqual(["1 replaced"]);
+  });
+});
+
 test("listeners hear of it when the table is consistent again", () => {
   const table = new RouteTable({ scopes: [""] });
   const seen: (string | undefined)[] = [];
