@@ -14,14 +14,14 @@ export class AdminQueryError extends Error {
 /** Routes per page when `limit` is not given. */
 export const DEFAULT_LIMIT = 1_000;
 /** Most routes per page: what can be found and written without holding up traffic. */
-export const MAX_LIMIT = 5_000;
+export const MAX_LIMIT = 2_000;
 
 const MAX_EXPLAIN_HEADERS = 50;
 /** RFC 9110 5.6.2. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const DIGITS = /^[0-9]{1,9}$/;
 
-/** Reads the query of `/api/routes`: `limit` (1 to 5,000, default 1,000) and `after` (a `next` of an earlier page). */
+/** Reads the query of `/api/routes`: `limit` (1 to 2,000, default 1,000) and `after` (a `next` of an earlier page). */
 export function parseRoutesQuery(query: URLSearchParams): RoutesQuery {
   refuseUnknown(query, ["limit", "after"]);
   const text = single(query, "limit") ?? String(DEFAULT_LIMIT);

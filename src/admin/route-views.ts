@@ -56,10 +56,14 @@ export function pageOfRoutes(
 ): { readonly routes: RouteView[]; readonly next?: string } {
   // The `limit` lowest keys above `after`, found in one pass; sorting all of a large table would block for longer.
   const page: ObjectKey[] = [];
+  // Once enough keys are known, most of the others are above all of them and cost one comparison.
+  let highest: ObjectKey | undefined;
   for (const key of table.keys()) {
-    if (after !== undefined && key <= after) continue;
+    if ((after !== undefined && key <= after) || (highest !== undefined && key >= highest)) continue;
     page.push(key);
-    if (page.length >= 4 * (limit + 1)) keepLowest(page, limit + 1);
+    if (page.length < 4 * (limit + 1)) continue;
+    keepLowest(page, limit + 1);
+    highest = page[limit];
   }
   keepLowest(page, limit + 1);
   const last = page[limit - 1];
