@@ -3,7 +3,7 @@ import { formatOrigin } from "../config/origins.ts";
 import { renderYaml } from "../config/render.ts";
 import { SETTINGS } from "../config/settings.ts";
 import type { Command } from "./command.ts";
-import { EXIT, JSON_FLAG } from "./command.ts";
+import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 
 /** `lychgate check-config FILE`. */
 export const checkConfig: Command = {
@@ -20,6 +20,9 @@ export const checkConfig: Command = {
     ["check-config lychgate.yaml --json | jq .origins", "where each value comes from"],
   ],
   run({ io, flags, positionals, load }) {
+    if (flags.file !== undefined) {
+      throw new CommandError(EXIT.usage, "--config does not go with FILE: name one file only");
+    }
     const json = flags.own.has("json");
     try {
       const loaded = load(positionals[0]);

@@ -49,7 +49,7 @@ export interface Command {
   /** What stands after the command, in order, such as `HOST`; all must be given. */
   readonly arguments: readonly string[];
   readonly flags: readonly CommandFlag[];
-  /** Settings that are accepted as flags; with any, `--config` is accepted too. */
+  /** Settings that are accepted as flags; with any, the configuration file is read too. */
   readonly settings: readonly Setting[];
   /** It always loads the configuration, so faults of the line can be told together with that's. */
   readonly loadsConfig?: boolean;

@@ -1,23 +1,23 @@
 import { SETTINGS } from "../config/settings.ts";
+import type { DemoOptions } from "../demo.ts";
 import type { Command, Invocation } from "./command.ts";
 import { CommandError, EXIT } from "./command.ts";
 
-/** What `lychgate demo` asks of the embedded cluster. */
-export interface DemoOptions {
-  /** Sandboxes at a time, 1 to 10000. */
-  readonly sandboxes: number;
-  /** Sandboxes that change (pause, resume, die, are born) per minute, 0 to 60000. */
-  readonly churnPerMinute: number;
-  /** Makes the order of changes repeatable; any integer from 0 to 2^31-1. Absent: random. */
-  readonly seed?: number;
-}
+/** What the demo decides itself: it watches its own cluster, all of it. */
+const OWN_CLUSTER: ReadonlySet<string> = new Set([
+  "source",
+  "kubeconfig",
+  "context",
+  "namespace",
+  "selector",
+]);
 
 /** `lychgate demo`: the router and a cluster in one process. */
 export const demo: Command = {
   name: "demo",
   summary: "run a whole cluster in one process: Sandbox API, pods, churn and the router",
   details:
-    "Runs an embedded dev cluster (a Sandbox API that speaks Kubernetes list and watch, pods on 127.0.0.x, a controller that moves sandboxes through their life) and the router that watches it. Prints what to try. Needs nothing but Node; loopback only apart from the router's own listeners.",
+    "Runs an embedded dev cluster (a Sandbox API that speaks Kubernetes list and watch, pods on 127.0.64.x, a controller that moves sandboxes through their life) and the router that watches it. Prints what to try, and writes a kubeconfig to .lychgate/kubeconfig below the working directory. Needs nothing but Node; only the router's own listeners are open to other machines. Environment and file are read as by serve, but what they say of the source (source, kubeconfig, context, namespace, selector) is passed over.",
   arguments: [],
   flags: [
     {
@@ -40,7 +40,7 @@ export const demo: Command = {
       description: "Repeat the same order of changes. (default random)",
     },
   ],
-  settings: SETTINGS,
+  settings: SETTINGS.filter(({ key }) => !OWN_CLUSTER.has(key)),
   loadsConfig: true,
   examples: [
     ["demo", "the quick look; npm start runs this"],

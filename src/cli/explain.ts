@@ -25,6 +25,7 @@ export const explain: Command = {
     {
       name: "header",
       kind: "text",
+      repeatable: true,
       placeholder: "<name:value>",
       description: "A header of the request; repeatable. Values are not shown or logged.",
     },

@@ -31,7 +31,8 @@ export function programHelp(commands: readonly Command[]): string {
 
 /** The help of one command, its option list generated from the schema. */
 export function commandHelp(command: Command): string {
-  const takesFile = command.settings.length > 0;
+  // The file is either an argument or `--config`.
+  const takesFile = command.settings.length > 0 && !command.arguments.includes("FILE");
   const usage = ["lychgate", command.name, ...command.arguments, "[flags]"].join(" ");
   const lines = [`Usage: ${usage}`, "", ...command.details.split("\n").flatMap((text) => wrap(text, WIDTH))];
   lines.push("", "Flags:");

@@ -1,3 +1,6 @@
+import http from "node:http";
+import https from "node:https";
+import { text } from "node:stream/consumers";
 import { flagOf, settingOf } from "../config/settings.ts";
 import { localUrl, parseListenAddress } from "../config/listen-address.ts";
 import type { CommandFlag, Invocation } from "./command.ts";
@@ -33,35 +36,44 @@ export function baseUrl(
     if (!url || !["http:", "https:"].includes(url.protocol)) {
       throw new CommandError(
         EXIT.usage,
-        `--${flag} must be a URL such as http://127.0.0.1:9902; it is "${given}"`,
+        `--${flag} must be a URL such as ${localUrlOf(settingOf(key)?.default)}; it is "${given}"`,
       );
     }
     return `${url.origin}${url.pathname}`.replace(/\/+$/, "");
   }
-  const address = parseListenAddress(load().config[key]);
-  const url = "fault" in address ? undefined : localUrl(address);
+  const url = localUrlOf(load().config[key]);
   if (url) return url;
-  const setting = settingOf(key)?.flag ?? flagOf(key);
   throw new CommandError(
     EXIT.usage,
-    `${setting} has port 0, so only the router knows its port: use --${flag} <url>`,
+    `${flagOf(key)} has port 0, so only the router knows its port: use --${flag} <url>`,
   );
+}
+
+function localUrlOf(listen: unknown): string | undefined {
+  const address = parseListenAddress(String(listen));
+  return "fault" in address ? undefined : localUrl(address);
 }
 
 /**
  * `GET url`. Any status is a reply. Throws {@link CommandError} when there is none within `timeoutMs`.
  */
 export async function get(url: string, timeoutMs: number): Promise<RouterReply> {
+  const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(url, {
-      headers: { accept: "application/json" },
-      redirect: "error",
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    return { status: response.status, body: await response.text() };
+    return await request(url, signal);
   } catch (error) {
-    throw new CommandError(EXIT.fault, `asking ${url}: ${reasonOf(error, timeoutMs)}`, { cause: error });
+    throw failure(url, signal.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error), error);
   }
+}
+
+/** Not `fetch`: that refuses ports which browsers keep for other protocols, 6000 and 10080 among them. */
+function request(url: string, signal: AbortSignal): Promise<RouterReply> {
+  const { get: httpGet } = url.startsWith("https:") ? https : http;
+  return new Promise((resolve, reject) => {
+    httpGet(url, { headers: { accept: "application/json" }, agent: false, signal }, (response) => {
+      text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
+    }).on("error", reject);
+  });
 }
 
 /** `GET url`, which must answer 200 with JSON. The caller knows the type by the path. */
@@ -71,28 +83,24 @@ export async function getJson<T>(url: string, timeoutMs: number): Promise<T> {
   try {
     value = JSON.parse(body);
   } catch (error) {
-    throw new CommandError(
-      EXIT.fault,
-      `asking ${url}: the answer (status ${status}) is not JSON: is it the admin port?`,
-      {
-        cause: error,
-      },
-    );
+    throw failure(url, `the answer (status ${status}) is not JSON: is it the admin port?`, error);
   }
   if (status === 200) return value as T;
   const { message } = (typeof value === "object" && value !== null ? value : {}) as {
     readonly message?: unknown;
   };
-  throw new CommandError(
-    EXIT.fault,
-    `asking ${url}: ${printable(typeof message === "string" ? message : `status ${status}`)}`,
-  );
+  throw failure(url, printable(typeof message === "string" ? message : `status ${status}`));
 }
 
-function reasonOf(error: unknown, timeoutMs: number): string {
-  if (error instanceof Error && error.name === "TimeoutError") return `no answer within ${timeoutMs} ms`;
-  const cause = error instanceof Error ? error.cause : undefined;
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  if (code === "ECONNREFUSED") return "connection refused: is the router running there?";
-  return cause instanceof Error ? cause.message || String(code) : String(error);
+/** Says nothing of the query: that may hold the headers that `explain` was given, and so a token. */
+function failure(url: string, what: string, cause?: unknown): CommandError {
+  return new CommandError(EXIT.fault, `asking ${url.replace(/\?.*$/, "")}: ${what}`, { cause });
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === "ECONNREFUSED"
+    ? "connection refused: is the router running there?"
+    : message || String(code);
 }

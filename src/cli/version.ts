@@ -3,7 +3,7 @@ import type { Command } from "./command.ts";
 import { EXIT, JSON_FLAG } from "./command.ts";
 
 /** Lychgate's version, from its package. */
-export function lychgateVersion(): string {
+function lychgateVersion(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   return (JSON.parse(text) as { readonly version: string }).version;
 }

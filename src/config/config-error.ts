@@ -10,8 +10,7 @@ export type ProblemCode =
   | "conflicting-values"
   | "duplicate-key"
   | "syntax"
-  | "unreadable-file"
-  | "unexpected-argument";
+  | "unreadable-file";
 
 /** One fault of a configuration. */
 export interface Problem {

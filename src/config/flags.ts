@@ -13,6 +13,8 @@ export interface OwnFlag {
   readonly kind: "boolean" | "text";
   /** One character, for `-h`. */
   readonly short?: string;
+  /** A text that may be given several times, each value counting. Defaults to false. */
+  readonly repeatable?: boolean;
 }
 
 /** A command line, read. */
@@ -35,7 +37,8 @@ export interface FlagOptions {
 
 /**
  * Reads a command line (without program and command). Never throws: faults are returned as problems. A repeated
- * list flag adds up, any other repeated flag is a fault; a boolean may stand alone or as `--flag=false`.
+ * list flag adds up, any other repeated flag that takes a value is a fault; a setting's boolean may stand alone or as
+ * `--flag=false`.
  */
 export function parseFlags(argv: readonly string[], options: FlagOptions = {}): ParsedFlags {
   const own = options.own ?? [];
@@ -90,13 +93,12 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
       continue;
     }
     if (ownFlag) {
+      const earlier = given.get(token.name) ?? [];
       if (isBoolean && token.value !== undefined) {
         problems.push({ code: "invalid-value", origin, message: "takes no value" });
-      } else
-        given.set(token.name, [
-          ...(given.get(token.name) ?? []),
-          ...(token.value === undefined ? [] : [token.value]),
-        ]);
+      } else if (earlier.length > 0 && !ownFlag.repeatable) {
+        problems.push({ code: "duplicate-key", origin, message: "is given twice" });
+      } else given.set(token.name, token.value === undefined ? earlier : [...earlier, token.value]);
       continue;
     }
     if (!setting) continue;

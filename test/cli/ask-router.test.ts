@@ -12,14 +12,14 @@ afterEach(async () => {
 });
 
 /** A server that stands for a router's port; returns its base URL and the targets that it was asked for. */
-async function router(handle: (request: IncomingMessage, response: ServerResponse) => void) {
+async function router(handle: (request: IncomingMessage, response: ServerResponse) => void, onPort = 0) {
   const asked: string[] = [];
   const server = createServer((request, response) => {
     asked.push(request.url ?? "");
     handle(request, response);
   });
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(onPort, "127.0.0.1", resolve);
   });
   closers.push(async () => {
     server.closeAllConnections();
@@ -130,6 +130,21 @@ describe("explain", () => {
     expect(stdout).toContain("target     a\\u{1b}[2Jb\\u{a}verdict ok\\u{202e}\n");
   });
 
+  test("a header's value stands in no message", async () => {
+    const admin = await router((_, response) =>
+      json(response, { message: "header must be name:value" }, 400),
+    );
+    const argv = ["explain", "x", "--header", "x-access-token:sekrit", "--admin", admin.url];
+    const refused = await runInProcess(argv);
+    await closers.pop()?.();
+    const unheard = await runInProcess(argv);
+    expect(refused.stderr).toBe(
+      `lychgate explain: asking ${admin.url}/api/explain: header must be name:value\n`,
+    );
+    expect(unheard.stderr).toContain("connection refused");
+    expect(unheard.stderr).not.toContain("sekrit");
+  });
+
   test("the router's own fault message, exit 1", async () => {
     const admin = await router((_, response) =>
       json(response, { code: "bad_request", message: "host is missing" }, 400),
@@ -192,8 +207,10 @@ describe("routes", () => {
     const closed = await router(() => {});
     await closers.pop()?.();
     const nobody = await runInProcess(["routes", "--admin", closed.url]);
-    expect(nobody.code).toBe(1);
-    expect(nobody.stderr).toContain("connection refused: is the router running there?");
+    expect({ code: nobody.code, stderr: nobody.stderr }).toEqual({
+      code: 1,
+      stderr: `lychgate routes: asking ${closed.url}/api/routes: connection refused: is the router running there?\n`,
+    });
     const other = await router((_, response) => response.end("<html>"));
     const stranger = await runInProcess(["routes", "--admin", other.url]);
     expect(stranger.code).toBe(1);
@@ -209,6 +226,14 @@ describe("health", () => {
     const { code, stdout, stderr } = await runLychgate(["health"], {
       LYCHGATE_PEER_LISTEN: `0.0.0.0:${peer.port}`,
     });
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `ready: ${peer.url}/readyz\n`, stderr: "" });
+  });
+
+  test("at a port that fetch would refuse", async () => {
+    const ready = (_: IncomingMessage, response: ServerResponse) => response.end("ok\n");
+    // Whichever of them is free.
+    const peer = await Promise.any([10_080, 6566, 6697, 5061, 4190].map((port) => router(ready, port)));
+    const { code, stdout, stderr } = await runInProcess(["health", "--url", peer.url]);
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `ready: ${peer.url}/readyz\n`, stderr: "" });
   });
 

@@ -48,6 +48,16 @@ describe("with a wrong command line", () => {
       "lychgate: --admin-listen has port 0, so only the router knows its port: use --admin <url>",
     ],
     [
+      ["health", "--url", "ftp://x"],
+      'lychgate: --url must be a URL such as http://127.0.0.1:7789; it is "ftp://x"',
+    ],
+    [["routes", "--admin", "a:1", "--admin", "b:1"], "--admin: is given twice"],
+    [
+      ["check-config", "a.yaml", "--config", "b.yaml"],
+      "lychgate: --config does not go with FILE: name one file only",
+    ],
+    [["demo", "--source", "none"], "--source: unknown flag"],
+    [
       ["demo", "--sandboxes", "none"],
       'lychgate: --sandboxes must be an integer from 1 to 10000; it is "none"',
     ],
@@ -69,6 +79,14 @@ describe("with a wrong command line", () => {
       expect.stringContaining("/nonexistent.yaml:1:1: the file can't be read: ENOENT"),
       "lychgate serve: 3 faults in the configuration",
     ]);
+  });
+
+  test("a file that is not there is told with the variable that names it", async () => {
+    const { code, stderr } = await runInProcess(["serve"], { LYCHGATE_CONFIG: "/nonexistent.yaml" });
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      "/nonexistent.yaml:1:1: the file that LYCHGATE_CONFIG names can't be read: ENOENT",
+    );
   });
 
   test("a fault of environment or file alone is no usage fault: exit 1", async () => {
@@ -105,6 +123,9 @@ describe("help", () => {
       expect(help).toContain(`\n  lychgate ${command.examples[0]?.[0]}`);
       for (const flag of command.flags) expect(help).toContain(`--${flag.name}`);
       for (const setting of command.settings) expect(help).toContain(`  ${setting.flag}`);
+      expect(help.includes("  --config")).toBe(
+        ["serve", "demo", "explain", "routes", "health"].includes(name),
+      );
       for (const line of help.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     },
   );
