@@ -1,8 +1,9 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { SECTION_TITLES } from "../src/config/schema.ts";
 import type { Setting } from "../src/config/settings.ts";
 import { SETTINGS } from "../src/config/settings.ts";
+import { markdownTable } from "./markdown-table.ts";
 
 /** Where the reference is kept. */
 export const REFERENCE_FILE = fileURLToPath(new URL("../docs/reference/configuration.md", import.meta.url));
@@ -44,20 +45,20 @@ export function renderReference(): string {
 function renderSection([section, title]: readonly [string, string]): string {
   const rows = SETTINGS.filter((setting) => setting.section === section).map((setting) => {
     const { key, flag, variable, type, description } = setting;
-    return row([`\`${key}\``, `\`${flag}\``, `\`${variable}\``, type, defaultOf(setting), description]);
+    return [`\`${key}\``, `\`${flag}\``, `\`${variable}\``, type, defaultOf(setting), description];
   });
   const heading = section ? `## ${title}: \`${section}\`` : `## ${title}`;
-  const head = tableHead(["Key", "Flag", "Environment", "Type and range", "Default", "What it does"]);
-  return [heading, "", ...head, ...rows, ""].join("\n");
+  const head = ["Key", "Flag", "Environment", "Type and range", "Default", "What it does"];
+  return [heading, "", ...markdownTable(head, rows), ""].join("\n");
 }
 
 /** A compact table of every key for the README: key, default, and what it does in a sentence. */
-export function renderSummaryTable(): string {
+export function summaryTable(): string[] {
   const rows = SETTINGS.map((setting) => {
     const [sentence = ""] = /^.*?\.(?= |$)/.exec(setting.description) ?? [];
-    return row([`\`${setting.key}\``, defaultOf(setting), sentence]);
+    return [`\`${setting.key}\``, defaultOf(setting), sentence];
   });
-  return [...tableHead(["Key", "Default", "What it does"]), ...rows, ""].join("\n");
+  return markdownTable(["Key", "Default", "What it does"], rows);
 }
 
 function defaultOf(setting: Pick<Setting, "default">): string {
@@ -66,22 +67,4 @@ function defaultOf(setting: Pick<Setting, "default">): string {
   return `\`${String(value)}\``;
 }
 
-function tableHead(names: readonly string[]): string[] {
-  return [row(names), row(names.map(() => "---"))];
-}
-
-function row(cells: readonly string[]): string {
-  // A pipe ends a cell, even within code.
-  return `| ${cells.map((cell) => cell.replaceAll("|", String.raw`\|`)).join(" | ")} |`;
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = renderReference();
-  if (process.argv.includes("--summary")) process.stdout.write(renderSummaryTable());
-  else if (process.argv.includes("--check")) {
-    if (readFileSync(REFERENCE_FILE, "utf8") !== text) {
-      process.stderr.write(`${REFERENCE_FILE} is out of date: run "node scripts/config-reference.ts"\n`);
-      process.exitCode = 1;
-    }
-  } else writeFileSync(REFERENCE_FILE, text);
-}
+if (import.meta.main) writeFileSync(REFERENCE_FILE, renderReference());

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import type { LabelValues } from "../src/metrics/label-values.ts";
 import { METRICS, PROCESS_METRICS } from "../src/metrics/names.ts";
 import type { MetricSpec } from "../src/metrics/names.ts";
+import { markdownTable } from "./markdown-table.ts";
 
 /** `docs/reference/metrics.md`: every metric with its labels and their values, from the code that makes them. */
 export function metricsReference(): string {
@@ -29,15 +30,18 @@ export function metricsReference(): string {
   ].join("\n");
 }
 
+/** A compact table of Lychgate's own metrics for the README. */
+export function metricsSummaryTable(): string[] {
+  const rows = Object.values(METRICS).map(({ name, type, help }) => [`\`${name}\``, type, help]);
+  return markdownTable(["metric", "type", "meaning"], rows);
+}
+
 function table(specs: readonly MetricSpec[]): string[] {
-  return [
-    "| metric | type | labels | meaning |",
-    "|---|---|---|---|",
-    ...specs.map(({ name, type, labels = {}, help }) => {
-      const names = Object.keys(labels).map((label) => `\`${label}\``);
-      return `| \`${name}\` | ${type} | ${names.join(", ")} | ${help} |`;
-    }),
-  ];
+  const rows = specs.map(({ name, type, labels = {}, help }) => {
+    const names = Object.keys(labels).map((label) => `\`${label}\``);
+    return [`\`${name}\``, type, names.join(", "), help];
+  });
+  return markdownTable(["metric", "type", "labels", "meaning"], rows);
 }
 
 /** One entry per list of values, naming the metrics and labels that use it. */

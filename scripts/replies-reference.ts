@@ -1,24 +1,20 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { REASONS, type ReasonSpec } from "../src/proxy/reasons.ts";
+import { markdownTable } from "./markdown-table.ts";
 
 /** Where the reference is kept. */
 export const REPLIES_FILE = fileURLToPath(new URL("../docs/reference/replies.md", import.meta.url));
 
 /** A table of every reply that is Lychgate's own, in the order of `src/proxy/reasons.ts`. */
-export function renderRepliesTable(): string {
+export function repliesTable(): string[] {
   const rows = Object.entries<ReasonSpec>(REASONS)
     .filter(([reason]) => reason !== "ok")
     .map(([reason, { status, message, retryAfterS }]) => {
       const text = message === "<message>" ? "what is wrong" : `\`${message}\``;
-      return `| \`${reason}\` | ${status} | ${text} | ${retryAfterS === undefined ? "" : `${retryAfterS} s`} |`;
+      return [`\`${reason}\``, String(status), text, retryAfterS === undefined ? "" : `${retryAfterS} s`];
     });
-  return [
-    "| `x-lychgate-reason` | status | body | `Retry-After` |",
-    "| --- | --- | --- | --- |",
-    ...rows,
-    "",
-  ].join("\n");
+  return markdownTable(["`x-lychgate-reason`", "status", "body", "`Retry-After`"], rows);
 }
 
 /** The whole of `docs/reference/replies.md`. */
@@ -35,7 +31,8 @@ The body is plain text, in the words of the OpenKruise gateway where that has th
 when the client's \`Accept\` puts JSON first; for gRPC a trailers-only answer (HTTP 200) with \`grpc-status\` and
 \`grpc-message\`. \`499\` is never sent: it stands in the log for a client that left first.
 
-${renderRepliesTable()}
+${repliesTable().join("\n")}
+
 The order in which a request is judged: is the table synced; what sandbox does the request name (path, then headers, then
 Host); is it known, under one ID; may the client reach it; and only then what state it is in. So nobody learns the state of
 a sandbox without its token.

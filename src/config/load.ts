@@ -1,6 +1,6 @@
 import type { Problem } from "./config-error.ts";
 import { ConfigError } from "./config-error.ts";
-import { readEnvironment } from "./environment.ts";
+import { FILE_VARIABLE, readEnvironment } from "./environment.ts";
 import { readConfigFile } from "./file.ts";
 import type { ParsedFlags } from "./flags.ts";
 import type { Origin } from "./origins.ts";
@@ -42,7 +42,8 @@ export interface LoadedConfig {
 export function loadConfig(sources: ConfigSources): LoadedConfig {
   const environment = readEnvironment(sources.environment);
   const file = sources.file ?? sources.flags.file ?? environment.file;
-  const fromFile = file === undefined ? { values: [], problems: [] } : readFileSource(file, sources);
+  const fromFile =
+    file === undefined ? { values: [], problems: [] } : readFileSource(file, sources, environment.file);
   const problems = [...sources.flags.problems, ...environment.problems, ...fromFile.problems];
   // Later ones win.
   const values = [...fromFile.values, ...environment.values, ...sources.flags.values];
@@ -116,16 +117,22 @@ function combine(
   return { config: freeze(result.data), origins };
 }
 
-function readFileSource(path: string, sources: ConfigSources): ReturnType<typeof readConfigFile> {
+function readFileSource(
+  path: string,
+  sources: ConfigSources,
+  fromEnvironment: string | undefined,
+): ReturnType<typeof readConfigFile> {
   let text: string;
   try {
     text = sources.readFile(path);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const origin = { kind: "file", file: path, line: 1, column: 1 } as const;
+    // A variable is the one that nobody sees on the command line.
+    const named = path === fromEnvironment ? `the file that ${FILE_VARIABLE} names` : "the file";
     return {
       values: [],
-      problems: [{ code: "unreadable-file", origin, message: `the file can't be read: ${reason}` }],
+      problems: [{ code: "unreadable-file", origin, message: `${named} can't be read: ${reason}` }],
     };
   }
   return readConfigFile(text, path);

@@ -341,7 +341,7 @@ export const configSchema = z
     ),
     adminListen: address(
       "127.0.0.1:9902",
-      "Address for `/metrics`, the status page and its API. It shows every route and has no login: open it to other hosts only inside a trusted network.",
+      "Address for `/metrics` and the API that explains (`/api/…`). It shows every route and has no login: open it to other hosts only inside a trusted network.",
     ),
     source: z
       .enum(["kubernetes", "none"])
@@ -366,7 +366,12 @@ export const configSchema = z
     ),
     namespace: list(
       "namespace",
-      z.string().regex(NAMESPACE, "must be a namespace: lower-case letters, digits and dashes, at most 63"),
+      z
+        .string()
+        .regex(
+          NAMESPACE,
+          "must be the name of a namespace: lower-case letters, digits and dashes, at most 63",
+        ),
       100,
       "Namespaces to watch. Empty watches all of them, which needs a ClusterRole; named ones need a Role in each.",
     ),

@@ -18,7 +18,7 @@ export interface Setting {
   /** `LYCHGATE_WATCH_PAGE_SIZE` */
   readonly variable: string;
   readonly kind: SettingKind;
-  /** The type in words: `integer, 1 to 10000`, `kubernetes or none`, `list of domain`. */
+  /** The type in words: `integer, 1 to 10000`, `kubernetes or none`, `list of domains`. */
   readonly type: string;
   /** A word for the value in usage lines: `<number>`, `<[host]:port>`; empty for booleans. */
   readonly placeholder: string;
@@ -105,7 +105,7 @@ function shapeOf(key: string, leaf: LeafSchema): Pick<Setting, "kind" | "type" |
     case "boolean":
       return { kind: "boolean", type: "true or false", placeholder: "" };
     case "array":
-      return { kind: "list", type: `list of ${form}`, placeholder: `<${form}>` };
+      return { kind: "list", type: `list of ${form}s`, placeholder: `<${form}>` };
     default:
       return { kind: "text", type: form, placeholder: form.startsWith("[") ? form : `<${form}>` };
   }

@@ -66,10 +66,10 @@ describe("faulty values are named with the rule they break and what was given", 
     ["target: { strict: yes }", '1:19: target.strict must be true or false; it is "yes"'],
     ["listen: 7788", "1:9: listen must be a text ([host]:port); it is 7788"],
     ["listen: '7788'", '1:9: listen must be [host]:port, such as ":7788"; it is "7788"'],
-    ["namespace: a", '1:12: namespace must be a list of namespace; it is "a"'],
+    ["namespace: a", '1:12: namespace must be a list of namespaces; it is "a"'],
     [
       "namespace: [a, B]",
-      '1:16: namespace must be a namespace: lower-case letters, digits and dashes, at most 63; it is "B"',
+      '1:16: namespace must be the name of a namespace: lower-case letters, digits and dashes, at most 63; it is "B"',
     ],
     [
       "target: { pathPrefix: /kruise/ }",
