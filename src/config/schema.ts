@@ -355,7 +355,7 @@ export const configSchema = z
       // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
       /^[^\0]{0,4096}$/,
       "a path",
-      "Kubeconfig file. Empty: the pod's service account in a cluster, else `$KUBECONFIG` or `~/.kube/config`.",
+      "Kubeconfig file. Empty: `$KUBECONFIG`, else `~/.kube/config`, else the pod's service account.",
     ),
     context: text(
       "name",
