@@ -152,7 +152,9 @@ function replyText(
   response.end(body);
 }
 
-function splitQuery(url: string): [path: string, query?: string] {
+/** Path and query of a request target, in absolute form too: a server must take that (RFC 9112 3.2.2). */
+function splitQuery(target: string): [path: string, query?: string] {
+  const url = target.replace(/^https?:\/\/[^/?]*/i, "");
   const mark = url.indexOf("?");
   return mark < 0 ? [url] : [url.slice(0, mark), url.slice(mark + 1)];
 }

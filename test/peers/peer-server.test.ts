@@ -44,6 +44,20 @@ describe("paths and methods", () => {
   });
 });
 
+describe("a request target in absolute form, as a client writes it for a proxy", () => {
+  it("names the same path", async () => {
+    await using peer = await startPeerServer();
+    const body = JSON.stringify(pushOf());
+    const head = (target: string) =>
+      `POST ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`;
+    expect(await exchange(peer.port, head("http://peer:7789/refresh?a=b") + body)).toMatch(
+      /^HTTP\/1\.1 204 /,
+    );
+    expect(await exchange(peer.port, head("http://peer/healthz/refresh") + body)).toMatch(/^HTTP\/1\.1 404 /);
+    expect(peer.sink.calls).toHaveLength(1);
+  });
+});
+
 describe("readiness", () => {
   it("is 503 while a check fails, and later checks are not consulted", async () => {
     let asked = 0;
