@@ -15,7 +15,7 @@ export interface WatchGauges {
   /** The watched namespace, `""` for all. */
   readonly scope: string;
   /** The watch is open and answered. */
-  readonly live: boolean;
+  readonly connected: boolean;
   /** When the API server was last heard, since the epoch; undefined before the first list. */
   readonly lastHeardAtMs: Milliseconds | undefined;
   /** When the last event of an object was delivered, since the epoch. */

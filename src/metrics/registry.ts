@@ -57,7 +57,7 @@ export interface Metrics {
     wedged(): void;
   };
   /** The route table. Keys and incarnations are ignored: they would name a tenant. */
-  readonly table: Required<Omit<TableListener, "routeChanged">>;
+  readonly table: Required<Omit<TableListener, "routeChanged" | "pauseEnded">>;
   /** The informer. */
   readonly watch: {
     listed(reason: string, count: number, tookMs: Milliseconds): void;
@@ -138,7 +138,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     }
   });
   read(METRICS.watchConnected, (set) => {
-    for (const { scope, live } of sources.watch?.() ?? []) set(live ? 1 : 0, { scope });
+    for (const { scope, connected } of sources.watch?.() ?? []) set(connected ? 1 : 0, { scope });
   });
   read(METRICS.watchLastEvent, (set) => {
     for (const { scope, lastEventAtMs } of sources.watch?.() ?? []) {

@@ -43,8 +43,10 @@ export interface ReflectorStatus {
   readonly state: ReflectorState["t"];
   /** A first list was taken. */
   readonly synced: boolean;
-  /** As last told to the sink ({@link ObservationSink.setLive}). */
+  /** As last told to the sink ({@link ObservationSink.setLive}): true for a grace after a watch has ended. */
   readonly live: boolean;
+  /** A watch is open and was answered. */
+  readonly connected: boolean;
   /** Everything up to here was delivered; undefined before the first list. */
   readonly watermark: ResourceVersion | undefined;
   /** When the server was last heard on a watch or a list came in, in milliseconds since the epoch. */
@@ -140,6 +142,7 @@ export class Reflector {
       state: this.#state.t,
       synced: this.#synced,
       live: this.#liveness.live,
+      connected: this.#liveness.connected,
       watermark: this.#synced ? this.#feed.watermark : undefined,
       lastHeardAtMs: this.#lastHeardAtMs,
       lastEventAtMs: this.#feed.lastEventAtMs,

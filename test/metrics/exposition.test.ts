@@ -189,7 +189,7 @@ describe("/metrics", () => {
       setTimeout: () => ({ clear() {} }),
     };
     const metrics = startMetrics({ clock });
-    const watched = { scope: "team-a", live: true, lastHeardAtMs: 999_500, lastEventAtMs: 998_000 };
+    const watched = { scope: "team-a", connected: true, lastHeardAtMs: 999_500, lastEventAtMs: 998_000 };
     metrics.readFrom({
       requestsInFlight: () => 4,
       upgradesOpen: () => 3,

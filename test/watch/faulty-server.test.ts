@@ -296,16 +296,27 @@ test("while no watch can be opened the sink is live for a grace only, and again 
   await using w = await watching({ settings: { liveGraceMs: 30 } });
   await w.informer.waitForSync();
   await eventually(() => w.observer.count("connected true") === 1);
+  expect(w.informer.status().scopes[0]?.connected).toBe(true);
   const { port } = w.server;
   await w.server.stop();
   await eventually(() => !w.sink.live);
   expect(w.informer.synced).toBe(true);
+  expect(w.informer.status().scopes[0]?.connected).toBe(false);
   expect(w.informer.status().scopes[0]?.lastFault?.kind).toBe("unreachable");
   w.store.put("ns", "meanwhile");
   await w.server.listen(port);
   await eventually(() => w.sink.live && w.sink.contents.has("ns/meanwhile"));
   expect(w.server.count("list")).toBe(1);
   expect(w.sink.violations).toEqual([]);
+});
+
+test("within that grace the status does not say connected", async () => {
+  await using w = await watching({ settings: { liveGraceMs: 20_000 } });
+  await w.informer.waitForSync();
+  await eventually(() => w.informer.status().scopes[0]?.connected);
+  await w.server.stop();
+  await eventually(() => w.observer.count("connected false") === 1);
+  expect(w.informer.status().scopes[0]).toMatchObject({ live: true, connected: false });
 });
 
 test("a refusing server is told apart in the log, with what to do about it", async () => {
