@@ -1,5 +1,7 @@
 import { z } from "zod";
-import { LISTEN_ADDRESS_FORM, parseListenAddress } from "./listen-address.ts";
+import { address, bool, domainName, headerName, int, list, namespaceName, text } from "./field-types.ts";
+import { hostTemplate } from "./host-template.ts";
+import { parseListenAddress } from "./listen-address.ts";
 
 /*
  * One schema for flags, environment, file and defaults (design.md 1). A key's other names follow from it by rule
@@ -11,92 +13,6 @@ const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-
-const int = (min: number, max: number, byDefault: number, description: string) =>
-  z.int().min(min).max(max).default(byDefault).describe(description);
-
-const bool = (byDefault: boolean, description: string) =>
-  z.boolean().default(byDefault).describe(description);
-
-/** `form` names the shape of the text in help and reference. */
-const text = (form: string, byDefault: string, pattern: RegExp, mustBe: string, description: string) =>
-  z.string().regex(pattern, `must be ${mustBe}`).default(byDefault).meta({ description, form });
-
-const list = (form: string, item: z.ZodString, max: number, description: string) =>
-  z.array(item).max(max, `must hold at most ${max} entries`).default([]).meta({ description, form });
-
-const address = (byDefault: string, description: string) =>
-  z
-    .string()
-    .superRefine((value, context) => {
-      const parsed = parseListenAddress(value);
-      if ("fault" in parsed) context.addIssue({ code: "custom", message: parsed.fault });
-    })
-    .default(byDefault)
-    .meta({ description, form: LISTEN_ADDRESS_FORM });
-
-/** Names that frame or route a message: taking a sandbox from one of them would break HTTP itself. */
-const RESERVED_HEADERS = new Set([
-  "connection",
-  "content-length",
-  "host",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
-
-const headerName = (byDefault: string, optional: boolean, description: string) =>
-  z
-    .string()
-    .regex(
-      optional ? /^[!#$%&'*+.^_`|~0-9A-Za-z-]{0,128}$/ : /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/,
-      `must be a header name${optional ? ", or empty" : ""}`,
-    )
-    .refine((name) => !RESERVED_HEADERS.has(name.toLowerCase()), "must not be a header that HTTP itself uses")
-    .toLowerCase()
-    .default(byDefault)
-    .meta({ description, form: "header name" });
-
-const LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
-const NAMESPACE = new RegExp(`^${LABEL}$`);
-const DOMAIN = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`);
-
-const PLACEHOLDERS: ReadonlySet<string> = new Set(["{id}", "{name}", "{namespace}", "{port}"]);
-
-/**
- * Says what is wrong with a host template, or `undefined`: the rules of the proxy's own compiler, told here so that
- * the fault has a line and a column.
- */
-function templateFault(template: string): string | undefined {
-  const used: readonly string[] = template.match(/\{[^{}]*\}/g) ?? [];
-  const has = (word: string) => used.includes(word);
-  const stranger = used.find((word) => !PLACEHOLDERS.has(word));
-  if (stranger) return `must not use ${stranger}: known are ${[...PLACEHOLDERS].join(", ")}`;
-  if (new Set(used).size < used.length) return "must not use a placeholder twice";
-  if (has("{id}") === has("{name}") || has("{name}") !== has("{namespace}")) {
-    return "must hold either {id}, or both {name} and {namespace}";
-  }
-  const [host = "", port, ...more] = template.split(":");
-  if (port !== undefined && (more.length > 0 || !/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)) {
-    return "must end in a port from 1 to 65535 after its colon";
-  }
-  if (port !== undefined && has("{port}")) return "must not hold {port} beside a port after a colon";
-  const labels = host.split(".");
-  if (labels.length < 2 || labels.at(-1)?.includes("{")) return "must end in a domain without placeholders";
-  if (labels.some((label) => /\{(id|name|namespace)\}.*\{(id|name|namespace)\}/.test(label))) {
-    return "must not hold two names in one label";
-  }
-  if (labels.some((label) => /\}[^{]*\d[^{]*\{|\}\{/.test(label))) {
-    return "must part {port} from a name in its label by - or letters";
-  }
-  return DOMAIN.test(host.replaceAll(/\{[^{}]*\}/g, "x"))
-    ? undefined
-    : "must be a lower-case host name around its placeholders";
-}
 
 const watch = z.strictObject({
   pageSize: int(
@@ -128,12 +44,7 @@ const watch = z.strictObject({
 const target = z.strictObject({
   domains: list(
     "domain",
-    z
-      .string()
-      .regex(
-        DOMAIN,
-        "must be a lower-case domain name without a leading dot or a port, such as sandbox.example.com",
-      ),
+    domainName,
     1000,
     "Domains that a Host `<port>-<id>.<domain>` may end in: `example.com` allows `3000-a.example.com` and `3000-a.eu.example.com`. Empty accepts every domain, as the OpenKruise gateway does. Header, path and template targets are not affected.",
   ),
@@ -167,10 +78,7 @@ const target = z.strictObject({
   ),
   templates: list(
     "host template",
-    z.string().superRefine((value, context) => {
-      const message = templateFault(value);
-      if (message) context.addIssue({ code: "custom", message });
-    }),
+    hostTemplate,
     100,
     "Further shapes of Host, tried in order after `<port>-<id>.<domain>`: for instance `{name}.{namespace}.actors.resources.substrate.ate.dev`. Placeholders are `{id}` or `{name}` and `{namespace}`, and perhaps `{port}`; each stands for a label or a part of one, and `:80` at the end gives the port.",
   ),
@@ -366,12 +274,7 @@ export const configSchema = z
     ),
     namespace: list(
       "namespace",
-      z
-        .string()
-        .regex(
-          NAMESPACE,
-          "must be the name of a namespace: lower-case letters, digits and dashes, at most 63",
-        ),
+      namespaceName,
       100,
       "Namespaces to watch. Empty watches all of them, which needs a ClusterRole; named ones need a Role in each.",
     ),

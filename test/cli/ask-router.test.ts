@@ -92,6 +92,20 @@ describe("explain", () => {
     );
   });
 
+  test("a refusal shows the reply, and why the route is not served", async () => {
+    const message = "healthy sandbox not found: default--mybox";
+    const refused: Explanation = {
+      ...explanation,
+      verdict: { reason: "sandbox_paused", status: 502, message },
+      route: { ...route, state: "paused", servable: false, why: "its state is paused" },
+    };
+    const admin = await router((_, response) => json(response, refused));
+    const { code, stdout } = await runInProcess(["explain", "x", "--admin", admin.url]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`reply      502 (sandbox_paused): ${message}\n`);
+    expect(stdout).toContain("why not    its state is paused\n");
+  });
+
   test("sends path and headers, and prints JSON on request", async () => {
     const admin = await router((_, response) => json(response, explanation));
     const { stdout } = await runLychgate([

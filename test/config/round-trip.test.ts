@@ -111,3 +111,10 @@ test("configuration → environment → configuration is the identity", () => {
     }),
   );
 });
+
+test("no value can move the cursor of the terminal that it is printed to, and each loads again", () => {
+  const kubeconfig = "/a\u001B[2J/b\u009B2J/c\u202E\u2028/d e";
+  const yaml = renderYaml(load({ argv: [`--kubeconfig=${kubeconfig}`] }));
+  expect(yaml).not.toMatch(/(?![ \n])[\p{C}\p{Z}]/u);
+  expect(load({ file: yaml }).config.kubeconfig).toBe(kubeconfig);
+});

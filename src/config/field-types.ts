@@ -1,0 +1,80 @@
+import { z } from "zod";
+import { LISTEN_ADDRESS_FORM, parseListenAddress } from "./listen-address.ts";
+
+/*
+ * What a setting may be. Each function makes one key's schema of its limits, its default and its description; a fault's
+ * message goes on from the key's name and begins with "must".
+ */
+
+/** A whole number from `min` to `max`. */
+export const int = (min: number, max: number, byDefault: number, description: string) =>
+  z.int().min(min).max(max).default(byDefault).describe(description);
+
+/** `true` or `false`. */
+export const bool = (byDefault: boolean, description: string) =>
+  z.boolean().default(byDefault).describe(description);
+
+/** A text of the shape `pattern`, else it "must be" `mustBe`. `form` names the shape in help and reference. */
+export const text = (form: string, byDefault: string, pattern: RegExp, mustBe: string, description: string) =>
+  z.string().regex(pattern, `must be ${mustBe}`).default(byDefault).meta({ description, form });
+
+/** At most `max` texts, each an `item`; none by default. `form` names one of them in help and reference. */
+export const list = (form: string, item: z.ZodString, max: number, description: string) =>
+  z.array(item).max(max, `must hold at most ${max} entries`).default([]).meta({ description, form });
+
+/** A listen address ({@link parseListenAddress}). */
+export const address = (byDefault: string, description: string) =>
+  z
+    .string()
+    .superRefine((value, context) => {
+      const parsed = parseListenAddress(value);
+      if ("fault" in parsed) context.addIssue({ code: "custom", message: parsed.fault });
+    })
+    .default(byDefault)
+    .meta({ description, form: LISTEN_ADDRESS_FORM });
+
+/** Names that frame or route a message: taking a sandbox from one of them would break HTTP itself. */
+const RESERVED_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "host",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** A request header's name, at most 128 characters, made lower-case; empty too when `optional`. */
+export const headerName = (byDefault: string, optional: boolean, description: string) =>
+  z
+    .string()
+    .regex(
+      optional ? /^[!#$%&'*+.^_`|~0-9A-Za-z-]{0,128}$/ : /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/,
+      `must be a header name${optional ? ", or empty" : ""}`,
+    )
+    .refine((name) => !RESERVED_HEADERS.has(name.toLowerCase()), "must not be a header that HTTP itself uses")
+    .toLowerCase()
+    .default(byDefault)
+    .meta({ description, form: "header name" });
+
+/** A label of DNS (RFC 1123). */
+const LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
+const NAMESPACE = new RegExp(`^${LABEL}$`);
+/** A lower-case domain name of at most 253 characters, without a dot at either end. */
+export const DOMAIN = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`);
+
+/** The name of a namespace: one DNS label. */
+export const namespaceName = z
+  .string()
+  .regex(NAMESPACE, "must be the name of a namespace: lower-case letters, digits and dashes, at most 63");
+
+/** A {@link DOMAIN}. */
+export const domainName = z
+  .string()
+  .regex(
+    DOMAIN,
+    "must be a lower-case domain name without a leading dot or a port, such as sandbox.example.com",
+  );
