@@ -271,7 +271,6 @@ export class Exchange implements Lessee, AttemptEvents {
     }
     const { socket } = this.#response;
     const isOldClient = this.#request.httpVersionMajor === 1 && this.#request.httpVersionMinor === 0;
-    // Without a socket an earlier, pipelined request is still being answered.
     if (!socket || isOldClient || this.#response.headersSent) return;
     let text = `HTTP/1.1 ${status} ${reasonPhrase(status, statusText)}\r\n`;
     for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;

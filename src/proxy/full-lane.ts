@@ -12,12 +12,15 @@ import { RequestTrace } from "./request-trace.ts";
 export interface InFlight {
   /** The request itself is not complete yet. */
   readonly receiving: boolean;
+  /** Its turn has come: all earlier requests of the connection are answered. */
+  begin(): void;
   /** Answers with a refusal if nothing was sent yet, else cuts the connection. */
   fail(reason: RefusalReason, message?: string): void;
 }
 
 /**
- * Takes one request of node:http all the way: verdict, pod, response, record. `expectsContinue`: the client waits
+ * Takes one request of node:http all the way: verdict, pod, response, record. Nothing is sent before
+ * {@link InFlight.begin}, and there is a record even if that never comes. `expectsContinue`: the client waits
  * for `100 Continue`. It gets one when a connection to the pod is there and takes the body; undici can't pass the
  * expectation on, and a client that was promised nothing sends no body to a pod that can't be reached. An exception
  * becomes `internal_error`; nothing is thrown.
@@ -28,9 +31,7 @@ export function handleRequest(
   options: LaneOptions,
   expectsContinue: boolean,
 ): InFlight {
-  const handled = new HandledRequest(request, response, options, expectsContinue);
-  handled.begin();
-  return handled;
+  return new HandledRequest(request, response, options, expectsContinue);
 }
 
 class HandledRequest implements InFlight {
@@ -64,6 +65,7 @@ class HandledRequest implements InFlight {
   }
 
   begin(): void {
+    if (this.#refused || this.#response.destroyed) return;
     try {
       this.#proceed();
     } catch (error) {

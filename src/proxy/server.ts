@@ -78,6 +78,9 @@ export interface ProxyServer {
   readonly connections: { readonly open: number; readonly tunnels: number };
 }
 
+/** Requests of one connection that wait for their turn; when there are more, reading pauses. */
+const MAX_PIPELINED = 100;
+
 /** Makes the server; nothing is opened before {@link ProxyServer.listen}. */
 export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   return new HttpProxyServer(options);
@@ -199,14 +202,28 @@ class HttpProxyServer implements ProxyServer {
 
   #onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     this.#options.observer?.requestStarted?.();
-    const connection = this.#clients.of(request.socket);
-    const inFlight = handleRequest(request, response, this.#lane, expectsContinue);
-    if (response.closed) return;
-    connection.inFlight.add(inFlight);
+    const { socket } = request;
+    const { inFlight } = this.#clients.of(socket);
+    const handled = handleRequest(request, response, this.#lane, expectsContinue);
+    inFlight.add(handled);
     response.once("close", () => {
-      connection.inFlight.delete(inFlight);
-      if (connection.inFlight.size === 0 && !request.socket?.destroyed) connection.whenIdle?.();
+      inFlight.delete(handled);
+      this.#onAnswered(socket);
     });
+    // Pipelined requests wait for each other: what one does may decide what the next finds (RFC 9112 9.3.2).
+    if (inFlight.size === 1) handled.begin();
+    else if (inFlight.size > MAX_PIPELINED) socket.pause();
+  }
+
+  #onAnswered(socket: Socket): void {
+    // Nothing more can be answered after a `Connection: close`.
+    if (!socket.writable) return;
+    const { inFlight, whenIdle } = this.#clients.of(socket);
+    if (inFlight.size === MAX_PIPELINED) socket.resume();
+    const [next] = inFlight;
+    // A moment later, when the pod's connection has been given back and can be used for it.
+    if (next) queueMicrotask(() => next.begin());
+    else whenIdle?.();
   }
 
   /** Not behind a request that is still being answered: both would write to the connection. */
@@ -223,11 +240,11 @@ class HttpProxyServer implements ProxyServer {
   }
 
   #onConnect(request: IncomingMessage, socket: Duplex): void {
-    this.#options.observer?.requestStarted?.();
     const client = socket as Socket;
     client.on("error", () => {});
     const connection = this.#clients.of(client);
     const refuse = () => {
+      this.#options.observer?.requestStarted?.();
       refuseUnparsed(client, "bad_request", "CONNECT is not supported", this.#lane, request);
     };
     if (connection.inFlight.size > 0) connection.whenIdle = refuse;

@@ -40,12 +40,14 @@ describe("the client leaves", () => {
   test("while its pipelined requests are under way: each is told once", async () => {
     const scene = await Scene.open();
     const client = await scene.send(scene.head("GET /1") + scene.head("GET /2") + scene.head("GET /3"));
-    await scene.pod.connection(2);
+    await scene.pod.connection(0);
     client.reset();
     await eventually(() => scene.router.records.length === 3);
     expect(scene.router.records.map(({ reason }) => reason)).toEqual(Array(3).fill("client_closed"));
     await eventually(() => scene.pod.connections.every((peer) => peer.ended || peer.closed));
     expect(scene.router.started).toBe(3);
+    // Those whose turn had not come were never sent.
+    expect(scene.pod.connections).toHaveLength(1);
   });
 
   test("while it waits for a connection: the wait ends", async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { eventually } from "../support/eventually.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 
@@ -203,16 +204,46 @@ test("a refused request leaves its connection open for the next", async () => {
   expect(scene.router.records.map(({ reason }) => reason)).toEqual(["sandbox_not_found", "ok"]);
 });
 
-test("pipelined requests are answered in order", async () => {
+test("pipelined requests are sent one after the other: a next one finds what the one before has done", async () => {
   const scene = await Scene.open();
-  const client = await scene.send(scene.head("GET /1") + scene.head("GET /2"));
-  const first = await scene.pod.connection(0);
-  const second = await scene.pod.connection(1);
-  await first.until("GET /1");
-  await second.until("GET /2");
-  second.write("HTTP/1.1 103 Hints\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2");
-  first.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
-  expect(await client.until("\r\n\r\n2")).toMatch(/\r\n\r\n1HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n2$/);
+  const client = await scene.send(
+    scene.head("POST /1", "Content-Length: 1") + "x" + scene.head("GET /2") + scene.head("DELETE /3"),
+  );
+  const inside = await scene.pod.connection(0);
+  await inside.until("POST /1");
+  await inside.until(/x$/);
+  expect(inside.take()).not.toContain("GET /2");
+  inside.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
+  await inside.until("GET /2");
+  expect(inside.take()).not.toContain("DELETE /3");
+  inside.write("HTTP/1.1 103 Hints\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2");
+  await inside.until("DELETE /3");
+  inside.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n3");
+  expect(await client.until("\r\n\r\n3")).toMatch(
+    /\r\n\r\n1HTTP\/1\.1 103 Hints\r\nX: 1\r\n\r\nHTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n2HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n3$/,
+  );
+  expect(scene.pod.connections).toHaveLength(1);
+});
+
+test("a client that pipelines a thousand requests is answered, whatever the limits of one sandbox", async () => {
+  const scene = await Scene.open({ upstream: { maxConnectionsPerSandbox: 1, maxWaitingPerSandbox: 0 } });
+  scene.pod.answerAll(OK);
+  const client = await scene.send(scene.head("GET /").repeat(1000));
+  await eventually(() => scene.router.records.length === 1000);
+  expect(scene.router.records.filter(({ reason }) => reason !== "ok")).toEqual([]);
+  expect(client.received.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(1000);
+});
+
+test("while an answer is awaited only so many pipelined requests are read", async () => {
+  const scene = await Scene.open();
+  const client = await scene.send(scene.head("GET /long-poll"));
+  const inside = await scene.pod.connection(0);
+  await inside.until("\r\n\r\n");
+  client.write(scene.head("GET /").repeat(200_000));
+  await eventually(() => scene.router.started > 100);
+  await eventually(() => client.socket.writableLength > 0);
+  // What one read of the socket held, and not 200,000.
+  expect(scene.router.started).toBeLessThan(5_000);
 });
 
 test("a sandbox behind IPv6 is reached", async () => {

@@ -393,12 +393,12 @@ describe("an Upgrade that is no WebSocket", () => {
   test("behind a request that is still being answered is ignored: the two would mix", async () => {
     const scene = await Scene.open();
     const client = await scene.send(scene.head("GET /slow") + scene.head("GET /ws", ...HANDSHAKE));
-    const slow = await scene.pod.connection(0);
-    await slow.until("GET /slow");
-    const ws = await scene.pod.connection(1);
-    expect(await ws.until("\r\n\r\n")).not.toMatch(/upgrade/i);
-    ws.write("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n");
-    slow.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    const inside = await scene.pod.connection(0);
+    await inside.until("GET /slow");
+    inside.take();
+    inside.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    expect(await inside.until("\r\n\r\n")).not.toMatch(/upgrade/i);
+    inside.write("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n");
     expect(await client.until("426")).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nokHTTP\/1\.1 426 /);
   });
 
