@@ -78,6 +78,18 @@ test("a faulty file with --json: the faults are the data, exit 1", async () => {
   });
 });
 
+test("a wrong flag with --json: a fault of the line, told as one", async () => {
+  const { code, stdout, stderr } = await runInProcess([
+    "check-config",
+    "/dev/null",
+    "--json",
+    "--listen",
+    "x",
+  ]);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  expect(stderr).toContain("--listen: listen must be [host]:port");
+});
+
 test("a file that is not there: exit 1; a wrong flag: exit 2", async () => {
   const gone = await runInProcess(["check-config", join(folder, "gone.yaml")]);
   expect(gone.code).toBe(1);
