@@ -33,7 +33,7 @@ export function parseRoutesQuery(query: URLSearchParams): RoutesQuery {
   return after === undefined ? { limit } : { limit, after };
 }
 
-/** Reads the query of `/api/explain`: `host`, and at will `path` (default `/`) and any number of `header=name:value`. */
+/** Reads the query of `/api/explain`: `host`, and at will `path` (default `/`) and up to 50 `header=name:value`. */
 export function parseExplainQuery(query: URLSearchParams): ExplainInput {
   refuseUnknown(query, ["host", "path", "header"]);
   const host = single(query, "host");
