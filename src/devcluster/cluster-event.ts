@@ -35,7 +35,10 @@ export interface ClusterEvent {
 /** Told of each event, synchronously. Must not throw. */
 export type ClusterListener = (event: ClusterEvent) => void;
 
-/** The event in one line, without the time: `code-7f9c2 is running at 127.0.64.3 (before: code-1b2c3)`. */
+/**
+ * The event in one line, without the time, such as
+ * `code-7f9c2 waits in the pool at 127.0.64.3 (the address of code-1b2c3 before)`.
+ */
 export function describeClusterEvent(event: ClusterEvent): string {
   const { name, ip } = event;
   const at = ip === undefined ? "" : ` at ${ip}`;
