@@ -158,7 +158,7 @@ export class Exchange implements Lessee, AttemptEvents {
 
   responseStarted(status: number, statusText: string, rawHeaders: readonly Buffer[]): void {
     this.#touch();
-    const fields = forwardResponseHeaders(rawHeaders);
+    const fields = forwardResponseHeaders(rawHeaders, status);
     if (fields.kind === "invalid" || status < 100) {
       const problem = fields.kind === "invalid" ? fields.message : `status ${status}`;
       this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${problem}`));

@@ -221,13 +221,23 @@ export function forwardRequestHead(
 /**
  * The response fields that the client may have: hop-by-hop fields, what `Connection` nominates and
  * `x-lychgate-reason` are removed, all others keep name, order, case and duplicates byte for byte (`Trailer` too). A
- * `Content-Length` beside a `Transfer-Encoding` is dropped (RFC 9112 6.3). Takes undici's `controller.rawHeaders`, gives
- * what `ServerResponse.writeHead` takes.
+ * `Content-Length` beside a `Transfer-Encoding` is dropped (RFC 9112 6.3), and so is that of a 1xx or 204, which has no
+ * body (RFC 9110 8.6): who believes it takes the next response for one. A transfer coding other than `chunked` is
+ * invalid: nobody asked for it, and without its name the client could not undo it. Takes undici's
+ * `controller.rawHeaders`, gives what `ServerResponse.writeHead` takes.
  */
-export function forwardResponseHeaders(rawHeaders: readonly (Buffer | string)[]): ForwardedResponse {
+export function forwardResponseHeaders(
+  rawHeaders: readonly (Buffer | string)[],
+  status: number,
+): ForwardedResponse {
   const fields = rawHeaders.map(latin1);
   const nominated = nominatedBy(fields);
-  const chunked = allValues(fields, "transfer-encoding").length > 0;
+  const codings = allValues(fields, "transfer-encoding");
+  const chunked = codings.length > 0;
+  if (chunked && (codings.length > 1 || codings[0]?.trim().toLowerCase() !== "chunked")) {
+    return { kind: "invalid", message: "the only transfer-encoding that is understood is chunked" };
+  }
+  const isBodiless = status < 200 || status === 204;
   const headers: string[] = [];
   let contentLength: string | undefined;
   for (let i = 0; i + 1 < fields.length; i += 2) {
@@ -240,7 +250,7 @@ export function forwardResponseHeaders(rawHeaders: readonly (Buffer | string)[])
     }
     if (lower === "content-length") {
       // A pod may not strip it by nominating it either: it frames the message.
-      if (chunked) continue;
+      if (chunked || isBodiless) continue;
       if (!/^[0-9]+$/.test(value) || (contentLength !== undefined && contentLength !== value)) {
         return { kind: "invalid", message: "the content-length is not a length" };
       }

@@ -217,7 +217,9 @@ export class Tunnel {
       return;
     }
     const status = response.statusCode ?? 0;
-    const extra = status === 204 || status === 304 ? ["content-length", "0"] : [];
+    // Without a length http-proxy-3 would announce chunks.
+    const isUnframed = status === 204 || (status === 304 && !hasLength(response));
+    const extra = isUnframed ? ["content-length", "0"] : [];
     if (!this.#takeHead(response, [...extra, "Connection", "close"])) return;
     this.#state = "declined";
     this.#events.answered(status);
@@ -240,7 +242,7 @@ export class Tunnel {
   /** Puts the fields that the client may have in the place where http-proxy-3 reads them. */
   #takeHead(response: IncomingMessage, extra: readonly string[]): boolean {
     this.#timer?.clear();
-    const fields = forwardResponseHeaders(response.rawHeaders);
+    const fields = forwardResponseHeaders(response.rawHeaders, response.statusCode ?? 0);
     if (fields.kind === "invalid") {
       this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${fields.message}`));
       return false;
@@ -357,6 +359,10 @@ export class Tunnel {
     this.#state = "over";
     this.#timer?.clear();
   }
+}
+
+function hasLength(response: IncomingMessage): boolean {
+  return firstValue(response.rawHeaders, "content-length") !== undefined;
 }
 
 /** Gives http-proxy-3 the connection that belongs to the incarnation, in place of one of its own. */

@@ -75,6 +75,8 @@ class HandledUpgrade implements OpenTunnel, Lessee {
     this.#options = options;
     this.#trace = new RequestTrace(request, options.clock, options.observer);
     client.once("close", () => this.#closed());
+    // Told even of a socket that nobody reads, when it is empty, and not told again to a tunnel that begins later.
+    client.once("end", this.#onEarlyEnd);
   }
 
   begin(): void {
@@ -95,6 +97,7 @@ class HandledUpgrade implements OpenTunnel, Lessee {
       connection.discard();
       return;
     }
+    this.#client.off("end", this.#onEarlyEnd);
     this.#trace.sentOn(connection);
     this.#tunnel = new Tunnel(this.#client, this.#head, connection, outbound, this.#options, {
       answered: (status) => {
@@ -174,6 +177,11 @@ class HandledUpgrade implements OpenTunnel, Lessee {
     this.#trace.bytesOut = reply.body.length;
     closeWithReply(this.#client, reply, this.#options.clock);
   }
+
+  readonly #onEarlyEnd = (): void => {
+    // No one waits for the answer.
+    this.#client.destroy();
+  };
 
   #closed(): void {
     this.#cancelLease?.();

@@ -56,10 +56,13 @@ function te(...sent: string[]): string[] {
 }
 
 /** What the client gets of a pod's fields, or why none. */
-function respond(fields: readonly Field[]): unknown {
+function respond(fields: readonly Field[], status = 200): unknown {
   const raw = fields.flat();
-  const result = forwardResponseHeaders(raw.map((text) => Buffer.from(text, "latin1")));
-  expect(forwardResponseHeaders(raw)).toEqual(result);
+  const result = forwardResponseHeaders(
+    raw.map((text) => Buffer.from(text, "latin1")),
+    status,
+  );
+  expect(forwardResponseHeaders(raw, status)).toEqual(result);
   return result.kind === "forward" ? pairs(result.headers) : result.message;
 }
 
@@ -397,6 +400,27 @@ describe("response fields", () => {
     ).toBe("the content-length is not a length");
     expect(respond([["Content-Length", "5, 5"]])).toBe("the content-length is not a length");
   });
+
+  it.each([100, 103, 101, 204])("have no length in a %i, which has no body (RFC 9110 8.6)", (status) => {
+    expect(
+      respond(
+        [
+          ["Content-Length", "5"],
+          ["A", "1"],
+        ],
+        status,
+      ),
+    ).toEqual([["A", "1"]]);
+  });
+
+  it.each([["gzip"], ["gzip, chunked"], ["identity"], ["chunked", "chunked"], [""]])(
+    "are invalid with a transfer-encoding that can't be passed on: %s",
+    (...codings) => {
+      expect(respond(codings.map((coding) => ["Transfer-Encoding", coding] as const))).toBe(
+        "the only transfer-encoding that is understood is chunked",
+      );
+    },
+  );
 
   it("are invalid when node:http could not write them", () => {
     expect(respond([["A", "\u0001"]])).toBe("the header a holds control characters");

@@ -211,6 +211,22 @@ describe("an upgrade is refused", () => {
     await nothingLeft(scene);
   });
 
+  test.each([
+    ["204 No Content", "Content-Length: 5\r\n", "0"],
+    ["304 Not Modified", "Content-Length: 5\r\n", "5"],
+    ["304 Not Modified", "", "0"],
+  ])("with %s and %j, which has no body: one length, and no chunks", async (status, field, length) => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /", HANDSHAKE);
+    inside.write(`HTTP/1.1 ${status}\r\n${field}\r\n`);
+    await client.untilClosed();
+    expect(client.received).toMatch(new RegExp(`^HTTP/1\\.1 ${status}\r\n`));
+    expect(client.received.match(/content-length: \d+|transfer-encoding/gi)).toEqual([
+      `content-length: ${length}`,
+    ]);
+    expect(client.received).toMatch(/\r\n\r\n$/);
+  });
+
   test("by no pod at all: 502 upstream_refused", async () => {
     const scene = await Scene.open();
     const text = scene.head("GET /", ...HANDSHAKE);
@@ -244,6 +260,15 @@ describe("whoever leaves first, at any moment, leaves no socket behind", () => {
     inside.end();
     await nothingLeft(scene);
     expect(await scene.router.record(0)).toMatchObject({ status: 499, reason: "client_closed" });
+  });
+
+  test("the client with its request: FIN, while the pod is being connected to", async () => {
+    const scene = await Scene.open();
+    scene.pod.onConnection = (inside) => inside.socket.once("data", () => inside.write(SWITCHING));
+    const client = await scene.router.client(true);
+    client.end(scene.head("GET /", ...HANDSHAKE));
+    expect(await scene.router.record(0)).toMatchObject({ reason: "client_closed" });
+    await nothingLeft(scene);
   });
 
   test.each(leaving)("the client of an open tunnel: %s", async (name, leave) => {
