@@ -95,6 +95,11 @@ class HandledRequest implements InFlight {
   }
 
   #proceed(): void {
+    const fault = versionFault(this.#request);
+    if (fault !== undefined) {
+      this.#refuse("bad_request", fault);
+      return;
+    }
     const passage = findPassage(this.#trace, this.#request.socket.localPort, this.#options);
     if (passage.kind === "refuse") {
       logRefusal(this.#options.log, this.#trace, passage.reason);
@@ -122,8 +127,10 @@ class HandledRequest implements InFlight {
     this.#refused = true;
     this.#trace.reason = reason;
     const { status, headers, body } = replyFor(reason, this.#trace.replyContext(message));
-    // A body that will not be read can't be followed by a next request.
-    if (this.#options.draining() || isUploading(this.#request)) headers.push("Connection", "close");
+    // A body that will not be read can't be followed by a next request, nor can what may have been read wrongly.
+    if (this.#options.draining() || isUploading(this.#request) || reason === "bad_request") {
+      headers.push("Connection", "close");
+    }
     this.#response.writeHead(status, headers);
     this.#trace.bytesOut = body.length;
     if (body.length > 0) this.#response.write(body);
@@ -143,4 +150,13 @@ class HandledRequest implements InFlight {
       this.#response.destroy();
     }
   }
+}
+
+/** What node:http lets pass and a server must not (RFC 9112 6.1): a client before 1.1 knows no chunks. */
+function versionFault({ httpVersionMajor, httpVersionMinor, headers }: IncomingMessage): string | undefined {
+  if (httpVersionMajor !== 1) return "the only versions of HTTP that are understood are 1.0 and 1.1";
+  if (httpVersionMinor === 0 && headers["transfer-encoding"] !== undefined) {
+    return "transfer-encoding is not for HTTP/1.0";
+  }
+  return undefined;
 }

@@ -12,6 +12,7 @@ import { ClientConnections } from "./client-connections.ts";
 import { handleRequest } from "./full-lane.ts";
 import { refuseUnparsed } from "./unparsed-request.ts";
 import type { RequestObserver } from "./request-record.ts";
+import { resetSocket } from "./reset-socket.ts";
 import type { TargetParser } from "./target.ts";
 import { upgradeRequestOf } from "./upgrade-request.ts";
 import { handleUpgrade } from "./upgrade-lane.ts";
@@ -133,7 +134,7 @@ class HttpProxyServer implements ProxyServer {
       keepAliveInitialDelay: 30_000,
       shouldUpgradeCallback: (request) => this.#mayUpgrade(request),
     });
-    this.#server.timeout = 0;
+    this.#server.timeout = this.#lane.idleTimeoutMs;
     // Node would drop fields above 2,000 without a word; their size is limited already.
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = options.maxConnections ?? 20_000;
@@ -197,6 +198,7 @@ class HttpProxyServer implements ProxyServer {
     server.on("checkExpectation", (request, response) => this.#onRequest(request, response, false));
     server.on("upgrade", (request, socket, head) => this.#onUpgrade(request, socket, head));
     server.on("connect", (request, socket) => this.#onConnect(request, socket));
+    server.on("timeout", (socket) => this.#onSilence(socket));
     server.on("clientError", (error, socket) => this.#onClientError(error, socket));
   }
 
@@ -234,6 +236,7 @@ class HttpProxyServer implements ProxyServer {
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#options.observer?.requestStarted?.();
     const client = socket as Socket;
+    client.setTimeout(0);
     const upgrade = upgradeRequestOf(request) ?? { protocols: "", isWebSocket: false };
     const connection = this.#clients.of(client);
     connection.tunnel = handleUpgrade(request, client, head, upgrade, this.#lane);
@@ -249,6 +252,20 @@ class HttpProxyServer implements ProxyServer {
     };
     if (connection.inFlight.size > 0) connection.whenIdle = refuse;
     else refuse();
+  }
+
+  /** Nothing was read from or written to a connection for long: `keepAliveTimeoutMs` if idle, else `idleTimeoutMs`. */
+  #onSilence(socket: Socket): void {
+    const [answering] = this.#clients.of(socket).inFlight;
+    if (!answering) {
+      socket.destroy();
+      return;
+    }
+    // A client that does not take its responses, even when the pod or we are done with them. Of all other silence
+    // the request under way knows whose fault it is.
+    if (socket.writableLength === 0) return;
+    resetSocket(socket);
+    answering.fail("request_timeout");
   }
 
   #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {

@@ -24,6 +24,13 @@ describe("what is not valid HTTP/1.1 is refused, closed, and never forwarded", (
     ],
     ["chunks twice", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"],
     ["a signed length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\nx"],
+    ["chunks in HTTP/1.0", "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    [
+      "chunks in HTTP/1.0 that would go on",
+      "POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ["a version of the future", "GET / HTTP/2.0\r\nHost: x\r\n\r\n"],
+    ["a version of the past", "GET / HTTP/0.9\r\nHost: x\r\n\r\n"],
     ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
     ["CONNECT", "CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n"],
   ])("%s", async (_name, text) => {
@@ -116,6 +123,27 @@ describe("limits", () => {
     const client = await scene.send(scene.head("GET /"));
     await client.until("\r\n\r\nok");
     await client.untilClosed();
+  });
+
+  test("a client that does not read its responses is cut after idleTimeoutMs", async () => {
+    const scene = await Scene.open({ server: { idleTimeoutMs: 200 } });
+    const client = await scene.router.client();
+    client.socket.pause();
+    // Each is small enough to be taken over from the pod whole; all are more than the kernel keeps.
+    scene.pod.answerAll(`HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n${"x".repeat(30_000)}`);
+    client.write(scene.head("GET /").repeat(1_000));
+    await eventually(() => scene.router.records.some(({ reason }) => reason === "request_timeout"));
+    await eventually(() => scene.router.server.connections.open === 0);
+    expect(scene.router.records).toHaveLength(scene.router.started);
+  });
+
+  test("a request that waits for longer than idleTimeoutMs for its pod is not cut by it", async () => {
+    const scene = await Scene.open({ server: { idleTimeoutMs: 100, firstByteTimeoutMs: 5_000 } });
+    const { client, inside } = await scene.begin("GET /");
+    const startedMs = performance.now();
+    await eventually(() => performance.now() - startedMs > 400);
+    inside.write(OK);
+    await client.until("\r\n\r\nok");
   });
 
   test("connections above maxConnections are closed at once", async () => {
