@@ -2,10 +2,14 @@ import { asRouteInEffect, type Entry } from "./entry.ts";
 import type { Lookup } from "./lookup.ts";
 import type { Rules } from "./rules.ts";
 
-/** Two or more objects under one ID. Rare, so it may cost a little more. */
+/** Two or more objects under one ID. Rare, so it may cost a little more; but never more than each change is worth. */
 class SharedId {
   readonly entries = new Set<Entry>();
-  lookup: Lookup = { kind: "unknown" };
+  readonly living = new Set<Entry>();
+  /** Counted as a conflict at this moment. */
+  disputed = false;
+  /** Made when it is asked for, and again after a change. */
+  lookup: Lookup | undefined;
 }
 
 const UNKNOWN: Lookup = { kind: "unknown" };
@@ -29,22 +33,21 @@ export class IdIndex {
   lookup(id: string): Lookup {
     const slot = this.#slots.get(id) ?? this.#slots.get(id.toLowerCase());
     if (slot === undefined) return UNKNOWN;
-    return slot instanceof SharedId ? slot.lookup : asRouteInEffect(slot);
+    return slot instanceof SharedId ? (slot.lookup ??= this.#lookupOf(slot)) : asRouteInEffect(slot);
   }
 
   add(id: string, entry: Entry): void {
     const key = id.toLowerCase();
     const slot = this.#slots.get(key);
-    if (slot === undefined) {
+    if (slot === undefined || slot === entry) {
       this.#slots.set(key, entry);
     } else if (slot instanceof SharedId) {
-      slot.entries.add(entry);
-      this.#resolve(slot);
-    } else if (slot !== entry) {
+      this.#join(slot, entry);
+    } else {
       const shared = new SharedId();
-      shared.entries.add(slot).add(entry);
       this.#slots.set(key, shared);
-      this.#resolve(shared);
+      this.#join(shared, slot);
+      this.#join(shared, entry);
     }
   }
 
@@ -54,29 +57,38 @@ export class IdIndex {
     if (slot === entry) {
       this.#slots.delete(key);
     } else if (slot instanceof SharedId && slot.entries.delete(entry)) {
-      this.#resolve(slot);
+      slot.living.delete(entry);
+      this.#changed(slot);
       const [only] = slot.entries;
-      if (only !== undefined && slot.entries.size === 1) this.#slots.set(key, only);
+      if (only && slot.entries.size === 1) this.#slots.set(key, only);
     }
   }
 
-  /** Decides anew who is served under `id`, after the state of an entry under it changed. */
-  touch(id: string): void {
+  /** To be called after the state of an entry under `id` changed. */
+  touch(id: string, entry: Entry): void {
     const slot = this.#slots.get(id.toLowerCase());
-    if (slot instanceof SharedId) this.#resolve(slot);
+    if (slot instanceof SharedId) this.#join(slot, entry);
   }
 
-  #resolve(slot: SharedId): void {
-    const before = slot.lookup;
-    const entries = [...slot.entries];
-    const living = entries.filter((entry) => !this.#rules.isTerminal(entry.state));
+  #join(slot: SharedId, entry: Entry): void {
+    slot.entries.add(entry);
+    if (this.#rules.isTerminal(entry.state)) slot.living.delete(entry);
+    else slot.living.add(entry);
+    this.#changed(slot);
+  }
+
+  #changed(slot: SharedId): void {
+    slot.lookup = undefined;
+    const disputed = slot.living.size > 0 && this.#rules.idHolder(slot.living.size) === undefined;
+    this.#conflicts += Number(disputed) - Number(slot.disputed);
+    slot.disputed = disputed;
+  }
+
+  #lookupOf({ entries, living, disputed }: SharedId): Lookup {
+    if (disputed) return { kind: "id-conflict", keys: [...living].map((entry) => entry.key).sort() };
     // With nobody alive, any of the dead tells the client what it needs to know.
-    const candidates = living.length > 0 ? living : entries.slice(0, 1);
-    const holder = this.#rules.idHolder(candidates.length);
-    const served = holder === undefined ? undefined : candidates[holder];
-    slot.lookup = served
-      ? asRouteInEffect(served)
-      : { kind: "id-conflict", keys: candidates.map((entry) => entry.key).sort() };
-    this.#conflicts += Number(slot.lookup.kind === "id-conflict") - Number(before.kind === "id-conflict");
+    const candidates = living.size > 0 ? [...living] : [...entries];
+    const served = candidates[this.#rules.idHolder(1) ?? 0];
+    return served ? asRouteInEffect(served) : UNKNOWN;
   }
 }

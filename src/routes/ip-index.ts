@@ -2,12 +2,26 @@ import type { Entry } from "./entry.ts";
 import { compareResourceVersions } from "./resource-version.ts";
 import type { IpHold, Rules } from "./rules.ts";
 
+/**
+ * An IP with more holders than this is served for none of them. Two or three may hold one for a moment; a crowd is a
+ * fault, or pods on the host network with the rule left on, and must not cost time that grows with its square.
+ */
+const CROWD = 16;
+
+/** Several holders of one IP, and the one of them that is served. */
+class SharedIp {
+  readonly holders = new Set<Entry>();
+  served: Entry | undefined;
+}
+
 /** Which routes hold which pod IP, and who may be served behind an IP that several hold (rule 10). */
 export class IpIndex {
-  readonly #holders = new Map<string, Entry | Set<Entry>>();
-  readonly #conflicted = new Set<string>();
+  readonly #slots = new Map<string, Entry | SharedIp>();
+  /** Held by several, but by no crowd. */
+  readonly #contested = new Set<string>();
   readonly #rules: Rules;
   readonly #holdOf: (entry: Entry) => IpHold;
+  #conflicts = 0;
 
   /** `holdOf` tells since when an entry has its IP; it is asked anew for each decision. */
   constructor(rules: Rules, holdOf: (entry: Entry) => IpHold) {
@@ -15,50 +29,68 @@ export class IpIndex {
     this.#holdOf = holdOf;
   }
 
-  /** The IPs that more than one route holds at this moment. */
-  get conflicted(): ReadonlySet<string> {
-    return this.#conflicted;
+  /** How many IPs more than one route holds at this moment. */
+  get conflicts(): number {
+    return this.#conflicts;
+  }
+
+  /** The IPs for which a moved watermark may change who is served. */
+  get contested(): ReadonlySet<string> {
+    return this.#contested;
   }
 
   add(ip: string, entry: Entry): void {
-    const held = this.#holders.get(ip);
-    if (held === undefined || held === entry) {
-      this.#holders.set(ip, entry);
-    } else if (held instanceof Set) {
-      held.add(entry);
+    const slot = this.#slots.get(ip);
+    if (slot === undefined || slot === entry) {
+      this.#slots.set(ip, entry);
+    } else if (slot instanceof SharedIp) {
+      slot.holders.add(entry);
+      this.#classify(ip, slot);
     } else {
-      this.#holders.set(ip, new Set([held, entry]));
-      this.#conflicted.add(ip);
+      const shared = new SharedIp();
+      shared.holders.add(slot).add(entry);
+      shared.served = slot;
+      this.#slots.set(ip, shared);
+      this.#conflicts++;
+      this.#classify(ip, shared);
     }
   }
 
   remove(ip: string, entry: Entry): void {
-    const held = this.#holders.get(ip);
-    if (held === entry) {
-      this.#holders.delete(ip);
-    } else if (held instanceof Set && held.delete(entry)) {
-      const [only] = held;
-      if (only !== undefined && held.size === 1) {
-        this.#holders.set(ip, only);
-        this.#conflicted.delete(ip);
-      }
+    const slot = this.#slots.get(ip);
+    if (slot === entry) {
+      this.#slots.delete(ip);
+    } else if (slot instanceof SharedIp && slot.holders.delete(entry)) {
+      if (slot.served === entry) slot.served = undefined;
+      this.#classify(ip, slot);
+      if (slot.holders.size > 0) return;
+      this.#slots.delete(ip);
+      this.#conflicts--;
     }
   }
 
-  /** All routes that hold `ip`. */
-  holders(ip: string): readonly Entry[] {
-    const held = this.#holders.get(ip);
-    if (held === undefined) return [];
-    return held instanceof Set ? [...held] : [held];
+  /**
+   * Decides anew who is served behind `ip`: the only holder, or the one that surely took it later than every other.
+   * `before` is who was served until now, unless it has let go.
+   */
+  decide(ip: string): { readonly before: Entry | undefined; readonly now: Entry | undefined } {
+    const slot = this.#slots.get(ip);
+    if (!(slot instanceof SharedIp)) return { before: slot, now: slot };
+    const before = slot.served;
+    const now = slot.holders.size > CROWD ? undefined : this.#latest(slot.holders);
+    slot.served = now;
+    const [only] = slot.holders;
+    if (only && slot.holders.size === 1) {
+      this.#slots.set(ip, only);
+      this.#conflicts--;
+    }
+    return { before, now };
   }
 
-  /** The one holder of `ip` that may be served: alone, or surely later than every other. */
-  served(ip: string): Entry | undefined {
-    const held = this.#holders.get(ip);
-    if (!(held instanceof Set)) return held;
+  #latest(holders: ReadonlySet<Entry>): Entry | undefined {
     let latest: { entry: Entry; hold: IpHold } | undefined;
     const holds = new Map<Entry, IpHold>();
-    for (const entry of held) {
+    for (const entry of holders) {
       const hold = this.#holdOf(entry);
       holds.set(entry, hold);
       if (!latest || compareResourceVersions(latest.hold.after, hold.after) < 0) latest = { entry, hold };
@@ -68,5 +100,10 @@ export class IpIndex {
       if (latest && entry !== latest.entry && !this.#rules.tookIpLater(latest.hold, hold)) return undefined;
     }
     return latest?.entry;
+  }
+
+  #classify(ip: string, { holders }: SharedIp): void {
+    if (holders.size > 1 && holders.size <= CROWD) this.#contested.add(ip);
+    else this.#contested.delete(ip);
   }
 }

@@ -60,7 +60,7 @@ export class RoutesInEffect {
   }
 
   get ipConflicts(): number {
-    return this.#ips.conflicted.size;
+    return this.#ips.conflicts;
   }
 
   /** By routing ID, ignoring case. */
@@ -83,18 +83,20 @@ export class RoutesInEffect {
 
     if (before && before.id !== route?.id) this.#ids.remove(before.id, entry);
     if (route && before?.id !== route.id) this.#ids.add(route.id, entry);
-    else if (route) this.#ids.touch(route.id);
+    else if (route) this.#ids.touch(route.id, entry);
 
     const ip = this.#heldIp(entry);
     if (ipBefore !== ip) {
       if (ipBefore) this.#ips.remove(ipBefore, entry);
       if (ip) this.#ips.add(ip, entry);
     }
-    entry.ipReassigned = this.#isReassigned(entry, ip === undefined ? undefined : this.#ips.served(ip));
+    const decided = ip === undefined ? undefined : this.#ips.decide(ip);
+    entry.ipReassigned = this.#isReassigned(entry, decided?.now);
     this.#live(entry);
     this.#announce(entry);
     if (ipBefore && ipBefore !== ip) this.#serve(ipBefore);
-    if (ip) this.#serve(ip);
+    if (decided?.before && decided.before !== entry) this.#reassign(decided.before, decided.now);
+    if (decided?.now && decided.now !== entry) this.#reassign(decided.now, decided.now);
     if (route?.shutdownAtMs !== undefined && !this.#rules.isTerminal(state)) {
       this.#awaitShutdown({ atMs: route.shutdownAtMs, entry, route });
     }
@@ -105,10 +107,15 @@ export class RoutesInEffect {
    * that may settle who took an IP later.
    */
   watermarkMoved(scope: Scope<Entry>): void {
-    if (this.#ips.conflicted.size === 0) return;
+    const { contested } = this.#ips;
+    if (contested.size === 0 || scope.claims.size === 0) return;
+    if (contested.size < scope.claims.size) {
+      for (const ip of contested) this.#serve(ip);
+      return;
+    }
     for (const entry of scope.claims.keys()) {
       const ip = this.#heldIp(entry);
-      if (ip && this.#ips.conflicted.has(ip)) this.#serve(ip);
+      if (ip && contested.has(ip)) this.#serve(ip);
     }
   }
 
@@ -140,8 +147,8 @@ export class RoutesInEffect {
       case 4:
         return ip;
       case 6:
-        // One address has many spellings.
-        return new SocketAddress({ address: ip, family: "ipv6" }).address;
+        // One address has many spellings, and IPv4 ones may wear a prefix (RFC 4291 2.5.5.2).
+        return new SocketAddress({ address: ip, family: "ipv6" }).address.replace(/^::ffff:(?=\d+\.)/, "");
       default:
         return undefined;
     }
@@ -151,15 +158,19 @@ export class RoutesInEffect {
     return entry.state === "running" && this.#heldIp(entry) !== undefined && served !== entry;
   }
 
+  /** Decides anew who is served behind `ip`. Only who was and who is now can be touched by it. */
   #serve(ip: string): void {
-    const served = this.#ips.served(ip);
-    for (const entry of this.#ips.holders(ip)) {
-      const reassigned = this.#isReassigned(entry, served);
-      if (entry.ipReassigned === reassigned) continue;
-      entry.ipReassigned = reassigned;
-      this.#live(entry);
-      this.#announce(entry);
-    }
+    const { before, now } = this.#ips.decide(ip);
+    if (before !== now && before) this.#reassign(before, now);
+    if (now) this.#reassign(now, now);
+  }
+
+  #reassign(entry: Entry, served: Entry | undefined): void {
+    const reassigned = this.#isReassigned(entry, served);
+    if (entry.ipReassigned === reassigned) return;
+    entry.ipReassigned = reassigned;
+    this.#live(entry);
+    this.#announce(entry);
   }
 
   /** Ends and begins incarnations (design.md 3.3). */

@@ -46,8 +46,8 @@ export interface Rules {
   isTerminal(state: RouteState): boolean;
   /** Rule 4: is an event old news, because the watermark has passed it? */
   eventIsSeen(event: ResourceVersion, watermark: ResourceVersion): boolean;
-  /** Rule 4: does a listed object replace what the informer said of it before? */
-  replaces(listed: Observation, before: Observation | undefined): boolean;
+  /** Rule 4: is an event older than what the informer has said of the object? A list may run ahead of its version. */
+  eventIsOlder(event: ResourceVersion, confirmed: ResourceVersion): boolean;
   /** Rule 4: has the watermark reached a claim, so that the informer alone decides from here on? */
   claimIsReached(claim: ResourceVersion, watermark: ResourceVersion): boolean;
   /** Rule 4: has the informer confirmed a newer version of the object, or passed `tombstone` and knows no object? */
@@ -106,9 +106,7 @@ export const RULES: Rules = {
 
   eventIsSeen: olderOrSame,
 
-  replaces(listed, before) {
-    return before === undefined || olderOrSame(before.resourceVersion, listed.resourceVersion);
-  },
+  eventIsOlder: older,
 
   claimIsReached: olderOrSame,
 

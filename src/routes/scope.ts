@@ -32,9 +32,13 @@ export class Scope<E extends Facts = Facts> implements ScopeView {
   #heardAtMs: Milliseconds = 0;
   #liveForMs: Milliseconds = 0;
 
-  constructor(name: string, watched: boolean) {
+  readonly #longestGapMs: Milliseconds;
+
+  /** `longestGapMs`: what one silence adds to the live time at most. */
+  constructor(name: string, watched: boolean, longestGapMs: Milliseconds) {
     this.name = name;
     this.watched = watched;
+    this.#longestGapMs = longestGapMs;
     this.synced = !watched;
     this.#live = !watched;
   }
@@ -43,14 +47,17 @@ export class Scope<E extends Facts = Facts> implements ScopeView {
     return this.#live;
   }
 
+  /** The silence before it does not count: nobody knows how much of it the informer was live for. */
   setLive(live: boolean, nowMs: Milliseconds): void {
+    if (live !== this.#live) this.#heardAtMs = nowMs;
     this.#live = live;
-    this.#heardAtMs = nowMs;
   }
 
   /** To be called whenever the informer says something. */
   heard(nowMs: Milliseconds): void {
-    if (this.#live) this.#liveForMs += Math.max(0, nowMs - this.#heardAtMs);
+    if (!this.#live) return;
+    // After a long silence what is said first may be old: the rest of a burst that a stall held back.
+    this.#liveForMs += Math.min(Math.max(0, nowMs - this.#heardAtMs), this.#longestGapMs);
     this.#heardAtMs = nowMs;
   }
 

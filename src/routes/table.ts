@@ -98,6 +98,8 @@ export class RouteTable implements RouteLookup {
   readonly #scopes: ReadonlyMap<string, Scope<Entry>>;
   readonly #everyNamespace: Scope<Entry> | undefined;
   readonly #entries = new Map<ObjectKey, Entry>();
+  /** Whose pushed facts there are, over all scopes, the oldest first. */
+  readonly #pushed: Readonly<Record<PushedFact, Set<Entry>>> = { claim: new Set(), tombstone: new Set() };
   readonly #news = new News();
   readonly #effects: RoutesInEffect;
   #nowMs: Milliseconds = 0;
@@ -110,8 +112,8 @@ export class RouteTable implements RouteLookup {
     this.#maxTombstones = options.maxTombstones ?? 100_000;
     const scopes =
       options.scopes === "none"
-        ? [new Scope<Entry>("", false)]
-        : options.scopes.map((name) => new Scope<Entry>(name, true));
+        ? [new Scope<Entry>("", false, 0)]
+        : options.scopes.map((name) => new Scope<Entry>(name, true, this.#claimTtlMs / 2));
     this.#scopes = new Map(scopes.map((scope) => [scope.name, scope]));
     this.#everyNamespace = this.#scopes.get("");
     this.#effects = new RoutesInEffect(this.#rules, this.#news, options.onePodPerIp ?? true);
@@ -196,10 +198,12 @@ export class RouteTable implements RouteLookup {
       const before = scope.watermark;
       scope.watermark = resourceVersion;
       const entry = this.#entry(objectKey(namespace, name), scope);
-      this.#confirm(entry, observation, before, false);
+      const known = entry.confirmed?.resourceVersion;
+      const isOlder = known !== undefined && this.#rules.eventIsOlder(resourceVersion, known);
+      if (!isOlder) this.#confirm(entry, observation, before, false);
       this.#passWatermark(scope, true);
       this.#refresh(entry);
-      outcome = entry.tombstone === undefined ? "applied" : "ignored/tombstone";
+      outcome = isOlder ? "ignored/stale" : entry.tombstone === undefined ? "applied" : "ignored/tombstone";
     }
     this.#expire(scope);
     this.#reportSeen(observation, outcome);
@@ -220,11 +224,14 @@ export class RouteTable implements RouteLookup {
     const key = objectKey(namespace, name);
     let outcome: Outcome = "ignored/watermark";
     if (!this.#rules.eventIsSeen(version, scope.watermark)) {
-      outcome = "applied";
       scope.watermark = version;
       const entry = this.#entries.get(key);
-      if (entry) this.#unconfirm(entry, uid);
+      const known = entry?.confirmed?.resourceVersion;
+      const isOlder = known !== undefined && this.#rules.eventIsOlder(version, known);
+      // The server may leave the UID out; then it is that of the object which was there.
+      if (entry && !isOlder) this.#unconfirm(entry, uid || entry.confirmed?.uid);
       this.#passWatermark(scope, true);
+      outcome = isOlder ? "ignored/stale" : "applied";
     }
     this.#expire(scope);
     this.#report("informer", outcome, key);
@@ -248,9 +255,8 @@ export class RouteTable implements RouteLookup {
    * it was not live does not count (rule 6).
    */
   setLive(scopeName: string, live: boolean, nowMs: Milliseconds): void {
-    const scope = this.#begin(scopeName, nowMs);
-    scope.setLive(live, this.#nowMs);
-    this.#news.deliver();
+    this.#tick(nowMs);
+    this.#watchedScope(scopeName).setLive(live, this.#nowMs);
   }
 
   // ---- what peers say
@@ -344,8 +350,8 @@ export class RouteTable implements RouteLookup {
       states: this.#effects.states,
       entries: this.#entries.size,
       servable: this.#effects.incarnations,
-      claims: this.#pushed("claims"),
-      tombstones: this.#pushed("tombstones"),
+      claims: this.#pushed.claim.size,
+      tombstones: this.#pushed.tombstone.size,
       idConflicts: this.#effects.idConflicts,
       ipConflicts: this.#effects.ipConflicts,
       scopes: [...this.#scopes.values()].map(({ name, watermark, synced, live, barredUntil }) => {
@@ -368,7 +374,9 @@ export class RouteTable implements RouteLookup {
     }
     for (const observation of observations) {
       const entry = this.#entry(objectKey(observation.namespace, observation.name), scope);
-      if (this.#rules.replaces(observation, entry.confirmed)) this.#confirm(entry, observation, before, true);
+      if (isUnchanged(entry, observation)) continue;
+      // Whatever its version: what a list shows is so (a cluster may have been restored while nobody looked).
+      this.#confirm(entry, observation, before, true);
       this.#refresh(entry);
       this.#reportSeen(observation, entry.tombstone === undefined ? "applied" : "ignored/tombstone");
     }
@@ -384,11 +392,11 @@ export class RouteTable implements RouteLookup {
     if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
   }
 
-  #unconfirm(entry: Entry, uid: string): void {
+  #unconfirm(entry: Entry, uid: string | undefined): void {
     entry.confirmed = undefined;
     entry.hold = undefined;
     // No UID lives again, so a claim of a later life of this one is wrong.
-    if (entry.claim?.uid === uid) {
+    if (entry.claim && entry.claim.uid === uid) {
       const reached = this.#rules.claimIsReached(entry.claim.resourceVersion, entry.scope.watermark);
       this.#drop("claim", entry, reached ? undefined : "contradicted");
     }
@@ -437,10 +445,10 @@ export class RouteTable implements RouteLookup {
     const { scope } = entry;
     entry.claim = claim;
     entry.claimArrivedAtMs = this.#nowMs;
-    enqueue(scope.claims, entry, scope.liveMs(this.#nowMs) + this.#claimTtlMs);
+    this.#enqueue("claim", entry, this.#claimTtlMs);
     scope.awaitWatermark(claim.resourceVersion, entry);
     this.#refresh(entry);
-    if (this.#pushed("claims") > this.#maxClaims) this.#evictOldest("claim", scope);
+    if (this.#pushed.claim.size > this.#maxClaims) this.#evictOldest("claim");
   }
 
   #bury(entry: Entry, version: ResourceVersion): void {
@@ -449,10 +457,10 @@ export class RouteTable implements RouteLookup {
     if (entry.tombstone === version) return;
     entry.tombstone = version;
     if (claim && compareResourceVersions(claim.resourceVersion, version) <= 0) this.#drop("claim", entry);
-    enqueue(scope.tombstones, entry, scope.liveMs(this.#nowMs) + this.#tombstoneTtlMs);
+    this.#enqueue("tombstone", entry, this.#tombstoneTtlMs);
     scope.awaitWatermark(version, entry);
     this.#refresh(entry);
-    if (this.#pushed("tombstones") > this.#maxTombstones) this.#evictOldest("tombstone", scope);
+    if (this.#pushed.tombstone.size > this.#maxTombstones) this.#evictOldest("tombstone");
   }
 
   #tombstoneIsDone({ tombstone, confirmed, scope }: Entry): boolean {
@@ -477,32 +485,44 @@ export class RouteTable implements RouteLookup {
     }
   }
 
-  #evictOldest(fact: PushedFact, scope: Scope<Entry>): void {
-    const [oldest] = (fact === "claim" ? scope.claims : scope.tombstones).keys();
+  #evictOldest(fact: PushedFact): void {
+    const [oldest] = this.#pushed[fact];
     if (!oldest) return;
     this.#drop(fact, oldest, "evicted");
     this.#refresh(oldest);
   }
 
+  /** A newer fact takes the older one's place at the end: each queue has one TTL, so its order is that of deadlines. */
+  #enqueue(fact: PushedFact, entry: Entry, ttlMs: Milliseconds): void {
+    const { scope } = entry;
+    const queue = fact === "claim" ? scope.claims : scope.tombstones;
+    queue.delete(entry);
+    queue.set(entry, scope.liveMs(this.#nowMs) + ttlMs);
+    this.#pushed[fact].delete(entry);
+    this.#pushed[fact].add(entry);
+  }
+
   /** Gives up a fact, if there is one; without a `reason` because the informer or a newer push took its place. */
   #drop(fact: PushedFact, entry: Entry, reason?: DropReason): void {
-    if (fact === "claim") {
-      entry.claim = undefined;
-      if (!entry.scope.claims.delete(entry)) return;
-    } else {
-      entry.tombstone = undefined;
-      if (!entry.scope.tombstones.delete(entry)) return;
-    }
+    entry[fact] = undefined;
+    (fact === "claim" ? entry.scope.claims : entry.scope.tombstones).delete(entry);
+    if (!this.#pushed[fact].delete(entry)) return;
     if (reason) this.#news.add((listener) => listener.factDropped?.(fact, reason, entry.key));
   }
 
   // ---- books
 
+  /** The informer of a scope says something. */
   #begin(scopeName: string, nowMs: Milliseconds): Scope<Entry> {
     this.#tick(nowMs);
-    const scope = this.#scopes.get(scopeName);
-    if (!scope?.watched) throw new Error(`the table has no informer scope ${JSON.stringify(scopeName)}`);
+    const scope = this.#watchedScope(scopeName);
     scope.heard(this.#nowMs);
+    return scope;
+  }
+
+  #watchedScope(name: string): Scope<Entry> {
+    const scope = this.#scopes.get(name);
+    if (!scope?.watched) throw new Error(`the table has no informer scope ${JSON.stringify(name)}`);
     return scope;
   }
 
@@ -528,12 +548,6 @@ export class RouteTable implements RouteLookup {
     this.#effects.refresh(entry, this.#nowMs);
     // An entry may be let go while the watermark is still awaited for it; its key may have a new one by then.
     if (!entry.hasFacts && this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
-  }
-
-  #pushed(kind: "claims" | "tombstones"): number {
-    let count = 0;
-    for (const scope of this.#scopes.values()) count += scope[kind].size;
-    return count;
   }
 
   #isLiving(key: ObjectKey): boolean {
@@ -572,6 +586,16 @@ export class RouteTable implements RouteLookup {
   }
 }
 
+/** Most of a relist says what is known. It can bring nothing about, so it costs nothing either. */
+function isUnchanged({ confirmed, claim, tombstone }: Entry, { uid, resourceVersion }: Observation): boolean {
+  return (
+    confirmed?.resourceVersion === resourceVersion &&
+    confirmed.uid === uid &&
+    claim === undefined &&
+    tombstone === undefined
+  );
+}
+
 /** Names of Kubernetes objects hold no `/`; one that did would be taken for another object's key. */
 function isKey(namespace: string, name: string): boolean {
   return namespace !== "" && name !== "" && !namespace.includes("/") && !name.includes("/");
@@ -584,10 +608,4 @@ function sizeOf(push: PushedRoute): number {
   let size = 0;
   for (const value of Object.values(push)) if (typeof value === "string") size += value.length;
   return size;
-}
-
-/** A newer fact takes the older one's place at the end: each queue has one TTL, so its order is that of deadlines. */
-function enqueue(queue: Map<Entry, Milliseconds>, entry: Entry, deadlineMs: Milliseconds): void {
-  queue.delete(entry);
-  queue.set(entry, deadlineMs);
 }

@@ -25,6 +25,27 @@ describe("memory is bounded, whatever peers push", () => {
     expect(table.stats()).toMatchObject({ claims: 0, entries: 1 });
   });
 
+  test("the oldest of all is evicted, not what was pushed last: one namespace can't void the pushes for another", () => {
+    const table = new RouteTable({ scopes: ["ns", "other"], maxTombstones: 2 });
+    table.relist("ns", rv(10), [observe(makeRoute("one", 5))], 0);
+    table.relist("other", rv(10), [], 0);
+    for (const name of ["a", "b"]) table.pushDelete({ namespace: "other", name, resourceVersion: "20" }, 0);
+    expect(table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "20" }, 0)).toBe("applied");
+    expect(table.lookup("ns--one").kind).toBe("unknown");
+    expect(table.inspect("other/a")).toBeUndefined();
+  });
+
+  test("a crowd under one ID or one IP costs what its changes are worth, not their square", () => {
+    const table = new RouteTable({ scopes: [""] });
+    table.relist("", rv(10), [], 0);
+    // With the square of it this would take minutes.
+    for (let i = 0; i < 50_000; i++)
+      table.pushUpdate(makeRoute(`n${i}`, 100 + i, { id: "shared", ip: "10.0.0.1" }), 0);
+    expect(table.stats()).toMatchObject({ idConflicts: 1, ipConflicts: 1, servable: 0 });
+    table.observe("", observe(makeRoute("late", 1_000_000, { ip: "10.0.0.1" })), 0);
+    expect(table.stats()).toMatchObject({ claims: 0, idConflicts: 0, ipConflicts: 0, servable: 1 });
+  });
+
   test("states of a peer's own invention do not pile up", () => {
     const table = new RouteTable({ scopes: "none" });
     for (let i = 1; i < 100; i++) table.pushUpdate(makeRoute("one", i, { state: `state-${i}` }), 0);

@@ -140,6 +140,18 @@ describe("rule 10: one IP, one sandbox", () => {
     const t = table(on("old", 5, { ip: "fd00:0:0::1" }));
     t.observe("", on("new", 11, { ip: "FD00::0:1" }), 0);
     expect(served(t)).toEqual(["ns/new"]);
+    const mapped = table(on("old", 5));
+    mapped.observe("", on("new", 11, { ip: "::ffff:10.0.0.1" }), 0);
+    expect(served(mapped)).toEqual(["ns/new"]);
+  });
+
+  test("a crowd behind one IP is served for none of them, until few are left", () => {
+    const crowd = Array.from({ length: 20 }, (_, i) => `n${i}`);
+    const t = table();
+    crowd.forEach((name, i) => t.observe("", on(name, 11 + i), 0));
+    expect(served(t)).toEqual([]);
+    crowd.slice(0, 4).forEach((name, i) => t.remove("", "ns", name, `${name}-1`, rv(40 + i), 0));
+    expect(served(t)).toEqual(["ns/n19"]);
   });
 
   test("what is not an IP is never served", () => {
