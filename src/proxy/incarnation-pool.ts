@@ -160,9 +160,12 @@ export class IncarnationPool implements ConnectionHome {
     this.#keepIdle = true;
   }
 
-  /** The end. Active connections are reset, unless the sandbox was only paused (design.md 3.3). */
+  /**
+   * The end. Active connections are reset, unless the sandbox was only paused (design.md 3.3); then they are by a second
+   * call, with what ended the pause.
+   */
   end(reason: EndReason): void {
-    if (this.#ended !== undefined) return;
+    if (this.#ended !== undefined && this.#ended !== "paused") return;
     this.#ended = reason;
     const error = endedError(this.#incarnation, reason);
     this.#closeIdle();

@@ -39,6 +39,8 @@ export class Upstreams implements IncarnationListener {
   readonly #pools: LRUCache<Incarnation, IncarnationPool>;
   /** Evicted with requests under way: they finish, and a next request finds the pool here. */
   readonly #retired = new Map<Incarnation, IncarnationPool>();
+  /** Ended as paused with requests under way: they may finish, until {@link pauseEnded}. */
+  readonly #paused = new Map<Incarnation, IncarnationPool>();
   /** Ended ones, known even when they had no pool: a verdict may be older than the end. */
   readonly #ended = new WeakMap<Incarnation, EndReason>();
   #closed = false;
@@ -66,7 +68,7 @@ export class Upstreams implements IncarnationListener {
     readonly waiting: number;
   } {
     const total = { pools: 0, open: 0, idle: 0, waiting: 0 };
-    for (const pool of [...this.#pools.values(), ...this.#retired.values()]) {
+    for (const pool of this.#all()) {
       const { open, idle, waiting } = pool.stats;
       total.pools += 1;
       total.open += open;
@@ -97,20 +99,32 @@ export class Upstreams implements IncarnationListener {
     this.#pools.delete(incarnation);
     this.#retired.delete(incarnation);
     pool?.end(reason);
+    if (reason === "paused" && pool && !pool.empty) this.#paused.set(incarnation, pool);
+  }
+
+  pauseEnded(incarnation: Incarnation, reason: EndReason): void {
+    const pool = this.#paused.get(incarnation);
+    this.#paused.delete(incarnation);
+    pool?.end(reason);
   }
 
   /** Incarnations that have connections now. */
   get size(): number {
-    return this.#pools.size + this.#retired.size;
+    return this.#pools.size + this.#retired.size + this.#paused.size;
   }
 
   /** Closes everything at once. Nothing can be leased afterwards. */
   close(): void {
     this.#closed = true;
-    const pools = [...this.#pools.values(), ...this.#retired.values()];
+    const pools = this.#all();
     this.#pools.clear();
     this.#retired.clear();
+    this.#paused.clear();
     for (const pool of pools) pool.close();
+  }
+
+  #all(): IncarnationPool[] {
+    return [...this.#pools.values(), ...this.#retired.values(), ...this.#paused.values()];
   }
 
   #poolOf(incarnation: Incarnation): IncarnationPool {
@@ -135,5 +149,6 @@ export class Upstreams implements IncarnationListener {
     const { incarnation } = pool;
     if (this.#pools.peek(incarnation) === pool) this.#pools.delete(incarnation);
     if (this.#retired.get(incarnation) === pool) this.#retired.delete(incarnation);
+    this.#paused.delete(incarnation);
   }
 }

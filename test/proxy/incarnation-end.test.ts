@@ -73,6 +73,40 @@ describe("when an incarnation ends", () => {
     expect(scene.router.counts.resets).toEqual([]);
   });
 
+  test("paused, then dead: what still lingers is reset, requests and tunnels", async () => {
+    const scene = await Scene.open();
+    const request = await scene.begin("GET /");
+    request.inside.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
+    await request.client.until("part");
+    const tunnel = await scene.begin("GET /", ["Connection: Upgrade", "Upgrade: websocket"]);
+    tunnel.inside.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
+    await tunnel.client.until("101");
+    scene.end("paused");
+    expect(scene.router.upstreams.stats).toMatchObject({ pools: 1, open: 2 });
+    scene.router.upstreams.pauseEnded(scene.incarnation, "dead");
+    for (const { client, inside } of [request, tunnel]) {
+      await client.untilClosed();
+      await inside.untilClosed();
+      expect(inside.errorCode).toBe("ECONNRESET");
+    }
+    expect(scene.router.counts.resets).toEqual(["dead", "dead"]);
+    await eventually(() => scene.router.upstreams.size === 0);
+  });
+
+  test("paused: nothing is kept of it once its requests are over", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /");
+    scene.end("paused");
+    expect(scene.router.upstreams.size).toBe(1);
+    inside.write(OK);
+    await client.until("\r\n\r\nok");
+    await eventually(() => scene.router.upstreams.size === 0);
+    scene.router.upstreams.pauseEnded(scene.incarnation, "dead");
+    expect(scene.router.counts.resets).toEqual([]);
+  });
+
   test.each<EndReason>(["paused", "dead"])(
     "%s: requests that wait for a connection fail and never connect",
     async (reason) => {
