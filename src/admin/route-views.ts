@@ -1,5 +1,6 @@
 import { KNOWN_STATES, type ObjectKey } from "../routes/route.ts";
-import type { EntryView, RouteTable, TableStats } from "../routes/table.ts";
+import type { RouteTable } from "../routes/table.ts";
+import type { EntryView, TableStats } from "../routes/table-view.ts";
 import type { RouteCounts, RouteView } from "./api-types.ts";
 
 /** A table's entry as the admin API shows it, be a route in effect or not. */

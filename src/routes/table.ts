@@ -1,7 +1,7 @@
 import type { Milliseconds } from "../clock.ts";
 import { asRouteInEffect, Entry } from "./entry.ts";
 import { holdAfter } from "./ip-hold.ts";
-import type { FactView, Lookup, RouteInEffect, RouteLookup } from "./lookup.ts";
+import type { Lookup, RouteLookup } from "./lookup.ts";
 import { News, type TableListener } from "./news.ts";
 import type { Observation } from "./observation.ts";
 import type { DropReason, Outcome, PushedFact, Source } from "./outcome.ts";
@@ -16,6 +16,7 @@ import { objectKey, type ObjectKey, type Route, routingId } from "./route.ts";
 import { RoutesInEffect } from "./routes-in-effect.ts";
 import { RULES, type Rules } from "./rules.ts";
 import { Scope } from "./scope.ts";
+import { type EntryView, type TableStats, viewOf } from "./table-view.ts";
 
 /** How a table is set up. */
 export interface RouteTableOptions {
@@ -46,38 +47,6 @@ export interface PushedDeletion {
   readonly namespace: string;
   readonly name: string;
   readonly resourceVersion: string;
-}
-
-/** One object for people to look at. Has no field for a token; do not show `inEffect.route` whole. */
-export interface EntryView {
-  readonly key: ObjectKey;
-  readonly facts: readonly FactView[];
-  readonly inEffect: RouteInEffect | undefined;
-  /** Another living object claims the same ID. */
-  readonly idConflict: boolean;
-}
-
-/** What a scope's informer has delivered. */
-export interface ScopeStats {
-  readonly name: string;
-  readonly watermark: ResourceVersion;
-  readonly synced: boolean;
-  readonly live: boolean;
-  /** Pushes are refused until the watermark has passed this version (a restore from a backup, rule 5). */
-  readonly barredUntil: ResourceVersion | undefined;
-}
-
-/** Sizes, for gauges. `states` counts the routes in effect by their state at this moment. */
-export interface TableStats {
-  readonly states: ReadonlyMap<string, number>;
-  readonly entries: number;
-  /** Routes with a living incarnation. */
-  readonly servable: number;
-  readonly claims: number;
-  readonly tombstones: number;
-  readonly idConflicts: number;
-  readonly ipConflicts: number;
-  readonly scopes: readonly ScopeStats[];
 }
 
 /**
@@ -337,7 +306,7 @@ export class RouteTable implements RouteLookup {
   /** Everything that is known of one object. */
   inspect(key: ObjectKey): EntryView | undefined {
     const entry = this.#entries.get(key);
-    return entry && this.#view(entry);
+    return entry && viewOf(entry, this.#effects);
   }
 
   /** The keys of all objects that anything is known of, in no particular order. */
@@ -565,24 +534,6 @@ export class RouteTable implements RouteLookup {
   #report(source: Source, outcome: Outcome, key: ObjectKey, wouldRevive = false): void {
     const guard = this.#rules.resurrection(outcome, !wouldRevive);
     this.#news.add((listener) => listener.mutated?.(source, outcome, key, guard));
-  }
-
-  #view(entry: Entry): EntryView {
-    const { confirmed, claim, tombstone, inEffect } = entry;
-    const facts: FactView[] = [];
-    if (confirmed) {
-      const { resourceVersion, route } = confirmed;
-      facts.push({ kind: "confirmed", resourceVersion, state: route?.state ?? "ending" });
-    }
-    if (claim) facts.push({ kind: "claim", resourceVersion: claim.resourceVersion, state: claim.state });
-    if (tombstone) facts.push({ kind: "tombstone", resourceVersion: tombstone, state: "dead" });
-    const byId = inEffect && this.#effects.lookup(inEffect.id);
-    return {
-      key: entry.key,
-      facts,
-      inEffect: inEffect && asRouteInEffect(entry),
-      idConflict: byId?.kind === "id-conflict" && byId.keys.includes(entry.key),
-    };
   }
 }
 

@@ -241,7 +241,7 @@ for (const scopes of [[""], ["n1", "n2"], "none"] as const) {
           life.end();
           life.check();
         }),
-        { numRuns: 250 },
+        { numRuns: 600 },
       );
     },
   );

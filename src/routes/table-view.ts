@@ -1,0 +1,55 @@
+import { asRouteInEffect, type Entry } from "./entry.ts";
+import type { FactView, Lookup, RouteInEffect } from "./lookup.ts";
+import type { ResourceVersion } from "./resource-version.ts";
+import type { ObjectKey } from "./route.ts";
+
+/** One object for people to look at. Has no field for a token; do not show `inEffect.route` whole. */
+export interface EntryView {
+  readonly key: ObjectKey;
+  readonly facts: readonly FactView[];
+  readonly inEffect: RouteInEffect | undefined;
+  /** Another living object claims the same ID. */
+  readonly idConflict: boolean;
+}
+
+/** What a scope's informer has delivered. */
+export interface ScopeStats {
+  readonly name: string;
+  readonly watermark: ResourceVersion;
+  readonly synced: boolean;
+  readonly live: boolean;
+  /** Pushes are refused until the watermark has passed this version (a restore from a backup, rule 5). */
+  readonly barredUntil: ResourceVersion | undefined;
+}
+
+/** Sizes, for gauges. `states` counts the routes in effect by their state at this moment. */
+export interface TableStats {
+  readonly states: ReadonlyMap<string, number>;
+  readonly entries: number;
+  /** Routes with a living incarnation. */
+  readonly servable: number;
+  readonly claims: number;
+  readonly tombstones: number;
+  readonly idConflicts: number;
+  readonly ipConflicts: number;
+  readonly scopes: readonly ScopeStats[];
+}
+
+/** What is to be seen of an entry. `ids` tells whether its ID is disputed. */
+export function viewOf(entry: Entry, ids: { lookup(id: string): Lookup }): EntryView {
+  const { confirmed, claim, tombstone, inEffect } = entry;
+  const facts: FactView[] = [];
+  if (confirmed) {
+    const { resourceVersion, route } = confirmed;
+    facts.push({ kind: "confirmed", resourceVersion, state: route?.state ?? "ending" });
+  }
+  if (claim) facts.push({ kind: "claim", resourceVersion: claim.resourceVersion, state: claim.state });
+  if (tombstone) facts.push({ kind: "tombstone", resourceVersion: tombstone, state: "dead" });
+  const byId = inEffect && ids.lookup(inEffect.id);
+  return {
+    key: entry.key,
+    facts,
+    inEffect: inEffect && asRouteInEffect(entry),
+    idConflict: byId?.kind === "id-conflict" && byId.keys.includes(entry.key),
+  };
+}
