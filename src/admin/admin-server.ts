@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { closeListener, openListener } from "../listener.ts";
 import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import { AdminQueryError, blankSecrets, parseExplainQuery, parseRoutesQuery } from "./admin-query.ts";
@@ -78,7 +79,10 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   );
   server.timeout = IDLE_TIMEOUT_MS;
   server.maxConnections = maxConnections;
-  return { listen: () => listen(server, host, port), close: () => close(server) };
+  return {
+    listen: () => openListener(server, "admin", { host, port }),
+    close: () => closeListener(server, CLOSE_GRACE_MS),
+  };
 }
 
 async function answer(request: IncomingMessage, source: AdminSource, version: string): Promise<Answer> {
@@ -152,29 +156,4 @@ function send(response: ServerResponse, { status, type, body, headers }: Answer)
   });
   // Node leaves the body out when the method is HEAD.
   response.end(body);
-}
-
-function listen(server: Server, host: string | undefined, port: number): Promise<AddressInfo> {
-  return new Promise((resolve, reject) => {
-    const failed = (cause: Error) => {
-      reject(new Error(`listening for admin on ${host ?? "*"}:${port} failed: ${cause.message}`, { cause }));
-    };
-    server.once("error", failed);
-    server.listen({ host, port }, () => {
-      // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
-      server.on("error", () => {});
-      resolve(server.address() as AddressInfo);
-    });
-  });
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
-    server.close(() => {
-      clearTimeout(cut);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }

@@ -1,8 +1,9 @@
 import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { systemClock } from "../clock.ts";
 import type { Clock, Milliseconds } from "../clock.ts";
+import { closeListener, openListener } from "../listener.ts";
 import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import { ByteBudget, readBoundedBody } from "./bounded-body.ts";
@@ -74,7 +75,10 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
     peerRequestListener(options),
   );
   server.maxConnections = maxConnections;
-  return { listen: () => listen(server, host, port), close: () => close(server) };
+  return {
+    listen: () => openListener(server, "peers", { host, port }),
+    close: () => closeListener(server, CLOSE_GRACE_MS),
+  };
 }
 
 function peerRequestListener(options: PeerServerOptions) {
@@ -157,29 +161,4 @@ function splitQuery(target: string): [path: string, query?: string] {
   const url = target.replace(/^https?:\/\/[^/?]*/i, "");
   const mark = url.indexOf("?");
   return mark < 0 ? [url] : [url.slice(0, mark), url.slice(mark + 1)];
-}
-
-function listen(server: Server, host: string | undefined, port: number): Promise<AddressInfo> {
-  return new Promise((resolve, reject) => {
-    const failed = (cause: Error) => {
-      reject(new Error(`listening for peers on ${host ?? "*"}:${port} failed: ${cause.message}`, { cause }));
-    };
-    server.once("error", failed);
-    server.listen({ host, port }, () => {
-      // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
-      server.on("error", () => {});
-      resolve(server.address() as AddressInfo);
-    });
-  });
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
-    server.close(() => {
-      clearTimeout(cut);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }

@@ -1,0 +1,47 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Milliseconds } from "./clock.ts";
+
+/** Where a server listens. */
+export interface ListenerAddress {
+  /** All addresses when absent. */
+  readonly host?: string | undefined;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+/**
+ * Makes `server` listen; resolves once connections are accepted. `purpose` says in the error what for: `listening for
+ * peers on *:7789 failed: …`, with the system's error as `cause`. Call it once for each server.
+ */
+export function openListener(
+  server: Server,
+  purpose: string,
+  address: ListenerAddress,
+): Promise<AddressInfo> {
+  const { host, port } = address;
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause: Error) => {
+      reject(
+        new Error(`listening for ${purpose} on ${host ?? "*"}:${port} failed: ${cause.message}`, { cause }),
+      );
+    });
+    server.listen({ host, port }, () => {
+      // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
+      server.on("error", () => {});
+      resolve(server.address() as AddressInfo);
+    });
+  });
+}
+
+/** Accepts no more, lets requests that have arrived finish within `graceMs`, and cuts the rest. */
+export function closeListener(server: Server, graceMs: Milliseconds): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
