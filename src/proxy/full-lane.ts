@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { endResponse, isUploading } from "./end-response.ts";
 import { Exchange } from "./exchange.ts";
-import { findPassage, logRefusal } from "./lane.ts";
+import { findPassage } from "./lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
@@ -102,7 +102,7 @@ class HandledRequest implements InFlight {
     }
     const passage = findPassage(this.#trace, this.#request.socket.localPort, this.#options);
     if (passage.kind === "refuse") {
-      logRefusal(this.#options.log, this.#trace, passage.reason);
+      this.#options.refusals.tell(this.#trace, passage.reason);
       this.#refuse(passage.reason, passage.message);
       return;
     }
@@ -115,7 +115,7 @@ class HandledRequest implements InFlight {
       this.#trace,
       this.#options,
       (reason, error) => {
-        logRefusal(this.#options.log, this.#trace, reason, error);
+        this.#options.refusals.tell(this.#trace, reason, error);
         this.#refuse(reason);
       },
     );

@@ -3,8 +3,8 @@ import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
 import { forwardRequestHead } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
-import { REASONS } from "./reasons.ts";
 import type { RefusalReason } from "./reasons.ts";
+import type { RefusalLog } from "./refusal-log.ts";
 import type { RequestObserver } from "./request-record.ts";
 import type { RequestTrace } from "./request-trace.ts";
 import type { TargetParser } from "./target.ts";
@@ -20,6 +20,7 @@ export interface LaneOptions {
   readonly upstreams: Upstreams;
   readonly clock: Clock;
   readonly log: Log;
+  readonly refusals: RefusalLog;
   readonly firstByteTimeoutMs: Milliseconds;
   readonly idleTimeoutMs: Milliseconds;
   readonly wedgeTimeoutMs: Milliseconds;
@@ -63,20 +64,4 @@ export function findPassage(
     return { kind: "refuse", reason: "bad_request", message: forwarded.message };
   }
   return { kind: "forward", verdict, head: forwarded };
-}
-
-/** Tells the operational log of a refusal, as loudly as its reason asks. */
-export function logRefusal(log: Log, trace: RequestTrace, reason: RefusalReason, error?: Error): void {
-  const { logLevel } = REASONS[reason];
-  if (!logLevel) return;
-  log[logLevel](`request refused: ${reason}`, {
-    requestId: trace.requestId,
-    sandbox: trace.sandbox,
-    incarnation: trace.incarnation,
-    error: error && describe(error),
-  });
-}
-
-function describe(error: Error): string {
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

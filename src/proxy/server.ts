@@ -10,6 +10,7 @@ import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { handleRequest } from "./full-lane.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { refuseUnparsed } from "./unparsed-request.ts";
 import type { RequestObserver } from "./request-record.ts";
 import { resetSocket } from "./reset-socket.ts";
@@ -101,13 +102,15 @@ class HttpProxyServer implements ProxyServer {
   constructor(options: ProxyServerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    const log = options.log ?? silentLog;
     this.#lane = {
       routes: options.routes,
       parseTarget: options.parseTarget,
       verdict: options.verdict,
       upstreams: options.upstreams,
       clock: this.#clock,
-      log: options.log ?? silentLog,
+      log,
+      refusals: new RefusalLog(log, this.#clock),
       firstByteTimeoutMs: options.firstByteTimeoutMs ?? 600_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 600_000,
       handshakeTimeoutMs: options.handshakeTimeoutMs ?? 30_000,

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../clock.ts";
 import type { Lessee } from "./incarnation-pool.ts";
-import { findPassage, logRefusal } from "./lane.ts";
+import { findPassage } from "./lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import type { PodConnection } from "./pod-connection.ts";
 import { closeWithReply } from "./raw-reply.ts";
@@ -148,7 +148,7 @@ class HandledUpgrade implements OpenTunnel, Lessee {
   #proceed(): void {
     const passage = findPassage(this.#trace, this.#client.localPort, this.#options);
     if (passage.kind === "refuse") {
-      logRefusal(this.#options.log, this.#trace, passage.reason);
+      this.#options.refusals.tell(this.#trace, passage.reason);
       this.#refuse(passage.reason, passage.message);
       return;
     }
@@ -165,7 +165,7 @@ class HandledUpgrade implements OpenTunnel, Lessee {
 
   #failed(error: Error): void {
     const reason = exchangeFailure(error);
-    logRefusal(this.#options.log, this.#trace, reason, error);
+    this.#options.refusals.tell(this.#trace, reason, error);
     this.#refuse(reason);
   }
 

@@ -1,5 +1,9 @@
 import { describe, expect, test } from "vitest";
 
+import { systemClock } from "../../src/clock.ts";
+import type { Clock } from "../../src/clock.ts";
+import { silentLog } from "../../src/log.ts";
+import type { Log, LogFields } from "../../src/log.ts";
 import { eventually } from "../support/eventually.ts";
 import { OK, RawPeer } from "./support/raw-peer.ts";
 import { Router } from "./support/router.ts";
@@ -171,6 +175,29 @@ describe("limits", () => {
     await client.untilClosed();
     expect(client.errorCode).toBeUndefined();
   });
+});
+
+test("refusals are told to the operational log once a second, with how many were not told", async () => {
+  const lines: { message: string; fields: LogFields | undefined }[] = [];
+  const log: Log = { ...silentLog, warn: (message, fields) => void lines.push({ message, fields }) };
+  let nowMs = 0;
+  const clock: Clock = { ...systemClock, monotonicMs: () => nowMs };
+  const scene = await Scene.open({ clock, server: { log } });
+  scene.router.routes.run("nowhere", "not an address");
+  const refused = async (times: number) => {
+    const client = await scene.router.client();
+    const before = scene.router.records.length;
+    client.write("GET / HTTP/1.1\r\nHost: 80-nowhere.example.com\r\n\r\n".repeat(times));
+    await eventually(() => scene.router.records.length === before + times);
+  };
+  await refused(20);
+  expect(lines).toHaveLength(1);
+  nowMs = 1000;
+  await refused(1);
+  expect(lines.map(({ message, fields }) => [message, fields?.["untoldBefore"]])).toEqual([
+    ["request refused: upstream_unreachable", undefined],
+    ["request refused: upstream_unreachable", 19],
+  ]);
 });
 
 test("a port that is taken: listen rejects", async () => {
