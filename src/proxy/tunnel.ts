@@ -217,6 +217,11 @@ export class Tunnel {
       return;
     }
     const status = response.statusCode ?? 0;
+    if (status < 200) {
+      // A 101 that names no protocol is none: node:http takes it for a response.
+      this.#fail(new UpstreamError("upstream_protocol", `the pod answered ${status} without an upgrade`));
+      return;
+    }
     // Without a length http-proxy-3 would announce chunks.
     const isUnframed = status === 204 || (status === 304 && !hasLength(response));
     const extra = isUnframed ? ["content-length", "0"] : [];
@@ -276,7 +281,8 @@ export class Tunnel {
 
   #countBytes(podSocket: Socket, podHeadBytes: number): void {
     const client = this.#client;
-    const readBefore = client.bytesRead - this.#earlyBytes;
+    // What came before the pod had agreed was put back, and waits to be read.
+    const readBefore = client.bytesRead - client.readableLength;
     const podReadBefore = podSocket.bytesRead - podHeadBytes;
     // Prepended: the record is told by a listener that was there before.
     client.prependOnceListener("close", () => {

@@ -132,6 +132,20 @@ describe("a WebSocket", () => {
     expect(answer).toMatch(/\r\n\r\nearly$/);
   });
 
+  test("whatever the client sends before the pod has agreed is counted, once", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /", HANDSHAKE, "with the head");
+    inside.take();
+    // More than is read ahead: part of it waits in the socket.
+    client.socket.write(Buffer.alloc(300_000, "x"));
+    await eventually(() => client.socket.writableLength === 0);
+    inside.write(SWITCHING);
+    await eventually(() => inside.received.length === 300_013);
+    client.socket.destroy();
+    inside.socket.once("end", () => inside.end());
+    expect(await scene.router.record(0)).toMatchObject({ bytesIn: 300_013 });
+  });
+
   test("what the client sends before the pod has agreed arrives after it has", async () => {
     const scene = await Scene.open();
     const client = await scene.send(`${scene.head("GET /", ...HANDSHAKE)}early`);
@@ -202,6 +216,7 @@ describe("an upgrade is refused", () => {
     ["FIN", (inside: RawPeer) => inside.end(), "upstream_reset"],
     ["RST", (inside: RawPeer) => inside.reset(), "upstream_reset"],
     ["garbage", (inside: RawPeer) => inside.write("garbage\r\n\r\n"), "upstream_protocol"],
+    ["a 101 to nothing", (inside: RawPeer) => inside.write("HTTP/1.1 101 X\r\n\r\nx"), "upstream_protocol"],
   ])("by a pod that answers with %s: 502", async (_name, fail, reason) => {
     const scene = await Scene.open();
     const { client, inside } = await scene.begin("GET /", HANDSHAKE);
