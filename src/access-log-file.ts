@@ -16,6 +16,8 @@ export interface AccessLogFile {
   readonly record: RequestObserver;
   /** Writes what is left, or gives up after a second; to be called before the process ends. */
   close(): Promise<void>;
+  /** Drops what is left: for a process that ends at once. Without it the end would wait for a reader that is gone. */
+  abandon(): void;
 }
 
 /** Opens the access log on `fd` (1 is standard output). `text` is written at once, `json` in larger pieces. */
@@ -43,5 +45,6 @@ export function openAccessLog(format: "json" | "text", fd: number): AccessLogFil
         stream.once("error", done);
         stream.end();
       }),
+    abandon: () => stream.destroy(),
   };
 }

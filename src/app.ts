@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createAdminServer } from "./admin/admin-server.ts";
 import type { AdminSource } from "./admin/admin-source.ts";
@@ -6,6 +5,7 @@ import { pageOfRoutes, routeCounts, routeView, watermarks } from "./admin/route-
 import { systemClock, type Clock, type Milliseconds } from "./clock.ts";
 import { type ListenAddress, parseListenAddress } from "./config/listen-address.ts";
 import type { Config } from "./config/schema.ts";
+import { flagOf } from "./config/settings.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics/registry.ts";
 import { createPeerServer } from "./peers/peer-server.ts";
@@ -18,6 +18,7 @@ import { Upstreams } from "./proxy/upstreams.ts";
 import { RouteTable } from "./routes/table.ts";
 import type { EntryView } from "./routes/table-view.ts";
 import { TableTimer } from "./table-timer.ts";
+import { VERSION } from "./version.ts";
 import { anonymousCredentials } from "./watch/api-credentials.ts";
 import { loadCredentials } from "./watch/credentials.ts";
 import { createInformer, type Informer } from "./watch/informer.ts";
@@ -56,11 +57,6 @@ export interface Router {
   /** Ends everything at once. */
   stop(): Promise<void>;
 }
-
-/** Lychgate's version, from package.json. */
-export const VERSION: string = (
-  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
-).version;
 
 /**
  * Starts a router: the one place where the parts meet. Rejects, with nothing left running, when a port is taken or
@@ -157,9 +153,9 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   };
   try {
     const addresses = {
-      admin: await admin.listen(),
-      peers: await peers.listen(),
-      traffic: await proxy.listen(),
+      admin: await named("adminListen", admin.listen()),
+      peers: await named("peerListen", peers.listen()),
+      traffic: await named("listen", proxy.listen()),
     };
     timer.start();
     informer?.start();
@@ -316,6 +312,17 @@ function listenAddress(text: string): ListenAddress {
   const address = parseListenAddress(text);
   if ("fault" in address) throw new Error(`the listen address ${JSON.stringify(text)} ${address.fault}`);
   return address;
+}
+
+/** Says which setting a listener's failure is about: a taken port is the likeliest fault of a first start. */
+async function named<T>(key: "listen" | "peerListen" | "adminListen", opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`${key} (${flagOf(key)}): ${message}`, { cause: error });
+  }
 }
 
 function withHost({ host, port }: ListenAddress): { readonly host?: string; readonly port: number } {

@@ -21,6 +21,8 @@ const NAMESPACE = "team-a";
 /** The sandbox that the printed examples name; churn leaves it alone. */
 const EXAMPLE = "hello";
 const KUBECONFIG = ".lychgate/kubeconfig";
+/** Where `lychgate explain` and `routes` ask when they are not told. */
+const DEFAULT_ADMIN_PORT = 9902;
 /** Pods get addresses from here on; each may be reused at once by the next. */
 const FIRST_POD_IP = "127.0.64.1";
 
@@ -47,29 +49,26 @@ export async function runDemo({ config }: LoadedConfig, options: DemoOptions): P
     await cluster?.stop();
     return 1;
   }
-  const peersUrl = `http://127.0.0.1:${router.addresses.peers.port}`;
-  cluster.pusher.setPeers([peersUrl]);
+  cluster.pusher.setPeers([`http://127.0.0.1:${router.addresses.peers.port}`]);
   const stopTelling = tellWhatHappens(cluster, router);
+  const drained = drainOnSignal({ drain: () => stopAll(cluster, router, stopTelling) }, log, accessLog);
   await router.synced();
-  await cluster.claim({ id: EXAMPLE, owner: "you" });
-  print(whatToTry(router));
+  const example = await cluster.claim({ id: EXAMPLE, owner: "you" });
+  print(whatToTry(router, example.metadata.name));
 
-  await drainOnSignal(
-    {
-      async drain() {
-        cluster.churn.stop();
-        stopTelling();
-        // Nobody waits for a load balancer here.
-        await router.stop();
-        await cluster.stop();
-      },
-    },
-    log,
-  );
+  await drained;
   await accessLog?.close();
   log.info("ended");
   log.flush();
   return 0;
+}
+
+async function stopAll(cluster: DevCluster, router: Router, stopTelling: () => void): Promise<void> {
+  cluster.churn.stop();
+  stopTelling();
+  // Nobody waits for a load balancer here.
+  await router.stop();
+  await cluster.stop();
 }
 
 function startCluster({ sandboxes, churnPerMinute, seed }: DemoOptions): Promise<DevCluster> {
@@ -118,20 +117,21 @@ function tellWhatHappens(cluster: DevCluster, router: Router): () => void {
   };
 }
 
-function whatToTry({ addresses }: Router): string {
+function whatToTry({ addresses }: Router, name: string): string {
   const traffic = `127.0.0.1:${addresses.traffic.port}`;
   const admin = `http://127.0.0.1:${addresses.admin.port}`;
   const kubectl = `kubectl --kubeconfig ${relative(process.cwd(), resolve(KUBECONFIG))}`;
+  const flag = addresses.admin.port === DEFAULT_ADMIN_PORT ? "" : ` --admin ${admin}`;
   return `
   Lychgate and a cluster of its own are running. Try, in another terminal:
 
     curl -H 'Host: 3000-${EXAMPLE}.example.com' http://${traffic}/
     ${kubectl} get sandboxes -w
-    ${kubectl} patch sandbox NAME --type merge -p '{"spec":{"paused":true}}'
-    npx lychgate explain 3000-${EXAMPLE}.example.com
-    npx lychgate routes
+    ${kubectl} patch sandbox ${name} --type merge -p '{"spec":{"paused":true}}'
+    npx lychgate explain 3000-${EXAMPLE}.example.com${flag}
+    npx lychgate routes${flag}
 
-  Status   ${admin}/
+  Status   ${admin}/api/overview
   Metrics  ${admin}/metrics
   Peers    http://127.0.0.1:${addresses.peers.port}/readyz
 

@@ -1,11 +1,12 @@
 import { isatty } from "node:tty";
-import { openAccessLog } from "./access-log-file.ts";
-import { type Router, startRouter, VERSION } from "./app.ts";
+import { type AccessLogFile, openAccessLog } from "./access-log-file.ts";
+import { type Router, startRouter } from "./app.ts";
 import { systemClock } from "./clock.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { createOperationalLog, type OperationalLog } from "./operational-log.ts";
 import { handleSignals } from "./process-signals.ts";
+import { VERSION } from "./version.ts";
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -25,8 +26,9 @@ export async function runServe({ config }: LoadedConfig): Promise<number> {
     log.flush();
     return 1;
   }
+  const drained = drainOnSignal(router, log, accessLog);
   log.info(`lychgate ${VERSION} is listening`, addressesOf(router));
-  await drainOnSignal(router, log);
+  await drained;
   await accessLog?.close();
   log.info("drained");
   log.flush();
@@ -40,7 +42,7 @@ export function operationalLog(config: Config): OperationalLog {
 }
 
 /** The access log that the configuration asks for, on standard output. */
-export function accessLogOf(config: Config): ReturnType<typeof openAccessLog> | undefined {
+export function accessLogOf(config: Config): AccessLogFile | undefined {
   if (config.accessLog === "off") return undefined;
   const format = config.accessLog === "auto" ? (isatty(STDOUT) ? "text" : "json") : config.accessLog;
   return openAccessLog(format, STDOUT);
@@ -50,6 +52,7 @@ export function accessLogOf(config: Config): ReturnType<typeof openAccessLog> | 
 export async function drainOnSignal(
   router: Pick<Router, "drain">,
   log: Pick<OperationalLog, "info" | "warn" | "flush">,
+  accessLog: Pick<AccessLogFile, "abandon"> | undefined,
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     handleSignals(
@@ -61,6 +64,7 @@ export async function drainOnSignal(
         onSecond(signal) {
           log.warn(`${signal} again: ending at once`);
           log.flush();
+          accessLog?.abandon();
           process.exit(1);
         },
       },
@@ -69,8 +73,7 @@ export async function drainOnSignal(
   });
 }
 
-/** Where a router listens, for people. */
-export function addressesOf({ addresses }: Router): Record<"traffic" | "peers" | "admin", string> {
+function addressesOf({ addresses }: Router): Record<"traffic" | "peers" | "admin", string> {
   return {
     traffic: hostAndPort(addresses.traffic),
     peers: hostAndPort(addresses.peers),
@@ -83,6 +86,5 @@ function hostAndPort({ address, port }: { readonly address: string; readonly por
 }
 
 function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,12 +1,6 @@
-import { readFileSync } from "node:fs";
 import type { Command } from "./command.ts";
 import { EXIT, JSON_FLAG } from "./command.ts";
-
-/** Lychgate's version, from its package. */
-function lychgateVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { readonly version: string }).version;
-}
+import { VERSION } from "../version.ts";
 
 /** `lychgate version`, and `lychgate --version`. */
 export const version: Command = {
@@ -18,7 +12,7 @@ export const version: Command = {
   settings: [],
   examples: [["version --json", "for a program"]],
   run({ io, flags }) {
-    const lychgate = lychgateVersion();
+    const lychgate = VERSION;
     const node = process.version;
     io.stdout.write(
       flags.own.has("json")

@@ -26,8 +26,16 @@ export function kubeconfigText(options: KubeconfigOptions): string {
   });
 }
 
-/** Writes a kubeconfig that only its owner may read, and the folder for it when it is missing. */
+/**
+ * Writes a kubeconfig that only its owner may read, and the folder for it when it is missing. Rejects, naming the path,
+ * when it can't.
+ */
 export async function writeKubeconfig(path: string, options: KubeconfigOptions): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, kubeconfigText(options), { mode: 0o600 });
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, kubeconfigText(options), { mode: 0o600 });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`writing the kubeconfig ${path}: ${reason}`, { cause: error });
+  }
 }

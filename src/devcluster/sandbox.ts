@@ -103,8 +103,6 @@ export const sandboxSchema = z.looseObject({
 
 /** A Sandbox that is being made or changed. */
 export type Sandbox = z.infer<typeof sandboxSchema>;
-/** `metadata.ownerReferences[]`. */
-export type OwnerReference = z.infer<typeof ownerReference>;
 /** `status.conditions[]`. */
 export type Condition = z.infer<typeof condition>;
 

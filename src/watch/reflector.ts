@@ -305,7 +305,7 @@ export class Reflector {
   #complain(doing: "list" | "watch", fault: ApiFault): void {
     if (this.#stopped) return;
     const { log, target } = this.#options;
-    const fields = { scope: this.#scope, reason: fault.code, message: fault.message };
+    const fields = { scope: this.#scope || "all namespaces", reason: fault.code, message: fault.message };
     if (fault.code === "closed") {
       log.debug(`the ${doing} ended`, fields);
       return;

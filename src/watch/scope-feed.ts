@@ -89,7 +89,7 @@ export class ScopeFeed {
     }
     this.#watermark = version;
     this.#behindSigns = 0;
-    log.info("listed", { scope, version, objects: observations.length });
+    log.info("listed", { scope: scope || "all namespaces", version, objects: observations.length });
   }
 
   /**
