@@ -77,15 +77,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const timer = new TableTimer(table, clock);
   const informer = watched ? await makeInformer(config, surroundings, table, metrics) : undefined;
 
-  const { maxPools, connectTimeoutMs, keepAliveTimeoutMs, maxConnectionsPerSandbox } = config.upstream;
-  const upstreams = new Upstreams({
-    maxPools,
-    connectTimeoutMs,
-    keepAliveTimeoutMs,
-    maxConnectionsPerSandbox,
-    observer: metrics.upstream,
-    clock,
-  });
+  const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
+  const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   // First of all listeners: when others hear of an end, its connections are closed already.
   table.addListener(upstreams);
   table.addListener(metrics.table);
@@ -99,8 +92,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     parseTarget,
     verdict: config.auth,
     upstreams,
-    firstByteTimeoutMs: config.upstream.firstByteTimeoutMs,
-    idleTimeoutMs: config.upstream.idleTimeoutMs,
+    firstByteTimeoutMs,
+    idleTimeoutMs,
     ...config.client,
     clock,
     log,

@@ -131,6 +131,18 @@ const upstream = z.strictObject({
     256,
     "Connections to one sandbox at a time, WebSockets not counted; requests above wait for a free one.",
   ),
+  maxWaitingPerSandbox: int(
+    0,
+    65_535,
+    256,
+    "Requests that may wait for a connection to one sandbox; more get 503 (`overloaded`) at once.",
+  ),
+  waitTimeoutMs: int(
+    1,
+    10 * MINUTE_MS,
+    10_000,
+    "Longest wait for a connection to a sandbox whose connections are all in use; then the reply is 503 (`overloaded`).",
+  ),
   maxPools: int(
     1,
     1_000_000,
