@@ -18,13 +18,13 @@ describe("discovery", () => {
     const { headers, body } = await call(api, "/apis", { headers: { accept } });
     expect(headers["content-type"]).toBe(aggregated("v2"));
     expect(body).toMatchObject({ kind: "APIGroupDiscoveryList", apiVersion: "apidiscovery.k8s.io/v2" });
-    const [resource] = body.items[0].versions[0].resources;
+    const resource = body.items[0]?.versions[0]?.resources[0];
     expect(resource).toMatchObject({ resource: "sandboxes", scope: "Namespaced", shortNames: ["sbx"] });
     const core = await call(api, "/api", {
       headers: { accept: `${aggregated("v2beta1")},application/json` },
     });
     expect(core.body.apiVersion).toBe("apidiscovery.k8s.io/v2beta1");
-    expect(core.body.items[0].versions[0].resources[0].resource).toBe("namespaces");
+    expect(core.body.items[0]?.versions[0]?.resources[0]?.resource).toBe("namespaces");
   });
 
   it("is one document per level for older ones", async () => {
@@ -44,14 +44,14 @@ describe("discovery", () => {
       kind: "Sandbox",
       shortNames: ["sbx"],
     });
-    expect(resources[0].verbs).toContain("watch");
-    expect(resources[1].name).toBe("sandboxes/status");
+    expect(resources[0]?.verbs).toContain("watch");
+    expect(resources[1]?.name).toBe("sandboxes/status");
     expect((await get("/version")).major).toBe("1");
   });
 
   it("offers OpenAPI 3, and leaves version 2 out cleanly", async () => {
     const index = (await call(api, "/openapi/v3")).body;
-    const { serverRelativeURL } = index.paths["apis/agents.kruise.io/v1alpha1"];
+    const { serverRelativeURL = "" } = index.paths["apis/agents.kruise.io/v1alpha1"] ?? {};
     expect((await call(api, serverRelativeURL)).body.openapi).toBe("3.0.0");
     expect((await call(api, "/openapi/v2")).body).toMatchObject({ kind: "Status", code: 404 });
     expect((await call(api, "/healthz")).body).toBe("ok");

@@ -49,7 +49,7 @@ describe("listing sandboxes", () => {
     const second = (await call(api, `${SANDBOXES}?limit=2&continue=${token}`)).body;
     expect(names(second)).toEqual(["c", "d"]);
     expect(second.metadata).toMatchObject({ resourceVersion: "1005", remainingItemCount: 1 });
-    expect(second.items[1].spec.paused).toBe(false);
+    expect(second.items[1]?.spec.paused).toBe(false);
     const third = (await call(api, `${SANDBOXES}?limit=2&continue=${second.metadata.continue}`)).body;
     expect(names(third)).toEqual(["e"]);
     expect(third.metadata).toEqual({ resourceVersion: "1005" });
@@ -89,7 +89,7 @@ describe("listing sandboxes", () => {
     expect(names((await call(api, `${SANDBOXES}?resourceVersion=0`)).body)).toEqual(["a", "b"]);
     const future = await call(api, `${SANDBOXES}?resourceVersion=2000`);
     expect(future.status).toBe(504);
-    expect(future.body.details.causes[0].reason).toBe("ResourceVersionTooLarge");
+    expect(future.body.details.causes[0]?.reason).toBe("ResourceVersionTooLarge");
   });
 
   it.each([

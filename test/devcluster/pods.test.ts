@@ -65,7 +65,8 @@ describe("a pod", () => {
   it("sends events", async () => {
     const pod = await start();
     const { body } = await call(at(pod), "/events?everyMs=1&count=3");
-    expect(body.match(/^id: \d$/gm)).toEqual(["id: 1", "id: 2", "id: 3"]);
+    for (const n of [1, 2, 3]) expect(body).toContain(`id: ${n}\n`);
+    expect(body).not.toContain("id: 4");
     expect(body).toContain(`"podUid":"${pod.uid}"`);
   });
 

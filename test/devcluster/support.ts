@@ -42,8 +42,63 @@ export async function startApi(
   return ApiServer.start({ store, clock: systemClock, random: seededRandom(2), ...options });
 }
 
-// oxlint-disable-next-line typescript/no-explicit-any -- replies are read as a person would read them
-type Reply = { status: number; headers: IncomingHttpHeaders; body: any };
+/** `metadata` of objects and lists. */
+interface ApiMetadata {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly generation: number;
+  readonly continue: string;
+  readonly remainingItemCount: number;
+  readonly creationTimestamp: string;
+  readonly deletionTimestamp: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/**
+ * What the API server and the pods say, with every field that a test asks for. Which of them an answer has is for the
+ * test to know: what is absent fails it.
+ */
+export interface ApiJson {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: ApiMetadata;
+  readonly items: ApiJson[];
+  readonly spec: { readonly paused: boolean; readonly shutdownTime: string };
+  readonly status: string & { readonly phase: string; readonly podInfo: { readonly podIP: string } };
+  readonly type: string;
+  readonly object: ApiJson;
+  readonly reason: string;
+  readonly message: string;
+  readonly code: number;
+  readonly details: {
+    readonly causes: { readonly reason: string; readonly field: string }[];
+    readonly uid: string;
+  };
+  /** Tables. */
+  readonly columnDefinitions: readonly { readonly name: string; readonly priority: number }[];
+  readonly rows: { readonly cells: string[]; readonly object: ApiJson }[];
+  /** Discovery. */
+  readonly name: string;
+  readonly versions: ApiJson[];
+  readonly version: string;
+  readonly groups: ApiJson[];
+  readonly resources: ApiJson[];
+  readonly resource: string;
+  readonly verbs: string[];
+  readonly paths: Readonly<Record<string, { readonly serverRelativeURL: string }>>;
+  readonly openapi: string;
+  readonly major: string;
+  /** Pods. */
+  readonly podUid: string;
+  readonly sandboxId: string;
+  readonly path: string;
+  readonly host: string;
+}
+
+type Reply = { status: number; headers: IncomingHttpHeaders; body: ApiJson };
 
 /** One request over a connection of its own. */
 export async function call(
@@ -82,8 +137,7 @@ export async function call(
 
 /** An open watch and what it has told so far. */
 export class WatchClient {
-  // oxlint-disable-next-line typescript/no-explicit-any
-  readonly events: any[] = [];
+  readonly events: ApiJson[] = [];
   status = 0;
   ended = false;
   broken = false;

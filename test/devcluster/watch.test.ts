@@ -57,14 +57,14 @@ describe("watching sandboxes", () => {
     store.create(manifest("b"));
     await watch.first(2);
     expect(watch.story).toEqual(["ADDED a", "ADDED b"]);
-    expect(watch.events[0].object.metadata.resourceVersion).toBe("1002");
+    expect(watch.events[0]?.object.metadata.resourceVersion).toBe("1002");
   });
 
   it("sends bookmarks when asked: the version moves although nothing happened here", async () => {
     const watch = await openWatch(api, "resourceVersion=1000&allowWatchBookmarks=true");
     store.advance(5n);
     await eventually(() => watch.story.includes("BOOKMARK 1005"));
-    expect(watch.events.at(-1).object).toMatchObject({
+    expect(watch.events.at(-1)?.object).toMatchObject({
       kind: "Sandbox",
       apiVersion: "agents.kruise.io/v1alpha1",
     });
@@ -100,7 +100,7 @@ describe("watching sandboxes", () => {
     store.create(manifest("a"));
     for (let i = 0; i < 300; i++) pause("a", i % 2 === 0);
     const watch = await openWatch(api, "resourceVersion=1001");
-    expect((await watch.first(1))[0].object.code).toBe(410);
+    expect((await watch.first(1))[0]?.object.code).toBe(410);
   });
 
   it("shows an object that leaves the selector as DELETED, and one that enters as ADDED", async () => {
@@ -120,7 +120,7 @@ describe("watching sandboxes", () => {
     await watch.first(3);
     expect(watch.story).toEqual(["DELETED a", "ADDED b", "DELETED b"]);
     // As it last matched, but at the version at which it left.
-    expect(watch.events[0].object.metadata).toMatchObject({
+    expect(watch.events[0]?.object.metadata).toMatchObject({
       labels: { tier: "gold" },
       resourceVersion: "1003",
     });
