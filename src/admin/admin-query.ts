@@ -12,9 +12,9 @@ export class AdminQueryError extends Error {
 }
 
 /** Routes per page when `limit` is not given. */
-export const DEFAULT_LIMIT = 1_000;
+const DEFAULT_LIMIT = 1_000;
 /** Most routes per page: what can be found and written without holding up traffic. */
-export const MAX_LIMIT = 2_000;
+const MAX_LIMIT = 2_000;
 
 const MAX_EXPLAIN_HEADERS = 50;
 /** RFC 9110 5.6.2. */

@@ -13,7 +13,7 @@ export interface KubeconfigOptions {
 }
 
 /** A kubeconfig with one cluster, user and context, all called `lychgate-dev`. */
-export function kubeconfigText(options: KubeconfigOptions): string {
+function kubeconfigText(options: KubeconfigOptions): string {
   const { server, token, namespace = "default" } = options;
   const name = "lychgate-dev";
   return stringify({

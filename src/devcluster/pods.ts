@@ -7,7 +7,7 @@ import { IpAllocator, PodAddressError } from "./ip-allocator.ts";
 import { answerAsPod, type PodIdentity } from "./pod-handler.ts";
 
 /** Ports of a sandbox: the runtime's own (envd) and a typical application's. */
-export const DEFAULT_POD_PORTS: readonly number[] = [49983, 3000];
+const DEFAULT_POD_PORTS: readonly number[] = [49983, 3000];
 
 /** An echo that waits for its reader stops reading beyond this. */
 const MAX_ECHO_BYTES = 1024 * 1024;

@@ -21,7 +21,7 @@ export interface PushFaults {
 }
 
 /** No fault at all. */
-export const NO_FAULTS: PushFaults = { lost: 0, late: 0, twice: 0, reordered: 0, stale: 0, lateMs: 2_000 };
+const NO_FAULTS: PushFaults = { lost: 0, late: 0, twice: 0, reordered: 0, stale: 0, lateMs: 2_000 };
 
 /** How a delivery ended. */
 export interface PushReport {

@@ -2,7 +2,7 @@ import { ApiError } from "./api-error.ts";
 import { type Sandbox, SANDBOX_GROUP, SANDBOX_KIND, sandboxSchema } from "./sandbox.ts";
 
 /** No object may be bigger, as in etcd (`--max-request-bytes`, 1.5 MiB). */
-export const MAX_OBJECT_BYTES = 1_572_864;
+const MAX_OBJECT_BYTES = 1_572_864;
 
 /**
  * `value` as a Sandbox, without what is `undefined` in it.

@@ -125,7 +125,7 @@ export function printTable<Item extends Printable>(
 }
 
 /** What `kubectl get` shows as STATUS. */
-export function statusWord(sandbox: StoredSandbox): string {
+function statusWord(sandbox: StoredSandbox): string {
   if (sandbox.metadata.deletionTimestamp !== undefined) return "Terminating";
   const phase = sandbox.status?.phase ?? "";
   if (phase !== "Running") return phase;

@@ -14,7 +14,7 @@ export interface MetricSpec {
 }
 
 /** OpenTelemetry's bounds for HTTP durations, and finer ones below: a router adds fractions of a millisecond. */
-export const REQUEST_BUCKETS = [
+const REQUEST_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ] as const;
 

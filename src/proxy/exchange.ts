@@ -356,7 +356,7 @@ function withoutTrailer(headers: readonly string[]): string[] {
  * The reason phrase byte for byte, as characters of one byte each. undici reads it as UTF-8; where that lost bytes,
  * or node:http would refuse it, the standard phrase stands in.
  */
-export function reasonPhrase(status: number, statusText: string): string {
+function reasonPhrase(status: number, statusText: string): string {
   // oxlint-disable-next-line no-control-regex -- these are what must not pass
   if (/[\u0000-\u0008\u000a-\u001f\u007f\ufffd]/.test(statusText)) return STATUS_CODES[status] ?? "";
   return Buffer.from(statusText, "utf8").toString("latin1");

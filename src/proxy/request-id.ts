@@ -9,6 +9,6 @@ export function requestIdOf(rawHeaders: readonly string[], make: () => string = 
 }
 
 /** 1 to 128 visible ASCII characters. */
-export function isSaneRequestId(value: string): boolean {
+function isSaneRequestId(value: string): boolean {
   return /^[\x21-\x7e]{1,128}$/.test(value);
 }

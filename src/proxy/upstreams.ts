@@ -17,7 +17,7 @@ export interface UpstreamOptions extends Partial<PoolSettings> {
 }
 
 /** Defaults of {@link UpstreamOptions}. */
-export const UPSTREAM_DEFAULTS: PoolSettings & { readonly maxPools: number } = {
+const UPSTREAM_DEFAULTS: PoolSettings & { readonly maxPools: number } = {
   connectTimeoutMs: 3000,
   keepAliveTimeoutMs: 60_000,
   maxResponseHeaderBytes: 65_536,
