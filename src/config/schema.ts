@@ -131,6 +131,12 @@ const upstream = z.strictObject({
     256,
     "Connections to one sandbox at a time, WebSockets not counted; requests above wait for a free one.",
   ),
+  maxTunnelsPerSandbox: int(
+    1,
+    65_535,
+    1024,
+    "WebSockets and other upgraded connections to one sandbox at a time; more get 503 (`overloaded`).",
+  ),
   maxWaitingPerSandbox: int(
     0,
     65_535,
@@ -175,6 +181,22 @@ const client = z.strictObject({
     1_000_000,
     20_000,
     "Client connections at a time; more are closed at once. Each needs up to two file descriptors: keep the process's limit (`ulimit -n`) above twice this number.",
+  ),
+  maxConnectionsPerAddress: int(
+    0,
+    1_000_000,
+    10_000,
+    "Connections from one client address at a time; more are closed at once. 0: no limit, for a router whose clients all come through one load balancer.",
+  ),
+  maxRequestsPerConnection: int(
+    0,
+    1_000_000_000,
+    100_000,
+    "Requests on one client connection; the last is answered with `Connection: close`, so that clients spread anew over workers and replicas. 0: no limit.",
+  ),
+  sharedReadBuffer: bool(
+    false,
+    "Read from all clients into one buffer. It saves about a tenth of the CPU per small request, and it is the one place where Lychgate uses a Node API that is not documented; where Node lacks it, the documented way is taken and a warning logged.",
   ),
   trustForwarded: bool(
     false,
@@ -303,6 +325,12 @@ export const configSchema = z
       .describe(
         "One line per request on standard output: `json`, `text`, `off`; `auto` is `text` on a terminal, else `json`. Query strings and tokens are never written.",
       ),
+    workers: int(
+      1,
+      256,
+      1,
+      "Processes that share the traffic port, each with one core's worth of requests. The first one watches the API server, hears peers and streams routes to the others. Limits of connections hold for each process by itself.",
+    ),
     logLevel: z
       .enum(["debug", "info", "warn", "error"])
       .default("info")
