@@ -33,7 +33,12 @@ export interface ProxyObserver {
 /** Options of {@link createProxyServer}. Times are in milliseconds. */
 export interface ProxyServerOptions {
   /** Port 0 takes a free one; without a host, all interfaces. */
-  readonly listen: { readonly host?: string | undefined; readonly port: number };
+  readonly listen: {
+    readonly host?: string | undefined;
+    readonly port: number;
+    /** Other processes that ask for the same may listen on the port too; the system spreads connections. Default false. */
+    readonly reusePort?: boolean;
+  };
   readonly routes: RouteLookup;
   readonly parseTarget: TargetParser;
   readonly verdict: VerdictOptions;
@@ -149,10 +154,10 @@ class HttpProxyServer implements ProxyServer {
   }
 
   listen(): Promise<AddressInfo> {
-    const { host, port } = this.#options.listen;
+    const { host, port, reusePort = false } = this.#options.listen;
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+      this.#server.listen({ port, reusePort, ...(host === undefined ? {} : { host }) }, () => {
         this.#server.off("error", reject);
         this.#server.on("error", (error) => {
           this.#lane.log.error("the traffic listener failed", { error: error.message });
