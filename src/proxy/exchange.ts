@@ -61,7 +61,7 @@ type State = "leasing" | "dispatched" | "sending" | "awaiting" | "responding" | 
  * and only when the first was a kept one and failed before a byte was given to it; the pod can't have seen such a
  * request. Whatever has been sent is never sent again (not even a GET: a sandbox runs whatever its user likes).
  */
-export class Exchange implements Lessee, AttemptEvents {
+export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #outbound: OutboundRequest;
@@ -218,8 +218,9 @@ export class Exchange implements Lessee, AttemptEvents {
 
   #lease(want: "kept" | "new"): void {
     const { incarnation, port } = this.#outbound;
+    const { upstreams } = this.#options;
     this.#state = "leasing";
-    this.#cancelLease = this.#options.upstreams.lease(incarnation, { port, want }, this);
+    this.#cancelLease = upstreams.lease(incarnation, { kind: upstreams.connections, port, want }, this);
   }
 
   #retry(connection: PodConnection): void {

@@ -6,7 +6,7 @@ import { findPassage } from "./lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
-import { RequestTrace } from "./request-trace.ts";
+import { RequestTrace, tracedRequest } from "./request-trace.ts";
 
 /** A request in the full lane, as its connection sees it. */
 export interface InFlight {
@@ -53,7 +53,7 @@ class HandledRequest implements InFlight {
     this.#response = response;
     this.#options = options;
     this.#expectsContinue = expectsContinue;
-    this.#trace = new RequestTrace(request, options.clock, options.observer);
+    this.#trace = new RequestTrace(tracedRequest(request), options.clock, options.observer);
     // Why they fail is known from their 'close'; unheard, the errors would end the process.
     request.on("error", () => {});
     response.on("error", () => {});

@@ -1,16 +1,16 @@
 import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
 import type { EndReason, Incarnation } from "../routes/lookup.ts";
-import { PodConnection } from "./pod-connection.ts";
-import type { ConnectionHome, PodConnectionSettings } from "./pod-connection.ts";
-import { openPodSocket } from "./pod-socket.ts";
+import type { ConnectionHome, ConnectionKind, Holder, PooledConnection } from "./pooled-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import type { UpstreamObserver } from "./upstream-observer.ts";
 
 /** Limits and times of the connections to one incarnation. */
-export interface PoolSettings extends PodConnectionSettings {
+export interface PoolSettings {
   readonly connectTimeoutMs: Milliseconds;
   /** Connections at a time over all ports; those of tunnels are not counted. */
   readonly maxConnectionsPerSandbox: number;
+  /** Connections of tunnels at a time. */
+  readonly maxTunnelsPerSandbox: number;
   /** Requests that may wait for a connection. */
   readonly maxWaitingPerSandbox: number;
   /** How long a request waits for a connection. */
@@ -18,25 +18,26 @@ export interface PoolSettings extends PodConnectionSettings {
 }
 
 /** Who wants a connection. Callbacks may come before {@link IncarnationPool.lease} returns; they must not throw. */
-export interface Lessee {
+export interface Lessee<C extends PooledConnection> extends Holder {
   /** The connection is the lessee's alone until it is released or discarded. */
-  granted(connection: PodConnection): void;
+  granted(connection: C): void;
   /** There will be none. */
   refused(error: UpstreamError): void;
-  /** The incarnation ended; the connection that was granted is reset right after this call. */
-  cut(error: UpstreamError): void;
 }
 
 /** What a connection is for. */
-export interface LeaseOptions {
+export interface LeaseOptions<C extends PooledConnection> {
+  readonly kind: ConnectionKind<C>;
   readonly port: number;
   /** `kept`: an idle connection if there is one. `new`: never one that carried a request. `tunnel`: new, not counted. */
   readonly want: "kept" | "new" | "tunnel";
 }
 
+/** A wish for a connection, of whatever kind. */
 interface Waiter {
-  readonly options: LeaseOptions;
-  readonly lessee: Lessee;
+  /** Takes a kept connection or opens one; false when there is still none to have. */
+  serve(): boolean;
+  refused(error: UpstreamError): void;
   readonly timer: TimerHandle;
 }
 
@@ -51,14 +52,17 @@ export class IncarnationPool implements ConnectionHome {
   readonly #observer: UpstreamObserver;
   readonly #clock: Clock;
   readonly #emptied: (pool: IncarnationPool) => void;
-  /** By port; the most recently used is last. */
-  readonly #idle = new Map<number, PodConnection[]>();
-  readonly #leased = new Map<PodConnection, Lessee>();
-  readonly #tunnels = new Set<PodConnection>();
-  readonly #opening = new Map<Lessee, () => void>();
+  /** The most recently used is last. */
+  readonly #idle: PooledConnection[] = [];
+  /** All that are open, idle and tunnels included. */
+  readonly #connections = new Set<PooledConnection>();
+  readonly #tunnels = new Set<PooledConnection>();
+  /** By lessee: how to give up, and what to say then. */
+  readonly #opening = new Map<object, { cancel(): void; refused(error: UpstreamError): void }>();
   readonly #waiting = new Set<Waiter>();
   /** Connections that count against the limit: opening, leased and idle. */
   #counted = 0;
+  #tunnelCount = 0;
   #keepIdle = true;
   #ended: EndReason | undefined;
 
@@ -83,34 +87,52 @@ export class IncarnationPool implements ConnectionHome {
 
   /** Nothing is open, opening or waiting. */
   get empty(): boolean {
-    return (
-      this.#counted === 0 && this.#leased.size === 0 && this.#opening.size === 0 && this.#waiting.size === 0
-    );
+    return this.#connections.size === 0 && this.#opening.size === 0 && this.#waiting.size === 0;
   }
 
   /** Connections now, and requests that wait for one. */
   get stats(): { readonly open: number; readonly idle: number; readonly waiting: number } {
-    let idle = 0;
-    for (const connections of this.#idle.values()) idle += connections.length;
-    return { open: idle + this.#leased.size, idle, waiting: this.#waiting.size };
+    return { open: this.#connections.size, idle: this.#idle.length, waiting: this.#waiting.size };
+  }
+
+  /** Lends a kept connection, if there is one: the quick way, before {@link lease}. */
+  take<C extends PooledConnection>(kind: ConnectionKind<C>, port: number, holder: Holder): C | undefined {
+    if (this.#ended !== undefined) return undefined;
+    const idle = this.#idle;
+    for (let i = idle.length - 1; i >= 0; i--) {
+      const connection = idle[i];
+      if (connection === undefined || connection.address.port !== port || connection.kind !== kind) continue;
+      if (i === idle.length - 1) idle.pop();
+      else idle.splice(i, 1);
+      if (!connection.usable) continue;
+      connection.holder = holder;
+      this.#observer.reused();
+      // Of this kind, as was just compared.
+      return connection as C;
+    }
+    return undefined;
   }
 
   /** Asks for a connection. The returned function gives up the wish; after `granted` it does nothing. */
-  lease(options: LeaseOptions, lessee: Lessee): () => void {
+  lease<C extends PooledConnection>(options: LeaseOptions<C>, lessee: Lessee<C>): () => void {
     if (this.#ended !== undefined) {
       lessee.refused(endedError(this.#incarnation, this.#ended));
       return () => {};
     }
     if (this.#serve(options, lessee)) return () => this.#cancelOpening(lessee);
-    if (this.#waiting.size >= this.#settings.maxWaitingPerSandbox) {
-      lessee.refused(
-        new UpstreamError("overloaded", "too many requests wait for a connection to this sandbox"),
-      );
+    const full =
+      options.want === "tunnel"
+        ? "too many tunnels to this sandbox are open"
+        : this.#waiting.size >= this.#settings.maxWaitingPerSandbox
+          ? "too many requests wait for a connection to this sandbox"
+          : undefined;
+    if (full !== undefined) {
+      lessee.refused(new UpstreamError("overloaded", full));
       return () => {};
     }
     const waiter: Waiter = {
-      options,
-      lessee,
+      serve: () => this.#serve(options, lessee),
+      refused: (error) => lessee.refused(error),
       timer: this.#clock.setTimeout(() => {
         this.#waiting.delete(waiter);
         lessee.refused(
@@ -131,22 +153,23 @@ export class IncarnationPool implements ConnectionHome {
   }
 
   /** Gives a connection back after a complete exchange. It is kept if the pod and the pool keep it. */
-  release(connection: PodConnection): void {
-    if (!this.#leased.delete(connection)) return;
+  release(connection: PooledConnection): void {
+    if (connection.holder === undefined) return;
+    connection.holder = undefined;
     if (this.#ended !== undefined || !this.#keepIdle || !connection.usable) {
       connection.destroy();
       return;
     }
-    const { port } = connection.address;
-    const idle = this.#idle.get(port);
-    if (idle) idle.push(connection);
-    else this.#idle.set(port, [connection]);
-    this.#serveWaiting();
+    this.#idle.push(connection);
+    connection.rest();
+    if (this.#waiting.size > 0) this.#serveWaiting();
   }
 
   /** Closes a connection that must not be used again. */
-  discard(connection: PodConnection): void {
-    if (this.#leased.delete(connection)) connection.destroy();
+  discard(connection: PooledConnection): void {
+    if (connection.holder === undefined) return;
+    connection.holder = undefined;
+    connection.destroy();
   }
 
   /** Closes idle connections and keeps none from now on, until {@link keepAgain}. Requests under way are not touched. */
@@ -169,23 +192,24 @@ export class IncarnationPool implements ConnectionHome {
     this.#ended = reason;
     const error = endedError(this.#incarnation, reason);
     this.#closeIdle();
-    for (const [lessee, cancel] of this.#opening) {
+    for (const { cancel, refused } of this.#opening.values()) {
       cancel();
-      lessee.refused(error);
+      refused(error);
     }
     this.#opening.clear();
     for (const waiter of this.#waiting) {
       waiter.timer.clear();
-      waiter.lessee.refused(error);
+      waiter.refused(error);
     }
     this.#waiting.clear();
     if (reason === "paused") return;
-    const leased = [...this.#leased];
-    // From here on giving a connection back does nothing: it must be reset, not closed.
-    this.#leased.clear();
-    for (const [connection, lessee] of leased) {
+    for (const connection of [...this.#connections]) {
+      const { holder } = connection;
+      if (holder === undefined) continue;
+      // From here on giving it back does nothing: it must be reset, not closed.
+      connection.holder = undefined;
       // Told first, so that it knows the reason when the socket's own error arrives.
-      lessee.cut(error);
+      holder.cut(error);
       this.#observer.reset(reason);
       connection.reset();
     }
@@ -194,22 +218,23 @@ export class IncarnationPool implements ConnectionHome {
   /** Closes everything at once, for a router that exits. */
   close(): void {
     this.end("paused");
-    for (const connection of this.#leased.keys()) connection.destroy();
+    for (const connection of this.#connections) connection.destroy();
   }
 
   /** Serves from what there is or by opening a connection; false when the limit is reached. */
-  #serve(options: LeaseOptions, lessee: Lessee): boolean {
-    if (options.want === "kept") {
-      const kept = this.#takeIdle(options.port);
+  #serve<C extends PooledConnection>(options: LeaseOptions<C>, lessee: Lessee<C>): boolean {
+    const { kind, port, want } = options;
+    if (want === "kept") {
+      const kept = this.take(kind, port, lessee);
       if (kept) {
-        this.#leased.set(kept, lessee);
-        this.#observer.reused();
         lessee.granted(kept);
         return true;
       }
     }
-    if (options.want !== "tunnel" && this.#counted >= this.#settings.maxConnectionsPerSandbox) {
-      if (!this.#closeOneIdle()) return false;
+    if (want === "tunnel") {
+      if (this.#tunnelCount >= this.#settings.maxTunnelsPerSandbox) return false;
+    } else if (this.#counted >= this.#settings.maxConnectionsPerSandbox && !this.#closeOneIdle()) {
+      return false;
     }
     this.#open(options, lessee);
     return true;
@@ -217,90 +242,80 @@ export class IncarnationPool implements ConnectionHome {
 
   #serveWaiting(): void {
     for (const waiter of this.#waiting) {
-      if (this.#ended !== undefined || !this.#serve(waiter.options, waiter.lessee)) return;
+      if (this.#ended !== undefined || !waiter.serve()) return;
       waiter.timer.clear();
       this.#waiting.delete(waiter);
     }
   }
 
-  #open(options: LeaseOptions, lessee: Lessee): void {
-    const address = { ip: this.#incarnation.ip, port: options.port };
-    const isTunnel = options.want === "tunnel";
-    if (!isTunnel) this.#counted += 1;
-    const cancel = openPodSocket(
-      address,
+  #open<C extends PooledConnection>({ kind, port, want }: LeaseOptions<C>, lessee: Lessee<C>): void {
+    const isTunnel = want === "tunnel";
+    this.#count(isTunnel, 1);
+    const cancel = kind.open(
+      { ip: this.#incarnation.ip, port },
       this.#settings.connectTimeoutMs,
       this.#clock,
-      (socket, tookMs) => {
+      this,
+      (connection) => {
         this.#opening.delete(lessee);
-        this.#observer.connected(tookMs);
-        const connection = new PodConnection(address, socket, tookMs, this.#settings, this);
+        this.#observer.connected(connection.connectMs);
+        this.#connections.add(connection);
         if (isTunnel) this.#tunnels.add(connection);
-        socket.once("close", () => this.#forget(connection));
-        this.#leased.set(connection, lessee);
+        connection.socket.once("close", () => this.#forget(connection));
+        connection.holder = lessee;
+        connection.kind = kind;
         lessee.granted(connection);
       },
       (error) => {
         this.#opening.delete(lessee);
         this.#observer.connectFailed(error.code);
-        if (!isTunnel) this.#counted -= 1;
+        this.#count(isTunnel, -1);
         lessee.refused(error);
         this.#serveWaiting();
         this.#tellIfEmpty();
       },
     );
-    this.#opening.set(lessee, () => {
-      cancel();
-      if (!isTunnel) this.#counted -= 1;
+    this.#opening.set(lessee, {
+      cancel: () => {
+        cancel();
+        this.#count(isTunnel, -1);
+      },
+      refused: (error) => lessee.refused(error),
     });
   }
 
-  #cancelOpening(lessee: Lessee): void {
-    const cancel = this.#opening.get(lessee);
-    if (!cancel) return;
+  #count(isTunnel: boolean, change: 1 | -1): void {
+    if (isTunnel) this.#tunnelCount += change;
+    else this.#counted += change;
+  }
+
+  #cancelOpening(lessee: object): void {
+    const opening = this.#opening.get(lessee);
+    if (!opening) return;
     this.#opening.delete(lessee);
-    cancel();
+    opening.cancel();
     this.#serveWaiting();
     this.#tellIfEmpty();
   }
 
-  #takeIdle(port: number): PodConnection | undefined {
-    const idle = this.#idle.get(port);
-    for (;;) {
-      const connection = idle?.pop();
-      if (!connection || connection.usable) return connection;
-    }
-  }
-
   #closeIdle(): void {
-    for (const connections of this.#idle.values()) for (const connection of connections) connection.destroy();
-    this.#idle.clear();
+    for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
-  /** Makes room for a connection to another port. */
+  /** Makes room for a connection to another port, or of another kind. */
   #closeOneIdle(): boolean {
-    for (const [port, connections] of this.#idle) {
-      const oldest = connections.shift();
-      if (connections.length === 0) this.#idle.delete(port);
-      if (oldest) {
-        oldest.destroy();
-        return true;
-      }
-    }
-    return false;
+    const oldest = this.#idle.shift();
+    oldest?.destroy();
+    return oldest !== undefined;
   }
 
   /** Its socket is closed, whoever closed it. */
-  #forget(connection: PodConnection): void {
-    this.#leased.delete(connection);
-    const { port } = connection.address;
-    const idle = this.#idle.get(port);
-    const at = idle?.indexOf(connection) ?? -1;
-    if (idle && at >= 0) {
-      idle.splice(at, 1);
-      if (idle.length === 0) this.#idle.delete(port);
-    }
-    if (!this.#tunnels.delete(connection)) this.#counted -= 1;
+  #forget(connection: PooledConnection): void {
+    connection.holder = undefined;
+    this.#connections.delete(connection);
+    const at = this.#idle.indexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+    this.#count(this.#tunnels.delete(connection), -1);
     this.#observer.closed();
     this.#serveWaiting();
     this.#tellIfEmpty();

@@ -1,11 +1,11 @@
-import { isIPv6 } from "node:net";
-
 import { Client } from "undici";
 import type { Dispatcher } from "undici";
 
 import type { Milliseconds } from "../clock.ts";
-import type { PodAddress, PodSocket } from "./pod-socket.ts";
-import { resetSocket } from "./reset-socket.ts";
+import { connectSocket } from "./connect-socket.ts";
+import { PodSocket } from "./pod-socket.ts";
+import { PooledConnection } from "./pooled-connection.ts";
+import type { ConnectionHome, ConnectionKind, OpenedSocket } from "./pooled-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** How HTTP is spoken on a connection. */
@@ -14,12 +14,6 @@ export interface PodConnectionSettings {
   readonly keepAliveTimeoutMs: Milliseconds;
   /** Largest response head in bytes. */
   readonly maxResponseHeaderBytes: number;
-}
-
-/** Where connections come from and go back to. */
-export interface ConnectionHome {
-  release(connection: PodConnection): void;
-  discard(connection: PodConnection): void;
 }
 
 /** Close this much before the pod says it will, so that no request crosses its FIN on the way. */
@@ -32,43 +26,24 @@ const KEEP_ALIVE_MARGIN_MS = 1000;
  * of an ended incarnation; a client must never reconnect by itself, since the address may have a new tenant by
  * then; and whether a byte was sent decides whether a request may be retried.
  */
-export class PodConnection {
-  readonly address: PodAddress;
-  readonly socket: PodSocket;
-  /** How long connecting took. */
-  readonly connectMs: Milliseconds;
+export class PodConnection extends PooledConnection {
+  declare readonly socket: PodSocket;
   readonly #settings: PodConnectionSettings;
-  readonly #home: ConnectionHome;
   #client: Client | undefined;
   #dispatches = 0;
 
-  constructor(
-    address: PodAddress,
-    socket: PodSocket,
-    connectMs: Milliseconds,
-    settings: PodConnectionSettings,
-    home: ConnectionHome,
-  ) {
-    this.address = address;
-    this.socket = socket;
-    this.connectMs = connectMs;
+  constructor(opened: OpenedSocket<PodSocket>, settings: PodConnectionSettings, home: ConnectionHome) {
+    super(opened, home);
     this.#settings = settings;
-    this.#home = home;
   }
 
-  /** It has carried a request. */
-  get used(): boolean {
+  override get used(): boolean {
     return this.#dispatches > 0;
   }
 
   /** Bytes given to the connection so far, those that still wait in memory included. */
   get bytesWritten(): number {
     return this.socket.bytesWritten;
-  }
-
-  /** A next request may be tried on it. */
-  get usable(): boolean {
-    return !this.socket.destroyed && this.socket.readyState === "open";
   }
 
   /** Sends a request. The handler is told of everything, a refusal of undici included; nothing is thrown. */
@@ -84,32 +59,19 @@ export class PodConnection {
     this.socket.requestTrailers = trailers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   }
 
-  /** Gives the connection back after a complete exchange; it is kept if the pod and the pool keep it. */
-  release(): void {
-    this.#home.release(this);
-  }
-
-  /** Gives the connection back to be closed: it must not be used again. */
-  discard(): void {
-    this.#home.discard(this);
-  }
-
-  /** Closes the connection; a request on it fails. */
-  destroy(): void {
+  override destroy(): void {
     this.#client?.destroy().catch(() => {});
-    this.socket.destroy();
+    super.destroy();
   }
 
-  /** Closes the connection with a TCP RST, so that the pod, and whoever has its address now, drops it at once. */
-  reset(): void {
-    resetSocket(this.socket);
+  override reset(): void {
+    super.reset();
     this.#client?.destroy().catch(() => {});
   }
 
   #createClient(): Client {
-    const { ip, port } = this.address;
     let socket: PodSocket | undefined = this.socket;
-    return new Client(`http://${isIPv6(ip) ? `[${ip}]` : ip}:${port}`, {
+    return new Client(`http://${this.authority}`, {
       connect: (_options, callback) => {
         const mine = socket;
         socket = undefined;
@@ -131,4 +93,26 @@ export class PodConnection {
       maxHeaderSize: this.#settings.maxResponseHeaderBytes,
     });
   }
+}
+
+/** Connections that undici or a tunnel speaks on. */
+export function podConnections(settings: PodConnectionSettings): ConnectionKind<PodConnection> {
+  return {
+    open(address, connectTimeoutMs, clock, home, opened, failed) {
+      return connectSocket(
+        () => new PodSocket(),
+        address,
+        connectTimeoutMs,
+        clock,
+        (socket, connectMs) => {
+          // `connect` has put Socket's own `write` on the instance, in front of the class's.
+          Reflect.deleteProperty(socket, "write");
+          // Pods behind a NAT or on a lost node are noticed while a stream is silent.
+          socket.setKeepAlive(true, 30_000);
+          opened(new PodConnection({ socket, address, connectMs }, settings, home));
+        },
+        failed,
+      );
+    },
+  };
 }

@@ -1,24 +1,33 @@
 import type { IncomingMessage } from "node:http";
-import { isIPv6 } from "node:net";
 
 import type { Clock, Milliseconds } from "../clock.ts";
-import type { PodConnection } from "./pod-connection.ts";
+import type { UsedConnection } from "./pod-address.ts";
 import type { Reason } from "./reasons.ts";
 import type { ReplyContext } from "./reply.ts";
 import { allValues, firstValue } from "./request-head.ts";
 import type { RequestHead } from "./request-head.ts";
 import { requestIdOf } from "./request-id.ts";
 import { recordHost, recordPath } from "./request-record.ts";
-import type { RequestObserver } from "./request-record.ts";
+import type { RequestObserver, RequestRecord } from "./request-record.ts";
 
-type TracedRequest = Pick<IncomingMessage, "socket"> &
-  Partial<Pick<IncomingMessage, "method" | "url" | "rawHeaders" | "httpVersion">>;
+/** What a lane knows of a request when it begins. */
+export interface TracedRequest {
+  /** May be made of the bytes only when it is read. */
+  readonly head: RequestHead;
+  readonly requestId: string;
+  /** The client's IP address, see {@link clientAddressOf}. */
+  readonly clientAddress: string;
+  /** `HTTP/1.1` and so on. */
+  readonly protocol: string;
+}
 
 /** Gathers what is told of one request, and tells it once. */
 export class RequestTrace {
   readonly head: RequestHead;
   readonly requestId: string;
   readonly clientAddress: string;
+  readonly protocol: string;
+  readonly startedAtMs: Milliseconds;
   /** `Target.label` and port, once they are known. */
   sandbox: string | undefined;
   port: number | undefined;
@@ -31,45 +40,37 @@ export class RequestTrace {
   bytesOut = 0;
   /** Why the request ended, once something other than its completion decided it. */
   reason: Reason | undefined;
-  readonly #protocol: string;
+  /** See `RequestRecord`. */
+  upstream: string | undefined;
+  connectMs: Milliseconds | undefined;
+  firstByteMs: Milliseconds | undefined;
+  reusedConnection: boolean | undefined;
   readonly #clock: Clock;
-  readonly #startedAtMs: Milliseconds;
   readonly #startedMs: Milliseconds;
   readonly #observer: RequestObserver;
-  #upstream: string | undefined;
-  #connectMs: Milliseconds | undefined;
-  #firstByteMs: Milliseconds | undefined;
-  #reused: boolean | undefined;
   #ended = false;
 
-  /** Of a request that could not be parsed only the socket is known. */
   constructor(request: TracedRequest, clock: Clock, observer: RequestObserver) {
-    this.head = {
-      method: request.method ?? "",
-      target: request.url ?? "",
-      rawHeaders: request.rawHeaders ?? [],
-    };
-    this.requestId = requestIdOf(this.head.rawHeaders);
-    // An IPv4 client of a socket that listens on IPv6 too is still an IPv4 client.
-    this.clientAddress = (request.socket.remoteAddress ?? "").replace(/^::ffff:(?=.*\.)/i, "");
-    this.#protocol = `HTTP/${request.httpVersion ?? "1.1"}`;
+    this.head = request.head;
+    this.requestId = request.requestId;
+    this.clientAddress = request.clientAddress;
+    this.protocol = request.protocol;
     this.#clock = clock;
     this.#observer = observer;
-    this.#startedAtMs = clock.nowMs();
+    this.startedAtMs = clock.nowMs();
     this.#startedMs = clock.monotonicMs();
   }
 
   /** The request is about to go out on this connection. */
-  sentOn(connection: PodConnection): void {
-    const { ip, port } = connection.address;
-    this.#upstream = `${isIPv6(ip) ? `[${ip}]` : ip}:${port}`;
-    this.#reused = connection.used;
-    this.#connectMs = connection.used ? undefined : connection.connectMs;
+  sentOn({ authority, used, connectMs }: UsedConnection): void {
+    this.upstream = authority;
+    this.reusedConnection = used;
+    this.connectMs = used ? undefined : connectMs;
   }
 
   /** The pod's final response began. */
   firstByte(): void {
-    this.#firstByteMs ??= this.#clock.monotonicMs() - this.#startedMs;
+    this.firstByteMs ??= this.#clock.monotonicMs() - this.#startedMs;
   }
 
   /** What a reply of our own to this request needs to know. */
@@ -90,28 +91,82 @@ export class RequestTrace {
   end(status: number, reason: Reason): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#observer({
-      startedAtMs: this.#startedAtMs,
-      durationMs: this.#clock.monotonicMs() - this.#startedMs,
-      requestId: this.requestId,
-      client: this.clientAddress,
-      method: this.head.method,
-      host: recordHost(firstValue(this.head.rawHeaders, "host")),
-      path: recordPath(this.head.target),
-      protocol: this.#protocol,
-      status,
-      reason,
-      sandbox: this.sandbox,
-      incarnation: this.incarnation,
-      upstream: this.#upstream,
-      connectMs: this.#connectMs,
-      firstByteMs: this.#firstByteMs,
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
-      reusedConnection: this.#reused,
-      retried: this.retried,
-      upgraded: this.upgraded,
-      userAgent: firstValue(this.head.rawHeaders, "user-agent"),
-    });
+    const durationMs = this.#clock.monotonicMs() - this.#startedMs;
+    this.#observer(new EndedRequest(this, status, reason, durationMs));
+  }
+}
+
+/** The client's address as records and pods see it: an IPv4 client of a socket that listens on IPv6 too is IPv4. */
+export function clientAddressOf(remoteAddress: string | undefined): string {
+  return (remoteAddress ?? "").replace(/^::ffff:(?=.*\.)/i, "");
+}
+
+/** What the trace of a request of node:http begins with. Of a request that could not be parsed only the socket is known. */
+export function tracedRequest(
+  request: Pick<IncomingMessage, "socket"> & Partial<IncomingMessage>,
+): TracedRequest {
+  const { method = "", url: target = "", rawHeaders = [], httpVersion = "1.1" } = request;
+  return {
+    head: { method, target, rawHeaders },
+    requestId: requestIdOf(rawHeaders),
+    clientAddress: clientAddressOf(request.socket.remoteAddress),
+    protocol: `HTTP/${httpVersion}`,
+  };
+}
+
+/** What costs time is worked out when it is read: without an access log nobody does. */
+class EndedRequest implements RequestRecord {
+  readonly startedAtMs: Milliseconds;
+  readonly durationMs: Milliseconds;
+  readonly requestId: string;
+  readonly client: string;
+  readonly method: string;
+  readonly protocol: string;
+  readonly status: number;
+  readonly reason: Reason;
+  readonly sandbox: string | undefined;
+  readonly incarnation: number | undefined;
+  readonly upstream: string | undefined;
+  readonly connectMs: Milliseconds | undefined;
+  readonly firstByteMs: Milliseconds | undefined;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly reusedConnection: boolean | undefined;
+  readonly retried: boolean;
+  readonly upgraded: boolean;
+  readonly #head: RequestHead;
+
+  constructor(trace: RequestTrace, status: number, reason: Reason, durationMs: Milliseconds) {
+    this.startedAtMs = trace.startedAtMs;
+    this.durationMs = durationMs;
+    this.requestId = trace.requestId;
+    this.client = trace.clientAddress;
+    this.method = trace.head.method;
+    this.protocol = trace.protocol;
+    this.status = status;
+    this.reason = reason;
+    this.sandbox = trace.sandbox;
+    this.incarnation = trace.incarnation;
+    this.upstream = trace.upstream;
+    this.connectMs = trace.connectMs;
+    this.firstByteMs = trace.firstByteMs;
+    this.bytesIn = trace.bytesIn;
+    this.bytesOut = trace.bytesOut;
+    this.reusedConnection = trace.reusedConnection;
+    this.retried = trace.retried;
+    this.upgraded = trace.upgraded;
+    this.#head = trace.head;
+  }
+
+  get host(): string {
+    return recordHost(firstValue(this.#head.rawHeaders, "host"));
+  }
+
+  get path(): string {
+    return recordPath(this.#head.target);
+  }
+
+  get userAgent(): string | undefined {
+    return firstValue(this.#head.rawHeaders, "user-agent");
   }
 }

@@ -5,7 +5,7 @@ import type { LaneOptions } from "./lane.ts";
 import { closeWithReply } from "./raw-reply.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
-import { RequestTrace } from "./request-trace.ts";
+import { RequestTrace, tracedRequest } from "./request-trace.ts";
 
 /**
  * Answers what never became a request of node:http (a malformed or late head, CONNECT), in the format of every other
@@ -18,7 +18,7 @@ export function refuseUnparsed(
   options: LaneOptions,
   request?: IncomingMessage,
 ): void {
-  const trace = new RequestTrace(request ?? { socket }, options.clock, options.observer);
+  const trace = new RequestTrace(tracedRequest(request ?? { socket }), options.clock, options.observer);
   const reply = replyFor(reason, trace.replyContext(message));
   trace.bytesOut = reply.body.length;
   closeWithReply(socket, reply, options.clock);

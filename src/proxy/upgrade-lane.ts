@@ -9,7 +9,7 @@ import type { PodConnection } from "./pod-connection.ts";
 import { closeWithReply } from "./raw-reply.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
-import { RequestTrace } from "./request-trace.ts";
+import { RequestTrace, tracedRequest } from "./request-trace.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { TunnelRequest } from "./tunnel.ts";
 import { exchangeFailure } from "./upstream-error.ts";
@@ -50,7 +50,7 @@ export function handleUpgrade(
   return handled;
 }
 
-class HandledUpgrade implements OpenTunnel, Lessee {
+class HandledUpgrade implements OpenTunnel, Lessee<PodConnection> {
   readonly #client: Socket;
   readonly #head: Buffer;
   readonly #upgrade: UpgradeRequest;
@@ -73,7 +73,7 @@ class HandledUpgrade implements OpenTunnel, Lessee {
     this.#head = head;
     this.#upgrade = upgrade;
     this.#options = options;
-    this.#trace = new RequestTrace(request, options.clock, options.observer);
+    this.#trace = new RequestTrace(tracedRequest(request), options.clock, options.observer);
     client.once("close", () => this.#closed());
     // Told even of a socket that nobody reads, when it is empty, and not told again to a tunnel that begins later.
     client.once("end", this.#onEarlyEnd);
@@ -160,7 +160,9 @@ class HandledUpgrade implements OpenTunnel, Lessee {
     const { method, path, headers } = head;
     this.#outbound = { method, path, headers, ...this.#upgrade };
     const { incarnation, port } = verdict;
-    this.#cancelLease = this.#options.upstreams.lease(incarnation, { port, want: "tunnel" }, this);
+    const { upstreams } = this.#options;
+    const options = { kind: upstreams.connections, port, want: "tunnel" } as const;
+    this.#cancelLease = upstreams.lease(incarnation, options, this);
   }
 
   #failed(error: Error): void {

@@ -5,11 +5,14 @@ import type { Clock } from "../clock.ts";
 import type { EndReason, Incarnation, IncarnationListener } from "../routes/lookup.ts";
 import { endedError, IncarnationPool } from "./incarnation-pool.ts";
 import type { LeaseOptions, Lessee, PoolSettings } from "./incarnation-pool.ts";
+import { podConnections } from "./pod-connection.ts";
+import type { PodConnection, PodConnectionSettings } from "./pod-connection.ts";
+import type { ConnectionKind, Holder, PooledConnection } from "./pooled-connection.ts";
 import { noUpstreamObserver } from "./upstream-observer.ts";
 import type { UpstreamObserver } from "./upstream-observer.ts";
 
 /** Limits and times of upstream connections. */
-export interface UpstreamOptions extends Partial<PoolSettings> {
+export interface UpstreamOptions extends Partial<PoolSettings & PodConnectionSettings> {
   /** Incarnations whose idle connections are kept, at least 1. Default 10,000. */
   readonly maxPools?: number;
   readonly observer?: UpstreamObserver;
@@ -17,11 +20,12 @@ export interface UpstreamOptions extends Partial<PoolSettings> {
 }
 
 /** Defaults of {@link UpstreamOptions}. */
-const UPSTREAM_DEFAULTS: PoolSettings & { readonly maxPools: number } = {
+const UPSTREAM_DEFAULTS: PoolSettings & PodConnectionSettings & { readonly maxPools: number } = {
   connectTimeoutMs: 3000,
   keepAliveTimeoutMs: 60_000,
   maxResponseHeaderBytes: 65_536,
   maxConnectionsPerSandbox: 256,
+  maxTunnelsPerSandbox: 1024,
   maxWaitingPerSandbox: 256,
   waitTimeoutMs: 10_000,
   maxPools: 10_000,
@@ -32,7 +36,10 @@ const UPSTREAM_DEFAULTS: PoolSettings & { readonly maxPools: number } = {
  * new tenant is reached by new connections only. Add it to the table's listeners.
  */
 export class Upstreams implements IncarnationListener {
-  readonly #settings: PoolSettings;
+  /** How connections are spoken on and kept. */
+  readonly settings: PoolSettings & PodConnectionSettings;
+  /** Connections of the full lane and of tunnels. */
+  readonly connections: ConnectionKind<PodConnection>;
   /** Told of what happens to connections. */
   readonly observer: UpstreamObserver;
   readonly #clock: Clock;
@@ -47,7 +54,8 @@ export class Upstreams implements IncarnationListener {
 
   constructor(options: UpstreamOptions = {}) {
     const { maxPools = UPSTREAM_DEFAULTS.maxPools, observer, clock, ...settings } = options;
-    this.#settings = { ...UPSTREAM_DEFAULTS, ...settings };
+    this.settings = { ...UPSTREAM_DEFAULTS, ...settings };
+    this.connections = podConnections(this.settings);
     this.observer = observer ?? noUpstreamObserver;
     this.#clock = clock ?? systemClock;
     this.#pools = new LRUCache<Incarnation, IncarnationPool>({
@@ -83,13 +91,28 @@ export class Upstreams implements IncarnationListener {
    * (`incarnation_ended`), even when the verdict that named it is older than its end. The returned function gives
    * up waiting or connecting; after `granted` it does nothing.
    */
-  lease(incarnation: Incarnation, options: LeaseOptions, lessee: Lessee): () => void {
+  lease<C extends PooledConnection>(
+    incarnation: Incarnation,
+    options: LeaseOptions<C>,
+    lessee: Lessee<C>,
+  ): () => void {
     const ended = this.#ended.get(incarnation) ?? (this.#closed ? "not-running" : undefined);
     if (ended !== undefined) {
       lessee.refused(endedError(incarnation, ended));
       return () => {};
     }
     return this.#poolOf(incarnation).lease(options, lessee);
+  }
+
+  /** Lends a kept connection if there is one; see {@link lease} for what to do when there is none. */
+  take<C extends PooledConnection>(
+    incarnation: Incarnation,
+    kind: ConnectionKind<C>,
+    port: number,
+    holder: Holder,
+  ): C | undefined {
+    // A pool that is found here has not ended.
+    return this.#pools.get(incarnation)?.take(kind, port, holder);
   }
 
   incarnationEnded(incarnation: Incarnation, reason: EndReason): void {
@@ -137,7 +160,7 @@ export class Upstreams implements IncarnationListener {
     }
     const pool =
       retired ??
-      new IncarnationPool(incarnation, this.#settings, this.observer, this.#clock, (emptied) =>
+      new IncarnationPool(incarnation, this.settings, this.observer, this.#clock, (emptied) =>
         this.#forget(emptied),
       );
     this.#pools.set(incarnation, pool);

@@ -140,7 +140,7 @@ describe("when an incarnation ends", () => {
 });
 
 /** Notes what it is told. */
-class Noting implements Lessee {
+class Noting implements Lessee<PodConnection> {
   connection: PodConnection | undefined;
   told: string[] = [];
   granted(connection: PodConnection): void {
@@ -161,7 +161,7 @@ describe("a verdict that is older than the end", () => {
     const incarnation = incarnationAt("127.0.0.1");
     upstreams.incarnationEnded(incarnation, "dead");
     const lessee = new Noting();
-    upstreams.lease(incarnation, { port: 80, want: "kept" }, lessee);
+    upstreams.lease(incarnation, { kind: upstreams.connections, port: 80, want: "kept" }, lessee);
     expect(lessee.told).toEqual(["refused incarnation_ended"]);
     expect(upstreams.stats.pools).toBe(0);
   });
@@ -173,12 +173,16 @@ describe("a verdict that is older than the end", () => {
       const upstreams = new Upstreams();
       const incarnation = incarnationAt("127.0.0.1");
       const lessee = new Noting();
-      upstreams.lease(incarnation, { port: pod.port, want: "kept" }, lessee);
+      upstreams.lease(incarnation, { kind: upstreams.connections, port: pod.port, want: "kept" }, lessee);
       upstreams.incarnationEnded(incarnation, reason);
       expect(lessee.told).toEqual(["refused incarnation_ended"]);
       // A connection of another incarnation, begun later, is there: so the first would be there too.
       const other = new Noting();
-      upstreams.lease(incarnationAt("127.0.0.1"), { port: pod.port, want: "kept" }, other);
+      upstreams.lease(
+        incarnationAt("127.0.0.1"),
+        { kind: upstreams.connections, port: pod.port, want: "kept" },
+        other,
+      );
       await eventually(() => other.told.includes("granted") && pod.connections.length > 0);
       await eventually(
         () => pod.openConnections === 1 || pod.connections.filter((peer) => !peer.ended).length === 1,
@@ -194,7 +198,7 @@ describe("a verdict that is older than the end", () => {
     const upstreams = new Upstreams();
     const incarnation = incarnationAt("127.0.0.1");
     const lessee = new Noting();
-    upstreams.lease(incarnation, { port: pod.port, want: "kept" }, lessee);
+    upstreams.lease(incarnation, { kind: upstreams.connections, port: pod.port, want: "kept" }, lessee);
     await eventually(() => lessee.connection !== undefined);
     upstreams.incarnationEnded(incarnation, "paused");
     lessee.connection?.release();
@@ -208,9 +212,9 @@ describe("a verdict that is older than the end", () => {
     const upstreams = new Upstreams({ maxPools: 1 });
     const [first, second] = [incarnationAt("127.0.0.1"), incarnationAt("127.0.0.1")];
     const lessee = new Noting();
-    upstreams.lease(first, { port: pod.port, want: "kept" }, lessee);
+    upstreams.lease(first, { kind: upstreams.connections, port: pod.port, want: "kept" }, lessee);
     await eventually(() => lessee.connection !== undefined);
-    upstreams.lease(second, { port: pod.port, want: "kept" }, new Noting());
+    upstreams.lease(second, { kind: upstreams.connections, port: pod.port, want: "kept" }, new Noting());
     upstreams.incarnationEnded(first, "dead");
     expect(lessee.told).toEqual(["granted", "cut incarnation_ended"]);
     await eventually(() => pod.connections[0]?.errorCode === "ECONNRESET");
