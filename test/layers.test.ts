@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 
 const src = resolve(import.meta.dirname, "../src");
 const SHARED = ["clock.ts", "listener.ts", "log.ts", "version.ts"];
-const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster"];
+const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers"];
 const ROOTS = ["app.ts", "serve.ts", "demo.ts", "access-log-file.ts"];
 
 interface File {

@@ -1,0 +1,103 @@
+import type { EndReason, RouteInEffect } from "../routes/lookup.ts";
+import type { ResourceVersion } from "../routes/resource-version.ts";
+import type { ObjectKey, Route } from "../routes/route.ts";
+
+/** A route in effect as a worker keeps it: what {@link RouteInEffect} says, by value. */
+export interface RouteImage {
+  readonly route: Route;
+  readonly state: string;
+  /** Number of the incarnation that requests may be sent to, or 0 for none. */
+  readonly incarnation: number;
+  readonly ipReassigned: boolean;
+}
+
+/**
+ * A {@link RouteImage} as it travels: values in a fixed order, since their names would cost more than most of them. It
+ * holds the access token: it goes through the channel to a worker and nowhere else.
+ */
+export type RouteTuple = readonly [
+  namespace: string,
+  name: string,
+  id: string,
+  uid: string,
+  owner: string,
+  ip: string,
+  routeState: string,
+  resourceVersion: ResourceVersion,
+  accessToken: string,
+  requireTrafficAuth: boolean,
+  shutdownAtMs: number | undefined,
+  podUid: string | undefined,
+  state: string,
+  incarnation: number,
+  ipReassigned: boolean,
+];
+
+/** `ended` and `pauseEnded` as in `IncarnationListener`; the number is the incarnation's. */
+export type EndTuple = readonly [
+  kind: "ended" | "pauseEnded",
+  key: ObjectKey,
+  incarnation: number,
+  reason: EndReason,
+];
+
+/**
+ * A step of the feed. A worker applies it whole, in the order ends, gone, routes, and answers as the table did at the
+ * moment when the batch was made; a part of a snapshot excepted, with which it does not serve yet.
+ */
+export interface RouteBatch {
+  /** 1, 2, 3 … for each worker; acknowledged once it is applied. */
+  readonly sequence: number;
+  /** `part`: more of the first snapshot follows. `current`: with this batch the worker knows all that the table does. */
+  readonly extent: "part" | "current";
+  /** `RouteLookup.synced` of the table. */
+  readonly synced: boolean;
+  readonly ends: readonly EndTuple[];
+  /** No route is in effect for these. */
+  readonly gone: readonly ObjectKey[];
+  readonly routes: readonly RouteTuple[];
+}
+
+/** Reads the route at once, as {@link RouteInEffect} asks. */
+export function encodeRoute(inEffect: RouteInEffect): RouteTuple {
+  const { route, state, incarnation, ipReassigned } = inEffect;
+  return [
+    route.namespace,
+    route.name,
+    route.id,
+    route.uid,
+    route.owner,
+    route.ip,
+    route.state,
+    route.resourceVersion,
+    route.accessToken,
+    route.requireTrafficAuth,
+    route.shutdownAtMs,
+    route.podUid,
+    state,
+    incarnation?.number ?? 0,
+    ipReassigned,
+  ];
+}
+
+/** The inverse of {@link encodeRoute}. Both ends run the same version of Lychgate, so nothing is checked. */
+export function decodeRoute(tuple: RouteTuple): RouteImage {
+  const [namespace, name, id, uid, owner, ip, routeState, resourceVersion] = tuple;
+  const [, , , , , , , , accessToken, requireTrafficAuth, shutdownAtMs, podUid] = tuple;
+  const [, , , , , , , , , , , , state, incarnation, ipReassigned] = tuple;
+  const route: Route = {
+    namespace,
+    name,
+    id,
+    uid,
+    owner,
+    ip,
+    state: routeState,
+    resourceVersion,
+    accessToken,
+    requireTrafficAuth,
+    shutdownAtMs,
+    podUid,
+  };
+  return { route, state, incarnation, ipReassigned };
+}

@@ -1,0 +1,129 @@
+import type { EndReason, Incarnation, IncarnationListener, Lookup, RouteLookup } from "../routes/lookup.ts";
+import { objectKey, type ObjectKey } from "../routes/route.ts";
+import { MirroredRoute } from "./mirrored-route.ts";
+import { MirrorIds } from "./mirror-ids.ts";
+import { decodeRoute, type EndTuple, type RouteBatch, type RouteTuple } from "./route-batch.ts";
+
+type News = readonly [kind: EndTuple[0], incarnation: Incarnation, reason: EndReason];
+
+/**
+ * The worker's side of the stream of routes: answers as the primary's table did when it made the last batch that was
+ * applied here. Not synced before the first snapshot is whole, nor after {@link RouteMirror.disconnected}.
+ *
+ * An incarnation is one object here as long as it is one there, so connections are kept and cut as they would be in
+ * one process. Whatever a batch leaves unsaid, an incarnation never stays when its number is not in effect any more.
+ */
+export class RouteMirror implements RouteLookup {
+  readonly #routes = new Map<ObjectKey, MirroredRoute>();
+  readonly #ids = new MirrorIds();
+  readonly #listeners = new Set<IncarnationListener>();
+  #news: News[] = [];
+  #current = false;
+  #tableSynced = false;
+  #disconnected = false;
+
+  get synced(): boolean {
+    return this.#current && this.#tableSynced && !this.#disconnected;
+  }
+
+  /** The first snapshot is whole, be the table synced or not. */
+  get current(): boolean {
+    return this.#current;
+  }
+
+  /** Routes in effect. */
+  get size(): number {
+    return this.#routes.size;
+  }
+
+  lookup(id: string): Lookup {
+    return this.#ids.lookup(id);
+  }
+
+  lookupObject(namespace: string, name: string): Lookup {
+    const found = this.#routes.get(objectKey(namespace, name));
+    if (!found) return { kind: "unknown" };
+    // An object whose ID is disputed is served under no name.
+    const byId = this.#ids.lookup(found.route.id);
+    return byId.kind === "id-conflict" && byId.keys.includes(found.key) ? byId : found;
+  }
+
+  /** Calls `listener` from now on; returns what stops that. */
+  addListener(listener: IncarnationListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Takes over a batch as a whole, then tells the listeners what ended. */
+  apply({ ends, gone, routes, extent, synced }: RouteBatch): void {
+    for (const end of ends) this.#end(end);
+    for (const key of gone) this.#remove(key);
+    for (const tuple of routes) this.#set(tuple);
+    this.#tableSynced = synced;
+    if (extent === "current") this.#current = true;
+    const news = this.#news;
+    this.#news = [];
+    for (const [kind, incarnation, reason] of news) {
+      for (const listener of this.#listeners) {
+        if (kind === "ended") listener.incarnationEnded(incarnation, reason);
+        else listener.pauseEnded?.(incarnation, reason);
+      }
+    }
+  }
+
+  /** The primary is gone: nobody would tell of an end any more, so nothing is served from now on. */
+  disconnected(): void {
+    this.#disconnected = true;
+  }
+
+  #end([kind, key, number, reason]: EndTuple): void {
+    const entry = this.#routes.get(key);
+    if (kind === "ended" && entry?.incarnation?.number === number) this.#endIncarnation(entry, reason);
+    else if (kind === "pauseEnded" && entry?.resting?.number === number) this.#endPause(entry, reason);
+  }
+
+  #remove(key: ObjectKey): void {
+    const entry = this.#routes.get(key);
+    if (!entry) return;
+    this.#endIncarnation(entry, "dead");
+    this.#endPause(entry, "dead");
+    this.#routes.delete(key);
+    this.#ids.remove(entry);
+  }
+
+  #set(tuple: RouteTuple): void {
+    const { route, state, incarnation, ipReassigned } = decodeRoute(tuple);
+    const key = objectKey(route.namespace, route.name);
+    let entry = this.#routes.get(key);
+    if (!entry) {
+      entry = new MirroredRoute(key, route);
+      this.#routes.set(key, entry);
+    } else if (entry.route.id !== route.id) {
+      this.#ids.remove(entry);
+    }
+    entry.route = route;
+    entry.state = state;
+    entry.ipReassigned = ipReassigned;
+    this.#ids.put(entry);
+    if (entry.incarnation?.number !== incarnation) this.#endIncarnation(entry, "replaced");
+    if (state !== "paused") this.#endPause(entry, "replaced");
+    if (incarnation !== 0) {
+      entry.incarnation ??= { number: incarnation, key, uid: route.uid, ip: route.ip };
+    }
+  }
+
+  #endIncarnation(entry: MirroredRoute, reason: EndReason): void {
+    const { incarnation } = entry;
+    if (!incarnation) return;
+    entry.incarnation = undefined;
+    if (reason === "paused") entry.resting = incarnation;
+    this.#news.push(["ended", incarnation, reason]);
+  }
+
+  #endPause(entry: MirroredRoute, reason: EndReason): void {
+    const { resting } = entry;
+    if (!resting) return;
+    entry.resting = undefined;
+    this.#news.push(["pauseEnded", resting, reason]);
+  }
+}

@@ -1,0 +1,199 @@
+import type { Clock, Milliseconds } from "../clock.ts";
+import type { EndReason } from "../routes/lookup.ts";
+import type { ObjectKey } from "../routes/route.ts";
+import { encodeRoute, type EndTuple, type RouteBatch, type RouteTuple } from "./route-batch.ts";
+import type { RouteSource } from "./route-source.ts";
+
+/** How much may be under way to a worker before it has acknowledged any of it. What comes above is coalesced. */
+export interface SubscriptionLimits {
+  /** Batches, at least 1. Default 16. */
+  readonly batches: number;
+  /** Changed keys; a single batch may hold more, since it is never split. Default 4,000. */
+  readonly changes: number;
+  /** Routes in one part of the snapshot, at least 1. Default 500. */
+  readonly partSize: number;
+}
+
+const DEFAULT_LIMITS: SubscriptionLimits = { batches: 16, changes: 4_000, partSize: 500 };
+
+/** A key that changed since the last batch. A worker knows one living and one paused incarnation of it at most. */
+interface Change {
+  /** The worker has never heard of the key. */
+  readonly isNew: boolean;
+  /** The first end since: that of the incarnation that the worker knows, if it knows one. Later ones began unseen. */
+  ended: EndTuple | undefined;
+  pauseEnded: EndTuple | undefined;
+}
+
+interface Sent {
+  readonly sequence: number;
+  readonly changes: number;
+  /** When the oldest change in it happened. */
+  readonly sinceMs: Milliseconds;
+}
+
+/** What one worker has been sent, what it has acknowledged, and what it does not know yet. Made by `RouteFeed`. */
+export class Subscription {
+  readonly #source: RouteSource;
+  readonly #clock: Clock;
+  readonly #send: (batch: RouteBatch) => void;
+  readonly #limits: SubscriptionLimits;
+  readonly #changes = new Map<ObjectKey, Change>();
+  readonly #sent: Sent[] = [];
+  /** Keys that the snapshot has still to send, as long as it is under way. A set's iterator sees what is added later. */
+  #snapshot: Iterator<ObjectKey> | undefined;
+  #changedSinceMs: Milliseconds | undefined;
+  #changesUnderWay = 0;
+  #sequence = 0;
+  #acknowledged = 0;
+  #toldSynced = false;
+  /** The first batch that made the worker current and synced. */
+  #syncedAt = Number.POSITIVE_INFINITY;
+
+  constructor(
+    source: RouteSource,
+    present: ReadonlySet<ObjectKey>,
+    clock: Clock,
+    send: (batch: RouteBatch) => void,
+    limits: Partial<SubscriptionLimits> = {},
+  ) {
+    this.#source = source;
+    this.#clock = clock;
+    this.#send = send;
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+    this.#snapshot = present.values();
+    this.#changedSinceMs = clock.monotonicMs();
+  }
+
+  /** Keys that wait to be sent. */
+  get waiting(): number {
+    return this.#changes.size;
+  }
+
+  /** Batches that the worker has not acknowledged. */
+  get underWay(): number {
+    return this.#sent.length;
+  }
+
+  /** The worker has acknowledged the snapshot, and that the table was synced. */
+  get synced(): boolean {
+    return this.#acknowledged >= this.#syncedAt;
+  }
+
+  /** The age of the oldest change that the worker has not acknowledged; 0 when it knows all. */
+  get lagMs(): Milliseconds {
+    const sinceMs = this.#sent[0]?.sinceMs ?? this.#changedSinceMs;
+    return sinceMs === undefined ? 0 : this.#clock.monotonicMs() - sinceMs;
+  }
+
+  /** The worker has applied every batch up to `sequence`. Returns the lag of the oldest of them. */
+  acknowledged(sequence: number): Milliseconds | undefined {
+    const [oldest] = this.#sent;
+    if (!oldest || oldest.sequence > sequence) return undefined;
+    const lagMs = this.#clock.monotonicMs() - oldest.sinceMs;
+    while (this.#sent[0] && this.#sent[0].sequence <= sequence) {
+      this.#changesUnderWay -= this.#sent.shift()?.changes ?? 0;
+    }
+    this.#acknowledged = sequence;
+    this.pump();
+    return lagMs;
+  }
+
+  /** `known`: a route was in effect before, too. */
+  routeChanged(key: ObjectKey, inEffect: boolean, known: boolean): void {
+    const change = this.#changes.get(key);
+    if (!change) {
+      this.#change(key, !known);
+    } else if (!inEffect && change.isNew) {
+      // It came and went while the worker was busy: there is nothing to tell.
+      this.#changes.delete(key);
+      if (this.#changes.size === 0 && !this.#snapshot) this.#changedSinceMs = undefined;
+    }
+  }
+
+  incarnationEnded(
+    kind: "ended" | "pauseEnded",
+    key: ObjectKey,
+    incarnation: number,
+    reason: EndReason,
+  ): void {
+    const change = this.#changes.get(key) ?? this.#change(key, false);
+    change[kind] ??= [kind, key, incarnation, reason];
+  }
+
+  /** Sends what is to be sent, as far as the limits allow. Not to be called within a mutation of the table. */
+  pump(): void {
+    while (this.#snapshot && this.#hasRoom()) this.#sendPart(this.#snapshot);
+    if (this.#snapshot || !this.#hasRoom()) return;
+    if (this.#changes.size > 0 || this.#source.synced !== this.#toldSynced) this.#sendChanges();
+  }
+
+  /** Sends an empty batch if nothing is under way, to see whether the worker still answers. */
+  probe(): void {
+    if (this.#sent.length === 0 && !this.#snapshot) this.#sendChanges();
+  }
+
+  #change(key: ObjectKey, isNew: boolean): Change {
+    const change: Change = { isNew, ended: undefined, pauseEnded: undefined };
+    this.#changes.set(key, change);
+    this.#changedSinceMs ??= this.#clock.monotonicMs();
+    return change;
+  }
+
+  #hasRoom(): boolean {
+    const { batches, changes } = this.#limits;
+    return this.#sent.length < batches && this.#changesUnderWay < changes;
+  }
+
+  #sendPart(keys: Iterator<ObjectKey>): void {
+    const part = emptyContent();
+    while (part.routes.length < this.#limits.partSize) {
+      const { done, value: key } = keys.next();
+      if (done) {
+        this.#snapshot = undefined;
+        this.#sendChanges(part);
+        return;
+      }
+      this.#read(key, this.#changes.get(key), part);
+      this.#changes.delete(key);
+    }
+    this.#dispatch("part", part);
+  }
+
+  #sendChanges(content = emptyContent()): void {
+    for (const [key, change] of this.#changes) this.#read(key, change, content);
+    this.#changes.clear();
+    this.#dispatch("current", content);
+  }
+
+  #read(key: ObjectKey, change: Change | undefined, { ends, gone, routes }: Content): void {
+    if (change?.ended) ends.push(change.ended);
+    if (change?.pauseEnded) ends.push(change.pauseEnded);
+    const inEffect = this.#source.inspect(key)?.inEffect;
+    if (inEffect) routes.push(encodeRoute(inEffect));
+    else gone.push(key);
+  }
+
+  #dispatch(extent: RouteBatch["extent"], content: Content): void {
+    const sequence = ++this.#sequence;
+    const changes = content.routes.length + content.gone.length;
+    const nowMs = this.#clock.monotonicMs();
+    this.#sent.push({ sequence, changes, sinceMs: this.#changedSinceMs ?? nowMs });
+    this.#changedSinceMs = extent === "part" ? nowMs : undefined;
+    this.#changesUnderWay += changes;
+    const { synced } = this.#source;
+    this.#toldSynced = synced;
+    if (extent === "current" && synced) this.#syncedAt = Math.min(this.#syncedAt, sequence);
+    this.#send({ sequence, extent, synced, ...content });
+  }
+}
+
+interface Content {
+  readonly ends: EndTuple[];
+  readonly gone: ObjectKey[];
+  readonly routes: RouteTuple[];
+}
+
+function emptyContent(): Content {
+  return { ends: [], gone: [], routes: [] };
+}
