@@ -1,0 +1,29 @@
+import { haproxy } from "./haproxy.ts";
+import { lychgate } from "./lychgate.ts";
+import { nginx } from "./nginx.ts";
+import type { Proxy } from "./proxy.ts";
+
+/** Every set-up that can take part, in the order in which a round visits them. */
+export function allProxies(): Proxy[] {
+  return [
+    lychgate({
+      name: "lychgate",
+      setup: "one process, 10,000 routes, metrics, access log off",
+      flags: ["--access-log=off"],
+    }),
+    lychgate({
+      name: "lychgate-log",
+      setup: "the same, with the JSON access log into a file",
+      flags: ["--access-log=json"],
+    }),
+    lychgate({
+      name: "lychgate-shared",
+      setup: "lychgate with the one undocumented shortcut (client.sharedReadBuffer)",
+      flags: ["--access-log=off", "--client-shared-read-buffer=true"],
+    }),
+    nginx({ keepAlive: true }),
+    nginx({ keepAlive: false }),
+    haproxy({ keepAlive: true }),
+    haproxy({ keepAlive: false }),
+  ];
+}

@@ -1,0 +1,244 @@
+/**
+ * One table of one size, measured: `node --expose-gc bench/table-figures.ts ROUTES SECONDS`. Prints one line of JSON.
+ * A process of its own for each size, so that no table is measured beside what another left behind.
+ */
+import { createMetrics } from "../src/metrics/registry.ts";
+import { RouteTable } from "../src/routes/table.ts";
+import { idOf, ipOf, nameOf, namespaceOf, observe, versionOf } from "./table-objects.ts";
+
+/** What the child prints. Rates are per second of one core, with the garbage collector's work in them. */
+export interface TableFigures {
+  readonly routes: number;
+  readonly mutationsPerSecond: Readonly<Record<Mutation, number>>;
+  /** All kinds together, each in the share in which it was measured: all mutations over all time. */
+  readonly allMutationsPerSecond: number;
+  readonly lookupsPerSecond: Readonly<Record<LookupKind, number>>;
+  readonly bytesPerRoute: {
+    /** After the first list. */
+    readonly listed: number;
+    /** After updates, removals, pushes and their confirmation. */
+    readonly churned: number;
+    /** After each sandbox was asked for once, and so has an incarnation. */
+    readonly served: number;
+  };
+  /** Time to take the first list in, without reading it. */
+  readonly relistMs: number;
+}
+
+export type Mutation =
+  | "update"
+  | "pause or resume"
+  | "add"
+  | "remove"
+  | "push"
+  | "push confirmed"
+  | "push deletion";
+export type LookupKind = "any ID" | "10,000 hot IDs" | "unknown ID" | "by object";
+
+const BATCH = 20_000;
+const [routes, seconds] = [Number(process.argv[2]), Number(process.argv[3])];
+const gc = globalThis.gc;
+if (!gc || !Number.isInteger(routes) || !(seconds > 0)) {
+  throw new Error("usage: node --expose-gc bench/table-figures.ts ROUTES SECONDS");
+}
+
+let random = 1;
+/** A whole number below `limit`; the same series in each run. */
+function pick(limit: number): number {
+  random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
+  return Math.floor((random / 2 ** 32) * limit);
+}
+
+/** Bytes that live on V8's heap and in buffers beside it, after everything that can go has gone. */
+function liveBytes(): number {
+  for (let i = 0; i < 3; i++) gc?.();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+function check(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`the table is wrong: ${what}`);
+}
+
+const table = new RouteTable({ scopes: [""] });
+const metrics = createMetrics({ version: "bench", processMetrics: false });
+table.addListener(metrics.table);
+let nowMs = Date.UTC(2026, 0, 1);
+let version = 1_000_000_000;
+
+const emptyBytes = liveBytes();
+const relistMs = fill();
+const listed = (liveBytes() - emptyBytes) / routes;
+checkRoutes();
+const lookupsPerSecond = measureLookups();
+const served = (liveBytes() - emptyBytes) / routes;
+const mutations = measureMutations();
+check(table.stats().entries === routes, `${table.stats().entries} entries, not ${routes}`);
+const churned = (liveBytes() - emptyBytes) / routes;
+
+const figures: TableFigures = {
+  routes,
+  ...mutations,
+  lookupsPerSecond,
+  bytesPerRoute: { listed, served, churned },
+  relistMs,
+};
+process.stdout.write(`${JSON.stringify(figures)}\n`);
+
+function fill(): number {
+  const observations = observe([...Array(routes).keys()], version);
+  version += routes;
+  const start = performance.now();
+  table.relist("", versionOf(version), observations, nowMs);
+  table.setLive("", true, nowMs);
+  return performance.now() - start;
+}
+
+function checkRoutes(): void {
+  const { entries, servable, ipConflicts, idConflicts } = table.stats();
+  check(entries === routes && servable === routes, `${servable} of ${entries} are servable, not ${routes}`);
+  check(ipConflicts + idConflicts === 0, "there are conflicts");
+  for (let n = 0; n < 10_000; n++) {
+    const index = pick(routes);
+    const found = table.lookup(idOf(index));
+    check(found.kind === "found" && found.route.name === nameOf(index), `lookup of ${idOf(index)}`);
+  }
+}
+
+/** Runs `batch` until its timed part has taken `seconds`; returns operations per second of that part. */
+function rate(part: number, batch: () => { readonly operations: number; readonly ms: number }): number {
+  let operations = 0;
+  let ms = 0;
+  for (let round = 0; ms < part * 1_000; round++) {
+    const done = batch();
+    // The first round is for the compiler.
+    if (round === 0) continue;
+    operations += done.operations;
+    ms += done.ms;
+  }
+  return (operations / ms) * 1_000;
+}
+
+function measureLookups(): Record<LookupKind, number> {
+  const part = seconds / 4;
+  const byId = (ids: () => string, expected: number): number =>
+    rate(part, () => {
+      // New strings, as a request brings them: their hash is not known yet.
+      const asked = Array.from({ length: BATCH }, () => Buffer.from(ids()).toString("latin1"));
+      let found = 0;
+      const start = performance.now();
+      for (const id of asked) {
+        const lookup = table.lookup(id);
+        if (lookup.kind === "found" && lookup.state === "running") found++;
+      }
+      const ms = performance.now() - start;
+      check(found === expected, `${found} found, not ${expected}`);
+      return { operations: BATCH, ms };
+    });
+  const any = byId(() => idOf(pick(routes)), BATCH);
+  const hot = byId(() => idOf(pick(10_000)), BATCH);
+  const unknown = byId(() => `1${idOf(pick(routes))}`, 0);
+  const byObject = rate(part, () => {
+    const asked = Array.from({ length: BATCH }, () => {
+      const index = pick(routes);
+      return [namespaceOf(index), Buffer.from(nameOf(index)).toString("latin1")] as const;
+    });
+    let found = 0;
+    const start = performance.now();
+    for (const [namespace, name] of asked) {
+      const lookup = table.lookupObject(namespace, name);
+      if (lookup.kind === "found" && lookup.state === "running") found++;
+    }
+    const ms = performance.now() - start;
+    check(found === BATCH, `${found} objects found, not ${BATCH}`);
+    return { operations: BATCH, ms };
+  });
+  for (let index = 0; index < routes; index++) {
+    const lookup = table.lookup(idOf(index));
+    check(lookup.kind === "found" && lookup.incarnation?.ip === ipOf(index), `incarnation of ${idOf(index)}`);
+  }
+  return { "any ID": any, "10,000 hot IDs": hot, "unknown ID": unknown, "by object": byObject };
+}
+
+function measureMutations(): Pick<TableFigures, "mutationsPerSecond" | "allMutationsPerSecond"> {
+  const totals = new Map<Mutation, { operations: number; ms: number }>();
+  const timed = (kind: Mutation, operations: number, run: () => number): void => {
+    const start = performance.now();
+    const applied = run();
+    const ms = performance.now() - start;
+    check(applied === operations, `${applied} of ${operations} took effect as ${kind}`);
+    const total = totals.get(kind) ?? { operations: 0, ms: 0 };
+    totals.set(kind, { operations: total.operations + operations, ms: total.ms + ms });
+  };
+  const observeAll = (kind: Mutation, observations: ReturnType<typeof observe>): void => {
+    version += observations.length;
+    timed(kind, observations.length, () => {
+      let applied = 0;
+      for (const observation of observations) {
+        if (table.observe("", observation, (nowMs += 0.01)) === "applied") applied++;
+      }
+      return applied;
+    });
+  };
+  const some = (): number[] => [...new Set(Array.from({ length: BATCH }, () => pick(routes)))];
+  const round = (number: number): void => {
+    observeAll("update", observe(some(), version + 1));
+    const paused = some();
+    observeAll(
+      "pause or resume",
+      observe(paused, version + 1, () => ({ paused: true })),
+    );
+    observeAll(
+      "pause or resume",
+      observe(paused, version + 1, () => ({ move: 1 + (number % 3) })),
+    );
+    pushAndConfirm(some());
+    removeAndAdd(some());
+  };
+  const pushAndConfirm = (indexes: readonly number[]): void => {
+    const confirmations = observe(indexes, version + 1);
+    // Strings of their own, as a push brings them.
+    const pushes = JSON.parse(JSON.stringify(confirmations.map(({ route }) => route))) as Parameters<
+      RouteTable["pushUpdate"]
+    >[0][];
+    timed("push", pushes.length, () => {
+      let applied = 0;
+      for (const push of pushes) if (table.pushUpdate(push, nowMs) === "applied") applied++;
+      return applied;
+    });
+    observeAll("push confirmed", confirmations);
+    check(table.stats().claims === 0, "claims are left");
+  };
+  const removeAndAdd = (indexes: readonly number[]): void => {
+    const gone = observe(indexes, version + 1);
+    timed("push deletion", gone.length, () => {
+      let applied = 0;
+      for (const { namespace, name, resourceVersion } of gone) {
+        if (table.pushDelete({ namespace, name, resourceVersion }, nowMs) === "applied") applied++;
+      }
+      return applied;
+    });
+    version += gone.length;
+    timed("remove", gone.length, () => {
+      let applied = 0;
+      for (const { namespace, name, uid, resourceVersion } of gone) {
+        if (table.remove("", namespace, name, uid, resourceVersion, (nowMs += 0.01)) === "applied") applied++;
+      }
+      return applied;
+    });
+    observeAll(
+      "add",
+      observe(indexes, version + 1, () => ({ life: 1 })),
+    );
+  };
+  round(0);
+  totals.clear();
+  const spentMs = (): number => [...totals.values()].reduce((sum, { ms }) => sum + ms, 0);
+  for (let number = 1; spentMs() < seconds * 1_000; number++) round(number);
+
+  const mutationsPerSecond = Object.fromEntries(
+    [...totals].map(([kind, { operations, ms }]) => [kind, (operations / ms) * 1_000]),
+  ) as Record<Mutation, number>;
+  const operations = [...totals.values()].reduce((sum, total) => sum + total.operations, 0);
+  return { mutationsPerSecond, allMutationsPerSecond: (operations / spentMs()) * 1_000 };
+}

@@ -1,0 +1,156 @@
+import type { LoadPlan } from "./load-plan.ts";
+import { HOT_SANDBOXES } from "./sandboxes.ts";
+
+/** One kind of traffic. */
+export interface Workload {
+  /** Short, unique, for flags and tables. */
+  readonly name: string;
+  /** What it is, for people. */
+  readonly title: string;
+  readonly load: Omit<
+    LoadPlan,
+    "port" | "pid" | "core" | "warmupMs" | "measureMs" | "pushes" | "ratePerSecond"
+  >;
+  /** Sent by the clock at this share of lychgate's own peak in `small-get`. */
+  readonly shareOfPeak?: number;
+  /** Changes pushed to lychgate meanwhile, per second. */
+  readonly pushesPerSecond?: number;
+  /** It needs a proxy that was just started. */
+  readonly freshProxy?: boolean;
+  /** Who takes part; left out: all main set-ups, see {@link MAIN_PROXIES}. */
+  readonly proxies?: readonly string[];
+}
+
+/** Set-ups that take part in every workload. The others show one thing each. */
+export const MAIN_PROXIES = [
+  "lychgate",
+  "lychgate-shared",
+  "nginx",
+  "haproxy",
+  "envoy",
+  "http-proxy-3",
+  "reply-from",
+] as const;
+
+const SMALL_MESSAGE_PROXIES = [
+  ...MAIN_PROXIES,
+  "lychgate-log",
+  "nginx-close",
+  "haproxy-close",
+  "envoy-close",
+] as const;
+const LYCHGATES = ["lychgate", "lychgate-shared"] as const;
+
+const KIB = 1024;
+
+const smallGet: Workload["load"] = {
+  protocol: "http",
+  requestBytes: 0,
+  responseBytes: KIB,
+  hosts: 1,
+  connections: 64,
+  clientCloses: false,
+  podsClose: false,
+  idleConnections: 0,
+};
+
+/** All workloads, in stages: within a stage each round runs each workload on each proxy in turn. */
+export const STAGES: readonly (readonly Workload[])[] = [
+  [
+    {
+      name: "small-get",
+      title: "GET, 1 KiB response",
+      load: smallGet,
+      proxies: SMALL_MESSAGE_PROXIES,
+    },
+  ],
+  [
+    {
+      name: "rotating-get",
+      title: `GET, 1 KiB response, ${HOT_SANDBOXES} hosts in turn`,
+      load: { ...smallGet, hosts: HOT_SANDBOXES },
+    },
+  ],
+  [
+    {
+      name: "small-post",
+      title: "POST of 1 KiB, 1 KiB response",
+      load: { ...smallGet, requestBytes: KIB },
+      proxies: SMALL_MESSAGE_PROXIES,
+    },
+  ],
+  [
+    {
+      name: "response-64k",
+      title: "GET, 64 KiB response",
+      load: { ...smallGet, responseBytes: 64 * KIB },
+    },
+  ],
+  [
+    {
+      name: "response-1m",
+      title: "GET, 1 MiB response",
+      load: { ...smallGet, responseBytes: KIB * KIB, connections: 16 },
+    },
+  ],
+  [
+    {
+      name: "upload-64k",
+      title: "POST of 64 KiB, 1 KiB response",
+      load: { ...smallGet, requestBytes: 64 * KIB },
+    },
+  ],
+  [
+    {
+      name: "new-client",
+      title: "GET, new client connection for each",
+      load: { ...smallGet, clientCloses: true },
+    },
+  ],
+  [
+    {
+      name: "new-upstream",
+      title: "GET, new upstream connection for each",
+      load: { ...smallGet, podsClose: true },
+    },
+  ],
+  [
+    {
+      name: "websocket",
+      title: "WebSocket echo, 64 connections",
+      load: { ...smallGet, protocol: "websocket" },
+    },
+  ],
+  [
+    {
+      name: "idle-clients",
+      title: "GET beside 1,000 idle connections",
+      load: { ...smallGet, idleConnections: 1000 },
+      freshProxy: true,
+    },
+  ],
+  [
+    {
+      name: "paced-get",
+      title: "GET at 70 % of lychgate's peak",
+      load: smallGet,
+      shareOfPeak: 0.7,
+      proxies: [...LYCHGATES, "nginx", "haproxy", "envoy"],
+    },
+    {
+      name: "churn",
+      title: "the same, 1,000 changes/s pushed",
+      load: smallGet,
+      shareOfPeak: 0.7,
+      pushesPerSecond: 1000,
+      proxies: LYCHGATES,
+    },
+    {
+      name: "pushes-alone",
+      title: "1,000 changes/s pushed, no requests",
+      load: { ...smallGet, connections: 0 },
+      pushesPerSecond: 1000,
+      proxies: LYCHGATES,
+    },
+  ],
+];
