@@ -1,5 +1,7 @@
+import { envoy } from "./envoy.ts";
 import { haproxy } from "./haproxy.ts";
 import { lychgate } from "./lychgate.ts";
+import { httpProxy3, replyFrom } from "./node-rival.ts";
 import { nginx } from "./nginx.ts";
 import type { Proxy } from "./proxy.ts";
 
@@ -25,5 +27,9 @@ export function allProxies(): Proxy[] {
     nginx({ keepAlive: false }),
     haproxy({ keepAlive: true }),
     haproxy({ keepAlive: false }),
+    envoy({ keepAlive: true }),
+    envoy({ keepAlive: false }),
+    httpProxy3(),
+    replyFrom(),
   ];
 }
