@@ -1,37 +1,57 @@
+import { type Life, LivingIncarnation, type PodIdentity, Resting } from "./incarnations.ts";
 import type { Incarnation, RouteInEffect } from "./lookup.ts";
+import type { Namespace } from "./object-index.ts";
 import type { Observation } from "./observation.ts";
+import type { Pending } from "./pending.ts";
 import type { ResourceVersion } from "./resource-version.ts";
-import type { ObjectKey, Route, RouteState } from "./route.ts";
+import { objectKey, type ObjectKey, type Route, type RouteState } from "./route.ts";
 import type { Facts, IpHold } from "./rules.ts";
 import type { Scope } from "./scope.ts";
+
+/** What peers pushed of one object and the informer has not confirmed. Most objects have none. */
+export interface Pushed {
+  claim: Pending<Entry> | undefined;
+  tombstone: Pending<Entry> | undefined;
+}
 
 /**
  * Everything the table knows of one object, and what follows from it. Only the table changes it; `proxy` sees it as
  * a {@link RouteInEffect}, so that a lookup hands out the entry itself and allocates nothing.
+ *
+ * There is one for each of perhaps a million objects, so a field costs megabytes: what can be worked out is not kept,
+ * and what few objects have stands together in an object of its own (`npm run bench:table` shows the bytes).
  */
-export class Entry implements Facts {
-  readonly kind = "found";
-  readonly key: ObjectKey;
-  readonly scope: Scope<Entry>;
+export class Entry implements RouteInEffect {
+  readonly namespace: Namespace;
+  readonly name: string;
 
-  confirmed: Observation | undefined = undefined;
-  claim: Route | undefined = undefined;
-  claimArrivedAtMs = 0;
-  tombstone: ResourceVersion | undefined = undefined;
-  /** Since when the informer has seen the object with its present pod IP. */
-  hold: IpHold | undefined = undefined;
+  /** What the informer last said. Its route alone when that says all, since then the observation is not kept. */
+  #confirmed: Route | Unrouted | undefined = undefined;
+  pushed: Pushed | undefined = undefined;
+  /** Since when the informer has seen the object with its present pod IP: `undefined` while it has none. */
+  #heldAfter: ResourceVersion | undefined = undefined;
+  #heldBy: ResourceVersion | undefined = undefined;
 
   /** The route in effect, or `undefined` when there is none. Follows from the facts. */
   inEffect: Route | undefined = undefined;
   state: RouteState = "";
-  incarnation: Incarnation | undefined = undefined;
-  ipReassigned = false;
-  /** The incarnation that ended when the sandbox was paused, while it is. */
-  resting: Incarnation | undefined = undefined;
+  life: Life = undefined;
 
-  constructor(key: ObjectKey, scope: Scope<Entry>) {
-    this.key = key;
-    this.scope = scope;
+  constructor(namespace: Namespace, name: string) {
+    this.namespace = namespace;
+    this.name = name;
+  }
+
+  get kind(): "found" {
+    return "found";
+  }
+
+  get key(): ObjectKey {
+    return objectKey(this.namespace.name, this.name);
+  }
+
+  get scope(): Scope<Entry> {
+    return this.namespace.scope;
   }
 
   /** The route in effect. Only entries that have one are ever handed out. */
@@ -40,9 +60,98 @@ export class Entry implements Facts {
     return this.inEffect;
   }
 
+  get ipReassigned(): boolean {
+    return this.life === "ip-reassigned";
+  }
+
+  /** Made when it is first asked for: of most sandboxes nobody asks. */
+  get incarnation(): Incarnation | undefined {
+    const { life } = this;
+    if (life === undefined || life === "ip-reassigned" || life instanceof Resting) return undefined;
+    return life === "lives" ? this.incarnate(this.route) : life;
+  }
+
+  /** Gives a life that nobody has asked for yet its object. */
+  incarnate(pod: PodIdentity): LivingIncarnation {
+    const { name: namespace, numbers } = this.namespace;
+    const incarnation = new LivingIncarnation(numbers.next(), namespace, this.name, pod);
+    this.life = incarnation;
+    return incarnation;
+  }
+
+  /** What the informer last said of the object, ending or not; `undefined` when it knows none. */
+  get confirmed(): Confirmed | undefined {
+    const confirmed = this.#confirmed;
+    if (confirmed === undefined || confirmed instanceof Unrouted) return confirmed;
+    const { uid, resourceVersion } = confirmed;
+    return { uid, resourceVersion, route: confirmed };
+  }
+
+  get confirmedVersion(): ResourceVersion | undefined {
+    return this.#confirmed?.resourceVersion;
+  }
+
+  get confirmedUid(): string | undefined {
+    return this.#confirmed?.uid;
+  }
+
+  get confirmedRoute(): Route | undefined {
+    const confirmed = this.#confirmed;
+    return confirmed instanceof Unrouted ? undefined : confirmed;
+  }
+
+  confirm({ uid, resourceVersion, route }: Observation, hold: IpHold | undefined): void {
+    this.#confirmed = route ?? new Unrouted(uid, resourceVersion);
+    this.#heldAfter = hold?.after;
+    this.#heldBy = hold?.by;
+  }
+
+  unconfirm(): void {
+    this.#confirmed = undefined;
+    this.#heldAfter = undefined;
+    this.#heldBy = undefined;
+  }
+
+  get hold(): IpHold | undefined {
+    const after = this.#heldAfter;
+    const by = this.#heldBy;
+    return after === undefined || by === undefined ? undefined : { after, by };
+  }
+
+  get claim(): Route | undefined {
+    return this.pushed?.claim?.route;
+  }
+
+  get tombstone(): ResourceVersion | undefined {
+    return this.pushed?.tombstone?.version;
+  }
+
+  /** All facts, as the rules ask for them. */
+  get facts(): Facts {
+    return { confirmed: this.confirmed, claim: this.claim, tombstone: this.tombstone };
+  }
+
   /** True while a fact is left to keep the entry for. */
   get hasFacts(): boolean {
-    return this.confirmed !== undefined || this.claim !== undefined || this.tombstone !== undefined;
+    return this.#confirmed !== undefined || this.pushed !== undefined;
+  }
+}
+
+/** What the rules need of an observation. */
+type Confirmed = NonNullable<Facts["confirmed"]>;
+
+/** The informer's word of an object that is ending for good. */
+class Unrouted {
+  readonly uid: string;
+  readonly resourceVersion: ResourceVersion;
+
+  constructor(uid: string, resourceVersion: ResourceVersion) {
+    this.uid = uid;
+    this.resourceVersion = resourceVersion;
+  }
+
+  get route(): undefined {
+    return undefined;
   }
 }
 

@@ -18,6 +18,8 @@ const UNKNOWN: Lookup = { kind: "unknown" };
 export class IdIndex {
   readonly #slots = new Map<string, Entry | SharedId>();
   readonly #rules: Rules;
+  /** How many slots are shared: mostly none, and then nothing need be looked up for a change of state. */
+  #shared = 0;
   #conflicts = 0;
 
   constructor(rules: Rules) {
@@ -46,6 +48,7 @@ export class IdIndex {
     } else {
       const shared = new SharedId();
       this.#slots.set(key, shared);
+      this.#shared++;
       this.#join(shared, slot);
       this.#join(shared, entry);
     }
@@ -60,13 +63,16 @@ export class IdIndex {
       slot.living.delete(entry);
       this.#changed(slot);
       const [only] = slot.entries;
-      if (only && slot.entries.size === 1) this.#slots.set(key, only);
+      if (only && slot.entries.size === 1) {
+        this.#slots.set(key, only);
+        this.#shared--;
+      }
     }
   }
 
   /** To be called after the state of an entry under `id` changed. */
   touch(id: string, entry: Entry): void {
-    const slot = this.#slots.get(id.toLowerCase());
+    const slot = this.#shared === 0 ? undefined : this.#slots.get(id.toLowerCase());
     if (slot instanceof SharedId) this.#join(slot, entry);
   }
 

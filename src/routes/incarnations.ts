@@ -1,28 +1,72 @@
 import { isIP } from "node:net";
 import type { EndReason, Incarnation } from "./lookup.ts";
-import type { ObjectKey, Route, RouteState } from "./route.ts";
+import { objectKey, type ObjectKey, type Route, type RouteState } from "./route.ts";
 
-/** What decides whether an incarnation goes on: the route in effect, and whether its pod IP is its own. */
-export interface Life {
-  readonly key: ObjectKey;
-  readonly inEffect: Route | undefined;
-  readonly state: RouteState;
-  readonly ipReassigned: boolean;
-}
+/**
+ * What stands of a sandbox's life: `lives` is an incarnation that nobody has asked for yet, so that all there is to say
+ * of it stands in the route in effect. `ip-reassigned` is running without one, as its pod IP is not surely its own.
+ */
+export type Life = "lives" | LivingIncarnation | "ip-reassigned" | Resting | undefined;
 
 /** An incarnation that learns the UID of its pod when a writer that knows it speaks. */
-export interface LivingIncarnation extends Incarnation {
+export class LivingIncarnation implements Incarnation {
+  readonly number: number;
+  readonly #namespace: string;
+  readonly #name: string;
+  readonly uid: string;
+  readonly ip: string;
   podUid: string | undefined;
+
+  constructor(number: number, namespace: string, name: string, { uid, ip, podUid }: PodIdentity) {
+    this.number = number;
+    this.#namespace = namespace;
+    this.#name = name;
+    this.uid = uid;
+    this.ip = ip;
+    this.podUid = podUid;
+  }
+
+  get key(): ObjectKey {
+    return objectKey(this.#namespace, this.#name);
+  }
 }
+
+/** The incarnation that ended when its sandbox was paused, while it is. */
+export class Resting {
+  readonly incarnation: LivingIncarnation;
+
+  constructor(incarnation: LivingIncarnation) {
+    this.incarnation = incarnation;
+  }
+}
+
+/** Numbers incarnations: no number comes twice. */
+export class IncarnationNumbers {
+  #last = 0;
+
+  next(): number {
+    return ++this.#last;
+  }
+}
+
+/** What tells one life behind an address from another. */
+export type PodIdentity = Pick<Route, "uid" | "ip" | "podUid">;
 
 /** True when requests may be sent to the pod: running, with an IP that is an IP and is its own. */
-export function isServable(life: Life): boolean {
-  return life.state === "running" && !life.ipReassigned && isIP(life.inEffect?.ip ?? "") !== 0;
+export function isServable(route: Route | undefined, state: RouteState, ipReassigned: boolean): boolean {
+  return state === "running" && !ipReassigned && isIP(route?.ip ?? "") !== 0;
 }
 
-/** Why `current` does not go on in `life`, or `undefined` when it does (design.md 3.3). */
-export function endOf(current: LivingIncarnation, life: Life): EndReason | undefined {
-  const { inEffect: route, state } = life;
+/**
+ * Why the incarnation `current` does not go on now that `route` is in effect in that state, or `undefined` when it does
+ * (design.md 3.3).
+ */
+export function endOf(
+  current: PodIdentity,
+  route: Route | undefined,
+  state: RouteState,
+  ipReassigned: boolean,
+): EndReason | undefined {
   if (route === undefined || state === "dead") return "dead";
   if (route.uid !== current.uid) return "replaced";
   if (state === "paused") return "paused";
@@ -31,5 +75,5 @@ export function endOf(current: LivingIncarnation, life: Life): EndReason | undef
   if (current.podUid !== undefined && route.podUid !== undefined && current.podUid !== route.podUid)
     return "replaced";
   if (state !== "running") return "not-running";
-  return life.ipReassigned ? "ip-reassigned" : undefined;
+  return ipReassigned ? "ip-reassigned" : undefined;
 }

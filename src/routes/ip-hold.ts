@@ -1,10 +1,10 @@
 import { compareResourceVersions, NOTHING_SEEN, type ResourceVersion } from "./resource-version.ts";
-import type { Observation } from "./observation.ts";
 import { hasPod, type Route } from "./route.ts";
 import type { IpHold } from "./rules.ts";
 
 /** What the informer knew of an object when it said something new of it. */
 export interface Known {
+  /** Of the pod IP in `route`. */
   readonly hold: IpHold | undefined;
   readonly route: Route | undefined;
   /** The version up to which the object was as `route` says, or did not exist. */
@@ -13,24 +13,27 @@ export interface Known {
   readonly gap: boolean;
 }
 
-/** Since when an object has its pod IP, after the informer said `observation` of it (rule 10). */
-export function holdAfter(known: Known, observation: Observation): IpHold | undefined {
-  const { route, resourceVersion } = observation;
+/** Since when an object has its pod IP, now that the informer says `route` of it (rule 10). */
+export function holdAfter(
+  { hold, route: last, until, gap }: Known,
+  route: Route | undefined,
+): IpHold | undefined {
   if (!route?.ip) return undefined;
-  const { hold, until } = known;
-  const samePod = hold?.podUid !== undefined && hold.podUid === route.podUid;
-  const otherPod = hold?.podUid !== undefined && route.podUid !== undefined && !samePod;
-  if (!hold || hold.ip !== route.ip || hold.uid !== route.uid || otherPod) {
+  const { resourceVersion } = route;
+  const samePod = route.podUid !== undefined && last?.podUid === route.podUid;
+  const otherPod = route.podUid !== undefined && last?.podUid !== undefined && !samePod;
+  if (!hold || last?.ip !== route.ip || last.uid !== route.uid || otherPod) {
     // A list may show an object at a version that is older than the last one passed: then nothing is known.
     const after = compareResourceVersions(until, resourceVersion) < 0 ? until : NOTHING_SEEN;
-    return { ip: route.ip, uid: route.uid, podUid: route.podUid, after, by: resourceVersion };
+    return { after, by: resourceVersion };
   }
-  // The object may have let the IP go and taken it again, at any moment until now: unseen in a gap, or while it
-  // rested with the old address still in its status.
-  const rested = known.route !== undefined && !hasPod(known.route.state);
-  const unseen = known.gap && known.route?.resourceVersion !== resourceVersion;
-  const by = !samePod && (unseen || (rested && hasPod(route.state))) ? resourceVersion : hold.by;
-  return { ...hold, podUid: route.podUid ?? hold.podUid, by };
+  if (samePod) return hold;
+  // The object may have let the IP go and taken it again, at any moment until now: unseen in a gap, while it rested with
+  // the old address still in its status, or behind a pod that only one of the two versions names.
+  const unseen = gap && last.resourceVersion !== resourceVersion;
+  const rested = !hasPod(last.state) && hasPod(route.state);
+  const named = last.podUid !== route.podUid;
+  return unseen || rested || named ? { after: hold.after, by: resourceVersion } : hold;
 }
 
 /**
@@ -43,8 +46,7 @@ export function holdInEffect(
   hold: IpHold | undefined,
   watermark: ResourceVersion,
 ): IpHold {
-  const same = hold && hold.ip === route.ip && hold.uid === route.uid;
+  const same = hold && confirmed?.ip === route.ip && confirmed.uid === route.uid;
   if (same && route === confirmed) return hold;
-  const after = same ? hold.after : watermark;
-  return { ip: route.ip, uid: route.uid, podUid: undefined, after, by: route.resourceVersion };
+  return { after: same ? hold.after : watermark, by: route.resourceVersion };
 }

@@ -1,3 +1,4 @@
+import { isIP, SocketAddress } from "node:net";
 import type { Entry } from "./entry.ts";
 import { compareResourceVersions } from "./resource-version.ts";
 import type { IpHold, Rules } from "./rules.ts";
@@ -105,5 +106,20 @@ export class IpIndex {
   #classify(ip: string, { holders }: SharedIp): void {
     if (holders.size > 1 && holders.size <= CROWD) this.#contested.add(ip);
     else this.#contested.delete(ip);
+  }
+}
+
+/**
+ * A pod IP in the one spelling by which it is compared, or `undefined` when it is no IP: an IPv6 address has many, and an
+ * IPv4 one may wear a prefix (RFC 4291 2.5.5.2).
+ */
+export function oneSpelling(ip: string): string | undefined {
+  switch (isIP(ip)) {
+    case 4:
+      return ip;
+    case 6:
+      return new SocketAddress({ address: ip, family: "ipv6" }).address.replace(/^::ffff:(?=\d+\.)/, "");
+    default:
+      return undefined;
   }
 }

@@ -21,20 +21,29 @@ export interface TableListener {
   claimConfirmed?(lagMs: Milliseconds): void;
 }
 
+/** What a listener may be told. */
+type Kind = keyof TableListener;
+
 /** Collects what happens during a mutation and passes it on when the table is consistent again. */
 export class News {
-  readonly #listeners = new Set<TableListener>();
+  #listeners: readonly TableListener[] = [];
+  #heard: ReadonlySet<Kind> = new Set();
   #items: ((listener: TableListener) => void)[] = [];
 
   /** Calls `listener` from now on; returns what stops that. */
   addListener(listener: TableListener): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    this.#setListeners([...this.#listeners, listener]);
+    return () => this.#setListeners(this.#listeners.filter((other) => other !== listener));
+  }
+
+  /** Whether anybody wants to hear of such news: what nobody hears need not be made. */
+  hears(kind: Kind): boolean {
+    return this.#heard.has(kind);
   }
 
   /** Keeps an item for {@link News.deliver}. */
   add(item: (listener: TableListener) => void): void {
-    if (this.#listeners.size > 0) this.#items.push(item);
+    if (this.#listeners.length > 0) this.#items.push(item);
   }
 
   /** Tells every listener everything since the last call. */
@@ -43,5 +52,24 @@ export class News {
     const items = this.#items;
     this.#items = [];
     for (const item of items) for (const listener of this.#listeners) item(listener);
+  }
+
+  /** Tells of a mutation that is complete, after everything that was kept. The commonest news, so it is not kept first. */
+  mutated(source: Source, outcome: Outcome, key: ObjectKey, resurrection: Guard | undefined): void {
+    this.deliver();
+    for (const listener of this.#listeners) listener.mutated?.(source, outcome, key, resurrection);
+  }
+
+  #setListeners(listeners: readonly TableListener[]): void {
+    this.#listeners = listeners;
+    const kinds: readonly Kind[] = [
+      "mutated",
+      "routeChanged",
+      "incarnationEnded",
+      "pauseEnded",
+      "factDropped",
+      "claimConfirmed",
+    ];
+    this.#heard = new Set(kinds.filter((kind) => listeners.some((listener) => listener[kind] !== undefined)));
   }
 }

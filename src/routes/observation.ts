@@ -7,6 +7,9 @@ export interface Observation {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: ResourceVersion;
-  /** Absent when the object is ending for good: it has a deletionTimestamp (design.md 3.2 rule 8). */
+  /**
+   * Absent when the object is ending for good: it has a deletionTimestamp (design.md 3.2 rule 8). Its UID and version are
+   * those above.
+   */
   readonly route: Route | undefined;
 }

@@ -1,21 +1,19 @@
-import { isIP, SocketAddress } from "node:net";
 import type { Milliseconds } from "../clock.ts";
 import { asRouteInEffect, type Entry } from "./entry.ts";
 import { Heap } from "./heap.ts";
 import { IdIndex } from "./id-index.ts";
-import { endOf, isServable, type LivingIncarnation } from "./incarnations.ts";
+import { endOf, isServable, LivingIncarnation, Resting } from "./incarnations.ts";
 import { holdInEffect } from "./ip-hold.ts";
-import { IpIndex } from "./ip-index.ts";
-import type { Lookup } from "./lookup.ts";
+import { IpIndex, oneSpelling } from "./ip-index.ts";
+import type { EndReason, Lookup } from "./lookup.ts";
 import type { News } from "./news.ts";
-import { hasPod, type Route } from "./route.ts";
+import { hasPod, type Route, type RouteState } from "./route.ts";
 import type { Rules } from "./rules.ts";
 import type { Scope } from "./scope.ts";
 
 interface Shutdown {
   readonly atMs: Milliseconds;
   readonly entry: Entry;
-  readonly route: Route;
 }
 
 /**
@@ -31,9 +29,8 @@ export class RoutesInEffect {
   readonly #ips: IpIndex;
   readonly #states = new Map<string, number>();
   readonly #shutdowns = new Heap<Shutdown>((a, b) => a.atMs - b.atMs);
-  #count = 0;
+  #routes = 0;
   #incarnations = 0;
-  #lastIncarnation = 0;
 
   constructor(rules: Rules, news: News, onePodPerIp: boolean) {
     this.#rules = rules;
@@ -41,7 +38,7 @@ export class RoutesInEffect {
     this.#onePodPerIp = onePodPerIp;
     this.#ids = new IdIndex(rules);
     this.#ips = new IpIndex(rules, (entry) =>
-      holdInEffect(entry.route, entry.confirmed?.route, entry.hold, entry.scope.watermark),
+      holdInEffect(entry.route, entry.confirmedRoute, entry.hold, entry.scope.watermark),
     );
   }
 
@@ -71,50 +68,43 @@ export class RoutesInEffect {
   /** Works out anew which route is in effect for an entry, and all that hangs on it. */
   refresh(entry: Entry, nowMs: Milliseconds): void {
     const before = entry.inEffect;
-    const route = this.#rules.inEffect(entry);
+    const stateBefore = entry.state;
+    const route = this.#rules.inEffect(entry.facts);
     const state = route ? this.#rules.stateAt(route, nowMs) : "";
-    if (before === route && entry.state === state) return;
+    if (before === route && stateBefore === state) return;
 
-    const ipBefore = this.#heldIp(entry);
-    if (before) this.#add(entry.state, -1);
     entry.inEffect = route;
     entry.state = state;
-    if (route) this.#add(state, 1);
-
+    if (stateBefore !== state || !before || !route) {
+      if (before) this.#count(stateBefore, -1);
+      if (route) this.#count(state, 1);
+    }
     if (before && before.id !== route?.id) this.#ids.remove(before.id, entry);
     if (route && before?.id !== route.id) this.#ids.add(route.id, entry);
     else if (route) this.#ids.touch(route.id, entry);
 
-    const ip = this.#heldIp(entry);
-    if (ipBefore !== ip) {
-      if (ipBefore) this.#ips.remove(ipBefore, entry);
-      if (ip) this.#ips.add(ip, entry);
+    if (this.#ips.conflicts === 0 && keepsIp(before, stateBefore, route, state)) {
+      this.#live(entry, before, false);
+      this.#announce(entry);
+    } else {
+      this.#settle(entry, before, stateBefore);
     }
-    const decided = ip === undefined ? undefined : this.#ips.decide(ip);
-    entry.ipReassigned = this.#isReassigned(entry, decided?.now);
-    this.#live(entry);
-    this.#announce(entry);
-    if (ipBefore && ipBefore !== ip) this.#serve(ipBefore);
-    if (decided?.before && decided.before !== entry) this.#reassign(decided.before, decided.now);
-    if (decided?.now && decided.now !== entry) this.#reassign(decided.now, decided.now);
-    if (route?.shutdownAtMs !== undefined && !this.#rules.isTerminal(state)) {
-      this.#awaitShutdown({ atMs: route.shutdownAtMs, entry, route });
-    }
+    this.#awaitShutdown(entry, before, stateBefore);
   }
 
   /**
    * To be called when a scope's watermark has moved: routes that only peers told of are known to be younger now, and
    * that may settle who took an IP later.
    */
-  watermarkMoved(scope: Scope<Entry>): void {
+  watermarkMoved({ pending }: Scope<Entry>): void {
     const { contested } = this.#ips;
-    if (contested.size === 0 || scope.claims.size === 0) return;
-    if (contested.size < scope.claims.size) {
+    if (contested.size === 0 || pending.claim.size === 0) return;
+    if (contested.size < pending.claim.size) {
       for (const ip of contested) this.#serve(ip);
       return;
     }
-    for (const entry of scope.claims.keys()) {
-      const ip = this.#heldIp(entry);
+    for (const { entry } of pending.claim) {
+      const ip = this.#heldIp(entry.inEffect, entry.state);
       if (ip && contested.has(ip)) this.#serve(ip);
     }
   }
@@ -129,33 +119,38 @@ export class RoutesInEffect {
     const ended: Entry[] = [];
     for (let next = this.#shutdowns.peek(); next && next.atMs <= nowMs; next = this.#shutdowns.peek()) {
       this.#shutdowns.pop();
-      if (next.entry.inEffect !== next.route) continue;
-      this.refresh(next.entry, nowMs);
-      ended.push(next.entry);
+      const { entry } = next;
+      const { state } = entry;
+      if (!isAwaited(next)) continue;
+      this.refresh(entry, nowMs);
+      if (entry.state !== state) ended.push(entry);
     }
     return ended;
   }
 
   /**
-   * The pod IP that an entry holds against others. Not only running routes do, as rule 10 has it: the next tenant of an
+   * The pod IP that a route holds against others. Not only running routes do, as rule 10 has it: the next tenant of an
    * address is often a pod that waits in a pool.
    */
-  #heldIp(entry: Entry): string | undefined {
-    if (!this.#onePodPerIp || !hasPod(entry.state)) return undefined;
-    const ip = entry.inEffect?.ip ?? "";
-    switch (isIP(ip)) {
-      case 4:
-        return ip;
-      case 6:
-        // One address has many spellings, and IPv4 ones may wear a prefix (RFC 4291 2.5.5.2).
-        return new SocketAddress({ address: ip, family: "ipv6" }).address.replace(/^::ffff:(?=\d+\.)/, "");
-      default:
-        return undefined;
-    }
+  #heldIp(route: Route | undefined, state: RouteState): string | undefined {
+    return route && this.#onePodPerIp && hasPod(state) ? oneSpelling(route.ip) : undefined;
   }
 
-  #isReassigned(entry: Entry, served: Entry | undefined): boolean {
-    return entry.state === "running" && this.#heldIp(entry) !== undefined && served !== entry;
+  /** Decides who is served behind the IP that an entry held and the one that it holds now. */
+  #settle(entry: Entry, before: Route | undefined, stateBefore: RouteState): void {
+    const ipBefore = this.#heldIp(before, stateBefore);
+    const ip = this.#heldIp(entry.inEffect, entry.state);
+    if (ipBefore !== ip) {
+      if (ipBefore) this.#ips.remove(ipBefore, entry);
+      if (ip) this.#ips.add(ip, entry);
+    }
+    const decided = ip === undefined ? undefined : this.#ips.decide(ip);
+    const isReassigned = decided !== undefined && entry.state === "running" && decided.now !== entry;
+    this.#live(entry, before, isReassigned);
+    this.#announce(entry);
+    if (ipBefore && ipBefore !== ip) this.#serve(ipBefore);
+    if (decided?.before && decided.before !== entry) this.#reassign(decided.before, decided.now);
+    if (decided?.now && decided.now !== entry) this.#reassign(decided.now, decided.now);
   }
 
   /** Decides anew who is served behind `ip`. Only who was and who is now can be touched by it. */
@@ -166,59 +161,89 @@ export class RoutesInEffect {
   }
 
   #reassign(entry: Entry, served: Entry | undefined): void {
-    const reassigned = this.#isReassigned(entry, served);
-    if (entry.ipReassigned === reassigned) return;
-    entry.ipReassigned = reassigned;
-    this.#live(entry);
+    const { inEffect, state } = entry;
+    const isReassigned =
+      state === "running" && served !== entry && this.#heldIp(inEffect, state) !== undefined;
+    if (entry.ipReassigned === isReassigned) return;
+    this.#live(entry, inEffect, isReassigned);
     this.#announce(entry);
   }
 
-  /** Ends and begins incarnations (design.md 3.3). */
-  #live(entry: Entry): void {
-    const current = entry.incarnation as LivingIncarnation | undefined;
-    const end = current && endOf(current, entry);
-    if (current && !end) {
-      current.podUid ??= entry.inEffect?.podUid;
-      return;
+  /** Ends and begins incarnations (design.md 3.3). `before` was in effect until now. */
+  #live(entry: Entry, before: Route | undefined, isReassigned: boolean): void {
+    const { life, inEffect: route, state } = entry;
+    const current = life === "lives" ? before : life instanceof LivingIncarnation ? life : undefined;
+    if (current) {
+      const end = endOf(current, route, state, isReassigned);
+      if (!end) {
+        if (life instanceof LivingIncarnation) life.podUid ??= route?.podUid;
+        // What is known of the pod must not be lost with the route that told it.
+        else if (current.podUid !== undefined && route?.podUid === undefined) entry.incarnate(current);
+        return;
+      }
+      this.#end(entry, end, life instanceof LivingIncarnation ? life : entry.incarnate(current));
+    } else if (life instanceof Resting) {
+      if (state === "paused") return;
+      const { incarnation } = life;
+      const reason = endOf(incarnation, route, state, isReassigned) ?? "replaced";
+      entry.life = undefined;
+      this.#news.add((listener) => listener.pauseEnded?.(incarnation, reason));
     }
-    const { resting } = entry;
-    if (resting && entry.state !== "paused") {
-      const reason = endOf(resting as LivingIncarnation, entry) ?? "replaced";
-      entry.resting = undefined;
-      this.#news.add((listener) => listener.pauseEnded?.(resting, reason));
+    if (isReassigned) {
+      entry.life = "ip-reassigned";
+    } else if (isServable(route, state, isReassigned)) {
+      entry.life = "lives";
+      this.#incarnations++;
+    } else if (entry.life === "ip-reassigned") {
+      entry.life = undefined;
     }
-    entry.incarnation = undefined;
-    if (current && end) {
-      this.#incarnations--;
-      if (end === "paused") entry.resting = current;
-      this.#news.add((listener) => listener.incarnationEnded?.(current, end));
-    }
-    if (!entry.inEffect || !isServable(entry)) return;
-    const { uid, ip, podUid } = entry.inEffect;
-    const next: LivingIncarnation = { number: ++this.#lastIncarnation, key: entry.key, uid, ip, podUid };
-    entry.incarnation = next;
-    this.#incarnations++;
+  }
+
+  #end(entry: Entry, reason: EndReason, incarnation: LivingIncarnation): void {
+    this.#incarnations--;
+    entry.life = reason === "paused" ? new Resting(incarnation) : undefined;
+    this.#news.add((listener) => listener.incarnationEnded?.(incarnation, reason));
   }
 
   #announce(entry: Entry): void {
+    if (!this.#news.hears("routeChanged")) return;
     this.#news.add((listener) =>
       listener.routeChanged?.(entry.key, entry.inEffect && asRouteInEffect(entry)),
     );
   }
 
-  #awaitShutdown(shutdown: Shutdown): void {
-    // Each new version of an object leaves its older deadline behind.
-    if (this.#shutdowns.size > 2 * this.#count + 1_024) {
-      this.#shutdowns.compact((item) => item.entry.inEffect === item.route);
-    }
-    this.#shutdowns.push(shutdown);
+  /** Remembers an entry's shutdownTime, unless it is remembered since an older version. */
+  #awaitShutdown(entry: Entry, before: Route | undefined, stateBefore: RouteState): void {
+    const { inEffect, state } = entry;
+    const atMs = inEffect?.shutdownAtMs;
+    if (atMs === undefined || this.#rules.isTerminal(state)) return;
+    if (before?.shutdownAtMs === atMs && !this.#rules.isTerminal(stateBefore)) return;
+    // Each new time leaves the older one behind.
+    if (this.#shutdowns.size > 2 * this.#routes + 1_024) this.#shutdowns.compact(isAwaited);
+    this.#shutdowns.push({ atMs, entry });
   }
 
-  #add(state: string, change: 1 | -1): void {
-    this.#count += change;
+  #count(state: string, change: 1 | -1): void {
+    this.#routes += change;
     const count = (this.#states.get(state) ?? 0) + change;
     // Peers may push any word as a state: those that no route has must not pile up.
     if (count > 0) this.#states.set(state, count);
     else this.#states.delete(state);
   }
+}
+
+function isAwaited({ entry, atMs }: Shutdown): boolean {
+  return entry.inEffect?.shutdownAtMs === atMs;
+}
+
+/** True when a route that takes another's place holds the same IP, or none as before. */
+function keepsIp(
+  before: Route | undefined,
+  stateBefore: RouteState,
+  route: Route | undefined,
+  state: RouteState,
+): boolean {
+  const held = before !== undefined && hasPod(stateBefore);
+  const holds = route !== undefined && hasPod(state);
+  return held === holds && (!held || before.ip === route?.ip);
 }

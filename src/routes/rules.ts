@@ -6,7 +6,7 @@ import { isTerminal, type Route, type RouteState } from "./route.ts";
 
 /** What the table keeps for one object: at most three facts (design.md 3.1). */
 export interface Facts {
-  readonly confirmed: Observation | undefined;
+  readonly confirmed: Pick<Observation, "uid" | "resourceVersion" | "route"> | undefined;
   readonly claim: Route | undefined;
   readonly tombstone: ResourceVersion | undefined;
 }
@@ -23,9 +23,6 @@ export interface ScopeView {
  * What is known of the moment at which an object took its pod IP: after `after`, at or before `by` (rule 10).
  */
 export interface IpHold {
-  readonly ip: string;
-  readonly uid: string;
-  readonly podUid: string | undefined;
   readonly after: ResourceVersion;
   readonly by: ResourceVersion;
 }

@@ -1,19 +1,15 @@
 import type { Milliseconds } from "../clock.ts";
 import { Heap } from "./heap.ts";
+import type { PushedFact } from "./outcome.ts";
+import { byVersion, type Pending, PendingQueue } from "./pending.ts";
 import { compareResourceVersions, NOTHING_SEEN, type ResourceVersion } from "./resource-version.ts";
-import type { Facts, ScopeView } from "./rules.ts";
-
-/** A pushed fact that waits for the watermark to reach its version. */
-interface Awaited<E> {
-  readonly version: ResourceVersion;
-  readonly entry: E;
-}
+import type { ScopeView } from "./rules.ts";
 
 /**
  * The part of the table that one informer watches: a namespace, or all of them. It has the watermark, the time for
- * which that informer was live, and the pushed facts that wait for it.
+ * which that informer was live, and the pushed facts that wait for it. `E` is what a fact is about.
  */
-export class Scope<E extends Facts = Facts> implements ScopeView {
+export class Scope<E> implements ScopeView {
   /** The watched namespace; `""` for all. */
   readonly name: string;
   /** False for a table without an informer: claims then last until another push replaces them (rule 7). */
@@ -23,11 +19,14 @@ export class Scope<E extends Facts = Facts> implements ScopeView {
   barredUntil: ResourceVersion | undefined = undefined;
   synced: boolean;
 
-  /** Deadlines in live time, earliest first: each kind has one TTL, so insertion order is their order. */
-  readonly claims = new Map<E, Milliseconds>();
-  readonly tombstones = new Map<E, Milliseconds>();
+  /** The pushed facts that are in force. */
+  readonly pending: Readonly<Record<PushedFact, PendingQueue<E>>> = {
+    claim: new PendingQueue(),
+    tombstone: new PendingQueue(),
+  };
 
-  readonly #awaited = new Heap<Awaited<E>>((a, b) => compareResourceVersions(a.version, b.version));
+  /** Those that wait for the watermark, and some that do not count any more. */
+  readonly #awaited = new Heap<Pending<E>>(byVersion);
   #live: boolean;
   #heardAtMs: Milliseconds = 0;
   #liveForMs: Milliseconds = 0;
@@ -71,28 +70,28 @@ export class Scope<E extends Facts = Facts> implements ScopeView {
 
   /** The moment of the next expiry, or `undefined`: with an informer nothing expires but when it speaks. */
   nextExpiryMs(): Milliseconds | undefined {
-    if (this.watched) return undefined;
-    const [first] = this.tombstones.values();
-    return first;
+    return this.watched ? undefined : this.pending.tombstone.oldest?.deadlineMs;
   }
 
-  /** Remembers to look at `entry` when the watermark reaches `version`. */
-  awaitWatermark(version: ResourceVersion, entry: E): void {
+  /** Keeps a fact, and remembers to look at it when the watermark reaches its version. */
+  keep(pending: Pending<E>): void {
+    this.pending[pending.fact].add(pending);
     if (!this.watched) return;
     // Replaced facts leave items behind; a peer that pushes ever higher versions must not pile them up.
-    if (this.#awaited.size > 2 * (this.claims.size + this.tombstones.size) + 1_024) {
-      this.#awaited.compact(
-        (item) => item.entry.claim?.resourceVersion === item.version || item.entry.tombstone === item.version,
-      );
+    const { claim, tombstone } = this.pending;
+    if (this.#awaited.size > 2 * (claim.size + tombstone.size) + 1_024) {
+      this.#awaited.compact(({ queued }) => queued);
     }
-    this.#awaited.push({ version, entry });
+    this.#awaited.push(pending);
   }
 
-  /** Takes out the entries that waited for a version up to the watermark, one at a time. */
-  takeReached(): E | undefined {
-    const next = this.#awaited.peek();
-    if (next === undefined || compareResourceVersions(next.version, this.watermark) > 0) return undefined;
-    this.#awaited.pop();
-    return next.entry;
+  /** Takes out the facts in force that waited for a version up to the watermark, one at a time. */
+  takeReached(): Pending<E> | undefined {
+    for (;;) {
+      const next = this.#awaited.peek();
+      if (next === undefined || compareResourceVersions(next.version, this.watermark) > 0) return undefined;
+      this.#awaited.pop();
+      if (next.queued) return next;
+    }
   }
 }

@@ -1,10 +1,10 @@
 import type { Milliseconds } from "../clock.ts";
-import { asRouteInEffect, Entry } from "./entry.ts";
+import { asRouteInEffect, type Entry } from "./entry.ts";
 import { holdAfter } from "./ip-hold.ts";
 import type { Lookup, RouteLookup } from "./lookup.ts";
 import { News, type TableListener } from "./news.ts";
 import type { Observation } from "./observation.ts";
-import type { DropReason, Outcome, PushedFact, Source } from "./outcome.ts";
+import type { DropReason, Guard, Outcome, PushedFact, Source } from "./outcome.ts";
 import {
   compareResourceVersions,
   newerResourceVersion,
@@ -12,9 +12,12 @@ import {
   parseResourceVersion,
   type ResourceVersion,
 } from "./resource-version.ts";
+import { IncarnationNumbers } from "./incarnations.ts";
+import { ObjectIndex } from "./object-index.ts";
+import { Pending } from "./pending.ts";
 import { objectKey, type ObjectKey, type Route, routingId } from "./route.ts";
 import { RoutesInEffect } from "./routes-in-effect.ts";
-import { RULES, type Rules } from "./rules.ts";
+import { type Facts, RULES, type Rules } from "./rules.ts";
 import { Scope } from "./scope.ts";
 import { type EntryView, type TableStats, viewOf } from "./table-view.ts";
 
@@ -66,9 +69,10 @@ export class RouteTable implements RouteLookup {
 
   readonly #scopes: ReadonlyMap<string, Scope<Entry>>;
   readonly #everyNamespace: Scope<Entry> | undefined;
-  readonly #entries = new Map<ObjectKey, Entry>();
-  /** Whose pushed facts there are, over all scopes, the oldest first. */
-  readonly #pushed: Readonly<Record<PushedFact, Set<Entry>>> = { claim: new Set(), tombstone: new Set() };
+  readonly #entries = new ObjectIndex(new IncarnationNumbers());
+  /** Pushed facts in force, over all scopes. */
+  readonly #pushed: Record<PushedFact, number> = { claim: 0, tombstone: 0 };
+  #lastSerial = 0;
   readonly #news = new News();
   readonly #effects: RoutesInEffect;
   #nowMs: Milliseconds = 0;
@@ -100,8 +104,8 @@ export class RouteTable implements RouteLookup {
   }
 
   lookupObject(namespace: string, name: string): Lookup {
-    const entry = this.#entries.get(objectKey(namespace, name));
-    if (entry?.inEffect === undefined) return { kind: "unknown" };
+    const entry = this.#entries.get(namespace, name);
+    if (entry?.inEffect === undefined) return UNKNOWN;
     // An object whose ID is disputed is served under no name.
     const byId = this.#effects.lookup(entry.inEffect.id);
     return byId.kind === "id-conflict" && byId.keys.includes(entry.key) ? byId : asRouteInEffect(entry);
@@ -147,10 +151,8 @@ export class RouteTable implements RouteLookup {
     const height = newerResourceVersion(scope.watermark, scope.barredUntil ?? NOTHING_SEEN);
     scope.watermark = NOTHING_SEEN;
     scope.barredUntil = height;
-    for (const entry of this.#entries.values()) {
-      if (entry.scope !== scope) continue;
-      entry.confirmed = undefined;
-      entry.hold = undefined;
+    for (const entry of this.#entries.ofScope(scope)) {
+      entry.unconfirm();
       this.#drop("claim", entry, "restored");
       this.#drop("tombstone", entry, "restored");
     }
@@ -166,8 +168,8 @@ export class RouteTable implements RouteLookup {
     if (!this.#rules.eventIsSeen(resourceVersion, scope.watermark)) {
       const before = scope.watermark;
       scope.watermark = resourceVersion;
-      const entry = this.#entry(objectKey(namespace, name), scope);
-      const known = entry.confirmed?.resourceVersion;
+      const entry = this.#entries.getOrAdd(namespace, name, scope);
+      const known = entry.confirmedVersion;
       const isOlder = known !== undefined && this.#rules.eventIsOlder(resourceVersion, known);
       if (!isOlder) this.#confirm(entry, observation, before, false);
       this.#passWatermark(scope, true);
@@ -175,8 +177,7 @@ export class RouteTable implements RouteLookup {
       outcome = isOlder ? "ignored/stale" : entry.tombstone === undefined ? "applied" : "ignored/tombstone";
     }
     this.#expire(scope);
-    this.#reportSeen(observation, outcome);
-    this.#news.deliver();
+    this.#tell("informer", outcome, namespace, name, this.#guardOf(observation, outcome));
     return outcome;
   }
 
@@ -190,21 +191,19 @@ export class RouteTable implements RouteLookup {
     nowMs: Milliseconds,
   ): Outcome {
     const scope = this.#begin(scopeName, nowMs);
-    const key = objectKey(namespace, name);
     let outcome: Outcome = "ignored/watermark";
     if (!this.#rules.eventIsSeen(version, scope.watermark)) {
       scope.watermark = version;
-      const entry = this.#entries.get(key);
-      const known = entry?.confirmed?.resourceVersion;
+      const entry = this.#entries.get(namespace, name);
+      const known = entry?.confirmedVersion;
       const isOlder = known !== undefined && this.#rules.eventIsOlder(version, known);
       // The server may leave the UID out; then it is that of the object which was there.
-      if (entry && !isOlder) this.#unconfirm(entry, uid || entry.confirmed?.uid);
+      if (entry && !isOlder) this.#unconfirm(entry, uid || entry.confirmedUid);
       this.#passWatermark(scope, true);
       outcome = isOlder ? "ignored/stale" : "applied";
     }
     this.#expire(scope);
-    this.#report("informer", outcome, key);
-    this.#news.deliver();
+    this.#tell("informer", outcome, namespace, name);
     return outcome;
   }
 
@@ -235,7 +234,6 @@ export class RouteTable implements RouteLookup {
     if (this.#rules.isTerminal(push.state)) return this.pushDelete(push, nowMs);
     this.#tick(nowMs);
     const { namespace, name, uid } = push;
-    const key = objectKey(namespace, name);
     const resourceVersion = parseResourceVersion(push.resourceVersion);
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
@@ -247,15 +245,15 @@ export class RouteTable implements RouteLookup {
     else if (!scope) outcome = "ignored/out-of-scope";
     else {
       this.#expire(scope);
-      const known = this.#entries.get(key) ?? new Entry(key, scope);
-      outcome = this.#rules.judgeUpdate(known, { resourceVersion, uid }, scope);
+      const facts = this.#entries.get(namespace, name)?.facts ?? NO_FACTS;
+      outcome = this.#rules.judgeUpdate(facts, { resourceVersion, uid }, scope);
       if (outcome === "applied") {
-        const claim = { ...push, id: routingId(namespace, name, push.id), resourceVersion };
-        this.#claim(this.#entry(key, scope), claim);
+        this.#claim(this.#entries.getOrAdd(namespace, name, scope), claimOf(push, resourceVersion));
       }
     }
-    this.#report("peer", outcome, key, !this.#isLiving(key));
-    this.#news.deliver();
+    const isRefused = outcome !== "applied";
+    const guard = isRefused && this.#rules.resurrection(outcome, this.#isLiving(namespace, name));
+    this.#tell("peer", outcome, namespace, name, guard || undefined);
     return outcome;
   }
 
@@ -263,22 +261,20 @@ export class RouteTable implements RouteLookup {
   pushDelete(push: PushedDeletion, nowMs: Milliseconds): Outcome {
     this.#tick(nowMs);
     const { namespace, name } = push;
-    const key = objectKey(namespace, name);
     const version = parseResourceVersion(push.resourceVersion);
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
     if (!isKey(namespace, name)) outcome = "invalid/key";
     else if (!version) outcome = "invalid/resource-version";
-    else if (key.length + version.length > MAX_PUSH_CHARACTERS) outcome = "invalid/size";
+    else if (namespace.length + name.length + version.length > MAX_PUSH_CHARACTERS) outcome = "invalid/size";
     else if (!scope) outcome = "ignored/out-of-scope";
     else {
       this.#expire(scope);
-      const known = this.#entries.get(key) ?? new Entry(key, scope);
-      outcome = this.#rules.judgeDelete(known, version, scope);
-      if (outcome === "applied") this.#bury(this.#entry(key, scope), version);
+      const facts = this.#entries.get(namespace, name)?.facts ?? NO_FACTS;
+      outcome = this.#rules.judgeDelete(facts, version, scope);
+      if (outcome === "applied") this.#bury(this.#entries.getOrAdd(namespace, name, scope), version);
     }
-    this.#report("peer", outcome, key);
-    this.#news.deliver();
+    this.#tell("peer", outcome, namespace, name);
     return outcome;
   }
 
@@ -288,7 +284,9 @@ export class RouteTable implements RouteLookup {
   advance(nowMs: Milliseconds): void {
     this.#tick(nowMs);
     for (const scope of this.#scopes.values()) this.#expire(scope);
-    for (const { key } of this.#effects.shutDown(this.#nowMs)) this.#report("clock", "applied", key);
+    for (const { namespace, name } of this.#effects.shutDown(this.#nowMs)) {
+      this.#tell("clock", "applied", namespace.name, name);
+    }
     this.#news.deliver();
   }
 
@@ -305,12 +303,13 @@ export class RouteTable implements RouteLookup {
 
   /** Everything that is known of one object. */
   inspect(key: ObjectKey): EntryView | undefined {
-    const entry = this.#entries.get(key);
+    const slash = key.indexOf("/");
+    const entry = this.#entries.get(key.slice(0, slash), key.slice(slash + 1));
     return entry && viewOf(entry, this.#effects);
   }
 
   /** The keys of all objects that anything is known of, in no particular order. */
-  keys(): MapIterator<ObjectKey> {
+  keys(): Generator<ObjectKey, void, undefined> {
     return this.#entries.keys();
   }
 
@@ -319,8 +318,8 @@ export class RouteTable implements RouteLookup {
       states: this.#effects.states,
       entries: this.#entries.size,
       servable: this.#effects.incarnations,
-      claims: this.#pushed.claim.size,
-      tombstones: this.#pushed.tombstone.size,
+      claims: this.#pushed.claim,
+      tombstones: this.#pushed.tombstone,
       idConflicts: this.#effects.idConflicts,
       ipConflicts: this.#effects.ipConflicts,
       scopes: [...this.#scopes.values()].map(({ name, watermark, synced, live, barredUntil }) => {
@@ -333,16 +332,20 @@ export class RouteTable implements RouteLookup {
 
   #takeList(scope: Scope<Entry>, version: ResourceVersion, observations: readonly Observation[]): void {
     const before = scope.watermark;
-    const listed = new Set(observations.map(({ namespace, name }) => objectKey(namespace, name)));
+    const listed = new Set<Entry>();
+    for (const { namespace, name } of observations) {
+      const known = this.#entries.get(namespace, name);
+      if (known) listed.add(known);
+    }
     scope.watermark = version;
     // The gone leave first, so that what they held is free for the living.
-    for (const entry of this.#entries.values()) {
-      if (entry.scope !== scope || !this.#rules.isGone(listed.has(entry.key))) continue;
-      if (entry.confirmed) this.#unconfirm(entry, entry.confirmed.uid);
+    for (const entry of this.#entries.ofScope(scope)) {
+      if (!this.#rules.isGone(listed.has(entry))) continue;
+      if (entry.confirmedUid !== undefined) this.#unconfirm(entry, entry.confirmedUid);
       else this.#refresh(entry);
     }
     for (const observation of observations) {
-      const entry = this.#entry(objectKey(observation.namespace, observation.name), scope);
+      const entry = this.#entries.getOrAdd(observation.namespace, observation.name, scope);
       if (isUnchanged(entry, observation)) continue;
       // Whatever its version: what a list shows is so (a cluster may have been restored while nobody looked).
       this.#confirm(entry, observation, before, true);
@@ -355,15 +358,15 @@ export class RouteTable implements RouteLookup {
 
   /** Takes over what the informer says; the object was as it had been `until` then, but for a `gap`. */
   #confirm(entry: Entry, observation: Observation, until: ResourceVersion, gap: boolean): void {
-    entry.hold = holdAfter({ hold: entry.hold, route: entry.confirmed?.route, until, gap }, observation);
-    entry.confirmed = observation;
+    const known = { hold: entry.hold, route: entry.confirmedRoute, until, gap };
+    entry.confirm(observation, holdAfter(known, observation.route));
+    if (!entry.pushed) return;
     this.#compareClaim(entry, observation);
     if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
   }
 
   #unconfirm(entry: Entry, uid: string | undefined): void {
-    entry.confirmed = undefined;
-    entry.hold = undefined;
+    entry.unconfirm();
     // No UID lives again, so a claim of a later life of this one is wrong.
     if (entry.claim && entry.claim.uid === uid) {
       const reached = this.#rules.claimIsReached(entry.claim.resourceVersion, entry.scope.watermark);
@@ -375,7 +378,7 @@ export class RouteTable implements RouteLookup {
 
   /** Compares a claim with what the informer just said of the same object. */
   #compareClaim(entry: Entry, { resourceVersion, uid, route }: Observation): void {
-    const { claim, scope } = entry;
+    const { claim, scope, pushed } = entry;
     if (!claim) return;
     if (route === undefined && claim.uid === uid) {
       this.#drop("claim", entry, "contradicted");
@@ -384,8 +387,8 @@ export class RouteTable implements RouteLookup {
       this.#rules.claimIsReached(resourceVersion, scope.watermark)
     ) {
       const same = claim.uid === uid && claim.ip === route?.ip && claim.state === route.state;
+      const lagMs = this.#nowMs - (pushed?.claim?.arrivedAtMs ?? this.#nowMs);
       this.#drop("claim", entry, same ? undefined : "contradicted");
-      const lagMs = this.#nowMs - entry.claimArrivedAtMs;
       if (same) this.#news.add((listener) => listener.claimConfirmed?.(lagMs));
     }
   }
@@ -398,7 +401,8 @@ export class RouteTable implements RouteLookup {
     if (scope.barredUntil !== undefined && compareResourceVersions(scope.watermark, scope.barredUntil) > 0) {
       scope.barredUntil = undefined;
     }
-    for (let entry = scope.takeReached(); entry; entry = scope.takeReached()) {
+    for (let reached = scope.takeReached(); reached; reached = scope.takeReached()) {
+      const { entry } = reached;
       if (entry.claim && this.#rules.claimIsReached(entry.claim.resourceVersion, scope.watermark)) {
         this.#drop("claim", entry, everyEvent ? "contradicted" : undefined);
       }
@@ -411,71 +415,83 @@ export class RouteTable implements RouteLookup {
   // ---- pushed facts
 
   #claim(entry: Entry, claim: Route): void {
-    const { scope } = entry;
-    entry.claim = claim;
-    entry.claimArrivedAtMs = this.#nowMs;
-    this.#enqueue("claim", entry, this.#claimTtlMs);
-    scope.awaitWatermark(claim.resourceVersion, entry);
+    this.#keep("claim", entry, claim.resourceVersion, claim);
     this.#refresh(entry);
-    if (this.#pushed.claim.size > this.#maxClaims) this.#evictOldest("claim");
+    if (this.#pushed.claim > this.#maxClaims) this.#evictOldest("claim");
   }
 
   #bury(entry: Entry, version: ResourceVersion): void {
-    const { scope, claim } = entry;
+    const { claim, tombstone } = entry;
     // The same deletion told again does not last longer for it.
-    if (entry.tombstone === version) return;
-    entry.tombstone = version;
+    if (tombstone === version) return;
     if (claim && compareResourceVersions(claim.resourceVersion, version) <= 0) this.#drop("claim", entry);
-    this.#enqueue("tombstone", entry, this.#tombstoneTtlMs);
-    scope.awaitWatermark(version, entry);
+    this.#keep("tombstone", entry, version);
     this.#refresh(entry);
-    if (this.#pushed.tombstone.size > this.#maxTombstones) this.#evictOldest("tombstone");
+    if (this.#pushed.tombstone > this.#maxTombstones) this.#evictOldest("tombstone");
   }
 
-  #tombstoneIsDone({ tombstone, confirmed, scope }: Entry): boolean {
+  #tombstoneIsDone({ tombstone, confirmedVersion, scope }: Entry): boolean {
     return (
       tombstone !== undefined &&
       scope.watched &&
-      this.#rules.tombstoneIsDone(tombstone, confirmed?.resourceVersion, scope.watermark)
+      this.#rules.tombstoneIsDone(tombstone, confirmedVersion, scope.watermark)
     );
   }
 
   #expire(scope: Scope<Entry>): void {
     const liveMs = scope.liveMs(this.#nowMs);
-    if (scope.watched) this.#expireKind("claim", scope.claims, liveMs);
-    this.#expireKind("tombstone", scope.tombstones, liveMs);
+    if (scope.watched) this.#expireKind("claim", scope, liveMs);
+    this.#expireKind("tombstone", scope, liveMs);
   }
 
-  #expireKind(fact: PushedFact, queue: ReadonlyMap<Entry, Milliseconds>, liveMs: Milliseconds): void {
-    for (const [entry, deadline] of queue) {
-      if (!this.#rules.isOverdue(deadline, liveMs)) break;
-      this.#drop(fact, entry, "expired");
-      this.#refresh(entry);
+  #expireKind(fact: PushedFact, { pending }: Scope<Entry>, liveMs: Milliseconds): void {
+    for (let next = pending[fact].oldest; next; next = pending[fact].oldest) {
+      if (!this.#rules.isOverdue(next.deadlineMs, liveMs)) break;
+      this.#drop(fact, next.entry, "expired");
+      this.#refresh(next.entry);
     }
   }
 
   #evictOldest(fact: PushedFact): void {
-    const [oldest] = this.#pushed[fact];
+    let oldest: Pending<Entry> | undefined;
+    for (const { pending } of this.#scopes.values()) {
+      const first = pending[fact].oldest;
+      if (first && (!oldest || first.serial < oldest.serial)) oldest = first;
+    }
     if (!oldest) return;
-    this.#drop(fact, oldest, "evicted");
-    this.#refresh(oldest);
+    this.#drop(fact, oldest.entry, "evicted");
+    this.#refresh(oldest.entry);
   }
 
-  /** A newer fact takes the older one's place at the end: each queue has one TTL, so its order is that of deadlines. */
-  #enqueue(fact: PushedFact, entry: Entry, ttlMs: Milliseconds): void {
+  /** Keeps a pushed fact, in place of an older one of its kind. */
+  #keep(fact: PushedFact, entry: Entry, version: ResourceVersion, route?: Route): void {
     const { scope } = entry;
-    const queue = fact === "claim" ? scope.claims : scope.tombstones;
-    queue.delete(entry);
-    queue.set(entry, scope.liveMs(this.#nowMs) + ttlMs);
-    this.#pushed[fact].delete(entry);
-    this.#pushed[fact].add(entry);
+    this.#drop(fact, entry);
+    const ttlMs = fact === "claim" ? this.#claimTtlMs : this.#tombstoneTtlMs;
+    const pending = new Pending({
+      fact,
+      entry,
+      version,
+      route,
+      arrivedAtMs: this.#nowMs,
+      deadlineMs: scope.liveMs(this.#nowMs) + ttlMs,
+      serial: ++this.#lastSerial,
+    });
+    entry.pushed ??= { claim: undefined, tombstone: undefined };
+    entry.pushed[fact] = pending;
+    this.#pushed[fact]++;
+    scope.keep(pending);
   }
 
   /** Gives up a fact, if there is one; without a `reason` because the informer or a newer push took its place. */
   #drop(fact: PushedFact, entry: Entry, reason?: DropReason): void {
-    entry[fact] = undefined;
-    (fact === "claim" ? entry.scope.claims : entry.scope.tombstones).delete(entry);
-    if (!this.#pushed[fact].delete(entry)) return;
+    const { pushed } = entry;
+    const pending = pushed?.[fact];
+    if (!pushed || !pending) return;
+    pushed[fact] = undefined;
+    if (!pushed.claim && !pushed.tombstone) entry.pushed = undefined;
+    entry.scope.pending[fact].remove(pending);
+    this.#pushed[fact]--;
     if (reason) this.#news.add((listener) => listener.factDropped?.(fact, reason, entry.key));
   }
 
@@ -504,38 +520,44 @@ export class RouteTable implements RouteLookup {
     return this.#everyNamespace ?? this.#scopes.get(namespace);
   }
 
-  #entry(key: ObjectKey, scope: Scope<Entry>): Entry {
-    let entry = this.#entries.get(key);
-    if (!entry) {
-      entry = new Entry(key, scope);
-      this.#entries.set(key, entry);
-    }
-    return entry;
-  }
-
   #refresh(entry: Entry): void {
     this.#effects.refresh(entry, this.#nowMs);
-    // An entry may be let go while the watermark is still awaited for it; its key may have a new one by then.
-    if (!entry.hasFacts && this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
+    if (!entry.hasFacts) this.#entries.remove(entry);
   }
 
-  #isLiving(key: ObjectKey): boolean {
-    const entry = this.#entries.get(key);
+  #isLiving(namespace: string, name: string): boolean {
+    const entry = this.#entries.get(namespace, name);
     return entry?.inEffect !== undefined && !this.#rules.isTerminal(entry.state);
   }
 
-  #reportSeen({ namespace, name, route }: Observation, outcome: Outcome): void {
-    const key = objectKey(namespace, name);
+  /** The guard that stopped a refused observation from bringing back a key that has no living route. */
+  #guardOf({ namespace, name, route }: Observation, outcome: Outcome): Guard | undefined {
+    if (outcome === "applied") return undefined;
     const wouldLive = route !== undefined && !this.#rules.isTerminal(route.state);
-    this.#report("informer", outcome, key, wouldLive && !this.#isLiving(key));
+    return this.#rules.resurrection(outcome, !wouldLive || this.#isLiving(namespace, name));
   }
 
-  /** `wouldRevive`: had it been taken, a key without a living route would have one now. */
-  #report(source: Source, outcome: Outcome, key: ObjectKey, wouldRevive = false): void {
-    const guard = this.#rules.resurrection(outcome, !wouldRevive);
-    this.#news.add((listener) => listener.mutated?.(source, outcome, key, guard));
+  /** Keeps the outcome of one observation of a list, to be told when all of it is in. */
+  #reportSeen(observation: Observation, outcome: Outcome): void {
+    if (!this.#news.hears("mutated")) return;
+    const { namespace, name } = observation;
+    const guard = this.#guardOf(observation, outcome);
+    this.#news.add((listener) => listener.mutated?.("informer", outcome, objectKey(namespace, name), guard));
+  }
+
+  /** Ends a mutation: tells all that happened, and last of all what was made of what the writer said. */
+  #tell(source: Source, outcome: Outcome, namespace: string, name: string, guard?: Guard): void {
+    this.#news.deliver();
+    if (this.#news.hears("mutated")) {
+      this.#news.mutated(source, outcome, objectKey(namespace, name), guard);
+    }
   }
 }
+
+const UNKNOWN: Lookup = { kind: "unknown" };
+
+/** What is known of an object that nobody has told of. */
+const NO_FACTS: Facts = { confirmed: undefined, claim: undefined, tombstone: undefined };
 
 /** Most of a relist says what is known. It can bring nothing about, so it costs nothing either. */
 function isUnchanged({ confirmed, claim, tombstone }: Entry, { uid, resourceVersion }: Observation): boolean {
@@ -556,7 +578,37 @@ function isKey(namespace: string, name: string): boolean {
 const MAX_PUSH_CHARACTERS = 16_384;
 
 function sizeOf(push: PushedRoute): number {
-  let size = 0;
-  for (const value of Object.values(push)) if (typeof value === "string") size += value.length;
-  return size;
+  const { namespace, name, id, uid, owner, ip, state, resourceVersion, accessToken, podUid = "" } = push;
+  return (
+    namespace.length +
+    name.length +
+    id.length +
+    uid.length +
+    owner.length +
+    ip.length +
+    state.length +
+    resourceVersion.length +
+    accessToken.length +
+    podUid.length
+  );
+}
+
+/** What is kept of a push: its known fields and nothing else that a peer may have written. */
+function claimOf(push: PushedRoute, resourceVersion: ResourceVersion): Route {
+  const { namespace, name, uid, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid } =
+    push;
+  return {
+    namespace,
+    name,
+    id: routingId(namespace, name, push.id),
+    uid,
+    owner,
+    ip,
+    state,
+    resourceVersion,
+    accessToken,
+    requireTrafficAuth,
+    shutdownAtMs,
+    podUid,
+  };
 }
