@@ -28,6 +28,8 @@ interface Change {
 interface Sent {
   readonly sequence: number;
   readonly changes: number;
+  /** It brings changes to a worker that was current: no part of the snapshot, no probe. */
+  readonly isNews: boolean;
   /** When the oldest change in it happened. */
   readonly sinceMs: Milliseconds;
 }
@@ -42,6 +44,7 @@ export class Subscription {
   readonly #sent: Sent[] = [];
   /** Keys that the snapshot has still to send, as long as it is under way. A set's iterator sees what is added later. */
   #snapshot: Iterator<ObjectKey> | undefined;
+  #isCurrent = false;
   #changedSinceMs: Milliseconds | undefined;
   #changesUnderWay = 0;
   #sequence = 0;
@@ -75,6 +78,11 @@ export class Subscription {
     return this.#sent.length;
   }
 
+  /** The last batch that the worker has acknowledged; 0 before the first. */
+  get acknowledgedSequence(): number {
+    return this.#acknowledged;
+  }
+
   /** The worker has acknowledged the snapshot, and that the table was synced. */
   get synced(): boolean {
     return this.#acknowledged >= this.#syncedAt;
@@ -86,17 +94,20 @@ export class Subscription {
     return sinceMs === undefined ? 0 : this.#clock.monotonicMs() - sinceMs;
   }
 
-  /** The worker has applied every batch up to `sequence`. Returns the lag of the oldest of them. */
+  /**
+   * The worker has applied every batch up to `sequence`. Returns how long it took since the oldest change in them, or
+   * `undefined` when they were no news to it: the snapshot, a probe.
+   */
   acknowledged(sequence: number): Milliseconds | undefined {
-    const [oldest] = this.#sent;
-    if (!oldest || oldest.sequence > sequence) return undefined;
-    const lagMs = this.#clock.monotonicMs() - oldest.sinceMs;
-    while (this.#sent[0] && this.#sent[0].sequence <= sequence) {
-      this.#changesUnderWay -= this.#sent.shift()?.changes ?? 0;
+    let sinceMs: Milliseconds | undefined;
+    for (let [oldest] = this.#sent; oldest && oldest.sequence <= sequence; [oldest] = this.#sent) {
+      this.#sent.shift();
+      this.#changesUnderWay -= oldest.changes;
+      if (oldest.isNews) sinceMs ??= oldest.sinceMs;
     }
-    this.#acknowledged = sequence;
+    this.#acknowledged = Math.max(this.#acknowledged, sequence);
     this.pump();
-    return lagMs;
+    return sinceMs === undefined ? undefined : this.#clock.monotonicMs() - sinceMs;
   }
 
   /** `known`: a route was in effect before, too. */
@@ -177,8 +188,10 @@ export class Subscription {
   #dispatch(extent: RouteBatch["extent"], content: Content): void {
     const sequence = ++this.#sequence;
     const changes = content.routes.length + content.gone.length;
+    const isNews = this.#isCurrent && changes > 0;
+    if (extent === "current") this.#isCurrent = true;
     const nowMs = this.#clock.monotonicMs();
-    this.#sent.push({ sequence, changes, sinceMs: this.#changedSinceMs ?? nowMs });
+    this.#sent.push({ sequence, changes, isNews, sinceMs: this.#changedSinceMs ?? nowMs });
     this.#changedSinceMs = extent === "part" ? nowMs : undefined;
     this.#changesUnderWay += changes;
     const { synced } = this.#source;

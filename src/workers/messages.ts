@@ -1,0 +1,32 @@
+import type { AddressInfo } from "node:net";
+import type { Milliseconds } from "../clock.ts";
+import type { RouteBatch } from "./route-batch.ts";
+
+/** What a worker is told first. */
+export interface StartMessage {
+  readonly kind: "start";
+  /** 0 … workers − 1; a replacement has the number of the one whose place it takes. */
+  readonly worker: number;
+  /** The router's configuration, passed through as it is. Here and not in `argv` or the environment, which others see. */
+  readonly settings: unknown;
+  readonly host: string | undefined;
+  /** 0 lets the system choose; the others are told what it chose. */
+  readonly port: number;
+}
+
+/** From the primary to a worker. */
+export type ToWorker =
+  | StartMessage
+  | { readonly kind: "routes"; readonly batch: RouteBatch }
+  | { readonly kind: "metrics"; readonly request: number }
+  /** Accept no more and end when all requests have, at most after `timeoutMs`. */
+  | { readonly kind: "drain"; readonly timeoutMs: Milliseconds };
+
+/** From a worker to the primary. */
+export type FromWorker =
+  | { readonly kind: "listening"; readonly address: AddressInfo }
+  /** It can't start; it waits to be killed. */
+  | { readonly kind: "failed"; readonly message: string; readonly code: string | undefined }
+  | { readonly kind: "applied"; readonly sequence: number }
+  /** `metrics` is passed through as it is. */
+  | { readonly kind: "metrics"; readonly request: number; readonly metrics: unknown };
