@@ -24,6 +24,8 @@ const STOP_TIMEOUT_MS = 3000;
  */
 export class Children {
   readonly #running = new Set<ChildProcess>();
+  /** Whether {@link abandonAll} was called: what fails now fails because of that. */
+  abandoned = false;
 
   /** Starts `command` on its core by way of taskset, which turns into it: the pid is the command's own. */
   start(command: string, args: readonly string[], options: ChildOptions): ChildProcess {
@@ -59,6 +61,7 @@ export class Children {
 
   /** For the way out of a process that has no time left: asks all of them to end and waits for none. */
   abandonAll(): void {
+    this.abandoned = true;
     for (const each of this.#running) each.kill("SIGKILL");
   }
 }

@@ -49,6 +49,8 @@ function cellOf(group: readonly Sample[]): Cell {
   const { proxy, workload } = group[0]!;
   const results = group.map(({ result }) => result);
   const middle = (figure: (result: LoadResult) => number): number => median(results.map(figure));
+  const latency = (figure: (result: LoadResult) => number): number =>
+    median(results.filter(({ requests }) => requests > 0).map(figure)) / 1000;
   const cpu = results.map(cpuUsPerRequest).filter(Number.isFinite);
   const idle = results.flatMap(({ bytesPerIdleClient }) => bytesPerIdleClient ?? []);
   const firstError = results.find((each) => each.firstError !== undefined)?.firstError;
@@ -60,9 +62,9 @@ function cellOf(group: readonly Sample[]): Cell {
     cpuUsMin: cpu.length > 0 ? Math.min(...cpu) : Number.NaN,
     cpuUsMax: cpu.length > 0 ? Math.max(...cpu) : Number.NaN,
     perSecond: middle((each) => (each.requests / each.measuredMs) * 1000),
-    p50Ms: middle((each) => each.p50Us / 1000),
-    p99Ms: middle((each) => each.p99Us / 1000),
-    p999Ms: middle((each) => each.p999Us / 1000),
+    p50Ms: latency(({ p50Us }) => p50Us),
+    p99Ms: latency(({ p99Us }) => p99Us),
+    p999Ms: latency(({ p999Us }) => p999Us),
     residentMb: Math.max(...results.map((each) => each.residentBytes)) / MB,
     kernelShare: middle((each) => each.kernelShare),
     proxyBusy: middle((each) => each.cpuUs / 1000 / each.measuredMs),

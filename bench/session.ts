@@ -6,7 +6,7 @@ import type { LoadPlan, LoadResult } from "./load-plan.ts";
 import type { Proxy, ProxyContext, RunningProxy } from "./proxies/proxy.ts";
 import type { Sandbox } from "./sandboxes.ts";
 import { median } from "./statistics.ts";
-import { MAIN_PROXIES } from "./workloads.ts";
+import { MAIN_PROXIES, SMALL_GET } from "./workloads.ts";
 import type { Workload } from "./workloads.ts";
 
 /** What a session works with. */
@@ -22,48 +22,33 @@ export interface SessionOptions {
   readonly progress: (line: string) => void;
 }
 
-const FIRST_WARMUP_MS = 2500;
+/** What came of a session. */
+export interface SessionResult {
+  readonly samples: readonly Sample[];
+  /** Set-ups that did not start, and why. */
+  readonly failed: ReadonlyMap<string, string>;
+}
 
-/** Starts all proxies and runs all rounds of all workloads. A proxy that fails a cell is left out of that cell. */
-export async function runSession(session: SessionOptions): Promise<Sample[]> {
-  const { options, stages, proxies, progress } = session;
-  const running = new Map<string, RunningProxy>();
-  for (const proxy of proxies) {
-    progress(`starting ${proxy.name}`);
-    running.set(proxy.name, await proxy.start(contextOf(session, proxy)));
-  }
+/** Starts the proxies and runs all rounds of all workloads. What does not start is left out. */
+export async function runSession(session: SessionOptions): Promise<SessionResult> {
+  const { running, failed } = await startAll(session);
   await warmUp(session, running);
   const samples: Sample[] = [];
-  for (const stage of stages) {
-    for (let round = 1; round <= options.rounds; round += 1) {
-      for (const proxy of proxies) {
+  const retries = { leftMs: RETRY_BUDGET_MS };
+  for (const stage of session.stages) {
+    const peak = await peakFor(session, stage, running, samples);
+    for (let round = 1; round <= session.options.rounds; round += 1) {
+      for (const [proxy, common] of running) {
         for (const workload of stage.filter((each) => takesPart(proxy, each))) {
-          const result = await oneCell(session, proxy, running, workload, peakOf(samples));
-          if (result !== undefined)
-            samples.push({ proxy: proxy.name, workload: workload.name, round, result });
+          const result = await quietCell(session, retries, () =>
+            oneCell(session, proxy, common, workload, peak),
+          );
+          samples.push({ proxy: proxy.name, workload: workload.name, round, result });
         }
       }
     }
   }
-  return samples;
-}
-
-/** Node compiles what is hot only after a while; what runs first must not pay for that. */
-async function warmUp(session: SessionOptions, running: ReadonlyMap<string, RunningProxy>): Promise<void> {
-  const [workload] = session.stages.flat();
-  if (workload === undefined) return;
-  for (const [name, proxy] of running) {
-    session.progress(`warming up ${name}`);
-    const { warmupMs: _, ...plan } = planOf(session, proxy, { ...workload, freshProxy: false });
-    const { requests, errors, firstError } = await session.load.measure({
-      ...plan,
-      ...(plan.protocol === "http" && { hosts: 1, connections: 64 }),
-      idleConnections: 0,
-      warmupMs: 0,
-      measureMs: session.options.quick ? FIRST_WARMUP_MS / 2 : FIRST_WARMUP_MS,
-    });
-    if (requests === 0) throw new Error(`${name} answered nothing (${errors} errors): ${firstError ?? ""}`);
-  }
+  return { samples, failed };
 }
 
 /** Whether `proxy` is meant for `workload`, and able. */
@@ -72,29 +57,98 @@ export function takesPart(proxy: Pick<Proxy, "name" | "webSockets">, workload: W
   return names.includes(proxy.name) && (workload.load.protocol === "http" || proxy.webSockets);
 }
 
-/** Requests per second of lychgate at its best, from what was measured so far; undefined before. */
-function peakOf(samples: readonly Sample[]): number | undefined {
-  const rates = samples
-    .filter(({ proxy, workload }) => proxy === "lychgate" && workload === "small-get")
-    .map(({ result }) => (result.requests / result.measuredMs) * 1000);
-  return rates.length > 0 ? median(rates) : undefined;
+async function startAll(
+  session: SessionOptions,
+): Promise<{ running: Map<Proxy, RunningProxy>; failed: Map<string, string> }> {
+  const { children, progress, proxies, stages } = session;
+  const running = new Map<Proxy, RunningProxy>();
+  const failed = new Map<string, string>();
+  for (const proxy of proxies.filter((each) => stages.flat().some((workload) => takesPart(each, workload)))) {
+    progress(`starting ${proxy.name}`);
+    try {
+      running.set(proxy, await proxy.start(contextOf(session, proxy)));
+    } catch (error) {
+      if (children.abandoned) throw error;
+      const reason = `it did not start: ${error instanceof Error ? error.message : String(error)}`;
+      failed.set(proxy.name, reason);
+      progress(`left out: ${proxy.name}: ${reason}`);
+    }
+  }
+  return { running, failed };
+}
+
+const FIRST_WARMUP_MS = 2500;
+
+/** Node compiles what is hot only after a while; what runs first must not pay for that. */
+async function warmUp(session: SessionOptions, running: ReadonlyMap<Proxy, RunningProxy>): Promise<void> {
+  for (const [{ name }, proxy] of running) {
+    session.progress(`warming up ${name}`);
+    const { requests, errors, firstError } = await session.load.measure({
+      ...planOf(session, proxy, SMALL_GET),
+      warmupMs: 0,
+      measureMs: session.options.quick ? FIRST_WARMUP_MS / 2 : FIRST_WARMUP_MS,
+    });
+    if (requests === 0) throw new Error(`${name} answered nothing (${errors} errors): ${firstError ?? ""}`);
+  }
+}
+
+/**
+ * Requests per second of lychgate (or, without it, of the first set-up) at its best: what `small-get` said, or a
+ * measurement for the purpose. Undefined for a stage that goes by no clock.
+ */
+async function peakFor(
+  session: SessionOptions,
+  stage: readonly Workload[],
+  running: ReadonlyMap<Proxy, RunningProxy>,
+  samples: readonly Sample[],
+): Promise<number | undefined> {
+  if (stage.every(({ shareOfPeak }) => shareOfPeak === undefined)) return undefined;
+  const all = [...running];
+  const [proxy, common] = all.find(([{ name }]) => name === "lychgate") ?? all[0] ?? [];
+  if (proxy === undefined || common === undefined) return undefined;
+  const known = samples
+    .filter((each) => each.proxy === proxy.name && each.workload === SMALL_GET.name)
+    .map(({ result }) => perSecond(result));
+  return known.length > 0 ? median(known) : perSecond(await oneCell(session, proxy, common, SMALL_GET));
+}
+
+function perSecond({ requests, measuredMs }: LoadResult): number {
+  return (requests / measuredMs) * 1000;
+}
+
+/** Share of the proxy's core that others may take before a cell is measured again. */
+const MAX_OTHERS_SHARE = 0.08;
+/** Time for all repetitions of a session together. */
+const RETRY_BUDGET_MS = 120_000;
+
+/** Measures once more when other processes were in the way, and keeps the better of the two. */
+async function quietCell(
+  session: SessionOptions,
+  retries: { leftMs: number },
+  measure: () => Promise<LoadResult>,
+): Promise<LoadResult> {
+  const first = await measure();
+  if (first.othersShare <= MAX_OTHERS_SHARE || retries.leftMs <= 0 || session.options.quick) return first;
+  const startedMs = performance.now();
+  session.progress(`others took ${Math.round(first.othersShare * 100)} % of the proxy's core: once more`);
+  const second = await measure();
+  retries.leftMs -= performance.now() - startedMs;
+  return second.othersShare < first.othersShare ? second : first;
 }
 
 async function oneCell(
   session: SessionOptions,
   proxy: Proxy,
-  running: ReadonlyMap<string, RunningProxy>,
+  common: RunningProxy,
   workload: Workload,
-  peak: number | undefined,
-): Promise<LoadResult | undefined> {
+  peak?: number,
+): Promise<LoadResult> {
   const { progress, load } = session;
-  const common = running.get(proxy.name);
-  if (common === undefined) return undefined;
   const fresh =
     workload.freshProxy === true ? await proxy.start(contextOf(session, proxy, "-fresh")) : undefined;
   try {
     const result = await load.measure(planOf(session, fresh ?? common, workload, peak));
-    const perRequest = result.requests > 0 ? `${(result.cpuUs / result.requests).toFixed(1)} µs` : "";
+    const perRequest = result.requests > 0 ? `${(result.cpuUs / result.requests).toFixed(1)} µs` : "done";
     const errors = result.errors > 0 ? `, ${result.errors} ERRORS, the first: ${result.firstError}` : "";
     progress(`${workload.name} ${proxy.name}: ${perRequest}${errors}`);
     return result;
@@ -106,12 +160,11 @@ async function oneCell(
 function planOf(
   { options }: SessionOptions,
   { port, pid, peerPort }: RunningProxy,
-  workload: Workload,
+  { load, shareOfPeak, pushesPerSecond }: Workload,
   peak?: number,
 ): LoadPlan {
-  const { shareOfPeak, pushesPerSecond } = workload;
   return {
-    ...workload.load,
+    ...load,
     port,
     pid,
     core: options.cores[0],
