@@ -1,50 +1,45 @@
 import { markdownTable } from "./markdown-table.ts";
-import { signed, verdictOf } from "./verdicts.ts";
+import { verdictOf } from "./verdicts.ts";
 import type { Check, Verdict } from "./verdicts.ts";
 
 const SAID: Readonly<Record<Verdict, string>> = {
   aim: "reached, and the aim",
   must: "reached",
   miss: "MISSED",
+  told: "",
   "not measured": "not measured",
 };
 
 /**
- * The figures that must be reached, as a Markdown table. `shared` are those of lychgate with its shortcut, told
- * beside and not judged; the same checks, or none.
+ * The figures that must be reached, as a Markdown table; what was not measured is only counted. `shared` are the same
+ * checks of lychgate with its shortcut, told beside and not judged.
  */
 export function verdictTable(checks: readonly Check[], shared: readonly Check[]): string {
-  const rows = checks.map((check) => {
-    const beside = shared.find((each) => each.subject === check.subject && sameFigure(each, check));
-    const verdict = verdictOf(check);
-    const said = verdict === "aim" && check.aim === undefined ? SAID.must : SAID[verdict];
+  const measured = checks.filter((check) => verdictOf(check) !== "not measured");
+  const rows = measured.map((check) => {
+    const beside = shared.find(({ subject, figure }) => subject === check.subject && figure === check.figure);
     return [
       check.subject,
       check.figure,
-      valueOf(check, check.value),
-      beside === undefined ? "" : valueOf(check, beside.value),
-      `≤ ${limitOf(check, check.must)}`,
-      check.aim === undefined ? "" : `≤ ${limitOf(check, check.aim)}`,
-      said,
+      valueOf(check),
+      beside === undefined ? "" : valueOf(beside),
+      limitOf(check, check.must),
+      limitOf(check, check.aim),
+      SAID[verdictOf(check)],
     ];
   });
-  return markdownTable([
-    ["traffic", "figure", "lychgate", "shared buffer", "must", "aim", "verdict"],
-    ...rows,
-  ]);
+  const head = ["traffic", "figure", "lychgate", "shared buffer", "must", "aim", "verdict"];
+  const rest = checks.length - measured.length;
+  return `${markdownTable([head, ...rows])}${rest === 0 ? "" : `\n\nNot measured: ${rest} of ${checks.length} figures.`}`;
 }
 
-/** The churn's figure holds a number in its text. */
-function sameFigure(a: Check, b: Check): boolean {
-  return a.figure.split("(")[0] === b.figure.split("(")[0];
-}
-
-function valueOf({ unit }: Check, value: number): string {
+function valueOf({ unit, value }: Check): string {
   if (!Number.isFinite(value)) return "";
-  if (unit === "%") return `${signed(value)} %`;
+  if (unit === "%") return `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(1)} %`;
   return unit === "×" ? `${value.toFixed(2)} ×` : `${value.toFixed(1)} ${unit}`;
 }
 
-function limitOf({ unit }: Check, limit: number): string {
-  return `${Number.isInteger(limit) ? limit : limit.toFixed(2)} ${unit}`;
+function limitOf({ unit }: Check, limit: number | undefined): string {
+  if (limit === undefined) return "";
+  return `≤ ${Number.isInteger(limit) ? limit : limit.toFixed(2)} ${unit}`;
 }

@@ -99,7 +99,7 @@ export class ResponseCheck {
 /** What is wrong with a head (its lines with their ends), or undefined. */
 function faultOf(head: string, bodyBytes: number): string | undefined {
   if (!head.startsWith("HTTP/1.1 200 ")) return `the reply was: ${head.slice(0, 300)}`;
-  const lengths = [...head.matchAll(/\r\ncontent-length: *(\d+) *\r\n/gi)].map((each) => Number(each[1]));
+  const lengths = [...head.matchAll(/^content-length: *(\d+) *\r$/gim)].map((each) => Number(each[1]));
   if (lengths.length !== 1 || lengths[0] !== bodyBytes) {
     return `Content-Length is ${lengths.join(", ") || "missing"}, not ${bodyBytes}`;
   }

@@ -83,11 +83,9 @@ export async function writeResults(results: Results, folder: string, name: strin
     cells,
     samples,
   };
-  const panels: Panel[] = PLOTTED.map(({ workload, limit }) => ({
-    workload,
-    title: TITLES.get(workload) ?? "",
-    ...(limit !== undefined && { limit }),
-  }));
+  const panels = PLOTTED.map((each): Panel =>
+    Object.assign({ title: TITLES.get(each.workload) ?? "" }, each),
+  );
   const svg = plotSvg(cells, panels, {
     title: "CPU time of the proxy per request",
     subtitle: `medians of ${options.rounds} interleaved rounds of ${options.seconds} s, bars with their range; one core per proxy; × nginx; ${machineText()}, ${startedAt.toISOString().slice(0, 10)}`,

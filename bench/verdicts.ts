@@ -3,7 +3,7 @@ import type { Sample } from "./figures.ts";
 import type { LoadResult } from "./load-plan.ts";
 import { median } from "./statistics.ts";
 
-/** One figure that lychgate must reach. */
+/** One figure that lychgate must reach, or that is told beside one. */
 export interface Check {
   /** What traffic it is about. */
   readonly subject: string;
@@ -12,17 +12,18 @@ export interface Check {
   readonly unit: "×" | "MB" | "KiB" | "%";
   /** NaN when it was not measured. */
   readonly value: number;
-  /** Largest value that is good enough, and that is hoped for. */
-  readonly must: number;
+  /** Largest value that is good enough, and that is hoped for. A figure without `must` is not judged. */
+  readonly must?: number;
   readonly aim?: number;
 }
 
-export type Verdict = "aim" | "must" | "miss" | "not measured";
+export type Verdict = "aim" | "must" | "miss" | "told" | "not measured";
 
-/** `aim` when the value reaches the aim (or the must, where there is no aim), `must` when only that. */
-export function verdictOf({ value, must, aim = must }: Check): Verdict {
+/** `aim` when the value reaches that, `must` when only what it must, `told` when nothing is asked of it. */
+export function verdictOf({ value, must, aim }: Check): Verdict {
   if (!Number.isFinite(value)) return "not measured";
-  if (value <= aim) return "aim";
+  if (must === undefined) return "told";
+  if (aim !== undefined && value <= aim) return "aim";
   return value <= must ? "must" : "miss";
 }
 
@@ -120,11 +121,12 @@ function churnChecks(samples: readonly Sample[], lychgate: string): Check[] {
   return [
     {
       subject,
-      figure: `CPU per request, less the pushes' own (with it: ${signed(growth(grossGrowth))} %)`,
+      figure: "CPU per request, less the pushes' own",
       unit: "%",
       value: growth(netGrowth),
       must: 5,
     },
+    { subject, figure: "CPU per request, pushes and all", unit: "%", value: growth(grossGrowth) },
     {
       subject,
       figure: "p99",
@@ -165,9 +167,4 @@ function resultsOf(samples: readonly Sample[], proxy: string, workload: string):
     .filter((each) => each.proxy === proxy && each.workload === workload)
     .toSorted((a, b) => a.round - b.round)
     .map(({ result }) => result);
-}
-
-/** With its sign, and one digit after the point. */
-export function signed(value: number): string {
-  return Number.isFinite(value) ? `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}` : "?";
 }
