@@ -12,15 +12,16 @@ export interface ClientConnection {
   whenIdle: (() => void) | undefined;
 }
 
-/** The client connections that are open, and the end of them. */
+/** The client connections that are in the full lane, and the end of them. */
 export class ClientConnections {
   readonly #open = new Map<Socket, ClientConnection>();
   #draining = false;
 
-  get counts(): { readonly open: number; readonly tunnels: number } {
+  /** Those that are tunnels. */
+  get tunnels(): number {
     let tunnels = 0;
     for (const { tunnel } of this.#open.values()) if (tunnel) tunnels += 1;
-    return { open: this.#open.size, tunnels };
+    return tunnels;
   }
 
   /** Keeps track of a connection until it is closed. */

@@ -85,8 +85,16 @@ const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestR
   ["x-access-token", "essential"],
 ]);
 
+/** Lower-case names of the request fields that {@link forwardRequestHead} may not pass on as they are. */
+export const REQUEST_FIELDS: readonly string[] = [...REQUEST_RULES]
+  .filter(([, rule]) => rule !== "essential")
+  .map(([name]) => name);
+
 /** Presence of this field tells that a reply is our own, so no pod may send it. */
 const REASON_FIELD = "x-lychgate-reason";
+
+/** Lower-case names of the response fields that {@link forwardResponseHeaders} may not pass on as they are. */
+export const RESPONSE_FIELDS: readonly string[] = [...HOP_BY_HOP, REASON_FIELD];
 
 /**
  * Not allowed in trailers: what frames, routes, authenticates or controls (RFC 9110 6.5.1), and whatever a request's

@@ -7,7 +7,7 @@ import type { RefusalReason } from "./reasons.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 import type { RequestObserver } from "./request-record.ts";
 import type { RequestTrace } from "./request-trace.ts";
-import type { TargetParser } from "./target.ts";
+import type { TargetParser, TargetResult } from "./target.ts";
 import type { Upstreams } from "./upstreams.ts";
 import { decide } from "./verdict.ts";
 import type { Verdict, VerdictOptions } from "./verdict.ts";
@@ -38,21 +38,28 @@ export type Passage =
     }
   | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message?: string | undefined };
 
-/** The way from a head to a verdict, the same for every lane. Notes in the trace what it learns of the sandbox. */
+/** The verdict on a request whose target is known. Notes in the trace what it learns of the sandbox. */
+export function judge(trace: RequestTrace, target: TargetResult, options: LaneOptions): Verdict {
+  const verdict = decide(trace.head, target, options.routes, options.verdict);
+  trace.port = verdict.port;
+  if (verdict.kind === "refuse") {
+    trace.sandbox = verdict.sandbox;
+  } else {
+    trace.sandbox = verdict.label;
+    trace.incarnation = verdict.incarnation.number;
+  }
+  return verdict;
+}
+
+/** The way from a head to a verdict, the same for every lane. */
 export function findPassage(
   trace: RequestTrace,
   listenPort: number | undefined,
   options: LaneOptions,
 ): Passage {
   const { head } = trace;
-  const verdict = decide(head, options.parseTarget(head), options.routes, options.verdict);
-  trace.port = verdict.port;
-  if (verdict.kind === "refuse") {
-    trace.sandbox = verdict.sandbox;
-    return { kind: "refuse", reason: verdict.reason, message: verdict.message };
-  }
-  trace.sandbox = verdict.label;
-  trace.incarnation = verdict.incarnation.number;
+  const verdict = judge(trace, options.parseTarget(head), options);
+  if (verdict.kind === "refuse") return { kind: "refuse", reason: verdict.reason, message: verdict.message };
   const forwarded = forwardRequestHead(head, verdict.path, {
     clientAddress: trace.clientAddress,
     scheme: "http",

@@ -1,6 +1,7 @@
-import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
+import { createServer } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import { systemClock } from "../clock.ts";
@@ -9,10 +10,15 @@ import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
 import { ClientConnections } from "./client-connections.ts";
+import { ConnectionLimits } from "./connection-limits.ts";
+import { FastLane } from "./fast-lane.ts";
 import { handleRequest } from "./full-lane.ts";
+import { closeWithReply } from "./raw-reply.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { refuseUnparsed } from "./unparsed-request.ts";
+import { requestIdOf } from "./request-id.ts";
 import type { RequestObserver } from "./request-record.ts";
+import { replyFor } from "./reply.ts";
 import { resetSocket } from "./reset-socket.ts";
 import type { TargetParser } from "./target.ts";
 import { upgradeRequestOf } from "./upgrade-request.ts";
@@ -26,7 +32,7 @@ export interface ProxyObserver {
   /** A request's head arrived, or something in its place that can't be parsed. Exactly one `requestEnded` follows. */
   requestStarted?(): void;
   readonly requestEnded?: RequestObserver;
-  /** A client connection was closed at once, since there were `maxConnections`. */
+  /** A client connection was refused, since there were `maxConnections` or `maxConnectionsPerAddress`. */
   connectionDropped?(): void;
 }
 
@@ -60,8 +66,14 @@ export interface ProxyServerOptions {
   readonly keepAliveTimeoutMs?: Milliseconds;
   /** Size of a request's head; above, 431. Default 65,536. */
   readonly maxHeaderBytes?: number;
-  /** Client connections at a time; more are closed at once. Default 20,000. */
+  /** Client connections at a time; more are told 503 (`overloaded`) and closed. Default 20,000. */
   readonly maxConnections?: number;
+  /** The same for connections from one address; 0: no limit. Default 10,000. */
+  readonly maxConnectionsPerAddress?: number;
+  /** Requests on one client connection; the last is answered with `Connection: close`. 0: no limit. Default 100,000. */
+  readonly maxRequestsPerConnection?: number;
+  /** Off: every request goes through the full lane. The same comes out, at several times the cost. Default on. */
+  readonly fastLane?: boolean;
   /** See `RequestForwarding.trustForwarded`. Default false. */
   readonly trustForwarded?: boolean;
   readonly observer?: ProxyObserver;
@@ -87,6 +99,10 @@ export interface ProxyServer {
 
 /** Requests of one connection that wait for their turn; when there are more, reading pauses. */
 const MAX_PIPELINED = 100;
+/** Connections above the limit that are told so at a time; more are closed without a word. */
+const MAX_REFUSED_AT_ONCE = 1000;
+/** The errors of accepting are told at most once in this time: without file descriptors there are thousands. */
+const ACCEPT_ERROR_INTERVAL_MS = 1000;
 
 /** Makes the server; nothing is opened before {@link ProxyServer.listen}. */
 export function createProxyServer(options: ProxyServerOptions): ProxyServer {
@@ -97,10 +113,16 @@ class HttpProxyServer implements ProxyServer {
   readonly #options: ProxyServerOptions;
   readonly #lane: UpgradeLaneOptions;
   readonly #clock: Clock;
-  readonly #server: Server;
+  readonly #listener: Server;
+  readonly #fast: FastLane;
+  /** The full lane. Never listens: connections are handed to it. */
+  readonly #http: HttpServer;
   readonly #clients = new ClientConnections();
+  readonly #limits: ConnectionLimits;
   /** Broken requests were answered; what follows on these connections is not looked at. */
   readonly #broken = new WeakSet<Socket>();
+  #refused = 0;
+  #acceptErrorToldMs = -ACCEPT_ERROR_INTERVAL_MS;
   #closed: Promise<void> | undefined;
   #draining = false;
 
@@ -126,43 +148,61 @@ class HttpProxyServer implements ProxyServer {
       observer: (record) => options.observer?.requestEnded?.(record),
     };
     const headerTimeoutMs = options.headerTimeoutMs ?? 10_000;
-    this.#server = createServer({
+    const keepAliveTimeoutMs = options.keepAliveTimeoutMs ?? 75_000;
+    const maxHeaderBytes = options.maxHeaderBytes ?? 65_536;
+    const maxRequestsPerConnection = options.maxRequestsPerConnection ?? 100_000;
+    this.#limits = new ConnectionLimits({
+      maxConnections: options.maxConnections ?? 20_000,
+      maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 10_000,
+    });
+    this.#fast = new FastLane({
+      ...this.#lane,
+      headerTimeoutMs,
+      keepAliveTimeoutMs,
+      maxHeaderBytes,
+      maxRequestsPerConnection,
+      requestStarted: () => options.observer?.requestStarted?.(),
+      handOver: (socket) => this.#http.emit("connection", socket),
+    });
+    this.#http = createHttpServer({
       insecureHTTPParser: false,
-      maxHeaderSize: options.maxHeaderBytes ?? 65_536,
+      maxHeaderSize: maxHeaderBytes,
       headersTimeout: headerTimeoutMs,
       // Node looks for late heads in this rhythm.
       connectionsCheckingInterval: Math.max(50, Math.min(1000, headerTimeoutMs / 4)),
       // Long uploads are no fault; silent ones are cut by idleTimeoutMs.
       requestTimeout: 0,
-      keepAliveTimeout: options.keepAliveTimeoutMs ?? 75_000,
+      keepAliveTimeout: keepAliveTimeoutMs,
       // A missing Host is answered like every other unusable target.
       requireHostHeader: false,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 30_000,
       shouldUpgradeCallback: (request) => this.#mayUpgrade(request),
     });
-    this.#server.timeout = this.#lane.idleTimeoutMs;
+    this.#http.timeout = this.#lane.idleTimeoutMs;
     // Node would drop fields above 2,000 without a word; their size is limited already.
-    this.#server.maxHeadersCount = 0;
-    this.#server.maxConnections = options.maxConnections ?? 20_000;
-    this.#listenToServer();
+    this.#http.maxHeadersCount = 0;
+    this.#http.maxRequestsPerSocket = maxRequestsPerConnection;
+    this.#listenToHttp();
+    this.#listener = createServer(
+      // A client may end its side while it waits for the answer.
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 },
+      (socket) => this.#onConnection(socket),
+    );
   }
 
   get connections(): { readonly open: number; readonly tunnels: number } {
-    return this.#clients.counts;
+    return { open: this.#limits.open, tunnels: this.#clients.tunnels };
   }
 
   listen(): Promise<AddressInfo> {
     const { host, port, reusePort = false } = this.#options.listen;
     return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen({ port, reusePort, ...(host === undefined ? {} : { host }) }, () => {
-        this.#server.off("error", reject);
-        this.#server.on("error", (error) => {
-          this.#lane.log.error("the traffic listener failed", { error: error.message });
-        });
-        resolve(this.#server.address() as AddressInfo);
+      this.#listener.once("error", reject);
+      this.#listener.listen({ port, reusePort, ...(host === undefined ? {} : { host }) }, () => {
+        this.#listener.off("error", reject);
+        this.#listener.on("error", (error) => this.#onAcceptError(error));
+        // Without it node:http does not look for late heads.
+        this.#http.emit("listening");
+        resolve(this.#listener.address() as AddressInfo);
       });
     });
   }
@@ -171,9 +211,10 @@ class HttpProxyServer implements ProxyServer {
     if (!this.#draining) {
       this.#draining = true;
       const closed = this.#stopAccepting();
-      this.#server.closeIdleConnections();
+      this.#http.closeIdleConnections();
       this.#clients.drain();
-      const deadline = this.#clock.setTimeout(() => this.#clients.cut(), timeoutMs);
+      this.#fast.drain();
+      const deadline = this.#clock.setTimeout(() => this.#cut(), timeoutMs);
       void closed.then(() => deadline.clear());
     }
     await this.#closed;
@@ -182,24 +223,65 @@ class HttpProxyServer implements ProxyServer {
   async close(): Promise<void> {
     this.#draining = true;
     const closed = this.#stopAccepting();
-    this.#clients.cut();
+    this.#cut();
     await closed;
+  }
+
+  #cut(): void {
+    this.#clients.cut();
+    this.#fast.cut();
   }
 
   /** Resolves when every connection is gone too. */
   #stopAccepting(): Promise<void> {
-    this.#closed ??= this.#server.listening
-      ? new Promise((resolve) => {
-          this.#server.close(() => resolve());
+    this.#closed ??= this.#listener.listening
+      ? new Promise<void>((resolve) => {
+          this.#listener.close(() => resolve());
+        }).then(() => {
+          // Ends its own timer.
+          this.#http.close();
         })
       : Promise.resolve();
     return this.#closed;
   }
 
-  #listenToServer(): void {
-    const server = this.#server;
+  #onConnection(socket: Socket): void {
+    if (this.#draining) {
+      socket.destroy();
+    } else if (this.#limits.admit(socket) !== "admitted") {
+      this.#refuseConnection(socket);
+    } else if (this.#options.fastLane === false) {
+      this.#http.emit("connection", socket);
+    } else {
+      this.#fast.add(socket);
+    }
+  }
+
+  /** Tells a client that there are too many, as long as they are not too many to be told. */
+  #refuseConnection(socket: Socket): void {
+    this.#options.observer?.connectionDropped?.();
+    socket.on("error", () => {});
+    if (this.#refused >= MAX_REFUSED_AT_ONCE) {
+      socket.destroy();
+      return;
+    }
+    this.#refused += 1;
+    socket.once("close", () => {
+      this.#refused -= 1;
+    });
+    closeWithReply(socket, replyFor("overloaded", { method: "", requestId: requestIdOf([]) }), this.#clock);
+  }
+
+  #onAcceptError(error: Error): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#acceptErrorToldMs < ACCEPT_ERROR_INTERVAL_MS) return;
+    this.#acceptErrorToldMs = nowMs;
+    this.#lane.log.error("accepting a connection failed", { error: error.message });
+  }
+
+  #listenToHttp(): void {
+    const server = this.#http;
     server.on("connection", (socket: Socket) => this.#clients.add(socket));
-    server.on("drop", () => this.#options.observer?.connectionDropped?.());
     server.on("request", (request, response) => this.#onRequest(request, response, false));
     server.on("checkContinue", (request, response) => this.#onRequest(request, response, true));
     // Other expectations may be ignored (RFC 9110 10.1.1).

@@ -49,7 +49,16 @@ export interface TargetOptions {
 }
 
 /** Pure; never throws. */
-export type TargetParser = (head: RequestHead) => TargetResult;
+export interface TargetParser {
+  (head: RequestHead): TargetResult;
+  /**
+   * Lower-case names of the fields that are looked at. A request with an origin-form target that does not begin with
+   * {@link pathPrefix} and with none of these but one Host has the target of that Host alone.
+   */
+  readonly fields: ReadonlySet<string>;
+  /** `""`: no path names a sandbox. */
+  readonly pathPrefix: string;
+}
 
 type Source = Target["source"];
 type Malformed = Extract<TargetResult, { kind: "malformed" }>;
@@ -111,7 +120,7 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
   const lengths = new Uint8Array(1 + Math.max(...[...routing].map((name) => name.length)));
   for (const name of routing) lengths[name.length] = 1;
 
-  return (head) => {
+  const parse = (head: RequestHead): TargetResult => {
     const requestTarget = parseRequestTarget(head.method, head.target);
     if (requestTarget.kind === "malformed") return requestTarget;
     const { path, authority } = requestTarget;
@@ -154,6 +163,7 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
     const second = byHeader();
     return second.kind === "none" ? byHost() : second;
   };
+  return Object.assign(parse, { fields: routing, pathPrefix });
 
   function fromHost(match: Exclude<HostMatch, { kind: "invalid" }>, path: string): TargetResult {
     if (match.kind === "none" || match.kind === "malformed") return match;

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 
+import type { RequestHead } from "../../src/proxy/request-head.ts";
+import type { TargetResult } from "../../src/proxy/target.ts";
 import { eventually } from "../support/eventually.ts";
 import { OK } from "./support/raw-peer.ts";
 import type { RawPeer } from "./support/raw-peer.ts";
@@ -235,23 +237,26 @@ describe("an early response to an upload", () => {
 test("an exception in a request becomes 500 internal_error and nothing else is harmed", async () => {
   const scene = await Scene.open({
     server: {
-      parseTarget: (head) => {
-        if (head.target === "/boom") throw new Error("boom");
-        return {
-          kind: "target",
-          target: {
-            by: { kind: "id", id: "box" },
-            label: "box",
-            port: scene.pod.port,
-            path: "/",
-            source: "host",
-          },
-        };
-      },
+      parseTarget: Object.assign(
+        (head: RequestHead): TargetResult => {
+          if (head.rawHeaders.includes("boom.test")) throw new Error("boom");
+          return {
+            kind: "target",
+            target: {
+              by: { kind: "id", id: "box" },
+              label: "box",
+              port: scene.pod.port,
+              path: "/",
+              source: "host",
+            },
+          };
+        },
+        { fields: new Set(["host"]), pathPrefix: "" },
+      ),
     },
   });
   scene.pod.answerAll(OK);
-  const client = await scene.send(scene.head("GET /boom"));
+  const client = await scene.send("GET / HTTP/1.1\r\nHost: boom.test\r\n\r\n");
   await client.until(/^HTTP\/1\.1 500 [^]*x-lychgate-reason: internal_error[^]*internal error$/);
   client.write(scene.head("GET /"));
   await client.until("\r\n\r\nok");

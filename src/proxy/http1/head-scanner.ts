@@ -45,6 +45,7 @@ export class HeadScan {
   chunked = false;
   /** `Connection: close`. */
   close = false;
+  hasDate = false;
   /** Value of a response's `Keep-Alive`; -1 without one. */
   keepAliveStart = -1;
   keepAliveEnd = 0;
@@ -64,6 +65,7 @@ const FIELD = {
   transferEncoding: 5,
   upgrade: 6,
   expect: 7,
+  date: 8,
 } as const;
 
 const LENGTHS = 64;
@@ -80,6 +82,7 @@ const TRANSFER_ENCODING = octetsOf("transfer-encoding");
 const CHUNKED = octetsOf("chunked");
 const UPGRADE = octetsOf("upgrade");
 const EXPECT = octetsOf("expect");
+const DATE = octetsOf("date");
 
 /**
  * An index for the names that forwarding has rules for and whatever else must be seen (`special`, lower case). A name
@@ -97,6 +100,7 @@ export function fieldIndex(special: Iterable<string>): FieldIndex {
   put("transfer-encoding", FIELD.transferEncoding);
   put("upgrade", FIELD.upgrade);
   put("expect", FIELD.expect);
+  put("date", FIELD.date);
   return index;
 }
 
@@ -227,6 +231,7 @@ function scanFields(
   scan.contentLength = -1;
   scan.chunked = false;
   scan.close = false;
+  scan.hasDate = false;
   scan.keepAliveStart = -1;
   scan.cutCount = 0;
   let p = start;
@@ -298,6 +303,10 @@ function noteField(
       return true;
     case FIELD.expect:
       scan.traits |= isSameIgnoringCase(bytes, nameStart, EXPECT) ? TRAIT.expect : TRAIT.special;
+      return true;
+    case FIELD.date:
+      if (!isSameIgnoringCase(bytes, nameStart, DATE)) return special(scan);
+      scan.hasDate = true;
       return true;
     default:
       if (nameLength === 10 && isSameIgnoringCase(bytes, nameStart, KEEP_ALIVE)) {

@@ -1,0 +1,712 @@
+import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
+
+import type { Incarnation } from "../routes/lookup.ts";
+import type { Timed } from "./deadlines.ts";
+import type { FastLaneContext } from "./fast-lane.ts";
+import type { FastPod, ResponseReader } from "./fast-pod.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import type { HostTarget } from "./host-targets.ts";
+import { ChunkScanner } from "./http1/chunk-scanner.ts";
+import { HeadScan, INCOMPLETE, scanRequestHead, TRAIT, UNUSUAL } from "./http1/head-scanner.ts";
+import type { Lessee } from "./incarnation-pool.ts";
+import { findPassage, judge } from "./lane.ts";
+import { authorityOf } from "./pod-address.ts";
+import { LINGER_MS, replyBytes } from "./raw-reply.ts";
+import { SMALL_READ_BYTES } from "./read-buffers.ts";
+import type { RefusalReason } from "./reasons.ts";
+import { replyFor } from "./reply.ts";
+import { allValues } from "./request-head.ts";
+import { requestIdOf } from "./request-id.ts";
+import { forwardedFields, orderedRequestHead, plainRequestHead } from "./request-text.ts";
+import { clientAddressOf, RequestTrace, tracedRequest } from "./request-trace.ts";
+import { resetSocket } from "./reset-socket.ts";
+import { ScannedHead } from "./scanned-head.ts";
+import { readTrailers } from "./trailer-section.ts";
+import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
+
+/**
+ * | phase | the client's bytes are | ends with |
+ * |---|---|---|
+ * | `head` | a request head, or the begin of one | `leasing`, `body`, `answer`; a refusal |
+ * | `leasing` | held: the request waits for a connection | `body`, `answer`; a refusal |
+ * | `body` | the request's body, passed on | `answer`; a failure |
+ * | `trailers` | the trailers of a chunked body | `answer`; a failure |
+ * | `answer` | held: the next requests | `flushing`, `head`, `ended`; a failure |
+ * | `flushing` | held; the response is whole, and the client has yet to take the rest | `head`, `ended` |
+ * | `ended` | dropped: the last response is written | `gone`, after `LINGER_MS` at the latest |
+ * | `gone` | another's, or nobody's | |
+ */
+type Phase = "head" | "leasing" | "body" | "trailers" | "answer" | "flushing" | "ended" | "gone";
+
+/** Where the request that is under way goes, and what of it is ready to be sent: its head, and what came with it. */
+interface Outbound {
+  readonly incarnation: Incarnation;
+  readonly port: number;
+  readonly text: string;
+}
+
+/** Bytes of later requests that are read while one is answered; above, reading pauses. */
+const MAX_AHEAD_BYTES = 65_536;
+const MALFORMED_MESSAGE = "the request is not valid HTTP/1.1";
+/** One for all connections: it holds for the length of a call. */
+const scan = new HeadScan();
+
+/** One client connection in the fast lane. Its requests are answered one after the other (RFC 9112 9.3.2). */
+export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
+  deadlineMs = Infinity;
+  isHead = false;
+  readonly #socket: Socket;
+  readonly #context: FastLaneContext;
+  readonly #address: string;
+  readonly #listenPort: number | undefined;
+  #phase: Phase = "head";
+  #requests = 0;
+  /** Bytes that wait for their turn, or for more. */
+  #held: HeldBytes | undefined;
+  /** How much of `#held` was scanned, as the begin of a head. */
+  #scanned = 0;
+  #advancing = false;
+  #paused = false;
+  #trace: RequestTrace | undefined;
+  #outbound: Outbound | undefined;
+  #cancelLease: (() => void) | undefined;
+  #pod: FastPod | undefined;
+  /** Of the body; -1 when it is chunked. */
+  #left = 0;
+  /** The request is here whole. */
+  #bodyDone = true;
+  #chunks: ChunkScanner | undefined;
+  #status = 0;
+  #headSent = false;
+  #delimited = true;
+  /** The connection carries no further request. */
+  #close = false;
+  #hostTarget: HostTarget | undefined;
+  #forwarded = "";
+
+  constructor(socket: Socket, context: FastLaneContext) {
+    this.#socket = socket;
+    this.#context = context;
+    this.#address = clientAddressOf(socket.remoteAddress);
+    this.#listenPort = socket.localPort;
+  }
+
+  /** Begins to read. Call once. */
+  start(): void {
+    const { clients, deadlines, options } = this.#context;
+    clients.add(this);
+    deadlines.add(this);
+    this.deadlineMs = deadlines.in(options.headerTimeoutMs);
+    this.#socket
+      .on("data", this.#onData)
+      .on("drain", this.#onDrain)
+      .on("end", this.#onEnd)
+      .on("error", this.#onError)
+      .on("close", this.#onClose);
+  }
+
+  /** The router drains: a connection that never carried a request is closed; others close after their next response. */
+  drain(): void {
+    const isIdle = this.#phase === "head" && this.#held === undefined;
+    if (isIdle) this.#socket.destroy();
+  }
+
+  /** Closes the connection at once. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  cut(error: UpstreamError): void {
+    this.#fail(error);
+  }
+
+  get mustClose(): boolean {
+    return this.#close || this.#isUploading || this.#context.options.draining();
+  }
+
+  get writeIsPending(): boolean {
+    return this.#socket.writableLength > 0;
+  }
+
+  granted(pod: FastPod): void {
+    const outbound = this.#outbound;
+    this.#cancelLease = undefined;
+    if (this.#phase !== "leasing" || outbound === undefined) {
+      pod.discard();
+      return;
+    }
+    const { socket, used } = pod;
+    this.#trace?.sentOn(pod);
+    this.#pod = pod;
+    this.#delimited = true;
+    pod.begin(this);
+    const flows = socket.write(outbound.text, "latin1");
+    if (used && socket.errored !== null && this.#trace?.retried === false) {
+      // The kernel did not take a byte: the pod had closed the connection before.
+      this.#retry(pod);
+      return;
+    }
+    this.#outbound = undefined;
+    if (this.#bodyDone || flows) this.#resume();
+    this.#nextOfBody();
+  }
+
+  refused(error: UpstreamError): void {
+    this.#cancelLease = undefined;
+    this.#fail(error);
+  }
+
+  informational(head: string): void {
+    this.#touch();
+    this.#socket.write(head, "latin1");
+  }
+
+  head(status: number, head: string, body: string, delimited: boolean): void {
+    this.#trace?.firstByte();
+    this.#close = this.mustClose || !delimited;
+    this.#status = status;
+    this.#headSent = true;
+    this.#delimited = delimited;
+    this.text(head + body);
+  }
+
+  text(text: string): void {
+    this.#touch();
+    if (!this.#socket.write(text, "latin1")) this.#pod?.socket.pause();
+  }
+
+  bytes(bytes: Buffer, start: number, end: number): void {
+    if (end === start) return;
+    if (end - start <= SMALL_READ_BYTES) {
+      // Copied by the write, so that a slow client of an event stream does not hold a large buffer for each event.
+      this.text(bytes.toString("latin1", start, end));
+      return;
+    }
+    this.#touch();
+    if (!this.#socket.write(bytes.subarray(start, end))) this.#pod?.socket.pause();
+  }
+
+  countBody(bytes: number): void {
+    if (this.#trace) this.#trace.bytesOut += bytes;
+  }
+
+  ended(keep: boolean): void {
+    const pod = this.#pod;
+    this.#pod = undefined;
+    // A connection that is kept is read on, to see its end.
+    if (pod?.socket.isPaused()) pod.socket.resume();
+    if (keep && !this.#isUploading) pod?.release();
+    else pod?.discard();
+    if (!this.writeIsPending) {
+      this.#answered();
+      return;
+    }
+    if (!this.#isUploading) this.#phase = "flushing";
+    this.#socket.write("", () => {
+      if (this.#trace && this.#phase !== "gone") this.#answered();
+    });
+  }
+
+  failed(error: UpstreamError): void {
+    this.#fail(error);
+  }
+
+  podDrained(): void {
+    this.#touch();
+    if (this.#isUploading) this.#resume();
+  }
+
+  onDeadline(): void {
+    switch (this.#phase) {
+      case "head":
+        if (this.#held === undefined) this.#socket.destroy();
+        else this.#refuseUnread("request_timeout", "the request's header did not arrive in time");
+        return;
+      case "body":
+      case "trailers":
+      case "answer":
+      case "flushing":
+        this.#fail(this.#timeoutError());
+        return;
+      case "ended":
+        this.#socket.destroy();
+        return;
+      case "leasing":
+      case "gone":
+        return;
+    }
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    switch (this.#phase) {
+      case "head":
+        this.#onHeadBytes(bytes);
+        return;
+      case "body":
+        this.#onBody(bytes);
+        return;
+      case "trailers":
+        this.#hold(bytes, 0, bytes.length);
+        this.#onTrailers();
+        return;
+      case "leasing":
+      case "answer":
+      case "flushing":
+        this.#hold(bytes, 0, bytes.length);
+        return;
+      case "ended":
+      case "gone":
+        return;
+    }
+  };
+
+  readonly #onDrain = (): void => {
+    this.#touch();
+    const podSocket = this.#pod?.socket;
+    if (podSocket?.isPaused()) podSocket.resume();
+  };
+
+  readonly #onEnd = (): void => {
+    // Nobody waits for what is under way, or there is nothing.
+    if (this.#phase === "head" && this.#held !== undefined) {
+      this.#refuseUnread("bad_request", MALFORMED_MESSAGE);
+    } else if (this.#phase === "flushing") {
+      this.#close = true;
+    } else {
+      this.#socket.destroy();
+    }
+  };
+
+  /** Why it failed is known from what was under way; unheard, it would end the process. */
+  readonly #onError = (): void => {};
+
+  readonly #onClose = (): void => {
+    const trace = this.#trace;
+    this.#leave();
+    this.#giveUpPod();
+    this.#trace = undefined;
+    trace?.end(this.#headSent ? this.#status : 499, trace.reason ?? "client_closed");
+  };
+
+  #onHeadBytes(bytes: Buffer): void {
+    const held = this.#held;
+    if (held === undefined) {
+      this.#scanHead(bytes, undefined);
+    } else {
+      const before = held.length;
+      held.append(bytes, 0, bytes.length);
+      // A head that comes byte by byte is scanned when it may be complete, or has doubled.
+      const mayBeWhole = held.bytes.includes("\r\n\r\n", Math.max(0, before - 3), "latin1");
+      const isWorthIt = mayBeWhole || held.length >= 2 * this.#scanned;
+      if (isWorthIt || held.length > this.#context.options.maxHeaderBytes) this.#scanHead(held.bytes, held);
+    }
+    this.#advance();
+  }
+
+  /** Takes the requests that were held, as far as they are whole and until one has to wait. */
+  #advance(): void {
+    // A refusal ends in here again, and a thousand of them may be waiting.
+    if (this.#advancing) return;
+    this.#advancing = true;
+    while (this.#phase === "head" && this.#held !== undefined && this.#held.length !== this.#scanned) {
+      this.#scanHead(this.#held.bytes, this.#held);
+    }
+    this.#advancing = false;
+    if (this.#phase === "head") this.#resume();
+  }
+
+  /** `held`: where `bytes` are from, if they were held. */
+  #scanHead(bytes: Buffer, held: HeldBytes | undefined): void {
+    const { requestFields, options } = this.#context;
+    const length = bytes.length;
+    let start = 0;
+    // A server should skip an empty line before a request (RFC 9112 2.2).
+    while (length - start >= 2 && bytes[start] === 13 && bytes[start + 1] === 10) start += 2;
+    if (start === length) {
+      this.#held = undefined;
+      return;
+    }
+    const end = scanRequestHead(bytes, start, length, requestFields, scan);
+    const size = (end > INCOMPLETE ? end : length) - start;
+    if (end === INCOMPLETE || end > INCOMPLETE) {
+      if (size > options.maxHeaderBytes) {
+        this.#refuseUnread("headers_too_large", "the request's header is too large");
+        return;
+      }
+    }
+    if (end === INCOMPLETE) {
+      if (held === undefined || start > 0) this.#held = new HeldBytes(bytes, start, length);
+      if (this.#scanned === 0) this.deadlineMs = this.#context.deadlines.in(options.headerTimeoutMs);
+      this.#scanned = length - start;
+      return;
+    }
+    this.#held = undefined;
+    this.#scanned = 0;
+    if (end === UNUSUAL || (end > INCOMPLETE && (scan.traits & (TRAIT.upgrade | TRAIT.expect)) !== 0)) {
+      this.#handOver(bytes, start);
+    } else if (end < INCOMPLETE) {
+      this.#refuseUnread("bad_request", MALFORMED_MESSAGE);
+    } else {
+      this.#begin(bytes, start, end);
+    }
+  }
+
+  #handOver(bytes: Buffer, start: number): void {
+    const socket = this.#socket;
+    this.#leave();
+    socket
+      .off("data", this.#onData)
+      .off("drain", this.#onDrain)
+      .off("end", this.#onEnd)
+      .off("error", this.#onError)
+      .off("close", this.#onClose);
+    // Paused while the readers change: what is put back must not be lost between them.
+    socket.pause();
+    socket.unshift(Buffer.from(bytes.subarray(start)));
+    this.#context.options.handOver(socket);
+    socket.resume();
+  }
+
+  /** Begins the request whose head is `bytes` from `start` to `headEnd`. */
+  #begin(bytes: Buffer, start: number, headEnd: number): void {
+    const { options } = this.#context;
+    const text = bytes.toString("latin1", start, headEnd);
+    const head = new ScannedHead(text, start, scan);
+    const isPlain = this.#isPlain(head);
+    this.#requests += 1;
+    this.isHead = head.method === "HEAD";
+    this.#headSent = false;
+    this.#close = scan.close || this.#requests === options.maxRequestsPerConnection;
+    this.#left = scan.chunked ? -1 : Math.max(scan.contentLength, 0);
+    this.#bodyDone = this.#left === 0;
+    if (scan.chunked) this.#chunks?.reset();
+    this.#phase = "leasing";
+    options.requestStarted();
+    const trace = new RequestTrace(
+      {
+        head,
+        requestId: isPlain ? randomUUID() : requestIdOf(head.rawHeaders),
+        clientAddress: this.#address,
+        protocol: "HTTP/1.1",
+      },
+      options.clock,
+      options.observer,
+    );
+    this.#trace = trace;
+    try {
+      if (isPlain) this.#beginPlain(trace, bytes, start, headEnd, text);
+      else this.#beginOrdered(trace, head, bytes, headEnd);
+    } catch (error) {
+      options.log.error("a request failed with an exception", {
+        requestId: trace.requestId,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+      this.#refuse("internal_error");
+    }
+  }
+
+  /** Nothing in the head needs more than its bytes passed on. Then the same comes out as for any other, for less. */
+  #isPlain(head: ScannedHead): boolean {
+    const { pathPrefix } = this.#context.options.parseTarget;
+    if (scan.traits !== 0 || scan.hostStart < 0) return false;
+    return pathPrefix === "" || !head.targetStartsWith(pathPrefix);
+  }
+
+  #beginPlain(trace: RequestTrace, bytes: Buffer, start: number, headEnd: number, text: string): void {
+    const { hosts, options } = this.#context;
+    const known = this.#hostTarget;
+    const hostLength = scan.hostEnd - scan.hostStart;
+    const hostStart = scan.hostStart - start;
+    let hostTarget: HostTarget;
+    // Nearly always the Host of the request before.
+    if (known !== undefined && known.host.length === hostLength && text.startsWith(known.host, hostStart)) {
+      hostTarget = known;
+    } else {
+      hostTarget = hosts.of(text.slice(hostStart, hostStart + hostLength));
+      this.#hostTarget = hostTarget;
+      this.#forwarded = forwardedFields({
+        clientAddress: this.#address,
+        host: hostTarget.host,
+        listenPort: this.#listenPort,
+      });
+    }
+    const verdict = judge(trace, hostTarget.target, options);
+    if (verdict.kind === "refuse") {
+      this.#refusePassage(verdict.reason, verdict.message, bytes, headEnd);
+      return;
+    }
+    const head = plainRequestHead(text, start, scan, this.#forwarded, trace.requestId);
+    this.#dispatch(verdict.incarnation, verdict.port, head, bytes, headEnd);
+  }
+
+  #beginOrdered(trace: RequestTrace, head: ScannedHead, bytes: Buffer, headEnd: number): void {
+    if ((scan.traits & TRAIT.connection) !== 0) {
+      const options = allValues(head.rawHeaders, "connection").join(",").toLowerCase().split(",");
+      this.#close ||= options.some((option) => option.trim() === "close");
+    }
+    const passage = findPassage(trace, this.#listenPort, this.#context.options);
+    if (passage.kind === "refuse") {
+      this.#refusePassage(passage.reason, passage.message, bytes, headEnd);
+      return;
+    }
+    const { incarnation, port } = passage.verdict;
+    const authority = authorityOf({ ip: incarnation.ip, port });
+    this.#dispatch(incarnation, port, orderedRequestHead(passage.head, authority), bytes, headEnd);
+  }
+
+  /** Refused for what its head says. A body that came with it whole is passed over, and the connection goes on. */
+  #refusePassage(reason: RefusalReason, message: string | undefined, bytes: Buffer, headEnd: number): void {
+    const { refusals } = this.#context.options;
+    if (this.#trace) refusals.tell(this.#trace, reason);
+    const bodyEnd = this.#takeBody(bytes, headEnd);
+    if (bodyEnd >= 0 && this.#bodyDone) this.#hold(bytes, bodyEnd, bytes.length);
+    this.#refuse(reason, message);
+  }
+
+  /** Sends a request on a kept connection, or asks for a new one. */
+  #dispatch(incarnation: Incarnation, port: number, head: string, bytes: Buffer, headEnd: number): void {
+    const { options, pods } = this.#context;
+    const bodyEnd = this.#takeBody(bytes, headEnd);
+    if (bodyEnd === -1) {
+      this.#refuse("bad_request", MALFORMED_MESSAGE);
+      return;
+    }
+    const text = bodyEnd === headEnd ? head : head + bytes.toString("latin1", headEnd, bodyEnd);
+    this.#hold(bytes, bodyEnd, bytes.length);
+    this.#outbound = { incarnation, port, text };
+    const pod = options.upstreams.take(incarnation, pods, port, this);
+    if (pod === undefined) this.#lease("kept");
+    else this.granted(pod);
+  }
+
+  #lease(want: "kept" | "new"): void {
+    const outbound = this.#outbound;
+    if (outbound === undefined) return;
+    const { options, pods } = this.#context;
+    const { incarnation, port } = outbound;
+    this.#phase = "leasing";
+    this.deadlineMs = Infinity;
+    // What more of the body comes is left in the kernel until there is where it goes.
+    if (!this.#bodyDone) this.#pause();
+    const cancel = options.upstreams.lease(incarnation, { kind: pods, port, want }, this);
+    if (this.#phase === "leasing") this.#cancelLease = cancel;
+  }
+
+  #retry(pod: FastPod): void {
+    this.#pod = undefined;
+    pod.forsake();
+    pod.discard();
+    if (this.#trace) this.#trace.retried = true;
+    this.#context.options.upstreams.observer.retried();
+    this.#lease("new");
+  }
+
+  /** How far `bytes`, from `start` on, are body of this request; -1 when the body is not well formed. */
+  #takeBody(bytes: Buffer, start: number): number {
+    const trace = this.#trace;
+    if (this.#left >= 0) {
+      const taken = Math.min(this.#left, bytes.length - start);
+      this.#left -= taken;
+      this.#bodyDone = this.#left === 0;
+      if (trace) trace.bytesIn += taken;
+      return start + taken;
+    }
+    this.#chunks ??= new ChunkScanner();
+    const end = this.#chunks.feed(bytes, start, bytes.length);
+    this.#bodyDone = this.#chunks.done;
+    if (trace) trace.bytesIn += this.#chunks.dataBytes;
+    return end;
+  }
+
+  #onBody(bytes: Buffer): void {
+    const end = this.#takeBody(bytes, 0);
+    if (end === -1) {
+      this.#broken();
+      return;
+    }
+    const flows = end === 0 || this.#pod?.socket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
+    if (flows === false && !this.#bodyDone) this.#pause();
+    this.#hold(bytes, end, bytes.length);
+    this.#nextOfBody();
+  }
+
+  /** Chooses the phase by what of the body is still to come, and goes on with what was held. */
+  #nextOfBody(): void {
+    this.#phase = this.#bodyDone
+      ? "answer"
+      : this.#left < 0 && this.#chunks?.atTrailers
+        ? "trailers"
+        : "body";
+    this.#touch();
+    if (this.#phase === "trailers") {
+      this.#onTrailers();
+    } else if (this.#phase === "body" && this.#held !== undefined) {
+      const { bytes } = this.#held;
+      this.#held = undefined;
+      this.#onBody(bytes);
+    }
+  }
+
+  /** Trailers are read whole: some of them must not be passed on. */
+  #onTrailers(): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    const section = readTrailers(held.bytes, this.#context.options.maxHeaderBytes);
+    if (section.kind === "incomplete") return;
+    if (section.kind === "malformed") {
+      this.#broken();
+      return;
+    }
+    this.#pod?.socket.write(section.text, "latin1");
+    this.#held = undefined;
+    this.#bodyDone = true;
+    this.#hold(held.bytes, section.length, held.length);
+    this.#nextOfBody();
+  }
+
+  /** What came in place of a body is none; what follows can't be told. */
+  #broken(): void {
+    this.#giveUpPod();
+    if (!this.#headSent) {
+      this.#refuse("bad_request", MALFORMED_MESSAGE);
+      return;
+    }
+    if (this.#trace) this.#trace.reason = "bad_request";
+    this.#socket.destroy();
+  }
+
+  #answered(): void {
+    const trace = this.#trace;
+    const uploading = this.#isUploading;
+    this.#trace = undefined;
+    trace?.end(this.#status, "ok");
+    // An upload that nobody waits for is not read to its end.
+    if (this.#close || uploading) this.#finish();
+    else this.#next();
+  }
+
+  /** The connection is free for a next request. */
+  #next(): void {
+    const { deadlines, options } = this.#context;
+    if (options.draining() && this.#held === undefined) {
+      this.#finish();
+      return;
+    }
+    this.#phase = "head";
+    this.#scanned = 0;
+    this.deadlineMs = deadlines.in(options.keepAliveTimeoutMs);
+    this.#advance();
+  }
+
+  /** Says that nothing more will come, and waits a moment for the client to say so too (RFC 9112 9.6). */
+  #finish(): void {
+    this.#phase = "ended";
+    this.#held = undefined;
+    this.deadlineMs = this.#context.deadlines.in(LINGER_MS);
+    this.#socket.end();
+    this.#resume();
+  }
+
+  #fail(error: UpstreamError): void {
+    const trace = this.#trace;
+    if (trace === undefined) return;
+    const reason = exchangeFailure(error);
+    this.#giveUpPod();
+    if (!this.#headSent) {
+      this.#context.options.refusals.tell(trace, reason, error);
+      this.#refuse(reason);
+      return;
+    }
+    trace.reason = reason;
+    // Never a clean end: without a length or chunks a FIN would look like the end of the body.
+    if (this.#delimited && reason !== "request_timeout") this.#socket.destroy();
+    else resetSocket(this.#socket);
+  }
+
+  /** Refuses what never became a request: no more of the connection is read. */
+  #refuseUnread(reason: RefusalReason, message: string): void {
+    const { options } = this.#context;
+    options.requestStarted();
+    this.#trace = new RequestTrace(tracedRequest({ socket: this.#socket }), options.clock, options.observer);
+    this.isHead = false;
+    this.#headSent = false;
+    this.#bodyDone = true;
+    this.#close = true;
+    this.#held = undefined;
+    this.#refuse(reason, message);
+  }
+
+  #refuse(reason: RefusalReason, message?: string): void {
+    const trace = this.#trace;
+    if (trace === undefined) return;
+    this.#giveUpPod();
+    const reply = replyFor(reason, trace.replyContext(message));
+    const close = this.mustClose || reason === "bad_request";
+    trace.bytesOut = reply.body.length;
+    this.#socket.write(replyBytes(reply, close, this.#context.options.clock));
+    this.#trace = undefined;
+    trace.end(reply.status, reason);
+    if (close) this.#finish();
+    else this.#next();
+  }
+
+  #giveUpPod(): void {
+    const pod = this.#pod;
+    this.#pod = undefined;
+    this.#outbound = undefined;
+    pod?.forsake();
+    pod?.discard();
+    this.#cancelLease?.();
+    this.#cancelLease = undefined;
+  }
+
+  #timeoutError(): UpstreamError {
+    if (this.#phase === "answer" && !this.#headSent) {
+      return new UpstreamError("first_byte_timeout", "the pod did not answer in time");
+    }
+    const clientStalls = this.#isUploading
+      ? this.#pod?.socket.writableNeedDrain === false
+      : this.#socket.writableLength > 0;
+    return clientStalls
+      ? new UpstreamError("request_timeout", "the client stalled")
+      : new UpstreamError("upstream_idle_timeout", "the pod fell silent");
+  }
+
+  /** The request has a body, and it is not here whole. */
+  get #isUploading(): boolean {
+    return this.#trace !== undefined && !this.#bodyDone;
+  }
+
+  /** Something moved. */
+  #touch(): void {
+    const { deadlines, options } = this.#context;
+    const awaitsHead = this.#phase === "answer" && !this.#headSent;
+    this.deadlineMs = deadlines.in(awaitsHead ? options.firstByteTimeoutMs : options.idleTimeoutMs);
+  }
+
+  #hold(bytes: Buffer, start: number, end: number): void {
+    if (start === end) return;
+    if (this.#held === undefined) this.#held = new HeldBytes(bytes, start, end);
+    else this.#held.append(bytes, start, end);
+    if (this.#held.length > MAX_AHEAD_BYTES) this.#pause();
+  }
+
+  #pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+
+  #leave(): void {
+    this.#phase = "gone";
+    this.#context.clients.delete(this);
+    this.#context.deadlines.delete(this);
+  }
+}

@@ -1,0 +1,111 @@
+import type { Socket } from "node:net";
+
+import type { Milliseconds } from "../clock.ts";
+import { Deadlines } from "./deadlines.ts";
+import { FastClient } from "./fast-client.ts";
+import { fastPods } from "./fast-pod.ts";
+import type { FastPod } from "./fast-pod.ts";
+import { REQUEST_FIELDS, RESPONSE_FIELDS } from "./forwarding.ts";
+import { HostTargets } from "./host-targets.ts";
+import { fieldIndex } from "./http1/head-scanner.ts";
+import type { FieldIndex } from "./http1/head-scanner.ts";
+import type { LaneOptions } from "./lane.ts";
+import type { ConnectionKind } from "./pooled-connection.ts";
+import { ReadBuffers } from "./read-buffers.ts";
+
+/** What the fast lane works with beside {@link LaneOptions}. */
+export interface FastLaneOptions extends LaneOptions {
+  /** How long a client may take to send a head; then 408. */
+  readonly headerTimeoutMs: Milliseconds;
+  /** How long an idle client connection is kept. */
+  readonly keepAliveTimeoutMs: Milliseconds;
+  /** Above, 431. */
+  readonly maxHeaderBytes: number;
+  /** 0: no limit. */
+  readonly maxRequestsPerConnection: number;
+  /** See `ProxyObserver.requestStarted`. */
+  readonly requestStarted: () => void;
+  /** Takes a connection whose next request is not for this lane; what was read of it has been put back. */
+  readonly handOver: (socket: Socket) => void;
+}
+
+/** What all connections of the fast lane share. */
+export interface FastLaneContext {
+  readonly options: FastLaneOptions;
+  readonly deadlines: Deadlines;
+  readonly hosts: HostTargets;
+  readonly requestFields: FieldIndex;
+  readonly pods: ConnectionKind<FastPod>;
+  readonly clients: Set<FastClient>;
+}
+
+/**
+ * The way of plain HTTP/1.1: bytes of one socket are parsed and written to another, without a stream or a message object
+ * for each request (design.md 5). What is legal but out of the ordinary is handed over to the full lane, and what is not
+ * legal is refused. Target, verdict, pools, forwarding rules, records and replies are those of all lanes.
+ */
+export class FastLane {
+  readonly #context: FastLaneContext;
+
+  constructor(options: FastLaneOptions) {
+    const { clock, parseTarget, upstreams } = options;
+    const limitsMs = [
+      options.headerTimeoutMs,
+      options.keepAliveTimeoutMs,
+      options.firstByteTimeoutMs,
+      options.idleTimeoutMs,
+      upstreams.settings.keepAliveTimeoutMs,
+    ];
+    const deadlines = new Deadlines(clock, Math.min(...limitsMs.filter((limitMs) => limitMs > 0)));
+    const { keepAliveTimeoutMs, maxResponseHeaderBytes } = upstreams.settings;
+    this.#context = {
+      options,
+      deadlines,
+      hosts: new HostTargets(parseTarget),
+      requestFields: fieldIndex([...REQUEST_FIELDS, ...parseTarget.fields]),
+      pods: fastPods({
+        deadlines,
+        buffers: new ReadBuffers(),
+        responseFields: fieldIndex(RESPONSE_FIELDS),
+        keepAliveTimeoutMs,
+        maxResponseHeaderBytes,
+        httpDate: httpDates(options),
+      }),
+      clients: new Set(),
+    };
+  }
+
+  /** Client connections that are in this lane now. */
+  get size(): number {
+    return this.#context.clients.size;
+  }
+
+  /** Takes a new connection. */
+  add(socket: Socket): void {
+    new FastClient(socket, this.#context).start();
+  }
+
+  /** Closes what waits for a request; the rest is closed by its own `Connection: close`. */
+  drain(): void {
+    for (const client of this.#context.clients) client.drain();
+  }
+
+  /** Cuts everything at once. */
+  cut(): void {
+    for (const client of this.#context.clients) client.destroy();
+  }
+}
+
+/** The value of `Date` (RFC 9110 5.6.7), made once a second. */
+function httpDates({ clock }: FastLaneOptions): () => string {
+  let second = 0;
+  let text = "";
+  return () => {
+    const now = Math.floor(clock.nowMs() / 1000);
+    if (now !== second) {
+      second = now;
+      text = new Date(now * 1000).toUTCString();
+    }
+    return text;
+  };
+}

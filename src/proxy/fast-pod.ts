@@ -1,0 +1,441 @@
+import { Socket } from "node:net";
+
+import type { Milliseconds } from "../clock.ts";
+import { connectSocket } from "./connect-socket.ts";
+import type { Deadlines, Timed } from "./deadlines.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { ChunkScanner } from "./http1/chunk-scanner.ts";
+import { HeadScan, INCOMPLETE, scanResponseHead, TRAIT } from "./http1/head-scanner.ts";
+import type { FieldIndex } from "./http1/head-scanner.ts";
+import { PooledConnection } from "./pooled-connection.ts";
+import type { ConnectionHome, ConnectionKind, OpenedSocket } from "./pooled-connection.ts";
+import { SMALL_READ_BYTES } from "./read-buffers.ts";
+import type { ReadBuffers } from "./read-buffers.ts";
+import { orderedResponseHead, plainResponseHead } from "./response-head.ts";
+import { readTrailers } from "./trailer-section.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+/** Who gets a response. Called in this order: any number of `informational`, one `head`, `body`, `ended`; or `failed`. */
+export interface ResponseReader {
+  /** The request was a HEAD: its response has no body. */
+  readonly isHead: boolean;
+  /** The response must ask the client to close, as far as is known when its head comes. */
+  readonly mustClose: boolean;
+  /** A 1xx head, complete. */
+  informational(head: string): void;
+  /** `head` is complete, `body` what of the body came with it. `delimited`: the message tells by itself where it ends. */
+  head(status: number, head: string, body: string, delimited: boolean): void;
+  /** More of the response, as it goes over the wire: the bytes are the reader's until it returns. */
+  bytes(bytes: Buffer, start: number, end: number): void;
+  /** More of the response, as text of one character per byte. */
+  text(text: string): void;
+  /** How many of these bytes were body, and not its framing. */
+  countBody(bytes: number): void;
+  /** All is here, and `keep` says whether the connection may carry a next request. */
+  ended(keep: boolean): void;
+  failed(error: UpstreamError): void;
+  /** The pod takes more of the request again. */
+  podDrained(): void;
+  /** Bytes that were given to the client's socket still wait in it. */
+  readonly writeIsPending: boolean;
+}
+
+/** What pod connections share. */
+export interface FastPodContext {
+  readonly deadlines: Deadlines;
+  readonly buffers: ReadBuffers;
+  readonly responseFields: FieldIndex;
+  readonly keepAliveTimeoutMs: Milliseconds;
+  readonly maxResponseHeaderBytes: number;
+  /** The value of a Date field for this second. */
+  readonly httpDate: () => string;
+}
+
+/**
+ * | phase | what comes next |
+ * |---|---|
+ * | `idle` | nothing: bytes nobody asked for end the connection |
+ * | `head` | a response head |
+ * | `length` | `#left` bytes of body |
+ * | `chunked` | chunks |
+ * | `trailers` | the trailer section of a chunked body |
+ * | `until-close` | body until the pod closes |
+ * | `over` | nothing that is looked at |
+ */
+type Phase = "idle" | "head" | "length" | "chunked" | "trailers" | "until-close" | "over";
+
+/** Close this much before the pod says it will, so that no request crosses its FIN on the way. */
+const KEEP_ALIVE_MARGIN_MS = 1000;
+/** 1xx responses that one request may have: more than any use of them needs. */
+const MAX_INFORMATIONAL = 64;
+/** One for all connections: it holds for the length of a call. */
+const scan = new HeadScan();
+
+/** A connection that the fast lane speaks HTTP/1.1 on itself. */
+export class FastPod extends PooledConnection implements Timed {
+  deadlineMs = Infinity;
+  /** Where the next bytes are read to. */
+  readBuffer: Buffer;
+  readonly #context: FastPodContext;
+  #phase: Phase = "idle";
+  #reader: ResponseReader | undefined;
+  #requests = 0;
+  #left = 0;
+  #chunks: ChunkScanner | undefined;
+  #held: HeldBytes | undefined;
+  #keep = true;
+  #idleTimeoutMs: Milliseconds;
+  #informational = 0;
+  /** The last value of `Keep-Alive`, which rarely changes. */
+  #keepAliveText = "";
+
+  constructor(opened: OpenedSocket, context: FastPodContext, home: ConnectionHome) {
+    super(opened, home);
+    this.#context = context;
+    this.readBuffer = context.buffers.small;
+    this.#idleTimeoutMs = context.keepAliveTimeoutMs;
+    const { socket } = opened;
+    socket.on("drain", () => this.#reader?.podDrained());
+    socket.on("end", () => this.#onEnd());
+    socket.on("error", (error) =>
+      this.#fail(new UpstreamError("upstream_reset", error.message, { cause: error })),
+    );
+    socket.on("close", () => this.#onClose());
+    context.deadlines.add(this);
+  }
+
+  override get used(): boolean {
+    return this.#requests > 0;
+  }
+
+  /** The next response is for `reader`. To be called before the request's first byte is written. */
+  begin(reader: ResponseReader): void {
+    this.#reader = reader;
+    this.#phase = "head";
+    this.#requests += 1;
+    this.#keep = true;
+    this.#informational = 0;
+    this.deadlineMs = Infinity;
+  }
+
+  /** The reader is not there any more, and hears nothing more. */
+  forsake(): void {
+    this.#reader = undefined;
+    this.#phase = "over";
+  }
+
+  override rest(): void {
+    this.#phase = "idle";
+    this.deadlineMs = this.#context.deadlines.in(this.#idleTimeoutMs);
+  }
+
+  onDeadline(): void {
+    if (this.#phase === "idle") this.destroy();
+  }
+
+  /** `bytes` were read, and may be overwritten as soon as this returns. */
+  onRead(bytes: Buffer, length: number): void {
+    this.#onBytes(bytes, length);
+    this.#chooseBuffer(bytes);
+  }
+
+  #onBytes(bytes: Buffer, length: number): void {
+    const reader = this.#reader;
+    if (reader === undefined) {
+      // Bytes that no request asked for could be taken for the answer to the next one.
+      if (this.#phase === "idle") this.destroy();
+      return;
+    }
+    switch (this.#phase) {
+      case "head":
+        this.#onHeadBytes(bytes, length, reader);
+        return;
+      case "length": {
+        const taken = Math.min(length, this.#left);
+        this.#left -= taken;
+        reader.countBody(taken);
+        reader.bytes(bytes, 0, taken);
+        if (this.#left === 0) this.#end(reader, taken < length);
+        return;
+      }
+      case "chunked":
+        this.#onChunks(bytes, 0, length, reader);
+        return;
+      case "trailers":
+        this.#onTrailers(bytes, 0, length, reader);
+        return;
+      case "until-close":
+        reader.countBody(length);
+        reader.bytes(bytes, 0, length);
+        return;
+      case "idle":
+      case "over":
+        return;
+    }
+  }
+
+  #onHeadBytes(read: Buffer, readLength: number, reader: ResponseReader): void {
+    let bytes = read;
+    let length = readLength;
+    if (this.#held !== undefined) {
+      this.#held.append(read, 0, readLength);
+      bytes = this.#held.bytes;
+      length = bytes.length;
+    }
+    const { responseFields, maxResponseHeaderBytes } = this.#context;
+    let start = 0;
+    for (;;) {
+      const end = scanResponseHead(bytes, start, length, responseFields, scan);
+      if (end < INCOMPLETE) {
+        this.#fail(new UpstreamError("upstream_protocol", "the pod's response is not valid HTTP/1.1"));
+        return;
+      }
+      if (
+        end - start > maxResponseHeaderBytes ||
+        (end === INCOMPLETE && length - start > maxResponseHeaderBytes)
+      ) {
+        this.#fail(new UpstreamError("upstream_protocol", "the head of the pod's response is too large"));
+        return;
+      }
+      if (end === INCOMPLETE) {
+        if (start > 0 || this.#held === undefined) this.#held = new HeldBytes(bytes, start, length);
+        return;
+      }
+      if (scan.status >= 200) {
+        this.#held = undefined;
+        this.#onHead(bytes, start, end, length, reader);
+        return;
+      }
+      if (!this.#onInformational(bytes, start, end, reader)) return;
+      start = end;
+      if (start === length) {
+        this.#held = undefined;
+        return;
+      }
+    }
+  }
+
+  /** Passes on a 1xx, as a proxy must (RFC 9110 15.2). */
+  #onInformational(bytes: Buffer, start: number, end: number, reader: ResponseReader): boolean {
+    this.#informational += 1;
+    const head = orderedResponseHead(bytes.toString("latin1", start, end), scan.status, false, "");
+    const fault =
+      scan.status === 101
+        ? "the pod changed the protocol unasked"
+        : this.#informational > MAX_INFORMATIONAL
+          ? `the pod sent over ${MAX_INFORMATIONAL} 1xx responses`
+          : head.kind === "invalid"
+            ? `the pod's response is invalid: ${head.message}`
+            : undefined;
+    if (fault !== undefined || head.kind === "invalid") {
+      this.#fail(new UpstreamError("upstream_protocol", fault ?? ""));
+      return false;
+    }
+    reader.informational(head.text);
+    return true;
+  }
+
+  #onHead(bytes: Buffer, start: number, end: number, length: number, reader: ResponseReader): void {
+    const { status } = scan;
+    const hasBody = !reader.isHead && status !== 204 && status !== 304;
+    const chunked = hasBody && scan.chunked;
+    const hasLength = !scan.chunked && scan.contentLength >= 0;
+    const untilClose = hasBody && !chunked && !hasLength;
+    this.#keep = !scan.close && (scan.traits & TRAIT.old) === 0 && !untilClose;
+    if (scan.keepAliveStart >= 0) this.#noteKeepAlive(bytes);
+
+    let bodyEnd = end;
+    let phase: Phase = "over";
+    if (chunked) {
+      this.#chunks ??= new ChunkScanner();
+      this.#chunks.reset();
+      bodyEnd = this.#chunks.feed(bytes, end, length);
+      if (bodyEnd === -1) {
+        this.#fail(
+          new UpstreamError("upstream_protocol", "the chunks of the pod's response are not well formed"),
+        );
+        return;
+      }
+      if (!this.#chunks.done) phase = this.#chunks.atTrailers ? "trailers" : "chunked";
+      reader.countBody(this.#chunks.dataBytes);
+    } else if (hasLength && hasBody) {
+      bodyEnd = Math.min(length, end + scan.contentLength);
+      this.#left = scan.contentLength - (bodyEnd - end);
+      if (this.#left > 0) phase = "length";
+      reader.countBody(bodyEnd - end);
+    } else if (untilClose) {
+      bodyEnd = length;
+      phase = "until-close";
+      reader.countBody(bodyEnd - end);
+    }
+
+    const mustClose = reader.mustClose || untilClose;
+    const date = scan.hasDate ? "" : `Date: ${this.#context.httpDate()}\r\n`;
+    let head: string;
+    if (scan.traits === 0 && status !== 204) {
+      head = plainResponseHead(bytes, start, end, scan, mustClose, date);
+    } else {
+      const keepsConnection = this.#keep && !connectionCloses(scan.traits, bytes, start, end);
+      this.#keep = keepsConnection;
+      const ordered = orderedResponseHead(
+        bytes.toString("latin1", start, end),
+        status,
+        mustClose,
+        date,
+        chunked,
+      );
+      if (ordered.kind === "invalid") {
+        this.#fail(
+          new UpstreamError("upstream_protocol", `the pod's response is invalid: ${ordered.message}`),
+        );
+        return;
+      }
+      head = ordered.text;
+    }
+    this.#phase = phase;
+    const bodyBytes = bodyEnd - end;
+    if (bodyBytes <= SMALL_READ_BYTES) {
+      reader.head(status, head, bodyBytes === 0 ? "" : bytes.toString("latin1", end, bodyEnd), !untilClose);
+    } else {
+      reader.head(status, head, "", !untilClose);
+      reader.bytes(bytes, end, bodyEnd);
+    }
+    if (phase === "over") this.#end(reader, bodyEnd < length);
+    else if (phase === "trailers") this.#onTrailers(bytes, bodyEnd, length, reader);
+  }
+
+  #onChunks(bytes: Buffer, start: number, length: number, reader: ResponseReader): void {
+    const chunks = this.#chunks;
+    const end = chunks?.feed(bytes, start, length) ?? -1;
+    if (chunks === undefined || end === -1) {
+      this.#fail(
+        new UpstreamError("upstream_protocol", "the chunks of the pod's response are not well formed"),
+      );
+      return;
+    }
+    reader.countBody(chunks.dataBytes);
+    if (end > start) reader.bytes(bytes, start, end);
+    if (chunks.done) this.#end(reader, end < length);
+    else if (chunks.atTrailers) {
+      this.#phase = "trailers";
+      this.#onTrailers(bytes, end, length, reader);
+    }
+  }
+
+  #onTrailers(bytes: Buffer, start: number, length: number, reader: ResponseReader): void {
+    if (this.#held === undefined) this.#held = new HeldBytes(bytes, start, length);
+    else this.#held.append(bytes, start, length);
+    const section = readTrailers(this.#held.bytes, this.#context.maxResponseHeaderBytes);
+    if (section.kind === "incomplete") return;
+    if (section.kind === "malformed") {
+      this.#fail(
+        new UpstreamError("upstream_protocol", "the trailers of the pod's response are not well formed"),
+      );
+      return;
+    }
+    const surplus = section.length < this.#held.length;
+    this.#held = undefined;
+    reader.text(section.text);
+    this.#end(reader, surplus);
+  }
+
+  /** The response is complete. `surplus`: there is more, which nobody asked for. */
+  #end(reader: ResponseReader, surplus: boolean): void {
+    this.#phase = "over";
+    this.#reader = undefined;
+    reader.ended(this.#keep && !surplus && this.#idleTimeoutMs > 0);
+  }
+
+  #fail(error: UpstreamError): void {
+    const reader = this.#reader;
+    this.forsake();
+    reader?.failed(error);
+  }
+
+  #onEnd(): void {
+    if (this.#phase === "until-close" && this.#reader) this.#end(this.#reader, false);
+    else if (this.#reader) this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
+    // What a pod that has closed is still sent goes nowhere.
+    this.destroy();
+  }
+
+  #onClose(): void {
+    this.#context.deadlines.delete(this);
+    this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
+  }
+
+  /** `Keep-Alive: timeout=5` (RFC 2068 19.7.1.1): the pod will close after so many seconds. */
+  #noteKeepAlive(bytes: Buffer): void {
+    const value = bytes.toString("latin1", scan.keepAliveStart, scan.keepAliveEnd);
+    if (value === this.#keepAliveText) return;
+    this.#keepAliveText = value;
+    const seconds = /(?:^|[,\s])timeout=(\d{1,9})/i.exec(value)?.[1];
+    const limitMs = this.#context.keepAliveTimeoutMs;
+    this.#idleTimeoutMs =
+      seconds === undefined ? limitMs : Math.min(limitMs, Number(seconds) * 1000 - KEEP_ALIVE_MARGIN_MS);
+  }
+
+  #chooseBuffer(used: Buffer): void {
+    const { buffers } = this.#context;
+    const isLong =
+      this.#phase === "chunked" ||
+      this.#phase === "until-close" ||
+      (this.#phase === "length" && this.#left > SMALL_READ_BYTES / 2);
+    if (used === buffers.small) {
+      if (isLong) this.readBuffer = buffers.takeBulk();
+      return;
+    }
+    // A write of it may be under way: then it is that write's.
+    const isPending = this.#reader?.writeIsPending ?? true;
+    if (isLong) {
+      if (isPending) this.readBuffer = buffers.takeBulk();
+      return;
+    }
+    this.readBuffer = buffers.small;
+    if (!isPending) buffers.giveBack(used);
+  }
+}
+
+function closedEarly(phase: Phase): string {
+  return phase === "head"
+    ? "the pod closed the connection before it responded"
+    : "the pod closed the connection within its response";
+}
+
+/** `Connection` with several options. */
+function connectionCloses(traits: number, bytes: Buffer, start: number, end: number): boolean {
+  if ((traits & TRAIT.connection) === 0) return false;
+  return /\r\nconnection:[^\r]*\bclose\b/i.test(bytes.toString("latin1", start, end));
+}
+
+/** Connections of the fast lane. */
+export function fastPods(context: FastPodContext): ConnectionKind<FastPod> {
+  return {
+    open(address, connectTimeoutMs, clock, home, opened, failed) {
+      let pod: FastPod | undefined;
+      const { small } = context.buffers;
+      return connectSocket(
+        () =>
+          new Socket({
+            onread: {
+              buffer: () => pod?.readBuffer ?? small,
+              callback: (length, bytes) => {
+                pod?.onRead(bytes as Buffer, length);
+                return true;
+              },
+            },
+          }),
+        address,
+        connectTimeoutMs,
+        clock,
+        (socket, connectMs) => {
+          // Pods behind a NAT or on a lost node are noticed while a stream is silent.
+          socket.setKeepAlive(true, 30_000);
+          pod = new FastPod({ socket, address, connectMs }, context, home);
+          opened(pod);
+        },
+        failed,
+      );
+    },
+  };
+}

@@ -1,0 +1,54 @@
+import { forwardResponseHeaders } from "./forwarding.ts";
+import type { HeadScan } from "./http1/head-scanner.ts";
+import { fieldsOf } from "./scanned-head.ts";
+
+/**
+ * A response head without anything special as the client gets it: byte for byte but for the lines that are about the
+ * pod's connection. `date`: a whole line, or `""` when the pod sent one.
+ */
+export function plainResponseHead(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  scan: HeadScan,
+  mustClose: boolean,
+  date: string,
+): string {
+  const { cuts, cutCount } = scan;
+  const extra = mustClose ? `${date}Connection: close\r\n` : date;
+  if (cutCount === 0 && extra === "") return bytes.toString("latin1", start, end);
+  let text = "";
+  let from = start;
+  for (let i = 0; i < cutCount; i += 2) {
+    const to = cuts[i] ?? from;
+    if (to > from) text += bytes.toString("latin1", from, to);
+    from = cuts[i + 1] ?? from;
+  }
+  // The last CRLF is the empty line.
+  if (extra === "") return text + bytes.toString("latin1", from, end);
+  return `${text}${bytes.toString("latin1", from, end - 2)}${extra}\r\n`;
+}
+
+/** A response head brought in order field by field, or what is wrong with it. */
+export type OrderedHead =
+  | { readonly kind: "head"; readonly text: string }
+  | { readonly kind: "invalid"; readonly message: string };
+
+/** Any response head as the client gets it, by the rules of {@link forwardResponseHeaders}. */
+export function orderedResponseHead(
+  head: string,
+  status: number,
+  mustClose: boolean,
+  date: string,
+  chunked = false,
+): OrderedHead {
+  const lineEnd = head.indexOf("\r\n");
+  const fields = forwardResponseHeaders(fieldsOf(head, lineEnd + 2), status);
+  if (fields.kind === "invalid") return fields;
+  // A phrase may be missing, and the space before it too.
+  let text = `HTTP/1.1 ${status} ${head.slice(13, lineEnd)}\r\n`;
+  const { headers } = fields;
+  for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
+  if (chunked) text += "Transfer-Encoding: chunked\r\n";
+  return { kind: "head", text: `${text}${date}${mustClose ? "Connection: close\r\n" : ""}\r\n` };
+}
