@@ -7,6 +7,11 @@ const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 /** Lines are written in pieces of this size, or after {@link FLUSH_EVERY_MS}. */
 const PIECE_BYTES = 8 * 1024;
 const FLUSH_EVERY_MS = 200;
+/**
+ * What a pipe takes in one piece whoever else writes to it (PIPE_BUF of Linux, pipe(7)): processes that share one write
+ * no more at a time, and whole lines only, so that no line is torn. Lines are far shorter.
+ */
+const SHARED_PIECE_BYTES = 4_096;
 
 /** How long {@link AccessLogFile.close} waits for a reader that does not read. */
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -20,12 +25,17 @@ export interface AccessLogFile {
   abandon(): void;
 }
 
-/** Opens the access log on `fd` (1 is standard output). `text` is written at once, `json` in larger pieces. */
-export function openAccessLog(format: "json" | "text", fd: number): AccessLogFile {
+/**
+ * Opens the access log on `fd` (1 is standard output). `text` is written at once, `json` in larger pieces. `shared` when
+ * other processes write to the same pipe or file.
+ */
+export function openAccessLog(format: "json" | "text", fd: number, shared = false): AccessLogFile {
+  const pieceBytes = shared ? SHARED_PIECE_BYTES - 1 : PIECE_BYTES;
   const stream = destination({
     fd,
     sync: false,
-    minLength: format === "json" ? PIECE_BYTES : 0,
+    minLength: format === "json" ? pieceBytes : 0,
+    ...(shared && { maxWrite: SHARED_PIECE_BYTES }),
     maxLength: MAX_WAITING_BYTES,
     periodicFlush: FLUSH_EVERY_MS,
   });

@@ -12,23 +12,26 @@ import { createPeerServer } from "./peers/peer-server.ts";
 import { askReadiness, type ReadinessCheck } from "./peers/readiness.ts";
 import { explainRequest } from "./proxy/explain.ts";
 import type { RequestObserver } from "./proxy/request-record.ts";
-import { createProxyServer, type ProxyServer } from "./proxy/server.ts";
-import { createTargetParser, type Target } from "./proxy/target.ts";
-import { Upstreams } from "./proxy/upstreams.ts";
+import type { Target, TargetParser } from "./proxy/target.ts";
 import { RouteTable } from "./routes/table.ts";
 import type { EntryView } from "./routes/table-view.ts";
 import { TableTimer } from "./table-timer.ts";
+import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
 import { anonymousCredentials } from "./watch/api-credentials.ts";
 import { loadCredentials } from "./watch/credentials.ts";
 import { createInformer, type Informer } from "./watch/informer.ts";
 import type { ObservationSink } from "./watch/observation-sink.ts";
 import { DEFAULT_RETRY_POLICY } from "./watch/list-watch-state.ts";
+import { createWorkerTraffic } from "./worker-traffic.ts";
 
 /** What a router needs beside its configuration. */
 export interface RouterSurroundings {
   readonly log: Log;
-  /** Gets every request when it is over; absent: no access log. */
+  /**
+   * Gets every request when it is over; absent: no access log. Not called with `workers` above 1: each worker then writes
+   * to this process's standard output what `accessLog` of the configuration asks for.
+   */
   readonly accessLog?: RequestObserver | undefined;
   /** Default: the machine's clock. */
   readonly clock?: Clock;
@@ -77,39 +80,32 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const timer = new TableTimer(table, clock);
   const informer = watched ? await makeInformer(config, surroundings, table, metrics) : undefined;
 
-  const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
-  const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
-  // First of all listeners: when others hear of an end, its connections are closed already.
-  table.addListener(upstreams);
-  table.addListener(metrics.table);
-
   let draining = false;
-  let requestsInFlight = 0;
-  const parseTarget = createTargetParser(targetOptions(config));
-  const proxy = createProxyServer({
-    listen: listenAddress(config.listen),
-    routes: table,
-    parseTarget,
-    verdict: config.auth,
-    upstreams,
-    firstByteTimeoutMs,
-    idleTimeoutMs,
-    ...config.client,
-    clock,
-    log,
-    observer: {
-      requestStarted: () => void requestsInFlight++,
-      requestEnded(record) {
-        requestsInFlight--;
-        metrics.requestFinished(record);
-        surroundings.accessLog?.(record);
-      },
-    },
-  });
+  const parseTarget = targetParserOf(config);
+  // First of all listeners: when others hear of an end, its connections are closed already.
+  const listen = listenAddress(config.listen);
+  const workers =
+    config.workers > 1 ? createWorkerTraffic({ config, listen, table, metrics, clock, log }) : undefined;
+  const traffic: Traffic =
+    workers ??
+    createTraffic({
+      config,
+      listen,
+      routes: table,
+      parseTarget,
+      metrics,
+      accessLog: surroundings.accessLog,
+      clock,
+      log,
+    });
+  table.addListener(metrics.table);
 
   const readiness: ReadinessCheck[] = [
     { name: "synced", ready: () => table.synced || "the first list of sandboxes is not in" },
     { name: "draining", ready: () => !draining || "the router is shutting down" },
+    ...(workers
+      ? [{ name: "workers", ready: () => workers.ready > 0 || "no worker knows the routes yet" }]
+      : []),
   ];
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
@@ -129,10 +125,6 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     log,
   });
   metrics.readFrom({
-    requestsInFlight: () => requestsInFlight,
-    upgradesOpen: () => proxy.connections.tunnels,
-    clientConnectionsOpen: () => proxy.connections.open,
-    upstreamPools: () => upstreams.size,
     table: () => table.stats(),
     watch: () => informer?.status().scopes ?? [],
     ready: () => askReadiness(readiness, false).ready,
@@ -141,34 +133,40 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const stopRest = async (): Promise<void> => {
     timer.stop();
     await Promise.all([informer?.stop(), peers.close(), admin.close()]);
-    upstreams.close();
     metrics.close();
   };
   try {
     const addresses = {
       admin: await named("adminListen", admin.listen()),
       peers: await named("peerListen", peers.listen()),
-      traffic: await named("listen", proxy.listen()),
+      traffic: await named("listen", traffic.listen()),
     };
     timer.start();
     informer?.start();
+    if (workers)
+      informer?.waitForSync().then(
+        () => workers.tableSynced(),
+        () => {},
+      );
     return {
       addresses,
       table,
       synced: () => informer?.waitForSync() ?? Promise.resolve(),
       async drain() {
         draining = true;
-        await drainTraffic(proxy, config, clock, log);
+        log.info("draining: not ready any more", { delayMs: config.drain.delayMs });
+        await sleep(clock, config.drain.delayMs);
+        await traffic.drain(config.drain.timeoutMs);
         await stopRest();
       },
       async stop() {
         draining = true;
-        await proxy.close();
+        await traffic.close();
         await stopRest();
       },
     };
   } catch (error) {
-    await proxy.close();
+    await traffic.close();
     await stopRest();
     throw error;
   }
@@ -218,15 +216,6 @@ async function makeInformer(
   });
 }
 
-async function drainTraffic(proxy: ProxyServer, config: Config, clock: Clock, log: Log): Promise<void> {
-  const { delayMs, timeoutMs } = config.drain;
-  log.info("draining: not ready any more", { delayMs });
-  await sleep(clock, delayMs);
-  const { open, tunnels } = proxy.connections;
-  log.info("draining: accepting no more", { connections: open, tunnels, timeoutMs });
-  await proxy.drain(timeoutMs);
-}
-
 /** Unlike the clock's own timers this one must keep the process alive: it is all that a draining router waits for. */
 function sleep(clock: Clock, delayMs: Milliseconds): Promise<void> {
   const untilMs = clock.monotonicMs() + delayMs;
@@ -245,7 +234,7 @@ function sleep(clock: Clock, delayMs: Milliseconds): Promise<void> {
 interface AdminParts {
   readonly config: Config;
   readonly table: RouteTable;
-  readonly parseTarget: ReturnType<typeof createTargetParser>;
+  readonly parseTarget: TargetParser;
   readonly metrics: Metrics;
   readonly readiness: readonly ReadinessCheck[];
   readonly clock: Clock;
@@ -294,11 +283,6 @@ function entryOf({ by }: Target, table: RouteTable): EntryView | undefined {
     if (entry) return entry;
   }
   return undefined;
-}
-
-function targetOptions({ target }: Config): Parameters<typeof createTargetParser>[0] {
-  const { hostHeader, ...rest } = target;
-  return hostHeader ? { ...rest, hostHeader } : rest;
 }
 
 function listenAddress(text: string): ListenAddress {

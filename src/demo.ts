@@ -5,7 +5,8 @@ import type { LoadedConfig } from "./config/load.ts";
 import { type ClusterEvent, describeClusterEvent } from "./devcluster/cluster-event.ts";
 import { type DevCluster, startDevCluster } from "./devcluster/cluster.ts";
 import { seededRandom } from "./devcluster/random.ts";
-import { accessLogOf, drainOnSignal, operationalLog } from "./serve.ts";
+import { accessLogOf, operationalLog } from "./router-logs.ts";
+import { drainOnSignal } from "./serve.ts";
 
 /** What the embedded cluster does. */
 export interface DemoOptions {

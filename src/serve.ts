@@ -1,15 +1,11 @@
-import { isatty } from "node:tty";
-import { type AccessLogFile, openAccessLog } from "./access-log-file.ts";
+import type { AccessLogFile } from "./access-log-file.ts";
 import { type Router, startRouter } from "./app.ts";
 import { systemClock } from "./clock.ts";
 import type { LoadedConfig } from "./config/load.ts";
-import type { Config } from "./config/schema.ts";
-import { createOperationalLog, type OperationalLog } from "./operational-log.ts";
+import type { OperationalLog } from "./operational-log.ts";
 import { handleSignals } from "./process-signals.ts";
+import { accessLogOf, operationalLog } from "./router-logs.ts";
 import { VERSION } from "./version.ts";
-
-const STDOUT = 1;
-const STDERR = 2;
 
 /**
  * Runs the router until SIGTERM or SIGINT and drains it then; a second signal ends the process at once. Resolves to the
@@ -33,19 +29,6 @@ export async function runServe({ config }: LoadedConfig): Promise<number> {
   log.info("drained");
   log.flush();
   return 0;
-}
-
-/** The operational log that the configuration asks for, on standard error. */
-export function operationalLog(config: Config): OperationalLog {
-  const format = config.logFormat === "auto" ? (isatty(STDERR) ? "text" : "json") : config.logFormat;
-  return createOperationalLog({ level: config.logLevel, format, fd: STDERR });
-}
-
-/** The access log that the configuration asks for, on standard output. */
-export function accessLogOf(config: Config): AccessLogFile | undefined {
-  if (config.accessLog === "off") return undefined;
-  const format = config.accessLog === "auto" ? (isatty(STDOUT) ? "text" : "json") : config.accessLog;
-  return openAccessLog(format, STDOUT);
 }
 
 /** Waits for a signal and drains `router`; resolves when it is gone. A second signal exits. */

@@ -8,7 +8,16 @@ import { describe, expect, test } from "vitest";
 const src = resolve(import.meta.dirname, "../src");
 const SHARED = ["clock.ts", "listener.ts", "log.ts", "version.ts"];
 const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers"];
-const ROOTS = ["app.ts", "serve.ts", "demo.ts", "access-log-file.ts"];
+const ROOTS = [
+  "app.ts",
+  "serve.ts",
+  "demo.ts",
+  "access-log-file.ts",
+  "router-logs.ts",
+  "traffic.ts",
+  "worker-traffic.ts",
+  "worker.ts",
+];
 
 interface File {
   readonly path: string;

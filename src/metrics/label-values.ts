@@ -151,6 +151,15 @@ export const PUSH_RESULTS = closed(
 /** Watched namespaces, `""` for all of them. */
 export const SCOPES: LabelValues = { kind: "bounded", by: "the namespaces that the configuration names" };
 
+/** How a worker ended that was not asked to. */
+export const WORKER_ENDS = closed(["exited", "signalled", "stuck", "failed"]);
+
+/** Numbers of workers, from 0. */
+export const WORKERS: LabelValues = {
+  kind: "bounded",
+  by: "the number of workers that the configuration names",
+};
+
 /** One value for the life of the process. */
 export const BUILD: LabelValues = { kind: "bounded", by: "the build: one value" };
 

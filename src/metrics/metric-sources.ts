@@ -22,6 +22,14 @@ export interface WatchGauges {
   readonly lastEventAtMs: Milliseconds | undefined;
 }
 
+/** What the supervisor of workers says of them for gauges. */
+export interface WorkerGauges {
+  readonly wanted: number;
+  readonly ready: number;
+  /** One per worker. */
+  readonly lags: readonly { readonly worker: number; readonly lagMs: Milliseconds }[];
+}
+
 /**
  * Where gauges are read when `/metrics` is. Each is called at most a few times per scrape, must be quick and must not
  * throw. One that is absent leaves its gauges at 0, or without series where they have labels.
@@ -35,4 +43,6 @@ export interface MetricSources {
   /** One per watched scope; empty without an informer. */
   readonly watch?: () => readonly WatchGauges[];
   readonly ready?: () => boolean;
+  /** Absent when one process does everything. */
+  readonly workers?: () => WorkerGauges;
 }

@@ -11,6 +11,11 @@ export interface MetricSpec {
   readonly labels?: Readonly<Record<string, LabelValues>>;
   /** Upper bounds in seconds, ascending, without +Inf. Histograms only. */
   readonly buckets?: readonly number[];
+  /**
+   * With several workers: `sum` adds up what all processes have, `primary` is the primary's alone, `each` has a series per
+   * process, told apart by the label `worker` ("primary", "0", "1" …). Default `sum`.
+   */
+  readonly across?: "sum" | "primary" | "each";
 }
 
 /** OpenTelemetry's bounds for HTTP durations, and finer ones below: a router adds fractions of a millisecond. */
@@ -238,10 +243,65 @@ export const METRICS = {
     buckets: LAG_BUCKETS,
   },
 
+  // ---- workers
+  workersWanted: {
+    name: "lychgate_workers_wanted",
+    type: "gauge",
+    help: "Worker processes that there should be. 0 when one process does everything (`workers: 1`).",
+    across: "primary",
+  },
+  workersReady: {
+    name: "lychgate_workers_ready",
+    type: "gauge",
+    help: "Worker processes that accept connections and know all routes.",
+    across: "primary",
+  },
+  workerRestarts: {
+    name: "lychgate_worker_restarts_total",
+    type: "counter",
+    help: "Workers that ended unasked and were replaced, by how they ended. stuck: killed, as it did not answer for half a minute.",
+    labels: { end: label.WORKER_ENDS },
+    across: "primary",
+  },
+  workerRouteLag: {
+    name: "lychgate_worker_route_lag_seconds",
+    type: "gauge",
+    help: "Age of the oldest change of a route that a worker has not taken over. 0 when it knows all.",
+    labels: { worker: label.WORKERS },
+    across: "primary",
+  },
+  workerLags: {
+    name: "lychgate_worker_lags_total",
+    type: "counter",
+    help: "Times that a worker fell more than a second behind.",
+    labels: { worker: label.WORKERS },
+    across: "primary",
+  },
+  workerApplyDuration: {
+    name: "lychgate_worker_apply_seconds",
+    type: "histogram",
+    help: "From a change in the table until a worker says that it is in effect there.",
+    buckets: LAG_BUCKETS,
+    across: "primary",
+  },
+  workerBatches: {
+    name: "lychgate_worker_batches_total",
+    type: "counter",
+    help: "Batches of routes sent to workers. An idle worker gets an empty one each second.",
+    across: "primary",
+  },
+  workerMetricsMissed: {
+    name: "lychgate_worker_metrics_missed_total",
+    type: "counter",
+    help: "Times that a worker did not answer for its metrics within a second. Its counters then stand as it told them last; its gauges are left out.",
+    across: "primary",
+  },
+
   // ---- the router
   ready: {
     name: "lychgate_ready",
     type: "gauge",
+    across: "primary",
     help: "1 while /readyz says yes, else 0.",
   },
   buildInfo: {
@@ -249,6 +309,7 @@ export const METRICS = {
     type: "gauge",
     help: "Always 1: the version of Lychgate and of Node that it runs on.",
     labels: { version: label.BUILD, node: label.BUILD },
+    across: "primary",
   },
 } as const satisfies Record<string, MetricSpec>;
 
@@ -258,40 +319,48 @@ export const PROCESS_METRICS = {
     name: "process_cpu_seconds_total",
     type: "counter",
     help: "CPU time that the process used, user and system.",
+    across: "each",
   },
   residentMemory: {
     name: "process_resident_memory_bytes",
     type: "gauge",
     help: "Resident memory of the process.",
+    across: "each",
   },
   startTime: {
     name: "process_start_time_seconds",
     type: "gauge",
     help: "When the process started, in seconds since the epoch.",
+    across: "each",
   },
   openFiles: {
     name: "process_open_fds",
     type: "gauge",
     help: "Open file descriptors, sockets included. Absent where there is no /proc.",
+    across: "each",
   },
   heapUsed: {
     name: "nodejs_heap_size_used_bytes",
     type: "gauge",
     help: "JavaScript heap in use.",
+    across: "each",
   },
   externalMemory: {
     name: "nodejs_external_memory_bytes",
     type: "gauge",
     help: "Memory outside the JavaScript heap that its objects hold, buffers included.",
+    across: "each",
   },
   eventLoopLagP99: {
     name: "nodejs_eventloop_lag_p99_seconds",
     type: "gauge",
     help: "How late the event loop was since the last scrape, 99th percentile.",
+    across: "each",
   },
   eventLoopLagMax: {
     name: "nodejs_eventloop_lag_max_seconds",
     type: "gauge",
     help: "How late the event loop was since the last scrape, the longest.",
+    across: "each",
   },
 } as const satisfies Record<string, MetricSpec>;

@@ -6,11 +6,15 @@ import type { EndReason } from "../routes/lookup.ts";
 import type { TableListener } from "../routes/news.ts";
 import { CounterCells } from "./counter-cells.ts";
 import { labelValue, ROUTE_STATES, statusLabel } from "./label-values.ts";
+import { snapshotOf, textOf } from "./metric-snapshot.ts";
+import type { MetricSnapshot } from "./metric-snapshot.ts";
 import type { MetricSources } from "./metric-sources.ts";
 import { METRICS } from "./names.ts";
 import type { MetricSpec } from "./names.ts";
 import { PlainHistogram } from "./plain-histogram.ts";
 import { addProcessMetrics } from "./process-metrics.ts";
+import { WorkerShares } from "./worker-shares.ts";
+import type { WorkerShare } from "./worker-shares.ts";
 
 /** Options of {@link createMetrics}. */
 export interface MetricsOptions {
@@ -73,10 +77,23 @@ export interface Metrics {
   };
   /** Pushes from peers. */
   readonly peers: { pushed(result: string): void };
+  /** Worker processes. */
+  readonly workers: {
+    batchSent(): void;
+    applied(lagMs: Milliseconds): void;
+    lagging(worker: number): void;
+    /** `end` is a word of `worker_restarts_total{end}`. */
+    replaced(end: string): void;
+    metricsMissed(): void;
+  };
   /** Says where gauges are read from now on; adds to what earlier calls said. */
   readFrom(sources: MetricSources): void;
   /** `/metrics` in Prometheus's text format 0.0.4. At most a second old: two scrapers cost as much as one. */
   text(): Promise<string>;
+  /** All metrics of this process by value: what a worker tells its primary. */
+  snapshot(): Promise<MetricSnapshot[]>;
+  /** In a primary: {@link Metrics.text} is the sum of this process and what `ask` says of all living workers. */
+  addWorkers(ask: () => Promise<readonly WorkerShare[]>): void;
   /** The media type of {@link Metrics.text}. */
   readonly contentType: string;
   /** Stops measuring the process. */
@@ -157,9 +174,30 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const peerPushes = count(METRICS.peerPushes);
   const pushToApply = measure(METRICS.pushToApply);
 
+  read(METRICS.workersWanted, (set) => set(sources.workers?.().wanted ?? 0));
+  read(METRICS.workersReady, (set) => set(sources.workers?.().ready ?? 0));
+  const workerRestarts = count(METRICS.workerRestarts);
+  read(METRICS.workerRouteLag, (set) => {
+    for (const { worker, lagMs } of sources.workers?.().lags ?? []) {
+      set(lagMs / 1_000, { worker: String(worker) });
+    }
+  });
+  const workerLags = count(METRICS.workerLags);
+  const workerApplyDuration = measure(METRICS.workerApplyDuration);
+  const workerBatches = count(METRICS.workerBatches);
+  const workerMetricsMissed = count(METRICS.workerMetricsMissed);
+
   read(METRICS.ready, (set) => set((sources.ready?.() ?? false) ? 1 : 0));
   read(METRICS.buildInfo, (set) => set(1, { version, node: process.version }));
   const stopProcessMetrics = processMetrics ? addProcessMetrics(registry) : () => {};
+
+  let askWorkers: (() => Promise<readonly WorkerShare[]>) | undefined;
+  const shares = new WorkerShares();
+  const makeText = async (): Promise<string> => {
+    if (!askWorkers) return registry.metrics();
+    const told = await askWorkers();
+    return textOf(shares.sum(await snapshotOf(registry), told));
+  };
 
   return {
     requestFinished(request) {
@@ -206,8 +244,17 @@ export function createMetrics(options: MetricsOptions): Metrics {
       clusterRestored: () => clusterRestores.add(1),
     },
     peers: { pushed: (result) => peerPushes.add(1, result) },
+    workers: {
+      batchSent: () => workerBatches.add(1),
+      applied: (lagMs) => workerApplyDuration.observeMs(lagMs),
+      lagging: (worker) => workerLags.add(1, String(worker)),
+      replaced: (end) => workerRestarts.add(1, end),
+      metricsMissed: () => workerMetricsMissed.add(1),
+    },
     readFrom: (more) => void (sources = { ...sources, ...more }),
-    text: cached(() => registry.metrics(), clock),
+    text: cached(makeText, clock),
+    snapshot: () => snapshotOf(registry),
+    addWorkers: (ask) => void (askWorkers = ask),
     contentType: registry.contentType,
     close: stopProcessMetrics,
   };

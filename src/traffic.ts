@@ -1,0 +1,92 @@
+import type { AddressInfo } from "node:net";
+import type { Clock, Milliseconds } from "./clock.ts";
+import type { Config } from "./config/schema.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics/registry.ts";
+import type { RequestObserver } from "./proxy/request-record.ts";
+import { createProxyServer, type ProxyServerOptions } from "./proxy/server.ts";
+import { createTargetParser, type TargetParser } from "./proxy/target.ts";
+import { Upstreams } from "./proxy/upstreams.ts";
+import type { IncarnationListener, RouteLookup } from "./routes/lookup.ts";
+
+/** The half of a router that clients talk to: this process, or several. */
+export interface Traffic {
+  /** Begins to accept; rejects when it can't. */
+  listen(): Promise<AddressInfo>;
+  /** Accepts no more; resolves when all is done and gone, or cut after `timeoutMs`. May be called before `listen`. */
+  drain(timeoutMs: Milliseconds): Promise<void>;
+  /** Ends everything at once; resolves when it is gone. */
+  close(): Promise<void>;
+}
+
+/** What serves routes: a table, or a mirror of one. */
+export interface Routes extends RouteLookup {
+  addListener(listener: IncarnationListener): () => void;
+}
+
+/** What traffic in one process is made of. */
+export interface TrafficOptions {
+  readonly config: Config;
+  readonly listen: ProxyServerOptions["listen"];
+  readonly routes: Routes;
+  readonly parseTarget: TargetParser;
+  readonly metrics: Metrics;
+  /** Gets every request when it is over. */
+  readonly accessLog: RequestObserver | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Serves traffic in this process. Its upstreams listen to the routes before anybody who adds a listener later. */
+export function createTraffic(options: TrafficOptions): Traffic {
+  const { config, listen, routes, parseTarget, metrics, accessLog, clock, log } = options;
+  const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
+  const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
+  routes.addListener(upstreams);
+  let requestsInFlight = 0;
+  const proxy = createProxyServer({
+    listen,
+    routes,
+    parseTarget,
+    verdict: config.auth,
+    upstreams,
+    firstByteTimeoutMs,
+    idleTimeoutMs,
+    ...config.client,
+    clock,
+    log,
+    observer: {
+      requestStarted: () => void requestsInFlight++,
+      requestEnded(record) {
+        requestsInFlight--;
+        metrics.requestFinished(record);
+        accessLog?.(record);
+      },
+    },
+  });
+  metrics.readFrom({
+    requestsInFlight: () => requestsInFlight,
+    upgradesOpen: () => proxy.connections.tunnels,
+    clientConnectionsOpen: () => proxy.connections.open,
+    upstreamPools: () => upstreams.size,
+  });
+  return {
+    listen: () => proxy.listen(),
+    async drain(timeoutMs) {
+      const { open, tunnels } = proxy.connections;
+      log.info("draining: accepting no more", { connections: open, tunnels, timeoutMs });
+      await proxy.drain(timeoutMs);
+      upstreams.close();
+    },
+    async close() {
+      await proxy.close();
+      upstreams.close();
+    },
+  };
+}
+
+/** How requests name sandboxes, as the configuration has it. */
+export function targetParserOf({ target }: Config): TargetParser {
+  const { hostHeader, ...rest } = target;
+  return createTargetParser(hostHeader ? { ...rest, hostHeader } : rest);
+}
