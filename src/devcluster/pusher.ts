@@ -18,17 +18,30 @@ export interface PushFaults {
   readonly stale: number;
   /** How late is late, at most. Default 2 s. */
   readonly lateMs: Milliseconds;
+  /**
+   * A push of a route that does not run (any more) is never lost, late or reordered, only doubled and followed by stale
+   * ones. For an informer that lags or is away: what neither tells in time, no router can know. Default false.
+   */
+  readonly endsOnTime: boolean;
 }
 
 /** No fault at all. */
-const NO_FAULTS: PushFaults = { lost: 0, late: 0, twice: 0, reordered: 0, stale: 0, lateMs: 2_000 };
+const NO_FAULTS: PushFaults = {
+  lost: 0,
+  late: 0,
+  twice: 0,
+  reordered: 0,
+  stale: 0,
+  lateMs: 2_000,
+  endsOnTime: false,
+};
 
 /** How a delivery ended. */
 export interface PushReport {
   readonly peer: string;
   readonly route: PushedRoute;
   /** Why it was sent: as it should be, or because of a fault. */
-  readonly why: "on-time" | Exclude<keyof PushFaults, "lost" | "lateMs">;
+  readonly why: "on-time" | Exclude<keyof PushFaults, "lost" | "lateMs" | "endsOnTime">;
   /** The last HTTP status, or `undefined` when no attempt was answered. */
   readonly status: number | undefined;
   readonly attempts: number;
@@ -95,7 +108,8 @@ export class Pusher {
     const older = pick(random, this.#remember(route));
     const before = this.#heldBack;
     this.#heldBack = [];
-    if (chance(random, faults.reordered)) this.#heldBack.push(() => this.#send(route, "reordered"));
+    if (faults.endsOnTime && route.state !== "running") this.#send(route, "on-time");
+    else if (chance(random, faults.reordered)) this.#heldBack.push(() => this.#send(route, "reordered"));
     else if (chance(random, faults.late)) this.#later(() => this.#send(route, "late"));
     else if (!chance(random, faults.lost)) this.#send(route, "on-time");
     if (chance(random, faults.twice)) this.#later(() => this.#send(route, "twice"));
