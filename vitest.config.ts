@@ -14,6 +14,18 @@ export default defineConfig({
         },
       },
       {
+        // The proxy's tests once more, through the full lane: what users see is the same.
+        test: {
+          name: "full-lane",
+          include: [
+            "test/proxy/{full-lane-*,server-limits,drain,backpressure,incarnation-end,upstream-reuse}.test.ts",
+          ],
+          env: { LYCHGATE_TEST_LANE: "full" },
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
         // Long runs, and what needs kubectl or other real programs: `.ci/run`.
         test: {
           name: "e2e",

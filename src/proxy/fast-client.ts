@@ -34,10 +34,11 @@ import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
  * | `trailers` | the trailers of a chunked body | `answer`; a failure |
  * | `answer` | held: the next requests | `flushing`, `head`, `ended`; a failure |
  * | `flushing` | held; the response is whole, and the client has yet to take the rest | `head`, `ended` |
+ * | `overrun` | dropped: the rest of a body whose request was answered before it was here | `ended`, after `LINGER_MS` at the latest |
  * | `ended` | dropped: the last response is written | `gone`, after `LINGER_MS` at the latest |
  * | `gone` | another's, or nobody's | |
  */
-type Phase = "head" | "leasing" | "body" | "trailers" | "answer" | "flushing" | "ended" | "gone";
+type Phase = "head" | "leasing" | "body" | "trailers" | "answer" | "flushing" | "overrun" | "ended" | "gone";
 
 /** Where the request that is under way goes, and what of it is ready to be sent: its head, and what came with it. */
 interface Outbound {
@@ -136,20 +137,15 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       pod.discard();
       return;
     }
-    const { socket, used } = pod;
-    this.#trace?.sentOn(pod);
     this.#pod = pod;
-    this.#delimited = true;
-    pod.begin(this);
-    const flows = socket.write(outbound.text, "latin1");
-    if (used && socket.errored !== null && this.#trace?.retried === false) {
-      // The kernel did not take a byte: the pod had closed the connection before.
-      this.#retry(pod);
-      return;
+    if (pod.hasRested) {
+      // Its FIN may be among the events that this turn of the loop has yet to come to.
+      setImmediate(() => {
+        if (this.#pod === pod) this.#send(pod, outbound);
+      });
+    } else {
+      this.#send(pod, outbound);
     }
-    this.#outbound = undefined;
-    if (this.#bodyDone || flows) this.#resume();
-    this.#nextOfBody();
   }
 
   refused(error: UpstreamError): void {
@@ -203,8 +199,9 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       return;
     }
     if (!this.#isUploading) this.#phase = "flushing";
-    this.#socket.write("", () => {
-      if (this.#trace && this.#phase !== "gone") this.#answered();
+    this.#socket.write("", (error) => {
+      // When the connection is cut, its close tells the record.
+      if (!error && !this.#socket.destroyed) this.#answered();
     });
   }
 
@@ -228,6 +225,9 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       case "answer":
       case "flushing":
         this.#fail(this.#timeoutError());
+        return;
+      case "overrun":
+        this.#finish();
         return;
       case "ended":
         this.#socket.destroy();
@@ -254,6 +254,9 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       case "answer":
       case "flushing":
         this.#hold(bytes, 0, bytes.length);
+        return;
+      case "overrun":
+        if (this.#takeBody(bytes, 0) === -1 || this.#bodyDone || this.#chunks?.atTrailers) this.#finish();
         return;
       case "ended":
       case "gone":
@@ -480,6 +483,26 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     else this.granted(pod);
   }
 
+  #send(pod: FastPod, outbound: Outbound): void {
+    const { socket, used } = pod;
+    if (!pod.usable) {
+      this.#retry(pod);
+      return;
+    }
+    this.#trace?.sentOn(pod);
+    this.#delimited = true;
+    pod.begin(this);
+    const flows = socket.write(outbound.text, "latin1");
+    if (used && socket.errored !== null && this.#trace?.retried === false) {
+      // The kernel did not take a byte: the pod had closed the connection before.
+      this.#retry(pod);
+      return;
+    }
+    this.#outbound = undefined;
+    if (this.#bodyDone || flows) this.#resume();
+    this.#nextOfBody();
+  }
+
   #lease(want: "kept" | "new"): void {
     const outbound = this.#outbound;
     if (outbound === undefined) return;
@@ -581,8 +604,8 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     const uploading = this.#isUploading;
     this.#trace = undefined;
     trace?.end(this.#status, "ok");
-    // An upload that nobody waits for is not read to its end.
-    if (this.#close || uploading) this.#finish();
+    if (uploading) this.#overrun();
+    else if (this.#close) this.#finish();
     else this.#next();
   }
 
@@ -597,6 +620,17 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     this.#scanned = 0;
     this.deadlineMs = deadlines.in(options.keepAliveTimeoutMs);
     this.#advance();
+  }
+
+  /**
+   * Reads on for a moment: closing while the client still sends would make the kernel answer with a RST, which can destroy
+   * the response before the client has read it (RFC 9112 9.6).
+   */
+  #overrun(): void {
+    this.#phase = "overrun";
+    this.#held = undefined;
+    this.deadlineMs = this.#context.deadlines.in(LINGER_MS);
+    this.#resume();
   }
 
   /** Says that nothing more will come, and waits a moment for the client to say so too (RFC 9112 9.6). */
@@ -647,7 +681,9 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     this.#socket.write(replyBytes(reply, close, this.#context.options.clock));
     this.#trace = undefined;
     trace.end(reply.status, reason);
-    if (close) this.#finish();
+    // What is not well formed has no end to wait for.
+    if (!this.#bodyDone && reason !== "bad_request") this.#overrun();
+    else if (close) this.#finish();
     else this.#next();
   }
 

@@ -66,6 +66,8 @@ type Phase = "idle" | "head" | "length" | "chunked" | "trailers" | "until-close"
 
 /** Close this much before the pod says it will, so that no request crosses its FIN on the way. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
+/** After so much silence a connection is looked at for a turn before it carries a request. Busy ones are not held up. */
+const RESTED_MS = 500;
 /** 1xx responses that one request may have: more than any use of them needs. */
 const MAX_INFORMATIONAL = 64;
 /** One for all connections: it holds for the length of a call. */
@@ -86,6 +88,7 @@ export class FastPod extends PooledConnection implements Timed {
   #keep = true;
   #idleTimeoutMs: Milliseconds;
   #informational = 0;
+  #restingSinceMs = 0;
   /** The last value of `Keep-Alive`, which rarely changes. */
   #keepAliveText = "";
 
@@ -124,8 +127,14 @@ export class FastPod extends PooledConnection implements Timed {
     this.#phase = "over";
   }
 
+  /** It was idle for so long that the pod may be about to close it. */
+  get hasRested(): boolean {
+    return this.#requests > 0 && this.#context.deadlines.nowMs - this.#restingSinceMs > RESTED_MS;
+  }
+
   override rest(): void {
     this.#phase = "idle";
+    this.#restingSinceMs = this.#context.deadlines.nowMs;
     this.deadlineMs = this.#context.deadlines.in(this.#idleTimeoutMs);
   }
 

@@ -15,7 +15,7 @@ export function plainResponseHead(
   date: string,
 ): string {
   const { cuts, cutCount } = scan;
-  const extra = mustClose ? `${date}Connection: close\r\n` : date;
+  const extra = mustClose ? `Connection: close\r\n${date}` : date;
   if (cutCount === 0 && extra === "") return bytes.toString("latin1", start, end);
   let text = "";
   let from = start;
@@ -50,5 +50,5 @@ export function orderedResponseHead(
   const { headers } = fields;
   for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
   if (chunked) text += "Transfer-Encoding: chunked\r\n";
-  return { kind: "head", text: `${text}${date}${mustClose ? "Connection: close\r\n" : ""}\r\n` };
+  return { kind: "head", text: `${text}${mustClose ? "Connection: close\r\n" : ""}${date}\r\n` };
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { RequestHead } from "../../src/proxy/request-head.ts";
 import type { TargetResult } from "../../src/proxy/target.ts";
 import { eventually } from "../support/eventually.ts";
+import { LANE } from "./support/lane.ts";
 import { OK } from "./support/raw-peer.ts";
 import type { RawPeer } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
@@ -39,15 +40,17 @@ describe("the client leaves", () => {
     expect((await scene.router.record(0)).reason).toBe("client_closed");
   });
 
-  test("while its pipelined requests are under way: each is told once", async () => {
+  test("while its pipelined requests are under way: each that was begun is told once", async () => {
     const scene = await Scene.open();
+    // The fast lane reads a request when its turn has come.
+    const begun = LANE === "fast" ? 1 : 3;
     const client = await scene.send(scene.head("GET /1") + scene.head("GET /2") + scene.head("GET /3"));
     await scene.pod.connection(0);
     client.reset();
-    await eventually(() => scene.router.records.length === 3);
-    expect(scene.router.records.map(({ reason }) => reason)).toEqual(Array(3).fill("client_closed"));
+    await eventually(() => scene.router.records.length === begun);
+    expect(scene.router.records.map(({ reason }) => reason)).toEqual(Array(begun).fill("client_closed"));
     await eventually(() => scene.pod.connections.every((peer) => peer.ended || peer.closed));
-    expect(scene.router.started).toBe(3);
+    expect(scene.router.started).toBe(begun);
     // Those whose turn had not come were never sent.
     expect(scene.pod.connections).toHaveLength(1);
   });

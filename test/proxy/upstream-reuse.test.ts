@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { expect, test } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
@@ -63,6 +65,25 @@ test("a kept connection that fails before a byte of the request was sent: one re
   scene.pod.answerAll(OK);
   const client = await scene.send(scene.head("GET /"));
   await client.until("\r\n\r\nok");
+  for (let i = 0; i < 4; i += 1) {
+    client.take();
+    const inside = scene.pod.connections.at(-1);
+    // Long enough for the pod to give it up; then in one turn of the event loop: the request, and the pod's FIN.
+    await sleep(800);
+    client.write(`${scene.head("POST /", "Content-Length: 2")}hi`);
+    inside?.end();
+    await client.until("\r\n\r\nok");
+  }
+  expect(scene.router.counts.retries).toBeGreaterThan(0);
+  expect(scene.router.records.filter(({ retried }) => retried)).toHaveLength(scene.router.counts.retries);
+  expect(scene.router.records.every(({ reason }) => reason === "ok")).toBe(true);
+});
+
+test("full lane: a kept connection that fails before a byte of the request was sent: one retry on a new one", async () => {
+  const scene = await Scene.open({ server: { fastLane: false } });
+  scene.pod.answerAll(OK);
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
   for (let i = 0; i < 20; i += 1) {
     client.take();
     const inside = scene.pod.connections.at(-1);
@@ -125,7 +146,7 @@ test("what undici refuses in a request can't make a sandbox unreachable", async 
   expect(scene.router.counts.wedges).toBe(0);
 });
 
-test("a connection that never begins its request is thrown away, counted, and the request goes to a new one", async () => {
+test("full lane: a connection that never begins its request is thrown away, counted, and the request goes to a new one", async () => {
   // The guard's clock strikes before undici has had the turn that it takes to look at a kept connection.
   let strike = false;
   const clock: Clock = {
@@ -139,7 +160,7 @@ test("a connection that never begins its request is thrown away, counted, and th
       return systemClock.setTimeout(callback, delayMs);
     },
   };
-  const scene = await Scene.open({ clock, server: { wedgeTimeoutMs: 77 } });
+  const scene = await Scene.open({ clock, server: { wedgeTimeoutMs: 77, fastLane: false } });
   scene.pod.answerAll(OK);
   const client = await scene.send(scene.head("GET /"));
   await client.until("\r\n\r\nok");

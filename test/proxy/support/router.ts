@@ -10,6 +10,7 @@ import { Upstreams } from "../../../src/proxy/upstreams.ts";
 import type { UpstreamOptions } from "../../../src/proxy/upstreams.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeRoutes } from "./fake-routes.ts";
+import { LANE } from "./lane.ts";
 import { RawPeer } from "./raw-peer.ts";
 
 /** Counts what the observer is told. */
@@ -75,6 +76,7 @@ export class Router {
       routes: this.routes,
       parseTarget: createTargetParser({}),
       verdict: { accessToken: true, accessTokenHeader: "x-access-token" },
+      fastLane: LANE === "fast",
       upstreams: this.upstreams,
       clock,
       log,
