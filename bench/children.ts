@@ -27,8 +27,12 @@ export class Children {
   /** Whether {@link abandonAll} was called: what fails now fails because of that. */
   abandoned = false;
 
-  /** Starts `command` on its core by way of taskset, which turns into it: the pid is the command's own. */
+  /**
+   * Starts `command` on its core by way of taskset, which turns into it: the pid is the command's own. Throws after
+   * {@link abandonAll}.
+   */
   start(command: string, args: readonly string[], options: ChildOptions): ChildProcess {
+    if (this.abandoned) throw new Error(`${options.name} is not started any more: the run was given up`);
     const out = openSync(join(options.directory, `${options.name}.out`), "a");
     const err = openSync(join(options.directory, `${options.name}.err`), "a");
     const stdio: StdioOptions = options.ipc === true ? ["ignore", out, err, "ipc"] : ["ignore", out, err];

@@ -18,6 +18,8 @@ export interface Cell {
   readonly cpuUs: number;
   readonly cpuUsMin: number;
   readonly cpuUsMax: number;
+  /** That as a multiple of nginx's; NaN without nginx. See {@link ratioOf}. */
+  readonly timesNginx: number;
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -42,10 +44,13 @@ const MB = 1_000_000;
 /** Pools the samples of each proxy and workload. Kept in the order of their first appearance. */
 export function cellsOf(samples: readonly Sample[]): Cell[] {
   const groups = Map.groupBy(samples, ({ proxy, workload }) => `${workload} ${proxy}`);
-  return [...groups.values()].map((group) => cellOf(group));
+  return [...groups.values()].map((group) => {
+    const { workload, proxy } = group[0]!;
+    return cellOf(group, ratioOf(samples, workload, proxy, "nginx"));
+  });
 }
 
-function cellOf(group: readonly Sample[]): Cell {
+function cellOf(group: readonly Sample[], timesNginx: number): Cell {
   const { proxy, workload } = group[0]!;
   const results = group.map(({ result }) => result);
   const middle = (figure: (result: LoadResult) => number): number => median(results.map(figure));
@@ -61,6 +66,7 @@ function cellOf(group: readonly Sample[]): Cell {
     cpuUs: median(cpu),
     cpuUsMin: cpu.length > 0 ? Math.min(...cpu) : Number.NaN,
     cpuUsMax: cpu.length > 0 ? Math.max(...cpu) : Number.NaN,
+    timesNginx,
     perSecond: middle((each) => (each.requests / each.measuredMs) * 1000),
     p50Ms: latency(({ p50Us }) => p50Us),
     p99Ms: latency(({ p99Us }) => p99Us),

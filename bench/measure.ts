@@ -67,29 +67,32 @@ function startLoad(plan: LoadPlan, podPort: number, tally: LoadTally): Load {
 }
 
 /**
- * Opens the idle connections and says what memory each costs the proxy. Traffic goes first, so that what any traffic
- * makes a proxy allocate is not counted; a proxy that was just started tells best.
+ * Opens the idle connections and says what memory each costs the proxy: all by which its memory grows, its allocator's
+ * and collector's slack included. Some clients come and go first, for what a proxy allocates once. It takes a proxy
+ * that was just started: one that has been under load has room to spare and would seem to need nothing.
  */
 async function withIdleClients(
   plan: LoadPlan,
   podPort: number,
 ): Promise<{ clients: IdleClients; bytesPerClient: number }> {
-  const tally = new LoadTally();
-  const load = startLoad(plan, podPort, tally);
-  await wait(plan.warmupMs, tally);
-  await load.stop();
-  await wait(IDLE_SETTLE_MS, tally);
+  const first = await openIdleClients(plan.port, podPort, plan.connections);
+  first.close();
+  await pause(IDLE_SETTLE_MS);
   const before = processFigures(plan.pid).residentBytes;
   const clients = await openIdleClients(plan.port, podPort, plan.idleConnections);
-  await wait(IDLE_SETTLE_MS, tally);
+  await pause(IDLE_SETTLE_MS);
   const after = processFigures(plan.pid).residentBytes;
   return { clients, bytesPerClient: (after - before) / plan.idleConnections };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
 }
 
 /** Waits `ms`, or less when the answers are wrong anyway. */
 async function wait(ms: number, tally: LoadTally): Promise<void> {
   const endMs = performance.now() + ms;
   for (let leftMs = ms; leftMs > 0 && tally.errors < MAX_ERRORS; leftMs = endMs - performance.now()) {
-    await new Promise((done) => setTimeout(done, Math.min(leftMs, 100)));
+    await pause(Math.min(leftMs, 100));
   }
 }

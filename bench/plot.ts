@@ -18,7 +18,7 @@ const WIDTH = 1080;
 const MARGIN = 28;
 const GAP = 36;
 const PANEL_WIDTH = (WIDTH - 2 * MARGIN - GAP) / 2;
-const LABEL_WIDTH = 112;
+const LABEL_WIDTH = 116;
 const VALUE_WIDTH = 104;
 const BAR_SPACE = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH;
 const BAR_HEIGHT = 14;
@@ -30,6 +30,8 @@ const HEAD = 84;
 const FONT = "font-family=\"'Inter','Helvetica Neue',Helvetica,Arial,sans-serif\"";
 const INK = "#1f2933";
 const MUTED = "#66727f";
+/** Keeps text readable where a line runs behind it. */
+const HALO = 'stroke="#ffffff" stroke-width="4" stroke-linejoin="round" paint-order="stroke"';
 const LIMIT = "#c2410c";
 
 /** A self-contained SVG: for each panel the proxies' CPU time per request, cheapest first, with the range of the rounds. */
@@ -66,28 +68,21 @@ function panelSvg({ title, limit }: Panel, bars: readonly Cell[], x: number, y: 
   const scale = (value: number): number => (value / longest) * BAR_SPACE;
   const top = y + PANEL_HEAD;
   const left = x + LABEL_WIDTH;
-  const rows = bars.map((cell, index) => barSvg(cell, nginx, left, top + index * ROW_HEIGHT, scale));
+  const rows = bars.map((cell, index) => barSvg(cell, left, top + index * ROW_HEIGHT, scale));
   const bottom = top + bars.length * ROW_HEIGHT;
+  const showsLimit = limit !== undefined && nginx !== undefined && nginx * limit <= longest;
   return [
     `<text x="${x}" y="${y + 16}" font-size="13" font-weight="600" fill="${INK}">${escape(title)}</text>`,
     `<line x1="${left}" y1="${top - 4}" x2="${left}" y2="${bottom}" stroke="#d5dae0"/>`,
+    ...(showsLimit ? [limitSvg(left + scale(nginx * limit), top - 4, bottom, limit)] : []),
     ...rows,
-    ...(limit === undefined || nginx === undefined || nginx * limit > longest
-      ? []
-      : [limitSvg(left + scale(nginx * limit), top - 4, bottom, limit)]),
   ].join("\n");
 }
 
-function barSvg(
-  cell: Cell,
-  nginx: number | undefined,
-  left: number,
-  y: number,
-  scale: (value: number) => number,
-): string {
+function barSvg(cell: Cell, left: number, y: number, scale: (value: number) => number): string {
   const middle = y + BAR_HEIGHT / 2;
   const isOurs = cell.proxy.startsWith("lychgate");
-  const ratio = nginx === undefined ? "" : ` · ${(cell.cpuUs / nginx).toFixed(2)}×`;
+  const ratio = Number.isFinite(cell.timesNginx) ? ` · ${cell.timesNginx.toFixed(2)}×` : "";
   const [from, to] = [left + scale(cell.cpuUsMin), left + scale(cell.cpuUsMax)].map(round);
   const weight = isOurs ? ' font-weight="600"' : "";
   return [
@@ -98,7 +93,7 @@ function barSvg(
           `<path d="M${from} ${middle}H${to}M${from} ${middle - 3}v6M${to} ${middle - 3}v6" stroke="${INK}" opacity="0.55"/>`,
         ]
       : []),
-    `<text x="${round(left + scale(cell.cpuUsMax) + 8)}" y="${middle + 4}" fill="${isOurs ? INK : MUTED}"${weight}>${amount(cell.cpuUs)}${ratio}</text>`,
+    `<text x="${round(left + scale(cell.cpuUsMax) + 8)}" y="${middle + 4}" fill="${isOurs ? INK : MUTED}"${weight} ${HALO}>${amount(cell.cpuUs)}${ratio}</text>`,
   ].join("");
 }
 

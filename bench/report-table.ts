@@ -1,5 +1,4 @@
-import { ratioOf } from "./figures.ts";
-import type { Cell, Sample } from "./figures.ts";
+import type { Cell } from "./figures.ts";
 import { markdownTable } from "./markdown-table.ts";
 import type { Workload } from "./workloads.ts";
 
@@ -23,29 +22,25 @@ const COLUMNS = [
 ] as const;
 
 /** One Markdown table per workload that was measured, cheapest proxy first. */
-export function reportTables(
-  cells: readonly Cell[],
-  samples: readonly Sample[],
-  workloads: readonly Workload[],
-): string {
+export function reportTables(cells: readonly Cell[], workloads: readonly Workload[]): string {
   return workloads
     .map((workload) => {
       const rows = cells
         .filter((cell) => cell.workload === workload.name)
         .toSorted((a, b) => a.cpuUs - b.cpuUs)
-        .map((cell) => rowOf(cell, workload, ratioOf(samples, workload.name, cell.proxy, "nginx")));
+        .map((cell) => rowOf(cell, workload));
       if (rows.length === 0) return "";
       return `### ${workload.name}: ${workload.title}\n\n${markdownTable([COLUMNS, ...rows])}\n\n`;
     })
     .join("");
 }
 
-function rowOf(cell: Cell, workload: Workload, ratio: number): string[] {
+function rowOf(cell: Cell, workload: Workload): string[] {
   return [
     cell.proxy,
     fixed(cell.cpuUs, 1),
     Number.isFinite(cell.cpuUs) ? `${fixed(cell.cpuUsMin, 1)}–${fixed(cell.cpuUsMax, 1)}` : "",
-    fixed(ratio, 2),
+    fixed(cell.timesNginx, 2),
     Number.isFinite(cell.cpuUs) ? `${Math.round(cell.kernelShare * 100)} %` : "",
     Math.round(cell.perSecond).toLocaleString("en"),
     fixed(cell.p50Ms, 2),

@@ -47,7 +47,7 @@ export function resultsText(results: Results): string {
       .map(([name, version]) => `${name} ${version}`)
       .join(", "),
     "",
-    reportTables(cells, samples, STAGES.flat()),
+    reportTables(cells, STAGES.flat()),
     "### What lychgate must reach",
     "",
     verdictTable(checksOf(samples), checksOf(samples, "lychgate-shared")),

@@ -86,7 +86,7 @@ async function warmUp(session: SessionOptions, running: ReadonlyMap<Proxy, Runni
     const { requests, errors, firstError } = await session.load.measure({
       ...planOf(session, proxy, SMALL_GET),
       warmupMs: 0,
-      measureMs: session.options.quick ? FIRST_WARMUP_MS / 2 : FIRST_WARMUP_MS,
+      measureMs: FIRST_WARMUP_MS,
     });
     if (requests === 0) throw new Error(`${name} answered nothing (${errors} errors): ${firstError ?? ""}`);
   }
@@ -160,7 +160,7 @@ async function oneCell(
 function planOf(
   { options }: SessionOptions,
   { port, pid, peerPort }: RunningProxy,
-  { load, shareOfPeak, pushesPerSecond }: Workload,
+  { load, shareOfPeak, pushesPerSecond, freshProxy }: Workload,
   peak?: number,
 ): LoadPlan {
   return {
@@ -168,7 +168,7 @@ function planOf(
     port,
     pid,
     core: options.cores[0],
-    warmupMs: options.warmupSeconds * 1000,
+    warmupMs: freshProxy === true ? FIRST_WARMUP_MS : options.warmupSeconds * 1000,
     measureMs: options.seconds * 1000,
     ...(shareOfPeak !== undefined && peak !== undefined && { ratePerSecond: Math.round(peak * shareOfPeak) }),
     ...(pushesPerSecond !== undefined &&
