@@ -7,11 +7,14 @@ import { describe, expect, test } from "vitest";
 
 const src = resolve(import.meta.dirname, "../src");
 const SHARED = ["clock.ts", "listener.ts", "log.ts", "version.ts"];
-const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers"];
+const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers", "load"];
 const ROOTS = [
   "app.ts",
   "serve.ts",
   "demo.ts",
+  "load.ts",
+  "load-embedded.ts",
+  "load-given.ts",
   "access-log-file.ts",
   "router-logs.ts",
   "traffic.ts",

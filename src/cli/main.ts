@@ -10,12 +10,22 @@ import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
 import { commandHelp, programHelp } from "./help.ts";
+import { load } from "./load.ts";
 import { routes } from "./routes.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
 /** Every command, in the order of the help. */
-export const COMMANDS: readonly Command[] = [serve, demo, checkConfig, explain, routes, health, version];
+export const COMMANDS: readonly Command[] = [
+  serve,
+  demo,
+  load,
+  checkConfig,
+  explain,
+  routes,
+  health,
+  version,
+];
 
 /** The command that an `argv` (without program) names, if it names one. */
 export function commandOf(argv: readonly string[]): Command | undefined {

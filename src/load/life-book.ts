@@ -30,11 +30,16 @@ export class LifeBook {
   readonly #entries = new Map<string, Entry>();
   readonly #targets: SandboxLife[] = [];
   readonly #podOwners = new Map<string, SandboxLife>();
+  readonly #blurMs: Milliseconds;
   #changes: TargetChange[] = [];
 
-  /** `hostOf` gives the Host by which a routing ID is asked for. */
-  constructor(hostOf: (id: string) => string) {
+  /**
+   * `hostOf` gives the Host by which a routing ID is asked for. What is told may have happened up to `blurMs` before
+   * (default 0: it is told as it happens): for that time nothing is sure.
+   */
+  constructor(hostOf: (id: string) => string, blurMs: Milliseconds = 0) {
     this.#hostOf = hostOf;
+    this.#blurMs = blurMs;
   }
 
   /** Targets that run now. */
@@ -61,6 +66,7 @@ export class LifeBook {
     this.#entries.set(uid, entry);
     const { life } = entry;
     life.isCalled(id);
+    if (this.#blurMs > 0 && life.state !== state) life.turn("changing", atMs - this.#blurMs);
     life.turn(state, atMs);
     life.endsAt(now.shutdownAtMs);
     if (podUid !== undefined) this.#podOwners.set(podUid, life);

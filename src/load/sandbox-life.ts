@@ -42,10 +42,11 @@ export class SandboxLife {
     return this.#turns.at(-1)?.state ?? "changing";
   }
 
-  /** It does something else from now on; the same again is no turn. */
+  /** It does something else from `atMs` on, or from the last turn if that was later; the same again is no turn. */
   turn(state: LifeState, atMs: Milliseconds): void {
-    if (this.state === state && this.#turns.length > 0) return;
-    this.#turns.push({ atMs, state });
+    const last = this.#turns.at(-1);
+    if (last?.state === state) return;
+    this.#turns.push({ atMs: Math.max(atMs, last?.atMs ?? -Infinity), state });
     if (this.#turns.length > TURNS_KEPT) this.#turns.shift();
   }
 

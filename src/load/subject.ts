@@ -12,9 +12,11 @@ export interface Subject {
   /** Base URL of the router's admin port, when it is known. */
   readonly adminUrl: string | undefined;
   readonly phases: readonly Phase[];
-  /** Kept up to date: at any moment it holds everything that has happened. */
+  /** It holds everything that happened `judgeAfterMs` ago. */
   readonly book: LifeBook;
   readonly hearing: Hearing;
+  /** How long the book may take to hear of something: answers are judged so much later. */
+  readonly judgeAfterMs: number;
   /** Makes the phase happen; resolves when it is set up, within the phase's time as a rule. */
   enter(kind: PhaseKind): Promise<void>;
   /** What has happened in the cluster since the first phase but the warm-up. */

@@ -3,7 +3,7 @@ import type { Answer } from "./answer.ts";
 import type { Batch } from "./batch.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
 import { type Judgement, type ViolationKind } from "./oracle.ts";
-import type { Phase, PhaseKind } from "./phases.ts";
+import type { Phase } from "./phases.ts";
 import type { Counted, Figures, LoadResult, PhaseResult, Point, Violation } from "./result.ts";
 
 const EXAMPLES_PER_VIOLATION = 20;
@@ -38,6 +38,13 @@ class Growing {
   }
 }
 
+/** One phase that has begun. */
+interface PhaseSums {
+  readonly phase: Phase;
+  readonly fromMs: Milliseconds;
+  readonly sums: Growing;
+}
+
 /** One step of the plots. */
 interface Step {
   readonly sums: Growing;
@@ -53,7 +60,7 @@ export class Tally {
   readonly stepMs: Milliseconds;
   readonly #judges: Judges;
   readonly #total = new Growing();
-  readonly #phases: { readonly phase: Phase; readonly fromMs: Milliseconds; readonly sums: Growing }[] = [];
+  readonly #phases: PhaseSums[] = [];
   readonly #steps = new Map<number, Step>();
   readonly #statuses = new Map<string, number>();
   readonly #unexpected = new Map<string, { count: number; readonly example: string }>();
@@ -67,7 +74,7 @@ export class Tally {
     this.#judges = judges;
   }
 
-  /** What comes from now on belongs to this phase. */
+  /** What comes from `atMs` on belongs to this phase. */
   begin(phase: Phase, atMs: Milliseconds): void {
     this.#phases.push({ phase, fromMs: atMs, sums: new Growing() });
   }
@@ -104,7 +111,7 @@ export class Tally {
     return this.#total.figures();
   }
 
-  /** The figures of the last whole step before `atMs`. */
+  /** The figures of the last whole step before `atMs`, if anything came in it. */
   lastStep(atMs: Milliseconds): Figures | undefined {
     return this.#steps.get(Math.floor(atMs / this.stepMs) - 1)?.sums.figures();
   }
@@ -165,7 +172,7 @@ export class Tally {
       case "revived": {
         const { kind, detail } = judgement;
         if (this.#violationCounts[kind] < EXAMPLES_PER_VIOLATION) {
-          this.#violations.push({ kind, detail, atMs, phase: this.#phaseKind() });
+          this.#violations.push({ kind, detail, atMs, phase: this.#phaseAt(atMs)?.phase.kind ?? "warm-up" });
         }
         this.#violationCounts[kind] += count;
         break;
@@ -173,13 +180,13 @@ export class Tally {
     }
   }
 
-  #phaseKind(): PhaseKind {
-    return this.#phases.at(-1)?.phase.kind ?? "warm-up";
+  #phaseAt(atMs: Milliseconds): PhaseSums | undefined {
+    return this.#phases.findLast(({ fromMs }) => fromMs <= atMs);
   }
 
   #sumsAt(atMs: Milliseconds): Growing[] {
-    const phase = this.#phases.at(-1)?.sums;
-    return [this.#total, ...(phase ? [phase] : []), this.#stepAt(atMs).sums];
+    const phase = this.#phaseAt(atMs);
+    return [this.#total, ...(phase ? [phase.sums] : []), this.#stepAt(atMs).sums];
   }
 
   #stepAt(atMs: Milliseconds): Step {
