@@ -20,9 +20,11 @@ export interface RouterProcess {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** Starts `lychgate serve` on free ports and waits until it listens. */
+/** Starts `lychgate serve`, on free ports unless `args` name others, and waits until it listens. */
 export async function startRouterProcess(args: readonly string[]): Promise<RouterProcess> {
-  const ports = ["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+  const ports = ["--listen", "--peer-listen", "--admin-listen"].flatMap((flag) =>
+    args.includes(flag) ? [] : [flag, "127.0.0.1:0"],
+  );
   const child = spawn(process.execPath, [bin, "serve", ...ports, "--log-format", "json", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
