@@ -14,7 +14,7 @@ export const load: Command = {
     "Sends requests by autocannon while sandboxes are claimed, paused, resumed and deleted, their addresses change hands, pushes come late, twice, out of order and stale, the informer lags and the API server is away. Every answer is judged by the pod that gave it. Shows progress on standard error, prints a verdict and writes an HTML report.\nBy default it starts an embedded cluster and a router of its own on this machine. With --url it loads a router that runs already; --kubeconfig and --load-namespace say where its sandboxes are. It then only asks them, unless --churn lets it make, change and delete sandboxes of its own there. Their pods must answer any path with JSON that has namespace and name, or with the header x-pod-uid.\nExits 0 on a good verdict; 1 on a misroute, on an answer for a sandbox that had ended, on a route that came back, on unexpected statuses in more than 0.1 % of the requests, or when it could not run; 2 on a wrong flag.",
   arguments: [],
   flags: [
-    number("duration-s", "How long to shoot, 2 to 86400. (default 30)"),
+    number("duration-s", "How long to shoot, 1 to 86400. (default 30)"),
     number("connections", "Connections, each with one request at a time, 1 to 10000. (default 16)"),
     number("churn-per-second", "Sandboxes that change each second, 1 to 1000. (default 20; with --url 1)"),
     number("sandboxes", "Sandboxes at a time, 2 to 2000. (default 40; with --url 5)"),
@@ -48,8 +48,8 @@ export const load: Command = {
     ["load", "half a minute against a cluster and a router of its own"],
     ["load --duration-s 600 --churn-per-second 100 --sandboxes 200 --workers 2", "a long and busy one"],
     [
-      "load --url http://127.0.0.1:7788 --kubeconfig .lychgate/kubeconfig --load-namespace team-a",
-      "the demo that runs beside it",
+      "load --url http://127.0.0.1:7788 --kubeconfig ~/.kube/config --load-namespace team-a",
+      "a router and a cluster that run already; only asks",
     ],
   ],
   longRunning: true,
@@ -65,7 +65,7 @@ function optionsOf(invocation: Invocation): LoadOptions {
   const given = givenOf(invocation);
   const random = Math.floor(Math.random() * LARGEST_SEED);
   return {
-    durationMs: wholeNumber(invocation, "duration-s", 2, 86_400, 30) * 1000,
+    durationMs: wholeNumber(invocation, "duration-s", 1, 86_400, 30) * 1000,
     connections: wholeNumber(invocation, "connections", 1, 10_000, 16),
     sandboxes: wholeNumber(invocation, "sandboxes", 2, 2_000, given ? 5 : 40),
     churnPerSecond: wholeNumber(invocation, "churn-per-second", 1, 1_000, given ? 1 : 20),

@@ -43,6 +43,10 @@ export async function startRouterProcess(flags: readonly string[]): Promise<Rout
       new Error(`the router ended by itself (${code ?? signal}); its last words:\n${last.join("\n")}`),
     );
   });
+  // Whatever ends this process, the router goes with it.
+  const killIt = (): void => void child.kill("SIGKILL");
+  process.once("exit", killIt);
+  child.once("exit", () => process.off("exit", killIt));
   child.once("error", (error) => failed.reject(new Error("starting the router failed", { cause: error })));
   const addresses = await Promise.race([listening.promise, failed.promise]);
   const urlOf = (name: string): string => `http://${String(addresses[name])}`;

@@ -61,6 +61,20 @@ describe("with a wrong command line", () => {
       ["demo", "--sandboxes", "none"],
       'lychgate: --sandboxes must be an integer from 1 to 10000; it is "none"',
     ],
+    [["load", "--duration-s", "0"], 'lychgate: --duration-s must be an integer from 1 to 86400; it is "0"'],
+    [["load", "--churn"], "lychgate: --churn is for a router that runs already: give its --url too"],
+    [
+      ["load", "--url", "http://127.0.0.1:1", "--load-namespace", "a"],
+      "lychgate: --url needs --kubeconfig: what answers is judged by what the cluster says",
+    ],
+    [
+      ["load", "--url", "http://127.0.0.1:1", "--kubeconfig", "k"],
+      "lychgate: --url needs --load-namespace: the namespace of the sandboxes to ask",
+    ],
+    [
+      ["load", "--url", "http://10.0.0.1", "--kubeconfig", "k", "--load-namespace", "a"],
+      "lychgate: --url is 10.0.0.1, which is not this machine: if you may load it, say so with --yes-load-this-router",
+    ],
     [["version", "--listen", ":1"], "--listen: unknown flag"],
   ])("%s exits 2", async (argv, message) => {
     const { code, stdout, stderr } = await runInProcess(argv);

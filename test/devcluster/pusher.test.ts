@@ -157,6 +157,26 @@ describe("faults", () => {
     expect(JSON.parse(peer.seen[2]?.body ?? "")).toMatchObject({ resourceVersion: "1", state: "running" });
   });
 
+  it("endsOnTime: with all faults at once, what ends a route is still sent at once, and a stale push follows", async () => {
+    const peer = await startPeer();
+    const { pusher, reports } = makePusher([peer.url], {
+      lost: 1,
+      late: 1,
+      reordered: 1,
+      stale: 1,
+      lateMs: 5,
+      endsOnTime: true,
+    });
+    pusher.push(route("1"));
+    pusher.push(route("2", { state: "paused" }));
+    pusher.push(route("3", { state: "dead" }));
+    await eventually(() => reports.filter(({ why }) => why === "on-time").length === 2);
+    await pusher.settled();
+    const onTime = reports.filter(({ why }) => why === "on-time").map(({ route }) => route.resourceVersion);
+    expect(onTime.sort()).toEqual(["2", "3"]);
+    expect(reports.filter(({ why }) => why === "stale").length).toBe(2);
+  });
+
   it("lost, late: never, or later", async () => {
     const peer = await startPeer();
     const { pusher, reports } = makePusher([peer.url], { lost: 1 });
