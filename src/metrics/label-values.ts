@@ -171,6 +171,13 @@ export function labelValue(values: LabelValues, value: string): string {
 
 /** The status label of an HTTP status: exact when registered, else its class, else `other`. */
 export function statusLabel(status: number): string {
+  return STATUS_LABEL_OF[status] ?? labelOfStatus(status);
+}
+
+/** By status: asked for each request. */
+const STATUS_LABEL_OF: readonly string[] = Array.from({ length: 600 }, (_, status) => labelOfStatus(status));
+
+function labelOfStatus(status: number): string {
   const exact = String(status);
   if (STATUS_LABELS.kind === "closed" && STATUS_LABELS.values.includes(exact)) return exact;
   return status >= 100 && status < 600 ? `${Math.floor(status / 100)}xx` : "other";

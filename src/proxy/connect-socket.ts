@@ -29,7 +29,6 @@ export function connectSocket<S extends Socket>(
   }
   const startedMs = clock.monotonicMs();
   const socket = makeSocket();
-  socket.setNoDelay(true);
   const timer = clock.setTimeout(() => {
     settle();
     socket.destroy();

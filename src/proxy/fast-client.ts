@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 
+import type { Milliseconds } from "../clock.ts";
 import type { Incarnation } from "../routes/lookup.ts";
 import type { Timed } from "./deadlines.ts";
 import type { FastLaneContext } from "./fast-lane.ts";
@@ -69,6 +70,10 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
   #scanned = 0;
   #advancing = false;
   #paused = false;
+  #podPaused = false;
+  #isGuarded = false;
+  /** When the present response began. */
+  #headAtMs = 0;
   #trace: RequestTrace | undefined;
   #outbound: Outbound | undefined;
   #cancelLease: (() => void) | undefined;
@@ -90,7 +95,7 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     this.#socket = socket;
     this.#context = context;
     this.#address = clientAddressOf(socket.remoteAddress);
-    this.#listenPort = socket.localPort;
+    this.#listenPort = context.options.listenPort();
   }
 
   /** Begins to read. Call once. */
@@ -158,18 +163,21 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     this.#socket.write(head, "latin1");
   }
 
-  head(status: number, head: string, body: string, delimited: boolean): void {
-    this.#trace?.firstByte();
+  head(status: number, text: string, delimited: boolean): void {
+    this.#headAtMs = this.#context.options.clock.monotonicMs();
+    this.#trace?.firstByte(this.#headAtMs);
     this.#close = this.mustClose || !delimited;
     this.#status = status;
     this.#headSent = true;
     this.#delimited = delimited;
-    this.text(head + body);
+    if (this.#requests > 1) this.#guard();
+    if (text !== "") this.text(text);
   }
 
   text(text: string): void {
     this.#touch();
-    if (!this.#socket.write(text, "latin1")) this.#pod?.socket.pause();
+    const flows = this.#socket.write(text, "latin1");
+    if (!flows && this.writeIsPending) this.#pausePod();
   }
 
   bytes(bytes: Buffer, start: number, end: number): void {
@@ -180,22 +188,29 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       return;
     }
     this.#touch();
-    if (!this.#socket.write(bytes.subarray(start, end))) this.#pod?.socket.pause();
+    const flows = this.#socket.write(bytes.subarray(start, end));
+    // It is above the high-water mark by itself: what counts is whether the kernel took it.
+    if (!flows && this.writeIsPending) this.#pausePod();
+  }
+
+  /** More of the response is to come, who knows when. */
+  continues(): void {
+    this.#guard();
   }
 
   countBody(bytes: number): void {
     if (this.#trace) this.#trace.bytesOut += bytes;
   }
 
-  ended(keep: boolean): void {
+  ended(keep: boolean, atOnce: boolean): void {
     const pod = this.#pod;
     this.#pod = undefined;
     // A connection that is kept is read on, to see its end.
-    if (pod?.socket.isPaused()) pod.socket.resume();
+    if (pod) this.#resumePod(pod);
     if (keep && !this.#isUploading) pod?.release();
     else pod?.discard();
     if (!this.writeIsPending) {
-      this.#answered();
+      this.#answered(atOnce ? this.#headAtMs : undefined);
       return;
     }
     if (!this.#isUploading) this.#phase = "flushing";
@@ -266,8 +281,7 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
 
   readonly #onDrain = (): void => {
     this.#touch();
-    const podSocket = this.#pod?.socket;
-    if (podSocket?.isPaused()) podSocket.resume();
+    if (this.#pod) this.#resumePod(this.#pod);
   };
 
   readonly #onEnd = (): void => {
@@ -355,8 +369,20 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     }
   }
 
+  /**
+   * Small pieces are sent at once, and clients that vanished are noticed. Not for a connection that one short exchange uses
+   * up: it takes five system calls.
+   */
+  #guard(): void {
+    if (this.#isGuarded) return;
+    this.#isGuarded = true;
+    this.#socket.setNoDelay(true);
+    this.#socket.setKeepAlive(true, 30_000);
+  }
+
   #handOver(bytes: Buffer, start: number): void {
     const socket = this.#socket;
+    this.#guard();
     this.#leave();
     socket
       .off("data", this.#onData)
@@ -548,8 +574,12 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       this.#broken();
       return;
     }
-    const flows = end === 0 || this.#pod?.socket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
-    if (flows === false && !this.#bodyDone) this.#pause();
+    const podSocket = this.#pod?.socket;
+    if (end > 0 && podSocket) {
+      this.#pod?.sendPromptly();
+      const flows = podSocket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
+      if (!flows && podSocket.writableLength > 0 && !this.#bodyDone) this.#pause();
+    }
     this.#hold(bytes, end, bytes.length);
     this.#nextOfBody();
   }
@@ -581,6 +611,7 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       this.#broken();
       return;
     }
+    this.#pod?.sendPromptly();
     this.#pod?.socket.write(section.text, "latin1");
     this.#held = undefined;
     this.#bodyDone = true;
@@ -599,11 +630,11 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     this.#socket.destroy();
   }
 
-  #answered(): void {
+  #answered(atMs?: Milliseconds): void {
     const trace = this.#trace;
     const uploading = this.#isUploading;
     this.#trace = undefined;
-    trace?.end(this.#status, "ok");
+    trace?.end(this.#status, "ok", atMs);
     if (uploading) this.#overrun();
     else if (this.#close) this.#finish();
     else this.#next();
@@ -738,6 +769,17 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     if (!this.#paused) return;
     this.#paused = false;
     this.#socket.resume();
+  }
+
+  #pausePod(): void {
+    this.#podPaused = true;
+    this.#pod?.socket.pause();
+  }
+
+  #resumePod(pod: FastPod): void {
+    if (!this.#podPaused) return;
+    this.#podPaused = false;
+    pod.socket.resume();
   }
 
   #leave(): void {

@@ -11,7 +11,7 @@ import { PooledConnection } from "./pooled-connection.ts";
 import type { ConnectionHome, ConnectionKind, OpenedSocket } from "./pooled-connection.ts";
 import { SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
-import { orderedResponseHead, plainResponseHead } from "./response-head.ts";
+import { closeCuts, orderedResponseHead, plainResponseHead } from "./response-head.ts";
 import { readTrailers } from "./trailer-section.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
@@ -23,16 +23,21 @@ export interface ResponseReader {
   readonly mustClose: boolean;
   /** A 1xx head, complete. */
   informational(head: string): void;
-  /** `head` is complete, `body` what of the body came with it. `delimited`: the message tells by itself where it ends. */
-  head(status: number, head: string, body: string, delimited: boolean): void;
+  /**
+   * `text` is the head and what of the body came with it, or empty when both follow as bytes. `delimited`: the message
+   * tells by itself where it ends.
+   */
+  head(status: number, text: string, delimited: boolean): void;
+  /** The head was told, and more of the response is to come. */
+  continues(): void;
   /** More of the response, as it goes over the wire: the bytes are the reader's until it returns. */
   bytes(bytes: Buffer, start: number, end: number): void;
   /** More of the response, as text of one character per byte. */
   text(text: string): void;
   /** How many of these bytes were body, and not its framing. */
   countBody(bytes: number): void;
-  /** All is here, and `keep` says whether the connection may carry a next request. */
-  ended(keep: boolean): void;
+  /** All is here, and `keep` says whether the connection may carry a next request. `atOnce`: it came with the head. */
+  ended(keep: boolean, atOnce: boolean): void;
   failed(error: UpstreamError): void;
   /** The pod takes more of the request again. */
   podDrained(): void;
@@ -81,6 +86,13 @@ export class FastPod extends PooledConnection implements Timed {
   readonly #context: FastPodContext;
   #phase: Phase = "idle";
   #reader: ResponseReader | undefined;
+  /** The last one, whose writes may still be under way. */
+  #lastReader: ResponseReader | undefined;
+  #isOpen = true;
+  #isGuarded = false;
+  #isPrompt = false;
+  /** The last response was so long that the next is read into a large buffer from its begin. */
+  #expectsLong = false;
   #requests = 0;
   #left = 0;
   #chunks: ChunkScanner | undefined;
@@ -100,11 +112,16 @@ export class FastPod extends PooledConnection implements Timed {
     const { socket } = opened;
     socket.on("drain", () => this.#reader?.podDrained());
     socket.on("end", () => this.#onEnd());
-    socket.on("error", (error) =>
-      this.#fail(new UpstreamError("upstream_reset", error.message, { cause: error })),
-    );
+    socket.on("error", (error) => {
+      this.#isOpen = false;
+      this.#fail(new UpstreamError("upstream_reset", error.message, { cause: error }));
+    });
     socket.on("close", () => this.#onClose());
     context.deadlines.add(this);
+  }
+
+  override get usable(): boolean {
+    return this.#isOpen;
   }
 
   override get used(): boolean {
@@ -114,6 +131,7 @@ export class FastPod extends PooledConnection implements Timed {
   /** The next response is for `reader`. To be called before the request's first byte is written. */
   begin(reader: ResponseReader): void {
     this.#reader = reader;
+    this.#lastReader = reader;
     this.#phase = "head";
     this.#requests += 1;
     this.#keep = true;
@@ -132,7 +150,15 @@ export class FastPod extends PooledConnection implements Timed {
     return this.#requests > 0 && this.#context.deadlines.nowMs - this.#restingSinceMs > RESTED_MS;
   }
 
+  /** Small pieces are sent at once from now on. To be called before a request is sent in more than one. */
+  sendPromptly(): void {
+    if (this.#isPrompt) return;
+    this.#isPrompt = true;
+    this.socket.setNoDelay(true);
+  }
+
   override rest(): void {
+    this.#guard();
     this.#phase = "idle";
     this.#restingSinceMs = this.#context.deadlines.nowMs;
     this.deadlineMs = this.#context.deadlines.in(this.#idleTimeoutMs);
@@ -140,6 +166,16 @@ export class FastPod extends PooledConnection implements Timed {
 
   onDeadline(): void {
     if (this.#phase === "idle") this.destroy();
+  }
+
+  override destroy(): void {
+    this.#isOpen = false;
+    super.destroy();
+  }
+
+  override reset(): void {
+    this.#isOpen = false;
+    super.reset();
   }
 
   /** `bytes` were read, and may be overwritten as soon as this returns. */
@@ -280,37 +316,52 @@ export class FastPod extends PooledConnection implements Timed {
 
     const mustClose = reader.mustClose || untilClose;
     const date = scan.hasDate ? "" : `Date: ${this.#context.httpDate()}\r\n`;
-    let head: string;
-    if (scan.traits === 0 && status !== 204) {
-      head = plainResponseHead(bytes, start, end, scan, mustClose, date);
-    } else {
-      const keepsConnection = this.#keep && !connectionCloses(scan.traits, bytes, start, end);
-      this.#keep = keepsConnection;
-      const ordered = orderedResponseHead(
-        bytes.toString("latin1", start, end),
-        status,
-        mustClose,
-        date,
-        chunked,
-      );
-      if (ordered.kind === "invalid") {
-        this.#fail(
-          new UpstreamError("upstream_protocol", `the pod's response is invalid: ${ordered.message}`),
-        );
-        return;
-      }
-      head = ordered.text;
-    }
-    this.#phase = phase;
     const bodyBytes = bodyEnd - end;
-    if (bodyBytes <= SMALL_READ_BYTES) {
-      reader.head(status, head, bodyBytes === 0 ? "" : bytes.toString("latin1", end, bodyEnd), !untilClose);
+    const isLong = bodyBytes > SMALL_READ_BYTES;
+    this.#expectsLong = isLong || (phase === "length" && this.#left > SMALL_READ_BYTES);
+    const isPlain = scan.traits === 0 && status !== 204;
+    this.#phase = phase;
+    if (isPlain && isLong && !mustClose && date === "") {
+      const begin = closeCuts(bytes, start, scan);
+      reader.head(status, "", !untilClose);
+      reader.bytes(bytes, begin, bodyEnd);
     } else {
-      reader.head(status, head, "", !untilClose);
-      reader.bytes(bytes, end, bodyEnd);
+      let head: string;
+      if (isPlain) {
+        head = plainResponseHead(bytes, start, end, scan, mustClose, date);
+      } else {
+        const text = bytes.toString("latin1", start, end);
+        this.#keep &&= (scan.traits & TRAIT.connection) === 0 || !connectionCloses(text);
+        const ordered = orderedResponseHead(text, status, mustClose, date, chunked);
+        if (ordered.kind === "invalid") {
+          this.#phase = "head";
+          this.#fail(
+            new UpstreamError("upstream_protocol", `the pod's response is invalid: ${ordered.message}`),
+          );
+          return;
+        }
+        head = ordered.text;
+      }
+      const body = bodyBytes === 0 || isLong ? "" : bytes.toString("latin1", end, bodyEnd);
+      reader.head(status, body === "" ? head : head + body, !untilClose);
+      if (isLong) reader.bytes(bytes, end, bodyEnd);
     }
-    if (phase === "over") this.#end(reader, bodyEnd < length);
+    if (phase === "over") this.#end(reader, bodyEnd < length, true);
     else if (phase === "trailers") this.#onTrailers(bytes, bodyEnd, length, reader);
+    else {
+      this.#guard();
+      reader.continues();
+    }
+  }
+
+  /**
+   * Pods behind a NAT or on a lost node are noticed while nothing is sent. Not for connections that one short exchange uses
+   * up: it takes four system calls.
+   */
+  #guard(): void {
+    if (this.#isGuarded) return;
+    this.#isGuarded = true;
+    this.socket.setKeepAlive(true, 30_000);
   }
 
   #onChunks(bytes: Buffer, start: number, length: number, reader: ResponseReader): void {
@@ -349,10 +400,10 @@ export class FastPod extends PooledConnection implements Timed {
   }
 
   /** The response is complete. `surplus`: there is more, which nobody asked for. */
-  #end(reader: ResponseReader, surplus: boolean): void {
+  #end(reader: ResponseReader, surplus: boolean, atOnce = false): void {
     this.#phase = "over";
     this.#reader = undefined;
-    reader.ended(this.#keep && !surplus && this.#idleTimeoutMs > 0);
+    reader.ended(this.#keep && !surplus && this.#idleTimeoutMs > 0, atOnce);
   }
 
   #fail(error: UpstreamError): void {
@@ -362,6 +413,7 @@ export class FastPod extends PooledConnection implements Timed {
   }
 
   #onEnd(): void {
+    this.#isOpen = false;
     if (this.#phase === "until-close" && this.#reader) this.#end(this.#reader, false);
     else if (this.#reader) this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
     // What a pod that has closed is still sent goes nowhere.
@@ -369,6 +421,8 @@ export class FastPod extends PooledConnection implements Timed {
   }
 
   #onClose(): void {
+    this.#isOpen = false;
+    this.#letGoOfBuffer(true);
     this.#context.deadlines.delete(this);
     this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
   }
@@ -389,19 +443,27 @@ export class FastPod extends PooledConnection implements Timed {
     const isLong =
       this.#phase === "chunked" ||
       this.#phase === "until-close" ||
-      (this.#phase === "length" && this.#left > SMALL_READ_BYTES / 2);
+      (this.#phase === "length" && this.#left > SMALL_READ_BYTES);
     if (used === buffers.small) {
       if (isLong) this.readBuffer = buffers.takeBulk();
+      else if (this.#expectsLong && this.#phase !== "over") this.readBuffer = buffers.takeForLater();
       return;
     }
+    const isKept = isLong || (this.#expectsLong && this.#phase !== "over");
     // A write of it may be under way: then it is that write's.
-    const isPending = this.#reader?.writeIsPending ?? true;
-    if (isLong) {
-      if (isPending) this.readBuffer = buffers.takeBulk();
-      return;
-    }
+    const isPending = this.#reader?.writeIsPending ?? this.#lastReader?.writeIsPending ?? true;
+    if (isKept && !isPending) return;
+    this.#letGoOfBuffer(isPending);
+    if (isLong) this.readBuffer = buffers.takeBulk();
+  }
+
+  #letGoOfBuffer(isPending: boolean): void {
+    const { buffers } = this.#context;
+    const used = this.readBuffer;
+    if (used === buffers.small) return;
     this.readBuffer = buffers.small;
-    if (!isPending) buffers.giveBack(used);
+    if (isPending) buffers.drop();
+    else buffers.giveBack(used);
   }
 }
 
@@ -411,10 +473,9 @@ function closedEarly(phase: Phase): string {
     : "the pod closed the connection within its response";
 }
 
-/** `Connection` with several options. */
-function connectionCloses(traits: number, bytes: Buffer, start: number, end: number): boolean {
-  if ((traits & TRAIT.connection) === 0) return false;
-  return /\r\nconnection:[^\r]*\bclose\b/i.test(bytes.toString("latin1", start, end));
+/** `Connection` with several options, or other ones. */
+function connectionCloses(head: string): boolean {
+  return /\r\nconnection:[^\r]*\bclose\b/i.test(head);
 }
 
 /** Connections of the fast lane. */
@@ -438,8 +499,6 @@ export function fastPods(context: FastPodContext): ConnectionKind<FastPod> {
         connectTimeoutMs,
         clock,
         (socket, connectMs) => {
-          // Pods behind a NAT or on a lost node are noticed while a stream is silent.
-          socket.setKeepAlive(true, 30_000);
           pod = new FastPod({ socket, address, connectMs }, context, home);
           opened(pod);
         },

@@ -107,6 +107,7 @@ export function podConnections(settings: PodConnectionSettings): ConnectionKind<
         (socket, connectMs) => {
           // `connect` has put Socket's own `write` on the instance, in front of the class's.
           Reflect.deleteProperty(socket, "write");
+          socket.setNoDelay(true);
           // Pods behind a NAT or on a lost node are noticed while a stream is silent.
           socket.setKeepAlive(true, 30_000);
           opened(new PodConnection({ socket, address, connectMs }, settings, home));

@@ -1,7 +1,13 @@
-/** What nearly all heads and small bodies fit into; a string of so many bytes is written without a request of libuv's. */
-export const SMALL_READ_BYTES = 16_384;
-const BULK_READ_BYTES = 65_536;
-const MAX_SPARE = 64;
+/**
+ * What nearly all heads and small bodies fit into. Somewhat below 16 KiB: a string of up to that many bytes is written
+ * without a buffer of its own, and what was read here may grow by a few fields before it is written.
+ */
+export const SMALL_READ_BYTES = 15_360;
+/** A body of 64 KiB and its head, in one read. */
+const BULK_READ_BYTES = 131_072;
+const MAX_SPARE = 32;
+/** Large buffers that connections may hold while they are idle. */
+const MAX_WAITING = 64;
 
 /**
  * Buffers that sockets read into (`onread`), so that reading allocates nothing. All connections share one small one: what
@@ -11,14 +17,27 @@ const MAX_SPARE = 64;
 export class ReadBuffers {
   readonly small: Buffer = Buffer.allocUnsafeSlow(SMALL_READ_BYTES);
   readonly #spare: Buffer[] = [];
+  #lent = 0;
 
-  /** A large buffer that nobody else uses until it is given back, or for ever. */
+  /** A large buffer that nobody else uses until it is given back or dropped. */
   takeBulk(): Buffer {
+    this.#lent += 1;
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(BULK_READ_BYTES);
+  }
+
+  /** The same for a connection that only expects a long body: not for any number of them. */
+  takeForLater(): Buffer {
+    return this.#lent < MAX_WAITING ? this.takeBulk() : this.small;
   }
 
   /** `buffer` came from {@link takeBulk}, and no write of it is under way. */
   giveBack(buffer: Buffer): void {
+    this.#lent -= 1;
     if (this.#spare.length < MAX_SPARE) this.#spare.push(buffer);
+  }
+
+  /** A write of a buffer from {@link takeBulk} is under way: it is that write's from now on. */
+  drop(): void {
+    this.#lent -= 1;
   }
 }

@@ -27,7 +27,6 @@ export class RequestTrace {
   readonly requestId: string;
   readonly clientAddress: string;
   readonly protocol: string;
-  readonly startedAtMs: Milliseconds;
   /** `Target.label` and port, once they are known. */
   sandbox: string | undefined;
   port: number | undefined;
@@ -57,7 +56,6 @@ export class RequestTrace {
     this.protocol = request.protocol;
     this.#clock = clock;
     this.#observer = observer;
-    this.startedAtMs = clock.nowMs();
     this.#startedMs = clock.monotonicMs();
   }
 
@@ -68,9 +66,9 @@ export class RequestTrace {
     this.connectMs = used ? undefined : connectMs;
   }
 
-  /** The pod's final response began. */
-  firstByte(): void {
-    this.firstByteMs ??= this.#clock.monotonicMs() - this.#startedMs;
+  /** The pod's final response began, at `atMs` of the monotonic clock. */
+  firstByte(atMs: Milliseconds = this.#clock.monotonicMs()): void {
+    this.firstByteMs ??= atMs - this.#startedMs;
   }
 
   /** What a reply of our own to this request needs to know. */
@@ -87,12 +85,11 @@ export class RequestTrace {
     };
   }
 
-  /** Tells the record. Only the first call counts. */
-  end(status: number, reason: Reason): void {
+  /** Tells the record. Only the first call counts. `atMs` is of the monotonic clock. */
+  end(status: number, reason: Reason, atMs: Milliseconds = this.#clock.monotonicMs()): void {
     if (this.#ended) return;
     this.#ended = true;
-    const durationMs = this.#clock.monotonicMs() - this.#startedMs;
-    this.#observer(new EndedRequest(this, status, reason, durationMs));
+    this.#observer(new EndedRequest(this, status, reason, atMs - this.#startedMs, this.#clock));
   }
 }
 
@@ -116,7 +113,6 @@ export function tracedRequest(
 
 /** What costs time is worked out when it is read: without an access log nobody does. */
 class EndedRequest implements RequestRecord {
-  readonly startedAtMs: Milliseconds;
   readonly durationMs: Milliseconds;
   readonly requestId: string;
   readonly client: string;
@@ -135,9 +131,9 @@ class EndedRequest implements RequestRecord {
   readonly retried: boolean;
   readonly upgraded: boolean;
   readonly #head: RequestHead;
+  readonly #clock: Clock;
 
-  constructor(trace: RequestTrace, status: number, reason: Reason, durationMs: Milliseconds) {
-    this.startedAtMs = trace.startedAtMs;
+  constructor(trace: RequestTrace, status: number, reason: Reason, durationMs: Milliseconds, clock: Clock) {
     this.durationMs = durationMs;
     this.requestId = trace.requestId;
     this.client = trace.clientAddress;
@@ -156,6 +152,12 @@ class EndedRequest implements RequestRecord {
     this.retried = trace.retried;
     this.upgraded = trace.upgraded;
     this.#head = trace.head;
+    this.#clock = clock;
+  }
+
+  /** The record is told when the request ends: to be read then. */
+  get startedAtMs(): Milliseconds {
+    return this.#clock.nowMs() - this.durationMs;
   }
 
   get host(): string {

@@ -121,6 +121,7 @@ class HttpProxyServer implements ProxyServer {
   readonly #limits: ConnectionLimits;
   /** Broken requests were answered; what follows on these connections is not looked at. */
   readonly #broken = new WeakSet<Socket>();
+  #port: number | undefined;
   #refused = 0;
   #acceptErrorToldMs = -ACCEPT_ERROR_INTERVAL_MS;
   #closed: Promise<void> | undefined;
@@ -161,6 +162,7 @@ class HttpProxyServer implements ProxyServer {
       keepAliveTimeoutMs,
       maxHeaderBytes,
       maxRequestsPerConnection,
+      listenPort: () => this.#port,
       requestStarted: () => options.observer?.requestStarted?.(),
       handOver: (socket) => this.#http.emit("connection", socket),
     });
@@ -184,7 +186,7 @@ class HttpProxyServer implements ProxyServer {
     this.#listenToHttp();
     this.#listener = createServer(
       // A client may end its side while it waits for the answer.
-      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 },
+      { allowHalfOpen: true },
       (socket) => this.#onConnection(socket),
     );
   }
@@ -202,7 +204,9 @@ class HttpProxyServer implements ProxyServer {
         this.#listener.on("error", (error) => this.#onAcceptError(error));
         // Without it node:http does not look for late heads.
         this.#http.emit("listening");
-        resolve(this.#listener.address() as AddressInfo);
+        const address = this.#listener.address() as AddressInfo;
+        this.#port = address.port;
+        resolve(address);
       });
     });
   }
@@ -251,6 +255,7 @@ class HttpProxyServer implements ProxyServer {
     } else if (this.#limits.admit(socket) !== "admitted") {
       this.#refuseConnection(socket);
     } else if (this.#options.fastLane === false) {
+      socket.setNoDelay(true);
       this.#http.emit("connection", socket);
     } else {
       this.#fast.add(socket);
