@@ -30,12 +30,17 @@ export function haproxy({ keepAlive }: { keepAlive: boolean }): Proxy {
   };
 }
 
-/** One server whose address is set for each request; HAProxy keeps idle connections by that address. */
+/**
+ * One server whose address is set for each request; HAProxy keeps idle connections by that address. It keeps only as
+ * many as it believes to need, which is too few for many pods behind one server, unless pool-low-conn says otherwise.
+ */
 function configuration({ name, directory, podPort }: ProxyContext, port: number, keepAlive: boolean): string {
   return `global
   nbthread 1
   maxconn 8192
   tune.bufsize 32768
+  tune.pool-low-fd-ratio 80
+  tune.pool-high-fd-ratio 90
 defaults
   mode http
   timeout connect 3s
@@ -55,6 +60,6 @@ frontend clients
   default_backend pods
 backend pods
   http-request set-dst var(txn.pod)
-  server pod 0.0.0.0:${podPort} pool-max-conn 8192
+  server pod 0.0.0.0:${podPort} pool-max-conn 8192 pool-low-conn 8192
 `;
 }
