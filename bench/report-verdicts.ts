@@ -11,10 +11,10 @@ const SAID: Readonly<Record<Verdict, string>> = {
 };
 
 /**
- * The figures that must be reached, as a Markdown table; what was not measured is only counted. `shared` are the same
- * checks of lychgate with its shortcut, told beside and not judged.
+ * The figures that must be reached, as a Markdown table; what was not measured is only counted. Undefined when nothing
+ * was. `shared` are the same checks of lychgate with its shortcut, told beside and not judged.
  */
-export function verdictTable(checks: readonly Check[], shared: readonly Check[]): string {
+export function verdictTable(checks: readonly Check[], shared: readonly Check[]): string | undefined {
   const measured = checks.filter((check) => verdictOf(check) !== "not measured");
   const rows = measured.map((check) => {
     const beside = shared.find(({ subject, figure }) => subject === check.subject && figure === check.figure);
@@ -30,7 +30,9 @@ export function verdictTable(checks: readonly Check[], shared: readonly Check[])
   });
   const head = ["traffic", "figure", "lychgate", "shared buffer", "must", "aim", "verdict"];
   const rest = checks.length - measured.length;
-  return `${markdownTable([head, ...rows])}${rest === 0 ? "" : `\n\nNot measured: ${rest} of ${checks.length} figures.`}`;
+  if (rows.length === 0) return undefined;
+  const table = markdownTable([head, ...rows]);
+  return rest === 0 ? table : `${table}\n\nNot measured: ${rest} of ${checks.length} figures.`;
 }
 
 function valueOf({ unit, value }: Check): string {

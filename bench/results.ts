@@ -1,6 +1,6 @@
 import { cpus, release, totalmem } from "node:os";
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import type { BenchOptions } from "./options.ts";
 import { cellsOf } from "./figures.ts";
 import type { Cell, Sample } from "./figures.ts";
@@ -8,6 +8,7 @@ import { plotSvg } from "./plot.ts";
 import type { Panel } from "./plot.ts";
 import { reportTables } from "./report-table.ts";
 import { verdictTable } from "./report-verdicts.ts";
+import { MAX_OTHERS_SHARE } from "./session.ts";
 import { checksOf, verdictOf } from "./verdicts.ts";
 import { STAGES } from "./workloads.ts";
 
@@ -37,25 +38,33 @@ const PLOTTED: readonly { readonly workload: string; readonly limit?: number }[]
 
 const TITLES: ReadonlyMap<string, string> = new Map(STAGES.flat().map(({ name, title }) => [name, title]));
 
-/** The run as text: tables of figures, then of verdicts, then who was missing. */
+/** The run as Markdown: who took part, what lychgate must reach, figures by workload, what went wrong. */
 export function resultsText(results: Results): string {
   const { samples, missing, versions } = results;
   const cells = cellsOf(samples);
-  const lines = [
+  const verdicts = verdictTable(checksOf(samples), checksOf(samples, "lychgate-shared"));
+  const parts = [
     `${machineText()}; ${whenText(results)}.`,
-    Object.entries(versions)
+    `${Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
-      .join(", "),
-    "",
-    reportTables(cells, STAGES.flat()),
-    "### What lychgate must reach",
-    "",
-    verdictTable(checksOf(samples), checksOf(samples, "lychgate-shared")),
-    "",
+      .join(", ")}.`,
     ...Object.entries(missing).map(([name, reason]) => `Left out: ${name}: ${reason}.`),
+    ...disturbance(samples),
     ...faults(cells),
+    ...(verdicts === undefined ? [] : ["### What lychgate must reach", verdicts]),
+    reportTables(cells, STAGES.flat()),
   ];
-  return `${lines.join("\n")}\n`;
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** Whether others used the proxies' core too much for the figures to mean much. */
+function disturbance(samples: readonly Sample[]): string[] {
+  const disturbed = samples.filter(({ result }) => result.othersShare > MAX_OTHERS_SHARE).length;
+  return disturbed === 0
+    ? []
+    : [
+        `**Disturbed**: in ${disturbed} of ${samples.length} measurements other processes took more than ${MAX_OTHERS_SHARE * 100} % of the proxy's core. Latencies and requests per second suffer most, CPU times less.`,
+      ];
 }
 
 function faults(cells: readonly Cell[]): string[] {
@@ -95,6 +104,21 @@ export async function writeResults(results: Results, folder: string, name: strin
   await writeFile(paths[0]!, `${JSON.stringify(json, null, 1)}\n`);
   await writeFile(paths[1]!, svg);
   return paths;
+}
+
+/** What stands between these lines of README.md is the last full run. */
+const README_BEGIN = "<!-- result: written by a full run -->\n";
+const README_END = "<!-- end of result -->";
+
+/** Puts the run into the README of this folder, in place of the last one. Returns its path. */
+export async function writeReadme(results: Results): Promise<string> {
+  const path = resolve(import.meta.dirname, "README.md");
+  const text = await readFile(path, "utf8");
+  const [from, to] = [text.indexOf(README_BEGIN), text.indexOf(README_END)];
+  if (from < 0 || to < from) throw new Error(`${path} lacks the two lines that enclose the result`);
+  const before = text.slice(0, from + README_BEGIN.length);
+  await writeFile(path, `${before}\n${resultsText(results)}\n${text.slice(to)}`);
+  return path;
 }
 
 function machineText(): string {

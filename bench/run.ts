@@ -10,7 +10,7 @@ import { allProxies } from "./proxies/all.ts";
 import { findEnvoy, installEnvoy } from "./proxies/envoy-program.ts";
 import type { Proxy } from "./proxies/proxy.ts";
 import { ROUTES } from "./push-load.ts";
-import { resultsText, writeResults } from "./results.ts";
+import { resultsText, writeReadme, writeResults } from "./results.ts";
 import type { Results } from "./results.ts";
 import { runSession } from "./session.ts";
 import { sandboxes } from "./sandboxes.ts";
@@ -70,6 +70,9 @@ async function compare(options: BenchOptions, children: Children, directory: str
   }
   const { found, missing } = await findAll(options);
   for (const [name, reason] of missing) progress(`left out: ${name}: ${reason}`);
+  if (found.size === 0) {
+    throw new PreflightError(`nothing to compare: ${[...missing.values()].join("; ")}`);
+  }
   const stages = STAGES.map((stage) =>
     stage.filter(({ name }) => options.workloads.length === 0 || options.workloads.includes(name)),
   );
@@ -95,7 +98,8 @@ async function compare(options: BenchOptions, children: Children, directory: str
   if (options.output !== undefined) {
     const isWhole = !options.quick && options.only.length === 0 && options.workloads.length === 0;
     const paths = await writeResults(results, options.output, isWhole ? "latest" : "partial");
-    progress(`wrote ${paths.join(" and ")}`);
+    if (isWhole) paths.push(await writeReadme(results));
+    progress(`wrote ${paths.join(", ")}`);
   }
   const wrong = samples.some(({ result }) => result.errors > 0);
   return wrong || failed.size > 0 ? 1 : 0;

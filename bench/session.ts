@@ -116,10 +116,10 @@ function perSecond({ requests, measuredMs }: LoadResult): number {
   return (requests / measuredMs) * 1000;
 }
 
-/** Share of the proxy's core that others may take before a cell is measured again. */
-const MAX_OTHERS_SHARE = 0.08;
+/** Share of the proxy's core that others may take before a cell is measured again, and called disturbed. */
+export const MAX_OTHERS_SHARE = 0.08;
 /** Time for all repetitions of a session together. */
-const RETRY_BUDGET_MS = 120_000;
+const RETRY_BUDGET_MS = 60_000;
 
 /** Measures once more when other processes were in the way, and keeps the better of the two. */
 async function quietCell(

@@ -43,7 +43,7 @@ function configuration(
     .filter(({ index }) => hasUpstream(index))
     .map(
       ({ id, ip }) =>
-        `  upstream ${id} { server ${ip}:${podPort}; keepalive 1024; keepalive_requests 1000000000; }`,
+        `  upstream ${id} { server ${ip}:${podPort}; keepalive 128; keepalive_requests 1000000000; }`,
     );
   const routes = sandboxes.map(
     ({ index, id, host, ip }) => `    ${host} ${hasUpstream(index) ? id : `${ip}:${podPort}`};`,
