@@ -37,6 +37,8 @@ const LAG_MS = 800;
 /** For a router on a busy machine to have heard and done something. */
 const SLACK_MS = 1_000;
 const READY_MS = 15_000;
+/** From the news of an end to the pod's death, at least. Kubelets take longer; a router must have heard by then. */
+const POD_END_MS = 300;
 
 const BAD_PUSHES: Partial<PushFaults> = {
   lost: 0.1,
@@ -85,6 +87,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Subject> 
       book,
       hearing,
       judgeAfterMs: 0,
+      podEndMs: POD_END_MS,
       enter: (kind) => enter(kind, cluster, hearing, options),
       happened,
       failed: router.failed,
@@ -103,13 +106,15 @@ function startCluster({ sandboxes, seed }: EmbeddedOptions, kubeconfigPath: stri
     kubeconfigPath,
     // The address that was let go last is given first, so more addresses than pods do not make reuse rarer.
     pods: { firstIp: FIRST_POD_IP, ipCount: 3 * sandboxes + 2 * waiting, ports: [POD_PORT] },
+    // Patient: on a busy machine an answer may take long, and a push that was given up is news that nobody tells.
+    push: { timeoutMs: 1_000 },
     pools: [{ namespace: NAMESPACE, name: "code", size: waiting }],
     // Claims and deletions balance at four thirds of it.
     churn: { actionsPerSecond: 0, targetClaimed: Math.ceil(sandboxes * 0.75), shortLived: 0 },
     delays: {
       start: { minMs: 20, maxMs: 100 },
-      pause: { minMs: 100, maxMs: 200 },
-      end: { minMs: 100, maxMs: 200 },
+      pause: { minMs: POD_END_MS, maxMs: 2 * POD_END_MS },
+      end: { minMs: POD_END_MS, maxMs: 2 * POD_END_MS },
       notice: { minMs: 1, maxMs: 5 },
     },
   });

@@ -117,6 +117,7 @@ export async function startGiven(given: GivenOptions, run: RunOptions, stderr: W
     book,
     hearing: new Hearing(SLACK_MS),
     judgeAfterMs: BLUR_MS,
+    podEndMs: undefined,
     async enter(kind) {
       if (kind === "churn") churnOn();
     },

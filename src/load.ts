@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "./clock.ts";
@@ -103,6 +104,8 @@ async function shoot(
     other: (answer) => judge(answer, book.target(answer.target), hearing, ownerOf),
   });
   const stoppedBefore = subject.adminUrl === undefined ? undefined : await askStopped(subject.adminUrl);
+  const standstill = monitorEventLoopDelay({ resolution: 10 });
+  standstill.enable();
   const startMs = monotonicMs();
   const sinceStart = (): number => monotonicMs() - startMs;
   const gun = startGun(
@@ -151,6 +154,7 @@ async function shoot(
   // One more turn than the last batch's timer.
   if (subject.judgeAfterMs > 0) await sleep(subject.judgeAfterMs + 50);
   for (const timer of timers) clearInterval(timer);
+  standstill.disable();
   progress.end();
   const { connections, sandboxes, churnPerSecond, seed, workers } = options;
   return {
@@ -167,6 +171,10 @@ async function shoot(
     stopped,
     cluster: subject.happened(),
     autocannon: { ...autocannon },
+    stall:
+      subject.podEndMs === undefined
+        ? undefined
+        : { longestMs: standstill.max / 1e6, podEndMs: subject.podEndMs },
     broken,
   };
 }

@@ -28,7 +28,7 @@ export interface ClusterEvent {
   readonly podUid?: string;
   /** The sandbox that had `ip` before, when the address is used again. */
   readonly previousTenant?: string;
-  /** Why a push was sent when it was: `on-time`, or the fault. */
+  /** Why a push was sent when it was: `on-time`, or the fault; `unanswered` when the peer answered no attempt. */
   readonly why?: string;
   /** What else there is to say. Never a token. */
   readonly detail?: string;

@@ -99,7 +99,15 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
       const answer = status === undefined ? `no answer after ${attempts} attempts` : String(status);
       const { namespace, name, id } = route;
       const detail = `${route.state} at version ${route.resourceVersion} to ${peer}${how}: ${answer}`;
-      listener({ kind: "push", atMs: clock.nowMs(), namespace, name, id, why, detail });
+      listener({
+        kind: "push",
+        atMs: clock.nowMs(),
+        namespace,
+        name,
+        id,
+        why: status === undefined ? "unanswered" : why,
+        detail,
+      });
     },
   });
   const manager = new SandboxManager({

@@ -90,6 +90,8 @@ export interface LoadResult {
   readonly cluster: readonly Counted[];
   /** What autocannon itself counted, to compare. */
   readonly autocannon: Readonly<Record<string, number>>;
+  /** The longest time that the thread of the embedded cluster stood still, and how long its pods take to die. */
+  readonly stall?: { readonly longestMs: Milliseconds; readonly podEndMs: Milliseconds } | undefined;
   /** The run could not go on: why. */
   readonly broken?: string | undefined;
 }

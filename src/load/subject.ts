@@ -17,6 +17,8 @@ export interface Subject {
   readonly hearing: Hearing;
   /** How long the book may take to hear of something: answers are judged so much later. */
   readonly judgeAfterMs: number;
+  /** How long pods take to die at least, when this very thread is the cluster: it must not stand still for longer. */
+  readonly podEndMs: number | undefined;
   /** Makes the phase happen; resolves when it is set up, within the phase's time as a rule. */
   enter(kind: PhaseKind): Promise<void>;
   /** What has happened in the cluster since the first phase but the warm-up. */

@@ -31,6 +31,12 @@ export function verdictOf(result: LoadResult): Verdict {
     const example = violations.find((violation) => violation.kind === kind)?.detail ?? "";
     failures.push(`${amount(count, VIOLATION_WORDS[kind])}, such as: ${example}`);
   }
+  const { stall } = result;
+  if (failures.length > 0 && stall && stall.longestMs > stall.podEndMs) {
+    failures.push(
+      `the embedded cluster itself stood still for up to ${stall.longestMs.toFixed(0)} ms, and its pods die ${stall.podEndMs} ms after the news: the router may not have been told in time. Run it again with fewer connections or on a machine with more cores`,
+    );
+  }
   if (total.unexpected > total.requests * UNEXPECTED_SHARE_ALLOWED) {
     const worst = unexpected[0];
     failures.push(

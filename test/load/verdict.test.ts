@@ -34,6 +34,20 @@ test.each([
   expect(verdict).toMatchObject({ passed: false, headline });
 });
 
+test("a cluster that stood still for longer than its pods take to die is named beside the misroute", () => {
+  const result = loadResult({ right: 1_000, others: [[other, misroute]] });
+  const failures = (longestMs: number) =>
+    verdictOf({ ...result, stall: { longestMs, podEndMs: 300 } }).failures;
+  expect(failures(200)).toHaveLength(1);
+  expect(failures(450)).toEqual([
+    expect.stringContaining("1 misroute"),
+    expect.stringContaining("stood still for up to 450 ms"),
+  ]);
+  expect(verdictOf({ ...loadResult({ right: 5 }), stall: { longestMs: 450, podEndMs: 300 } }).passed).toBe(
+    true,
+  );
+});
+
 test("unexpected statuses fail above a thousandth of the requests", () => {
   const unexpected: Judgement = { kind: "unexpected", label: "503 overloaded", detail: "x got 503" };
   const withSome = (count: number) =>
