@@ -123,7 +123,10 @@ export class ChunkScanner {
       case "end-lf":
         this.#state = "done";
         return octet === LF;
-      default:
+      case "data":
+      case "trailers":
+      case "done":
+      case "broken":
         return false;
     }
   }

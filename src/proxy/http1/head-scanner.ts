@@ -42,6 +42,8 @@ export class HeadScan {
   hostEnd = 0;
   /** -1 without one. */
   contentLength = -1;
+  /** Content-Length stands there more than once, always the same. */
+  lengthRepeated = false;
   chunked = false;
   /** `Connection: close`. */
   close = false;
@@ -152,8 +154,9 @@ export function scanRequestHead(
   scan.fieldsStart = p + 11;
   scan.traits = 0;
   const headEnd = scanFields(bytes, p + 11, end, index, scan);
-  // Which of the two frames the message is what request smuggling is about (RFC 9112 6.1).
-  return headEnd > 0 && scan.chunked && scan.contentLength >= 0 ? MALFORMED : headEnd;
+  // Which of two fields frames the message is what request smuggling is about (RFC 9112 6.1, 6.3).
+  const isAmbiguous = scan.contentLength >= 0 && (scan.chunked || scan.lengthRepeated);
+  return headEnd > 0 && isAmbiguous ? MALFORMED : headEnd;
 }
 
 /**
@@ -198,7 +201,8 @@ export function scanResponseHead(
   if (bytes[p + 1] !== LF) return MALFORMED;
   scan.fieldsStart = p + 2;
   const headEnd = scanFields(bytes, p + 2, end, index, scan);
-  if (scan.chunked && scan.contentLength >= 0) scan.traits |= TRAIT.special;
+  // A length that is repeated or beside chunks is understood (RFC 9110 8.6, RFC 9112 6.3), and brought in order.
+  if (scan.contentLength >= 0 && (scan.chunked || scan.lengthRepeated)) scan.traits |= TRAIT.special;
   return headEnd;
 }
 
@@ -229,6 +233,7 @@ function scanFields(
 ): number {
   scan.hostStart = -1;
   scan.contentLength = -1;
+  scan.lengthRepeated = false;
   scan.chunked = false;
   scan.close = false;
   scan.hasDate = false;
@@ -353,9 +358,8 @@ function noteContentLength(bytes: Uint8Array, start: number, end: number, scan: 
     value = value * 10 + digit;
   }
   if (scan.contentLength >= 0) {
-    // Responses that repeat it are understood (RFC 9110 8.6), and brought in order; requests never.
     if (scan.contentLength !== value) return false;
-    scan.traits |= TRAIT.special;
+    scan.lengthRepeated = true;
   }
   scan.contentLength = value;
   return true;

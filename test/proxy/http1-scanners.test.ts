@@ -1,0 +1,311 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { REQUEST_FIELDS, RESPONSE_FIELDS } from "../../src/proxy/forwarding.ts";
+import { HeldBytes } from "../../src/proxy/held-bytes.ts";
+import { ChunkScanner } from "../../src/proxy/http1/chunk-scanner.ts";
+import {
+  fieldIndex,
+  HeadScan,
+  INCOMPLETE,
+  MALFORMED,
+  scanRequestHead,
+  scanResponseHead,
+  TRAIT,
+  UNUSUAL,
+} from "../../src/proxy/http1/head-scanner.ts";
+import { readTrailers } from "../../src/proxy/trailer-section.ts";
+import { chunkedBodies, HEX, latin1, mutated, requestHeads, responseHeads } from "./corpus/arbitraries.ts";
+import { readChunked, readHead, valuesOf } from "./support/reference-http.ts";
+import type { ReferenceHead } from "./support/reference-http.ts";
+
+const requestFields = fieldIndex([...REQUEST_FIELDS, "e2b-sandbox-id", "x-sandbox-id"]);
+const responseFields = fieldIndex(RESPONSE_FIELDS);
+
+type Kind = "request" | "response";
+
+function scanOf(kind: Kind, bytes: Buffer, start = 0): { readonly end: number; readonly scan: HeadScan } {
+  const scan = new HeadScan();
+  const end =
+    kind === "request"
+      ? scanRequestHead(bytes, start, bytes.length, requestFields, scan)
+      : scanResponseHead(bytes, start, bytes.length, responseFields, scan);
+  return { end, scan };
+}
+
+/** What the scanners refuse beyond the grammar, so that the reference can be asked for the rest. */
+function isRefusedFor(kind: Kind, { fields, method }: ReferenceHead): boolean {
+  const lengths = valuesOf(fields, "content-length");
+  const codings = valuesOf(fields, "transfer-encoding");
+  if (lengths.some((length) => !/^[0-9]{1,15}$/.test(length))) return true;
+  if (codings.some((coding) => coding.toLowerCase() !== "chunked") || codings.length > 1) return true;
+  if (new Set(lengths.map(Number)).size > 1) return true;
+  if (kind === "response") return false;
+  return method.length > 64 || lengths.length > 1 || (lengths.length > 0 && codings.length > 0);
+}
+
+/** Said as soon as the request line is there: the rest is not for this scanner. */
+function isUnusualLine(text: string): boolean {
+  const line = readHead(`${text.split("\r\n", 1)[0]}\r\n\r\n`, 0, "request");
+  if (line.kind !== "ok" || line.value.method.length > 64 || !text.includes("\r\n")) return false;
+  return line.value.minor === 0 || !line.value.target.startsWith("/");
+}
+
+/** Holds the scanner against the reference, for the whole head and each way to cut it in two. */
+function check(kind: Kind, text: string): void {
+  const bytes = latin1(text);
+  const whole = scanOf(kind, bytes);
+  const reference = readHead(text, 0, kind);
+  if (kind === "request" && isUnusualLine(text)) {
+    expect(whole.end).toBe(UNUSUAL);
+  } else if (reference.kind === "ok" && !isRefusedFor(kind, reference.value)) {
+    expect(whole.end).toBe(reference.value.end);
+    agree(kind, text, reference.value, whole.scan);
+  } else if (reference.kind === "incomplete") {
+    expect(whole.end).toBeLessThanOrEqual(INCOMPLETE);
+  } else {
+    // Where a target holds octets above ASCII, node:http has the last word.
+    expect([MALFORMED, ...(/^[^\r\n]*[\x7f-\xff]/.test(text) ? [UNUSUAL] : [])]).toContain(whole.end);
+  }
+  let before = INCOMPLETE;
+  for (let cut = 0; cut < bytes.length; cut++) {
+    const { end } = scanOf(kind, bytes.subarray(0, cut));
+    // What was once refused stays refused, in the same way.
+    const allowed =
+      whole.end > INCOMPLETE
+        ? [cut < whole.end ? INCOMPLETE : whole.end]
+        : before === INCOMPLETE
+          ? [INCOMPLETE, whole.end]
+          : [before];
+    if (!allowed.includes(end)) throw new Error(`cut at ${cut}: ${end}, and whole: ${whole.end}`);
+    before = end;
+  }
+  // Where it stands among other bytes does not matter.
+  expect(scanOf(kind, Buffer.concat([latin1("xy\r\n"), bytes]), 4).end).toBe(
+    whole.end > INCOMPLETE ? whole.end + 4 : whole.end,
+  );
+}
+
+function agree(kind: Kind, text: string, head: ReferenceHead, scan: HeadScan): void {
+  const { fields } = head;
+  const [length] = valuesOf(fields, "content-length");
+  expect(scan.contentLength).toBe(length === undefined ? -1 : Number(length));
+  expect(scan.chunked).toBe(valuesOf(fields, "transfer-encoding").length > 0);
+  expect(scan.hasDate).toBe(valuesOf(fields, "date").length > 0);
+  if (kind === "request") {
+    expect(text.slice(0, scan.methodEnd)).toBe(head.method);
+    expect(text.slice(scan.targetStart, scan.targetEnd)).toBe(head.target);
+    const host = valuesOf(fields, "host").at(-1);
+    expect(scan.hostStart < 0 ? undefined : text.slice(scan.hostStart, scan.hostEnd)).toBe(host);
+    expect((scan.traits & TRAIT.upgrade) !== 0).toBe(valuesOf(fields, "upgrade").length > 0);
+    expect((scan.traits & TRAIT.expect) !== 0).toBe(valuesOf(fields, "expect").length > 0);
+  } else {
+    expect(scan.status).toBe(head.status);
+    expect((scan.traits & TRAIT.old) !== 0).toBe(head.minor === 0);
+  }
+  const options = valuesOf(fields, "connection").map((value) => value.toLowerCase());
+  expect(scan.close).toBe(options.includes("close"));
+  expect((scan.traits & TRAIT.connection) !== 0).toBe(
+    options.some((option) => option !== "close" && option !== "keep-alive"),
+  );
+  if ((scan.traits & TRAIT.special) === 0) {
+    // No field that forwarding has a rule for slips through, and nothing but what is this connection's is cut.
+    const ruled = new Set<string>(kind === "request" ? REQUEST_FIELDS : RESPONSE_FIELDS);
+    for (const seen of [
+      "host",
+      "connection",
+      "keep-alive",
+      "content-length",
+      "transfer-encoding",
+      "upgrade",
+      "expect",
+    ])
+      ruled.delete(seen);
+    for (const [name] of fields) expect(ruled).not.toContain(name.toLowerCase());
+    let kept = "";
+    let from = 0;
+    for (let i = 0; i < scan.cutCount; i += 2) {
+      kept += text.slice(from, scan.cuts[i]);
+      from = scan.cuts[i + 1] ?? 0;
+    }
+    kept += text.slice(from, head.end);
+    const left = readHead(kept, 0, kind);
+    const isOwn = ([name, value]: readonly [string, string]) =>
+      name.toLowerCase() === "keep-alive" ||
+      (name.toLowerCase() === "connection" && /^(close|keep-alive)$/i.test(value));
+    expect(left.kind === "ok" && left.value.fields).toEqual(fields.filter((field) => !isOwn(field)));
+  }
+}
+
+test("request heads: what a plain reading says, and INCOMPLETE for every part of one", () => {
+  fc.assert(
+    fc.property(requestHeads, (head) => check("request", head)),
+    { numRuns: 300 },
+  );
+});
+
+test("response heads: what a plain reading says, and INCOMPLETE for every part of one", () => {
+  fc.assert(
+    fc.property(responseHeads, (head) => check("response", head)),
+    { numRuns: 300 },
+  );
+});
+
+test("heads with something wrong in them are refused whenever a plain reading refuses them, and stay refused", () => {
+  fc.assert(
+    fc.property(mutated(requestHeads), (head) => check("request", head)),
+    { numRuns: 1000 },
+  );
+  fc.assert(
+    fc.property(mutated(responseHeads), (head) => check("response", head)),
+    { numRuns: 1000 },
+  );
+});
+
+/** Feeds a body in pieces, as a lane does: up to its trailers, or its end. */
+function feedAll(
+  bytes: Buffer,
+  cuts: readonly number[],
+): { end: number; data: number; scanner: ChunkScanner } {
+  const scanner = new ChunkScanner();
+  let data = 0;
+  let from = 0;
+  for (const to of [...new Set([...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])].sort(
+    (a, b) => a - b,
+  )) {
+    const end = scanner.feed(bytes, from, to);
+    data += scanner.dataBytes;
+    if (end === -1 || scanner.done || scanner.atTrailers) return { end, data, scanner };
+    expect(end).toBe(to);
+    from = to;
+  }
+  return { end: from, data, scanner };
+}
+
+const cuts = fc.array(fc.nat(400), { maxLength: 12 });
+
+test("chunked bodies: consumed, counted and ended the same however they are cut", () => {
+  fc.assert(
+    fc.property(chunkedBodies, cuts, fc.string({ maxLength: 8 }), ({ text, data, trailers }, cuts, after) => {
+      const bytes = latin1(text + after);
+      const { end, data: counted, scanner } = feedAll(bytes, cuts);
+      expect(counted).toBe(data.length);
+      if (trailers === "") {
+        expect({ end, done: scanner.done }).toEqual({ end: text.length, done: true });
+      } else {
+        expect({ end, at: scanner.atTrailers }).toEqual({ end: text.length - trailers.length - 2, at: true });
+        const section = readTrailers(bytes.subarray(end), 65_536);
+        expect(section).toMatchObject({ kind: "trailers", length: trailers.length + 2 });
+      }
+      const read = readChunked(text, 0);
+      expect(read.kind === "ok" && read.value.body).toBe(data);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("chunked bodies with something wrong in them: nothing is taken that a plain reading refuses", () => {
+  fc.assert(
+    fc.property(mutated(chunkedBodies.map(({ text }) => text)), cuts, (text, cuts) => {
+      const { end, data, scanner } = feedAll(latin1(text), cuts);
+      const read = readChunked(text, 0);
+      if (scanner.atTrailers) {
+        const section = readTrailers(latin1(text).subarray(end), 65_536);
+        expect(section.kind).toBe(read.kind === "ok" ? "trailers" : read.kind);
+        if (read.kind === "ok" && section.kind === "trailers")
+          expect(end + section.length).toBe(read.value.end);
+      } else if (scanner.done) {
+        expect(read).toMatchObject({ kind: "ok", value: { end } });
+        if (read.kind === "ok") expect(data).toBe(read.value.body.length);
+      } else if (end === -1) {
+        // An incomplete one may be refused early.
+        expect(read.kind).not.toBe("ok");
+      } else {
+        expect(read.kind).not.toBe("ok");
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test.each([
+  "0x5\r\nhello\r\n0\r\n\r\n",
+  "+5\r\nhello\r\n0\r\n\r\n",
+  "-1\r\n",
+  "5 \r\nhello\r\n0\r\n\r\n",
+  " 5\r\nhello\r\n0\r\n\r\n",
+  "5\nhello\n0\n\n",
+  "5\r\nhello\n0\r\n\r\n",
+  "5\r\nhello0\r\n\r\n",
+  "5\rhello\r\n0\r\n\r\n",
+  "\r\n0\r\n\r\n",
+  ";a=b\r\n",
+  "5;a\nb\r\nhello\r\n0\r\n\r\n",
+  "5;a\0b\r\nhello\r\n0\r\n\r\n",
+  "FFFFFFFFFFFFFFFFF\r\n",
+  "10000000000000005\r\nhello\r\n0\r\n\r\n",
+  "0000000000000\r\n\r\n",
+  `5;${"x".repeat(1025)}\r\nhello\r\n0\r\n\r\n`,
+  "0\r\n \r\n\r\n",
+  "0\r\n\n",
+  "0\r\n\rX",
+])("the chunked body %j is refused", (text) => {
+  expect(feedAll(latin1(text), []).end).toBe(-1);
+  expect(
+    feedAll(
+      latin1(text),
+      Array.from(text, (_, i) => i),
+    ).end,
+  ).toBe(-1);
+});
+
+test("trailers: incomplete until their empty line, then the same however much follows", () => {
+  const names = fc.constantFrom("X-Sum", "x", "Server-Timing");
+  const lines = fc.array(fc.tuple(names, fc.constantFrom("", " 1", "\t\xe9 ", "a: b")), {
+    minLength: 1,
+    maxLength: 5,
+  });
+  fc.assert(
+    fc.property(lines, fc.string({ maxLength: 5 }), (lines, after) => {
+      const text = `${lines.map(([name, value]) => `${name}:${value}\r\n`).join("")}\r\n`;
+      const whole = readTrailers(latin1(text + after), 65_536);
+      const passed = lines.map(([name, value]) => `${name}: ${value.replace(/^[ \t]+|[ \t]+$/g, "")}\r\n`);
+      expect(whole).toEqual({ kind: "trailers", length: text.length, text: `${passed.join("")}\r\n` });
+      for (let cut = 0; cut < text.length; cut++) {
+        expect(readTrailers(latin1(text.slice(0, cut)), 65_536)).toEqual({ kind: "incomplete" });
+      }
+      expect(readTrailers(latin1(text), text.length - 1).kind).toBe("malformed");
+    }),
+    { numRuns: 200 },
+  );
+  fc.assert(
+    fc.property(
+      fc.string({ unit: fc.constantFrom("a", ":", " ", "\r", "\n", "\0", "\x7f", "\r\n") }),
+      (text) => {
+        const section = readTrailers(latin1(`${text}\r\n\r\n`), 65_536);
+        const read = readChunked(`0\r\n${text}\r\n\r\n`, 0);
+        expect(section.kind).toBe(read.kind === "ok" ? "trailers" : "malformed");
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("held bytes are those that were given, in order, and no longer those of the giver", () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 3000 }), { minLength: 1, maxLength: 8 }), (pieces) => {
+      const expected = Buffer.concat(pieces);
+      const given = pieces.map((piece) => Buffer.concat([HEX, piece, HEX]));
+      const [first = HEX, ...more] = given;
+      const held = new HeldBytes(first, HEX.length, first.length - HEX.length);
+      first.fill(0);
+      for (const piece of more) {
+        held.append(piece, HEX.length, piece.length - HEX.length);
+        piece.fill(0);
+      }
+      expect(held.length).toBe(expected.length);
+      expect(held.bytes.equals(expected)).toBe(true);
+    }),
+    { numRuns: 200 },
+  );
+});
