@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../clock.ts";
@@ -18,7 +17,7 @@ import { SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import { allValues } from "./request-head.ts";
-import { requestIdOf } from "./request-id.ts";
+import { newRequestId, requestIdOf } from "./request-id.ts";
 import { forwardedFields, orderedRequestHead, plainRequestHead } from "./request-text.ts";
 import { clientAddressOf, RequestTrace, tracedRequest } from "./request-trace.ts";
 import { resetSocket } from "./reset-socket.ts";
@@ -239,7 +238,9 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       case "trailers":
       case "answer":
       case "flushing":
-        this.#fail(this.#timeoutError());
+        // A refusal is told of already.
+        if (this.#trace === undefined) resetSocket(this.#socket);
+        else this.#fail(this.#timeoutError());
         return;
       case "overrun":
         this.#finish();
@@ -415,7 +416,7 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     const trace = new RequestTrace(
       {
         head,
-        requestId: isPlain ? randomUUID() : requestIdOf(head.rawHeaders),
+        requestId: isPlain ? newRequestId() : requestIdOf(head.rawHeaders),
         clientAddress: this.#address,
         protocol: "HTTP/1.1",
       },
@@ -715,7 +716,18 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     // What is not well formed has no end to wait for.
     if (!this.#bodyDone && reason !== "bad_request") this.#overrun();
     else if (close) this.#finish();
+    else if (this.writeIsPending) this.#flush();
     else this.#next();
+  }
+
+  /** Takes no further request before the client has taken this answer: else those who read none would fill the memory. */
+  #flush(): void {
+    this.#phase = "flushing";
+    this.#touch();
+    this.#socket.write("", (error) => {
+      // When the connection is cut, its close tells the record.
+      if (!error && !this.#socket.destroyed) this.#answered();
+    });
   }
 
   #giveUpPod(): void {
