@@ -42,15 +42,15 @@ export type EndTuple = readonly [
 ];
 
 /**
- * A step of the feed. A worker applies it whole, in the order ends, gone, routes, and answers as the table did at the
- * moment when the batch was made; a part of a snapshot excepted, with which it does not serve yet.
+ * A step of the feed, to be applied whole, in the order ends, gone, routes. `ends` holds every end, up to the moment when
+ * the batch was made, that the worker needs to hear of.
  */
 export interface RouteBatch {
   /** 1, 2, 3 … for each worker; acknowledged once it is applied. */
   readonly sequence: number;
-  /** `part`: more of the first snapshot follows. `current`: with this batch the worker knows all that the table does. */
+  /** `part`: of a snapshot, or of very many changes; more follows. `current`: the worker now knows all that the table does. */
   readonly extent: "part" | "current";
-  /** `RouteLookup.synced` of the table. */
+  /** `RouteLookup.synced` of the table; holds from a `current` batch on. */
   readonly synced: boolean;
   readonly ends: readonly EndTuple[];
   /** No route is in effect for these. */

@@ -13,11 +13,12 @@ import { Subscription, type SubscriptionLimits } from "./subscription.ts";
  * changed meanwhile. So a slow worker costs the primary one small record for each key that changed, and no more than the
  * worker and the table know together.
  *
- * **The invariant.** Every batch after the snapshot holds everything that changed since the one before, read at one
- * moment between two mutations. A worker applies it whole, ends first. Hence no newer state, of the same key or of
- * another, can overtake an end: when key A has lost a pod IP and key B has it, a worker never sends to that IP for B
- * before it has closed A's connections to it. After each batch the worker answers exactly as the table did at the moment
- * that the batch was made, and has been told of each end of each incarnation that it knew, with the table's reason.
+ * **The invariant.** Every batch is made at one moment between two mutations and tells all ends up to then, of incarnations
+ * that the worker can know, with the table's reasons; they hold before anything else of the batch does. So no newer state,
+ * of the same key or of another, overtakes an end: when key A has lost a pod IP and key B has it, a worker has closed A's
+ * connections to it before it sends B's first request there. A batch that is `current` completes everything: after it the
+ * worker answers exactly as the table did when it was made. Very many changes are told in parts, which take effect as they
+ * come; until the `current` batch that completes them some routes are older than others, but all ends are told.
  */
 export class RouteFeed {
   readonly #source: RouteSource;

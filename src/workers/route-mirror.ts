@@ -7,8 +7,8 @@ import { decodeRoute, type EndTuple, type RouteBatch, type RouteTuple } from "./
 type News = readonly [kind: EndTuple[0], incarnation: Incarnation, reason: EndReason];
 
 /**
- * The worker's side of the stream of routes: answers as the primary's table did when it made the last batch that was
- * applied here. Not synced before the first snapshot is whole, nor after {@link RouteMirror.disconnected}.
+ * The worker's side of the stream of routes: answers as the primary's table did when it made the last `current` batch that
+ * was applied here; between parts each route is as it was then or later, and none is served that has ended. Not synced before the first snapshot is whole, nor after {@link RouteMirror.disconnected}.
  *
  * An incarnation is one object here as long as it is one there, so connections are kept and cut as they would be in
  * one process. Whatever a batch leaves unsaid, an incarnation never stays when its number is not in effect any more.
@@ -54,13 +54,15 @@ export class RouteMirror implements RouteLookup {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Takes over a batch as a whole, then tells the listeners what ended. */
+  /** Takes over a batch, ends first; then tells the listeners what ended. */
   apply({ ends, gone, routes, extent, synced }: RouteBatch): void {
     for (const end of ends) this.#end(end);
     for (const key of gone) this.#remove(key);
     for (const tuple of routes) this.#set(tuple);
-    this.#tableSynced = synced;
-    if (extent === "current") this.#current = true;
+    if (extent === "current") {
+      this.#current = true;
+      this.#tableSynced = synced;
+    }
     const news = this.#news;
     this.#news = [];
     for (const [kind, incarnation, reason] of news) {

@@ -8,27 +8,27 @@ import type { RouteSource } from "./route-source.ts";
 export interface SubscriptionLimits {
   /** Batches, at least 1. Default 16. */
   readonly batches: number;
-  /** Changed keys; a single batch may hold more, since it is never split. Default 4,000. */
+  /** Changed keys. When more wait to be sent they go in parts. Default 4,000. */
   readonly changes: number;
-  /** Routes in one part of the snapshot, at least 1. Default 500. */
+  /** Keys in one part, at least 1. Default 500. */
   readonly partSize: number;
 }
 
 const DEFAULT_LIMITS: SubscriptionLimits = { batches: 16, changes: 4_000, partSize: 500 };
 
-/** A key that changed since the last batch. A worker knows one living and one paused incarnation of it at most. */
+/** A key that changed since it was last sent. A worker knows one living and one paused incarnation of it at most. */
 interface Change {
   /** The worker has never heard of the key. */
   readonly isNew: boolean;
-  /** The first end since: that of the incarnation that the worker knows, if it knows one. Later ones began unseen. */
-  ended: EndTuple | undefined;
-  pauseEnded: EndTuple | undefined;
+  /** The end of the incarnation that the worker knows was noted. Later ones began unseen: it need not hear of them. */
+  ended: boolean;
+  pauseEnded: boolean;
 }
 
 interface Sent {
   readonly sequence: number;
   readonly changes: number;
-  /** It brings changes to a worker that was current: no part of the snapshot, no probe. */
+  /** It puts changes into effect in a worker that was current: no part, no probe. */
   readonly isNews: boolean;
   /** When the oldest change in it happened. */
   readonly sinceMs: Milliseconds;
@@ -40,10 +40,12 @@ export class Subscription {
   readonly #clock: Clock;
   readonly #send: (batch: RouteBatch) => void;
   readonly #limits: SubscriptionLimits;
-  readonly #changes = new Map<ObjectKey, Change>();
+  #changes = new Map<ObjectKey, Change>();
+  /** What ended and was not told; at most two for each change. */
+  #ends: EndTuple[] = [];
   readonly #sent: Sent[] = [];
-  /** Keys that the snapshot has still to send, as long as it is under way. A set's iterator sees what is added later. */
-  #snapshot: Iterator<ObjectKey> | undefined;
+  /** Keys that are being sent in parts: the snapshot's, or those of very many changes. */
+  #parts: Iterator<ObjectKey> | undefined;
   #isCurrent = false;
   #changedSinceMs: Milliseconds | undefined;
   #changesUnderWay = 0;
@@ -64,7 +66,8 @@ export class Subscription {
     this.#clock = clock;
     this.#send = send;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
-    this.#snapshot = present.values();
+    // A set's iterator sees what is added later, too.
+    this.#parts = present.values();
     this.#changedSinceMs = clock.monotonicMs();
   }
 
@@ -118,7 +121,7 @@ export class Subscription {
     } else if (!inEffect && change.isNew) {
       // It came and went while the worker was busy: there is nothing to tell.
       this.#changes.delete(key);
-      if (this.#changes.size === 0 && !this.#snapshot) this.#changedSinceMs = undefined;
+      if (this.#changes.size === 0 && !this.#parts) this.#changedSinceMs = undefined;
     }
   }
 
@@ -129,23 +132,29 @@ export class Subscription {
     reason: EndReason,
   ): void {
     const change = this.#changes.get(key) ?? this.#change(key, false);
-    change[kind] ??= [kind, key, incarnation, reason];
+    if (change.isNew || change[kind]) return;
+    change[kind] = true;
+    this.#ends.push([kind, key, incarnation, reason]);
   }
 
   /** Sends what is to be sent, as far as the limits allow. Not to be called within a mutation of the table. */
   pump(): void {
-    while (this.#snapshot && this.#hasRoom()) this.#sendPart(this.#snapshot);
-    if (this.#snapshot || !this.#hasRoom()) return;
+    if (!this.#parts && this.#changes.size > this.#limits.changes && this.#hasRoom()) {
+      this.#parts = this.#changes.keys();
+      this.#changes = new Map();
+    }
+    while (this.#parts && this.#hasRoom()) this.#sendPart(this.#parts);
+    if (!this.#hasRoom()) return;
     if (this.#changes.size > 0 || this.#source.synced !== this.#toldSynced) this.#sendChanges();
   }
 
   /** Sends an empty batch if nothing is under way, to see whether the worker still answers. */
   probe(): void {
-    if (this.#sent.length === 0 && !this.#snapshot) this.#sendChanges();
+    if (this.#sent.length === 0 && !this.#parts) this.#sendChanges();
   }
 
   #change(key: ObjectKey, isNew: boolean): Change {
-    const change: Change = { isNew, ended: undefined, pauseEnded: undefined };
+    const change: Change = { isNew, ended: false, pauseEnded: false };
     this.#changes.set(key, change);
     this.#changedSinceMs ??= this.#clock.monotonicMs();
     return change;
@@ -158,28 +167,27 @@ export class Subscription {
 
   #sendPart(keys: Iterator<ObjectKey>): void {
     const part = emptyContent();
-    while (part.routes.length < this.#limits.partSize) {
+    for (let count = 0; count < this.#limits.partSize; count++) {
       const { done, value: key } = keys.next();
       if (done) {
-        this.#snapshot = undefined;
+        this.#parts = undefined;
+        // What changed meanwhile goes all at once, however much it is: or one could follow another without end.
         this.#sendChanges(part);
         return;
       }
-      this.#read(key, this.#changes.get(key), part);
+      this.#read(key, part);
       this.#changes.delete(key);
     }
     this.#dispatch("part", part);
   }
 
   #sendChanges(content = emptyContent()): void {
-    for (const [key, change] of this.#changes) this.#read(key, change, content);
+    for (const key of this.#changes.keys()) this.#read(key, content);
     this.#changes.clear();
     this.#dispatch("current", content);
   }
 
-  #read(key: ObjectKey, change: Change | undefined, { ends, gone, routes }: Content): void {
-    if (change?.ended) ends.push(change.ended);
-    if (change?.pauseEnded) ends.push(change.pauseEnded);
+  #read(key: ObjectKey, { gone, routes }: Content): void {
     const inEffect = this.#source.inspect(key)?.inEffect;
     if (inEffect) routes.push(encodeRoute(inEffect));
     else gone.push(key);
@@ -188,25 +196,32 @@ export class Subscription {
   #dispatch(extent: RouteBatch["extent"], content: Content): void {
     const sequence = ++this.#sequence;
     const changes = content.routes.length + content.gone.length;
-    const isNews = this.#isCurrent && changes > 0;
-    if (extent === "current") this.#isCurrent = true;
-    const nowMs = this.#clock.monotonicMs();
-    this.#sent.push({ sequence, changes, isNews, sinceMs: this.#changedSinceMs ?? nowMs });
-    this.#changedSinceMs = extent === "part" ? nowMs : undefined;
-    this.#changesUnderWay += changes;
+    const isNews = this.#isCurrent && extent === "current" && changes > 0;
     const { synced } = this.#source;
-    this.#toldSynced = synced;
-    if (extent === "current" && synced) this.#syncedAt = Math.min(this.#syncedAt, sequence);
-    this.#send({ sequence, extent, synced, ...content });
+    this.#sent.push({
+      sequence,
+      changes,
+      isNews,
+      sinceMs: this.#changedSinceMs ?? this.#clock.monotonicMs(),
+    });
+    this.#changesUnderWay += changes;
+    if (extent === "current") {
+      this.#isCurrent = true;
+      this.#changedSinceMs = undefined;
+      this.#toldSynced = synced;
+      if (synced) this.#syncedAt = Math.min(this.#syncedAt, sequence);
+    }
+    const ends = this.#ends;
+    this.#ends = [];
+    this.#send({ sequence, extent, synced, ends, ...content });
   }
 }
 
 interface Content {
-  readonly ends: EndTuple[];
   readonly gone: ObjectKey[];
   readonly routes: RouteTuple[];
 }
 
 function emptyContent(): Content {
-  return { ends: [], gone: [], routes: [] };
+  return { gone: [], routes: [] };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { RouteTable } from "../../src/routes/table.ts";
-import type { RouteBatch } from "../../src/workers/route-batch.ts";
+import { encodeRoute, type RouteBatch, type RouteTuple } from "../../src/workers/route-batch.ts";
 import { RouteFeed } from "../../src/workers/route-feed.ts";
 import { RouteMirror } from "../../src/workers/route-mirror.ts";
 import { makeRoute, observe, rv } from "../routes/support/timeline.ts";
@@ -43,6 +43,8 @@ test("a worker that takes nothing costs no more than the keys that it and the ta
     run(`new-${index}`, `10.2.0.${index % 200}`);
     if (index >= 150) remove(`new-${index - 150}`);
     if (index < 100) remove(`box-${index}`);
+    // Another one moves to and fro all the time.
+    run("restless", `10.4.0.${index % 2}`);
     if (index % 500 === 0) await Promise.resolve();
   }
   await Promise.resolve();
@@ -55,9 +57,59 @@ test("a worker that takes nothing costs no more than the keys that it and the ta
   const before = batches.length;
   subscription.acknowledged(before);
   expect(batches.length).toBe(before + 1);
+  expect(batches.at(-1)?.ends.length).toBeLessThanOrEqual(known.size);
   const mirror = new RouteMirror();
   for (const batch of batches) mirror.apply(batch);
-  expect(mirror.size).toBe(150);
+  expect(mirror.size).toBe(151);
+});
+
+test("very many changes go in parts, which end though more changes come all the time", async () => {
+  const { feed, run, remove, table } = setUp(0);
+  const batches: RouteBatch[] = [];
+  const subscription = feed.subscribe((batch) => void batches.push(batch), {
+    batches: 2,
+    changes: 20,
+    partSize: 10,
+  });
+  subscription.acknowledged(1);
+  for (let index = 0; index < 100; index++) run(`many-${index}`, `10.5.0.${index}`);
+  await Promise.resolve();
+  expect(batches.at(-1)?.extent).toBe("part");
+  let more = 0;
+  while (batches.at(-1)?.extent !== "current") {
+    expect(batches.length).toBeLessThan(20);
+    for (let count = 0; count < 15; count++) run(`more-${more}`, `10.6.${more >> 8}.${more++ & 255}`);
+    remove(`more-${more - 7}`);
+    await Promise.resolve();
+    subscription.acknowledged(batches.length);
+  }
+  const mirror = new RouteMirror();
+  for (const batch of batches) mirror.apply(batch);
+  expect(mirror.size).toBe(table.stats().entries);
+});
+
+test("an incarnation that is not in effect any more never stays, whatever a batch leaves unsaid", () => {
+  const mirror = new RouteMirror();
+  const told: unknown[] = [];
+  mirror.addListener({ incarnationEnded: ({ number }, reason) => void told.push([number, reason]) });
+  const tuple = (incarnation: number): RouteTuple =>
+    [
+      ...encodeRoute({
+        kind: "found",
+        route: makeRoute("box", 1),
+        state: "running",
+        incarnation: undefined,
+        ipReassigned: false,
+      }),
+    ].with(13, incarnation) as unknown as RouteTuple;
+  const batch = { extent: "current", synced: true, ends: [], gone: [] } as const;
+  mirror.apply({ ...batch, sequence: 1, routes: [tuple(1)] });
+  mirror.apply({ ...batch, sequence: 2, routes: [tuple(2)] });
+  mirror.apply({ ...batch, sequence: 3, routes: [], gone: ["ns/box"] });
+  expect(told).toEqual([
+    [1, "replaced"],
+    [2, "dead"],
+  ]);
 });
 
 test("the lag is the age of the oldest change that a worker has not acknowledged", async () => {
