@@ -73,7 +73,9 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
     tableSynced: () => feed.look(),
     async listen() {
       if (listen.port !== 0) await expectFreePort(listen);
-      return supervisor.start();
+      return supervisor.start().catch((error: unknown) => {
+        throw isUnsupported(error) ? new Error(NOT_HERE) : error;
+      });
     },
     async drain(timeoutMs) {
       log.info("draining: workers accept no more", { workers: config.workers, timeoutMs });
@@ -81,6 +83,13 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
     },
     close: () => end(0),
   };
+}
+
+const NOT_HERE =
+  "this system does not spread a port's connections over processes (SO_REUSEPORT, as Linux has it): set workers to 1";
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOTSUP";
 }
 
 function spawnWorker(worker: number): ChildProcess {

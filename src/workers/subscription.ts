@@ -196,7 +196,7 @@ export class Subscription {
   #dispatch(extent: RouteBatch["extent"], content: Content): void {
     const sequence = ++this.#sequence;
     const changes = content.routes.length + content.gone.length;
-    const isNews = this.#isCurrent && extent === "current" && changes > 0;
+    const isNews = this.#isCurrent && extent === "current" && this.#changedSinceMs !== undefined;
     const { synced } = this.#source;
     this.#sent.push({
       sequence,
