@@ -3,8 +3,11 @@
  * `node bench/table-cluster.ts SANDBOXES BYTES KUBECONFIG`. Prints one line of JSON when it serves; ends with its
  * standard input.
  */
-import { startDevCluster } from "../src/devcluster/cluster.ts";
+import { systemClock } from "../src/clock.ts";
+import { ApiServer } from "../src/devcluster/api-server.ts";
+import { writeKubeconfig } from "../src/devcluster/kubeconfig.ts";
 import { jsonOf } from "../src/devcluster/object-json.ts";
+import { ObjectStore } from "../src/devcluster/object-store.ts";
 import { seededRandom } from "../src/devcluster/random.ts";
 import { claimDraft, pooledSandbox } from "../src/devcluster/sandbox-template.ts";
 import type { Sandbox } from "../src/devcluster/sandbox.ts";
@@ -24,12 +27,14 @@ if (!Number.isInteger(sandboxes) || !Number.isInteger(bytes) || kubeconfigPath =
 }
 
 const random = seededRandom(1);
-const cluster = await startDevCluster({ pools: [], kubeconfigPath });
+const store = new ObjectStore({ clock: systemClock, random });
+const api = await ApiServer.start({ store, clock: systemClock, random });
+await writeKubeconfig(kubeconfigPath, { server: api.url });
 // What makes an object large is the same for all, so that this process needs gigabytes for none of it.
 const bulky = pooledSandbox(
   random,
   { namespace: "default", name: "code" },
-  bytes - 900,
+  bytes - 1_277,
 ) as unknown as Sandbox;
 let total = 0;
 for (let index = 0; index < sandboxes; index++) {
@@ -42,7 +47,7 @@ for (let index = 0; index < sandboxes; index++) {
   };
   const id = index % 2 === 0 ? idOf(index) : "legacy";
   claimDraft(sandbox, { owner: `user-${index >>> 3}`, id }, random);
-  const stored = cluster.store.create({
+  const stored = store.create({
     ...sandbox,
     status: {
       phase: "Running",
@@ -53,7 +58,7 @@ for (let index = 0; index < sandboxes; index++) {
   // Made once for all who list, so that not the server's work is measured but the reader's.
   total += jsonOf(stored).length;
 }
-const line: ClusterLine = { apiUrl: cluster.apiUrl, bytesPerSandbox: total / sandboxes };
+const line: ClusterLine = { apiUrl: api.url, bytesPerSandbox: total / sandboxes };
 process.stdout.write(`${JSON.stringify(line)}\n`);
 process.stdin.resume();
-process.stdin.once("end", () => void cluster.stop());
+process.stdin.once("end", () => void api.stop());

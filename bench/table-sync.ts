@@ -1,11 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { endChild, firstLine, spawnNode } from "./table-child.ts";
 import type { ClusterLine } from "./table-cluster.ts";
 
 /** What a first list costs a router. */
@@ -32,16 +30,13 @@ const LYCHGATE = join(import.meta.dirname, "../bin/lychgate.mjs");
 export async function measureSync(sandboxes: number, bytes: number): Promise<SyncFigures> {
   const directory = await mkdtemp(join(tmpdir(), "lychgate-bench-"));
   const kubeconfig = join(directory, "kubeconfig");
-  const cluster = spawn(
-    process.execPath,
-    [join(import.meta.dirname, "table-cluster.ts"), String(sandboxes), String(bytes), kubeconfig],
-    { stdio: ["pipe", "pipe", "inherit"] },
-  );
+  const script = join(import.meta.dirname, "table-cluster.ts");
+  const cluster = spawnNode([script, String(sandboxes), String(bytes), kubeconfig]);
   try {
     const { bytesPerSandbox } = JSON.parse(await firstLine(cluster, "stdout", () => true)) as ClusterLine;
     return { sandboxes, bytesPerSandbox, ...(await measureServe(kubeconfig, sandboxes)) };
   } finally {
-    await end(cluster);
+    await endChild(cluster);
     await rm(directory, { recursive: true });
   }
 }
@@ -52,11 +47,8 @@ async function measureServe(
 ): Promise<Omit<SyncFigures, "sandboxes" | "bytesPerSandbox">> {
   const startedAt = performance.now();
   const listen = ["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-  const serve = spawn(
-    process.execPath,
-    [LYCHGATE, "serve", "--kubeconfig", kubeconfig, ...listen, "--log-format", "json", "--access-log", "off"],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
+  const logs = ["--log-format", "json", "--access-log", "off"];
+  const serve = spawnNode([LYCHGATE, "serve", "--kubeconfig", kubeconfig, ...listen, ...logs]);
   try {
     const text = await firstLine(serve, "stderr", (line) => line.includes("is listening"));
     const { peers, admin } = JSON.parse(text) as { readonly peers: string; readonly admin: string };
@@ -78,25 +70,8 @@ async function measureServe(
       ...memory,
     };
   } finally {
-    await end(serve);
+    await endChild(serve);
   }
-}
-
-/** The first line of a child's output that is wanted; the rest is read and thrown away. */
-async function firstLine(
-  child: ChildProcess,
-  from: "stdout" | "stderr",
-  isWanted: (line: string) => boolean,
-): Promise<string> {
-  const stream = child[from];
-  if (!stream) throw new Error(`the child's ${from} is not piped`);
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const lines = createInterface({ input: stream });
-  lines.on("line", (line) => {
-    if (isWanted(line)) resolve(line);
-  });
-  lines.once("close", () => reject(new Error("the child ended without saying what was expected")));
-  return promise;
 }
 
 /** What the kernel says of a process's memory. */
@@ -105,11 +80,4 @@ function memoryOf(pid: number): { readonly peakMiB: number; readonly residentMiB
   const mebibytes = (field: string): number =>
     Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1_024;
   return { peakMiB: mebibytes("VmHWM"), residentMiB: mebibytes("VmRSS") };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGKILL");
-  await ended;
 }

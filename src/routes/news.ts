@@ -21,24 +21,18 @@ export interface TableListener {
   claimConfirmed?(lagMs: Milliseconds): void;
 }
 
-/** What a listener may be told. */
-type Kind = keyof TableListener;
-
 /** Collects what happens during a mutation and passes it on when the table is consistent again. */
 export class News {
   #listeners: readonly TableListener[] = [];
-  #heard: ReadonlySet<Kind> = new Set();
   #items: ((listener: TableListener) => void)[] = [];
+  /** Whether anybody hears of the two commonest news: what nobody hears need not be made. */
+  hearsMutated = false;
+  hearsRouteChanged = false;
 
   /** Calls `listener` from now on; returns what stops that. */
   addListener(listener: TableListener): () => void {
     this.#setListeners([...this.#listeners, listener]);
     return () => this.#setListeners(this.#listeners.filter((other) => other !== listener));
-  }
-
-  /** Whether anybody wants to hear of such news: what nobody hears need not be made. */
-  hears(kind: Kind): boolean {
-    return this.#heard.has(kind);
   }
 
   /** Keeps an item for {@link News.deliver}. */
@@ -54,7 +48,7 @@ export class News {
     for (const item of items) for (const listener of this.#listeners) item(listener);
   }
 
-  /** Tells of a mutation that is complete, after everything that was kept. The commonest news, so it is not kept first. */
+  /** Tells of a mutation that is complete, after everything that was kept; it is not kept itself, being the commonest. */
   mutated(source: Source, outcome: Outcome, key: ObjectKey, resurrection: Guard | undefined): void {
     this.deliver();
     for (const listener of this.#listeners) listener.mutated?.(source, outcome, key, resurrection);
@@ -62,14 +56,7 @@ export class News {
 
   #setListeners(listeners: readonly TableListener[]): void {
     this.#listeners = listeners;
-    const kinds: readonly Kind[] = [
-      "mutated",
-      "routeChanged",
-      "incarnationEnded",
-      "pauseEnded",
-      "factDropped",
-      "claimConfirmed",
-    ];
-    this.#heard = new Set(kinds.filter((kind) => listeners.some((listener) => listener[kind] !== undefined)));
+    this.hearsMutated = listeners.some(({ mutated }) => mutated !== undefined);
+    this.hearsRouteChanged = listeners.some(({ routeChanged }) => routeChanged !== undefined);
   }
 }

@@ -206,7 +206,7 @@ export class RoutesInEffect {
   }
 
   #announce(entry: Entry): void {
-    if (!this.#news.hears("routeChanged")) return;
+    if (!this.#news.hearsRouteChanged) return;
     this.#news.add((listener) =>
       listener.routeChanged?.(entry.key, entry.inEffect && asRouteInEffect(entry)),
     );

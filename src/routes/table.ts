@@ -344,14 +344,22 @@ export class RouteTable implements RouteLookup {
       if (entry.confirmedUid !== undefined) this.#unconfirm(entry, entry.confirmedUid);
       else this.#refresh(entry);
     }
+    const applied: Observation[] = [];
     for (const observation of observations) {
       const entry = this.#entries.getOrAdd(observation.namespace, observation.name, scope);
       if (isUnchanged(entry, observation)) continue;
       // Whatever its version: what a list shows is so (a cluster may have been restored while nobody looked).
       this.#confirm(entry, observation, before, true);
       this.#refresh(entry);
-      this.#reportSeen(observation, entry.tombstone === undefined ? "applied" : "ignored/tombstone");
+      if (entry.tombstone === undefined) applied.push(observation);
+      else this.#reportSeen(observation, "ignored/tombstone");
     }
+    // One piece of news for all: a piece for each would take more memory than the routes at hand.
+    this.#news.add((listener) => {
+      for (const { namespace, name } of listener.mutated ? applied : []) {
+        listener.mutated?.("informer", "applied", objectKey(namespace, name), undefined);
+      }
+    });
     scope.synced = true;
     this.#passWatermark(scope, false);
   }
@@ -439,13 +447,15 @@ export class RouteTable implements RouteLookup {
   }
 
   #expire(scope: Scope<Entry>): void {
-    const liveMs = scope.liveMs(this.#nowMs);
-    if (scope.watched) this.#expireKind("claim", scope, liveMs);
-    this.#expireKind("tombstone", scope, liveMs);
+    const { claim, tombstone } = scope.pending;
+    if (claim.size > 0 && scope.watched) this.#expireKind("claim", scope);
+    if (tombstone.size > 0) this.#expireKind("tombstone", scope);
   }
 
-  #expireKind(fact: PushedFact, { pending }: Scope<Entry>, liveMs: Milliseconds): void {
-    for (let next = pending[fact].oldest; next; next = pending[fact].oldest) {
+  #expireKind(fact: PushedFact, scope: Scope<Entry>): void {
+    const liveMs = scope.liveMs(this.#nowMs);
+    const queue = scope.pending[fact];
+    for (let next = queue.oldest; next; next = queue.oldest) {
       if (!this.#rules.isOverdue(next.deadlineMs, liveMs)) break;
       this.#drop(fact, next.entry, "expired");
       this.#refresh(next.entry);
@@ -506,7 +516,7 @@ export class RouteTable implements RouteLookup {
   }
 
   #watchedScope(name: string): Scope<Entry> {
-    const scope = this.#scopes.get(name);
+    const scope = name === "" ? this.#everyNamespace : this.#scopes.get(name);
     if (!scope?.watched) throw new Error(`the table has no informer scope ${JSON.stringify(name)}`);
     return scope;
   }
@@ -539,7 +549,7 @@ export class RouteTable implements RouteLookup {
 
   /** Keeps the outcome of one observation of a list, to be told when all of it is in. */
   #reportSeen(observation: Observation, outcome: Outcome): void {
-    if (!this.#news.hears("mutated")) return;
+    if (!this.#news.hearsMutated) return;
     const { namespace, name } = observation;
     const guard = this.#guardOf(observation, outcome);
     this.#news.add((listener) => listener.mutated?.("informer", outcome, objectKey(namespace, name), guard));
@@ -548,7 +558,7 @@ export class RouteTable implements RouteLookup {
   /** Ends a mutation: tells all that happened, and last of all what was made of what the writer said. */
   #tell(source: Source, outcome: Outcome, namespace: string, name: string, guard?: Guard): void {
     this.#news.deliver();
-    if (this.#news.hears("mutated")) {
+    if (this.#news.hearsMutated) {
       this.#news.mutated(source, outcome, objectKey(namespace, name), guard);
     }
   }
