@@ -35,6 +35,8 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
   const operational = operationalLog(config);
   const accessLog = workerAccessLogOf(config);
   const metrics = createMetrics({ version: VERSION, clock: systemClock });
+  const log = withFields(operational, { worker });
+  channel.onDisconnect(() => log.warn("the primary is gone: serving nothing new, and draining"));
   const traffic = createTraffic({
     config,
     listen: { host, port, reusePort: true },
@@ -43,7 +45,7 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
     metrics,
     accessLog: accessLog?.record,
     clock: systemClock,
-    log: withFields(operational, { worker }),
+    log,
   });
   closeLogs = async () => {
     await accessLog?.close();

@@ -153,6 +153,7 @@ test("when the primary is killed its workers finish what is under way and end", 
   router.kill("SIGKILL");
   for (const answer of await Promise.all(slow)) expect(answer).toMatchObject({ status: 200 });
   await eventually(() => expect(before.filter(isAlive)).toEqual([]));
+  expect(router.stderr.join("\n")).toContain("the primary is gone");
   await workers.stop();
 });
 
