@@ -14,6 +14,8 @@ export interface SandboxChange {
   readonly move?: number;
   /** Counts its lives: another UID for each. */
   readonly life?: number;
+  /** Without an access token, a pod UID and a shutdownTime. */
+  readonly plain?: boolean;
 }
 
 /** The namespace of a sandbox: 1,000 of them, fewer in a small cluster. */
@@ -67,18 +69,19 @@ export function versionOf(version: number): ResourceVersion {
 function sandboxJson(
   index: number,
   version: number,
-  { paused = false, move, life = 0 }: SandboxChange,
+  { paused = false, move, life = 0, plain = false }: SandboxChange,
 ): string {
   const labelled = index % 2 === 0 ? `"agents.kruise.io/sandbox-id":"${idOf(index)}",` : "";
-  const shutdown = index % 4 === 0 ? `,"shutdownTime":"2030-01-01T00:00:00Z"` : "";
+  const shutdown = index % 4 === 0 && !plain ? `,"shutdownTime":"2030-01-01T00:00:00Z"` : "";
+  const token = plain ? "" : `,"agents.kruise.io/runtime-access-token":"${uuid(index, 2)}"`;
+  const podUid = plain ? "" : `,"podUID":"${uuid(index, 1_000 + life)}"`;
   return (
     `{"apiVersion":"agents.kruise.io/v1alpha1","kind":"Sandbox","metadata":{"namespace":"${namespaceOf(index)}",` +
     `"name":"${nameOf(index)}","uid":"${uuid(index, 3 + life)}","resourceVersion":"${version}",` +
     `"labels":{${labelled}"agents.kruise.io/sandbox-pool":"code"},` +
-    `"annotations":{"agents.kruise.io/owner":"${uuid(index >>> 3, 1)}",` +
-    `"agents.kruise.io/runtime-access-token":"${uuid(index, 2)}"}},"spec":{"paused":${paused}${shutdown}},` +
+    `"annotations":{"agents.kruise.io/owner":"${uuid(index >>> 3, 1)}"${token}}},"spec":{"paused":${paused}${shutdown}},` +
     `"status":{"phase":"${paused ? "Paused" : "Running"}","conditions":[{"type":"Ready","status":"True"}],` +
-    `"podInfo":{"podIP":"${ipOf(index, move)}","podUID":"${uuid(index, 1_000 + life)}"}}}`
+    `"podInfo":{"podIP":"${ipOf(index, move)}"${podUid}}}}`
   );
 }
 

@@ -56,7 +56,7 @@ export class News {
 
   #setListeners(listeners: readonly TableListener[]): void {
     this.#listeners = listeners;
-    this.hearsMutated = listeners.some(({ mutated }) => mutated !== undefined);
-    this.hearsRouteChanged = listeners.some(({ routeChanged }) => routeChanged !== undefined);
+    this.hearsMutated = listeners.some((listener) => listener.mutated !== undefined);
+    this.hearsRouteChanged = listeners.some((listener) => listener.routeChanged !== undefined);
   }
 }
