@@ -10,6 +10,7 @@ import { forwardResponseHeaders, forwardTrailers } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import type { PodConnection } from "./pod-connection.ts";
+import type { ConnectionKind } from "./pooled-connection.ts";
 import { RequestBody } from "./request-body.ts";
 import { allValues } from "./request-head.ts";
 import type { RefusalReason } from "./reasons.ts";
@@ -21,6 +22,7 @@ import type { Upstreams } from "./upstreams.ts";
 /** Times of an exchange, and what it works with. */
 export interface ExchangeOptions {
   readonly upstreams: Upstreams;
+  readonly connections: ConnectionKind<PodConnection>;
   readonly clock: Clock;
   /** From the end of the request to the pod's response head. 0: no limit. */
   readonly firstByteTimeoutMs: Milliseconds;
@@ -218,9 +220,9 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
 
   #lease(want: "kept" | "new"): void {
     const { incarnation, port } = this.#outbound;
-    const { upstreams } = this.#options;
+    const { connections, upstreams } = this.#options;
     this.#state = "leasing";
-    this.#cancelLease = upstreams.lease(incarnation, { kind: upstreams.connections, port, want }, this);
+    this.#cancelLease = upstreams.lease(incarnation, { kind: connections, port, want }, this);
   }
 
   #retry(connection: PodConnection): void {

@@ -347,11 +347,9 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     }
     const end = scanRequestHead(bytes, start, length, requestFields, scan);
     const size = (end > INCOMPLETE ? end : length) - start;
-    if (end === INCOMPLETE || end > INCOMPLETE) {
-      if (size > options.maxHeaderBytes) {
-        this.#refuseUnread("headers_too_large", "the request's header is too large");
-        return;
-      }
+    if (end >= INCOMPLETE && size > options.maxHeaderBytes) {
+      this.#refuseUnread("headers_too_large", "the request's header is too large");
+      return;
     }
     if (end === INCOMPLETE) {
       if (held === undefined || start > 0) this.#held = new HeldBytes(bytes, start, length);
@@ -395,7 +393,6 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
     socket.pause();
     socket.unshift(Buffer.from(bytes.subarray(start)));
     this.#context.options.handOver(socket);
-    socket.resume();
   }
 
   /** Begins the request whose head is `bytes` from `start` to `headEnd`. */

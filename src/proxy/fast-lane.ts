@@ -27,7 +27,7 @@ export interface FastLaneOptions extends LaneOptions {
   readonly listenPort: () => number | undefined;
   /** See `ProxyObserver.requestStarted`. */
   readonly requestStarted: () => void;
-  /** Takes a connection whose next request is not for this lane; what was read of it has been put back. */
+  /** Takes a connection whose next request is not for this lane: paused, and what was read of it put back. */
   readonly handOver: (socket: Socket) => void;
 }
 

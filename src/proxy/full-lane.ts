@@ -1,12 +1,22 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
+import type { Milliseconds } from "../clock.ts";
 import { endResponse, isUploading } from "./end-response.ts";
 import { Exchange } from "./exchange.ts";
 import { findPassage } from "./lane.ts";
 import type { LaneOptions } from "./lane.ts";
+import type { PodConnection } from "./pod-connection.ts";
+import type { ConnectionKind } from "./pooled-connection.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import { RequestTrace, tracedRequest } from "./request-trace.ts";
+
+/** What the full lane's requests work with beside {@link LaneOptions}. */
+export interface FullLaneOptions extends LaneOptions {
+  readonly connections: ConnectionKind<PodConnection>;
+  /** See `ExchangeOptions`. */
+  readonly wedgeTimeoutMs: Milliseconds;
+}
 
 /** A request in the full lane, as its connection sees it. */
 export interface InFlight {
@@ -28,7 +38,7 @@ export interface InFlight {
 export function handleRequest(
   request: IncomingMessage,
   response: ServerResponse,
-  options: LaneOptions,
+  options: FullLaneOptions,
   expectsContinue: boolean,
 ): InFlight {
   return new HandledRequest(request, response, options, expectsContinue);
@@ -37,7 +47,7 @@ export function handleRequest(
 class HandledRequest implements InFlight {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #options: LaneOptions;
+  readonly #options: FullLaneOptions;
   readonly #expectsContinue: boolean;
   readonly #trace: RequestTrace;
   #exchange: Exchange | undefined;
@@ -46,7 +56,7 @@ class HandledRequest implements InFlight {
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    options: LaneOptions,
+    options: FullLaneOptions,
     expectsContinue: boolean,
   ) {
     this.#request = request;

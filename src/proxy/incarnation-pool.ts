@@ -192,9 +192,9 @@ export class IncarnationPool implements ConnectionHome {
     this.#ended = reason;
     const error = endedError(this.#incarnation, reason);
     this.#closeIdle();
-    for (const { cancel, refused } of this.#opening.values()) {
-      cancel();
-      refused(error);
+    for (const opening of this.#opening.values()) {
+      opening.cancel();
+      opening.refused(error);
     }
     this.#opening.clear();
     for (const waiter of this.#waiting) {
@@ -203,7 +203,7 @@ export class IncarnationPool implements ConnectionHome {
     }
     this.#waiting.clear();
     if (reason === "paused") return;
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections) {
       const { holder } = connection;
       if (holder === undefined) continue;
       // From here on giving it back does nothing: it must be reset, not closed.

@@ -23,7 +23,6 @@ export interface LaneOptions {
   readonly refusals: RefusalLog;
   readonly firstByteTimeoutMs: Milliseconds;
   readonly idleTimeoutMs: Milliseconds;
-  readonly wedgeTimeoutMs: Milliseconds;
   readonly trustForwarded: boolean;
   readonly draining: () => boolean;
   readonly observer: RequestObserver;

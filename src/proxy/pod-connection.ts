@@ -1,20 +1,11 @@
 import { Client } from "undici";
 import type { Dispatcher } from "undici";
 
-import type { Milliseconds } from "../clock.ts";
 import { connectSocket } from "./connect-socket.ts";
 import { PodSocket } from "./pod-socket.ts";
 import { PooledConnection } from "./pooled-connection.ts";
-import type { ConnectionHome, ConnectionKind, OpenedSocket } from "./pooled-connection.ts";
+import type { ConnectionHome, ConnectionKind, HttpSettings, OpenedSocket } from "./pooled-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
-
-/** How HTTP is spoken on a connection. */
-export interface PodConnectionSettings {
-  /** How long the connection is kept idle; a shorter `Keep-Alive: timeout=` of the pod is honoured. */
-  readonly keepAliveTimeoutMs: Milliseconds;
-  /** Largest response head in bytes. */
-  readonly maxResponseHeaderBytes: number;
-}
 
 /** Close this much before the pod says it will, so that no request crosses its FIN on the way. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
@@ -28,11 +19,11 @@ const KEEP_ALIVE_MARGIN_MS = 1000;
  */
 export class PodConnection extends PooledConnection {
   declare readonly socket: PodSocket;
-  readonly #settings: PodConnectionSettings;
+  readonly #settings: HttpSettings;
   #client: Client | undefined;
   #dispatches = 0;
 
-  constructor(opened: OpenedSocket<PodSocket>, settings: PodConnectionSettings, home: ConnectionHome) {
+  constructor(opened: OpenedSocket<PodSocket>, settings: HttpSettings, home: ConnectionHome) {
     super(opened, home);
     this.#settings = settings;
   }
@@ -96,7 +87,7 @@ export class PodConnection extends PooledConnection {
 }
 
 /** Connections that undici or a tunnel speaks on. */
-export function podConnections(settings: PodConnectionSettings): ConnectionKind<PodConnection> {
+export function podConnections(settings: HttpSettings): ConnectionKind<PodConnection> {
   return {
     open(address, connectTimeoutMs, clock, home, opened, failed) {
       return connectSocket(

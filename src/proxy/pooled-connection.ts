@@ -6,6 +6,14 @@ import type { PodAddress, UsedConnection } from "./pod-address.ts";
 import { resetSocket } from "./reset-socket.ts";
 import type { UpstreamError } from "./upstream-error.ts";
 
+/** How HTTP is spoken on a connection. */
+export interface HttpSettings {
+  /** How long the connection is kept idle; a shorter `Keep-Alive: timeout=` of the pod is honoured. */
+  readonly keepAliveTimeoutMs: Milliseconds;
+  /** Largest response head in bytes. */
+  readonly maxResponseHeaderBytes: number;
+}
+
 /** Who has a connection. */
 export interface Holder {
   /** The incarnation ended; the connection is reset right after this call. Must not throw. */

@@ -1,29 +1,21 @@
-import { createServer as createHttpServer } from "node:http";
-import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
-import type { Duplex } from "node:stream";
 
 import { systemClock } from "../clock.ts";
 import type { Clock, Milliseconds } from "../clock.ts";
 import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
-import { ClientConnections } from "./client-connections.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import { FastLane } from "./fast-lane.ts";
-import { handleRequest } from "./full-lane.ts";
+import type { LaneOptions } from "./lane.ts";
+import { LazyFullLane } from "./lazy-full-lane.ts";
 import { closeWithReply } from "./raw-reply.ts";
 import { RefusalLog } from "./refusal-log.ts";
-import { refuseUnparsed } from "./unparsed-request.ts";
 import { requestIdOf } from "./request-id.ts";
 import type { RequestObserver } from "./request-record.ts";
 import { replyFor } from "./reply.ts";
-import { resetSocket } from "./reset-socket.ts";
 import type { TargetParser } from "./target.ts";
-import { upgradeRequestOf } from "./upgrade-request.ts";
-import { handleUpgrade } from "./upgrade-lane.ts";
-import type { UpgradeLaneOptions } from "./upgrade-lane.ts";
 import type { Upstreams } from "./upstreams.ts";
 import type { VerdictOptions } from "./verdict.ts";
 
@@ -97,8 +89,6 @@ export interface ProxyServer {
   readonly connections: { readonly open: number; readonly tunnels: number };
 }
 
-/** Requests of one connection that wait for their turn; when there are more, reading pauses. */
-const MAX_PIPELINED = 100;
 /** Connections above the limit that are told so at a time; more are closed without a word. */
 const MAX_REFUSED_AT_ONCE = 1000;
 /** The errors of accepting are told at most once in this time: without file descriptors there are thousands. */
@@ -111,16 +101,12 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
 
 class HttpProxyServer implements ProxyServer {
   readonly #options: ProxyServerOptions;
-  readonly #lane: UpgradeLaneOptions;
+  readonly #lane: LaneOptions;
   readonly #clock: Clock;
   readonly #listener: Server;
   readonly #fast: FastLane;
-  /** The full lane. Never listens: connections are handed to it. */
-  readonly #http: HttpServer;
-  readonly #clients = new ClientConnections();
+  readonly #full: LazyFullLane;
   readonly #limits: ConnectionLimits;
-  /** Broken requests were answered; what follows on these connections is not looked at. */
-  readonly #broken = new WeakSet<Socket>();
   #port: number | undefined;
   #refused = 0;
   #acceptErrorToldMs = -ACCEPT_ERROR_INTERVAL_MS;
@@ -141,49 +127,33 @@ class HttpProxyServer implements ProxyServer {
       refusals: new RefusalLog(log, this.#clock),
       firstByteTimeoutMs: options.firstByteTimeoutMs ?? 600_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 600_000,
-      handshakeTimeoutMs: options.handshakeTimeoutMs ?? 30_000,
-      closeTimeoutMs: options.closeTimeoutMs ?? 5_000,
-      wedgeTimeoutMs: options.wedgeTimeoutMs ?? 1_000,
       trustForwarded: options.trustForwarded ?? false,
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),
     };
-    const headerTimeoutMs = options.headerTimeoutMs ?? 10_000;
-    const keepAliveTimeoutMs = options.keepAliveTimeoutMs ?? 75_000;
-    const maxHeaderBytes = options.maxHeaderBytes ?? 65_536;
-    const maxRequestsPerConnection = options.maxRequestsPerConnection ?? 100_000;
     this.#limits = new ConnectionLimits({
       maxConnections: options.maxConnections ?? 20_000,
       maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 10_000,
     });
-    this.#fast = new FastLane({
+    const shared = {
       ...this.#lane,
-      headerTimeoutMs,
-      keepAliveTimeoutMs,
-      maxHeaderBytes,
-      maxRequestsPerConnection,
-      listenPort: () => this.#port,
+      headerTimeoutMs: options.headerTimeoutMs ?? 10_000,
+      keepAliveTimeoutMs: options.keepAliveTimeoutMs ?? 75_000,
+      maxHeaderBytes: options.maxHeaderBytes ?? 65_536,
+      maxRequestsPerConnection: options.maxRequestsPerConnection ?? 100_000,
       requestStarted: () => options.observer?.requestStarted?.(),
-      handOver: (socket) => this.#http.emit("connection", socket),
+    };
+    this.#full = new LazyFullLane({
+      ...shared,
+      handshakeTimeoutMs: options.handshakeTimeoutMs ?? 30_000,
+      closeTimeoutMs: options.closeTimeoutMs ?? 5_000,
+      wedgeTimeoutMs: options.wedgeTimeoutMs ?? 1_000,
     });
-    this.#http = createHttpServer({
-      insecureHTTPParser: false,
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: headerTimeoutMs,
-      // Node looks for late heads in this rhythm.
-      connectionsCheckingInterval: Math.max(50, Math.min(1000, headerTimeoutMs / 4)),
-      // Long uploads are no fault; silent ones are cut by idleTimeoutMs.
-      requestTimeout: 0,
-      keepAliveTimeout: keepAliveTimeoutMs,
-      // A missing Host is answered like every other unusable target.
-      requireHostHeader: false,
-      shouldUpgradeCallback: (request) => this.#mayUpgrade(request),
+    this.#fast = new FastLane({
+      ...shared,
+      listenPort: () => this.#port,
+      handOver: (socket) => this.#full.take(socket),
     });
-    this.#http.timeout = this.#lane.idleTimeoutMs;
-    // Node would drop fields above 2,000 without a word; their size is limited already.
-    this.#http.maxHeadersCount = 0;
-    this.#http.maxRequestsPerSocket = maxRequestsPerConnection;
-    this.#listenToHttp();
     this.#listener = createServer(
       // A client may end its side while it waits for the answer.
       { allowHalfOpen: true },
@@ -192,7 +162,7 @@ class HttpProxyServer implements ProxyServer {
   }
 
   get connections(): { readonly open: number; readonly tunnels: number } {
-    return { open: this.#limits.open, tunnels: this.#clients.tunnels };
+    return { open: this.#limits.open, tunnels: this.#full.tunnels };
   }
 
   listen(): Promise<AddressInfo> {
@@ -202,8 +172,6 @@ class HttpProxyServer implements ProxyServer {
       this.#listener.listen({ port, reusePort, ...(host === undefined ? {} : { host }) }, () => {
         this.#listener.off("error", reject);
         this.#listener.on("error", (error) => this.#onAcceptError(error));
-        // Without it node:http does not look for late heads.
-        this.#http.emit("listening");
         const address = this.#listener.address() as AddressInfo;
         this.#port = address.port;
         resolve(address);
@@ -215,8 +183,7 @@ class HttpProxyServer implements ProxyServer {
     if (!this.#draining) {
       this.#draining = true;
       const closed = this.#stopAccepting();
-      this.#http.closeIdleConnections();
-      this.#clients.drain();
+      this.#full.drain();
       this.#fast.drain();
       const deadline = this.#clock.setTimeout(() => this.#cut(), timeoutMs);
       void closed.then(() => deadline.clear());
@@ -232,7 +199,7 @@ class HttpProxyServer implements ProxyServer {
   }
 
   #cut(): void {
-    this.#clients.cut();
+    this.#full.cut();
     this.#fast.cut();
   }
 
@@ -241,10 +208,7 @@ class HttpProxyServer implements ProxyServer {
     this.#closed ??= this.#listener.listening
       ? new Promise<void>((resolve) => {
           this.#listener.close(() => resolve());
-        }).then(() => {
-          // Ends its own timer.
-          this.#http.close();
-        })
+        }).then(() => this.#full.close())
       : Promise.resolve();
     return this.#closed;
   }
@@ -256,7 +220,8 @@ class HttpProxyServer implements ProxyServer {
       this.#refuseConnection(socket);
     } else if (this.#options.fastLane === false) {
       socket.setNoDelay(true);
-      this.#http.emit("connection", socket);
+      socket.pause();
+      this.#full.take(socket);
     } else {
       this.#fast.add(socket);
     }
@@ -282,112 +247,5 @@ class HttpProxyServer implements ProxyServer {
     if (nowMs - this.#acceptErrorToldMs < ACCEPT_ERROR_INTERVAL_MS) return;
     this.#acceptErrorToldMs = nowMs;
     this.#lane.log.error("accepting a connection failed", { error: error.message });
-  }
-
-  #listenToHttp(): void {
-    const server = this.#http;
-    server.on("connection", (socket: Socket) => this.#clients.add(socket));
-    server.on("request", (request, response) => this.#onRequest(request, response, false));
-    server.on("checkContinue", (request, response) => this.#onRequest(request, response, true));
-    // Other expectations may be ignored (RFC 9110 10.1.1).
-    server.on("checkExpectation", (request, response) => this.#onRequest(request, response, false));
-    server.on("upgrade", (request, socket, head) => this.#onUpgrade(request, socket, head));
-    server.on("connect", (request, socket) => this.#onConnect(request, socket));
-    server.on("timeout", (socket) => this.#onSilence(socket));
-    server.on("clientError", (error, socket) => this.#onClientError(error, socket));
-  }
-
-  #onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
-    this.#options.observer?.requestStarted?.();
-    const { socket } = request;
-    const { inFlight } = this.#clients.of(socket);
-    const handled = handleRequest(request, response, this.#lane, expectsContinue);
-    inFlight.add(handled);
-    response.once("close", () => {
-      inFlight.delete(handled);
-      this.#onAnswered(socket);
-    });
-    // Pipelined requests wait for each other: what one does may decide what the next finds (RFC 9112 9.3.2).
-    if (inFlight.size === 1) handled.begin();
-    else if (inFlight.size > MAX_PIPELINED) socket.pause();
-  }
-
-  #onAnswered(socket: Socket): void {
-    // Nothing more can be answered after a `Connection: close`.
-    if (!socket.writable) return;
-    const { inFlight, whenIdle } = this.#clients.of(socket);
-    if (inFlight.size === MAX_PIPELINED) socket.resume();
-    const [next] = inFlight;
-    // A moment later, when the pod's connection has been given back and can be used for it.
-    if (next) queueMicrotask(() => next.begin());
-    else whenIdle?.();
-  }
-
-  /** Not behind a request that is still being answered: both would write to the connection. */
-  #mayUpgrade(request: IncomingMessage): boolean {
-    return upgradeRequestOf(request) !== undefined && this.#clients.of(request.socket).inFlight.size === 0;
-  }
-
-  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#options.observer?.requestStarted?.();
-    const client = socket as Socket;
-    client.setTimeout(0);
-    const upgrade = upgradeRequestOf(request) ?? { protocols: "", isWebSocket: false };
-    const connection = this.#clients.of(client);
-    connection.tunnel = handleUpgrade(request, client, head, upgrade, this.#lane);
-  }
-
-  #onConnect(request: IncomingMessage, socket: Duplex): void {
-    const client = socket as Socket;
-    client.on("error", () => {});
-    const connection = this.#clients.of(client);
-    const refuse = () => {
-      this.#options.observer?.requestStarted?.();
-      refuseUnparsed(client, "bad_request", "CONNECT is not supported", this.#lane, request);
-    };
-    if (connection.inFlight.size > 0) connection.whenIdle = refuse;
-    else refuse();
-  }
-
-  /** Nothing was read from or written to a connection for long: `keepAliveTimeoutMs` if idle, else `idleTimeoutMs`. */
-  #onSilence(socket: Socket): void {
-    const [answering] = this.#clients.of(socket).inFlight;
-    if (!answering) {
-      socket.destroy();
-      return;
-    }
-    // A client that does not take its responses, even when the pod or we are done with them. Of all other silence
-    // the request under way knows whose fault it is.
-    if (socket.writableLength === 0) return;
-    resetSocket(socket);
-    answering.fail("request_timeout");
-  }
-
-  #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const client = socket as Socket;
-    if (this.#broken.has(client)) return;
-    this.#broken.add(client);
-    if (!client.writable || error.code === "ECONNRESET") {
-      client.destroy();
-      return;
-    }
-    const reason =
-      error.code === "HPE_HEADER_OVERFLOW"
-        ? "headers_too_large"
-        : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-          ? "request_timeout"
-          : "bad_request";
-    const message = "the request is not valid HTTP/1.1";
-    const connection = this.#clients.of(client);
-    const refuse = () => {
-      this.#options.observer?.requestStarted?.();
-      refuseUnparsed(client, reason, message, this.#lane);
-    };
-    const receiving = [...connection.inFlight].filter((each) => each.receiving);
-    // What is wrong is the body of a request that was being received, else what came after complete requests.
-    if (receiving.length > 0) for (const each of receiving) each.fail(reason, message);
-    else if (connection.inFlight.size > 0) connection.whenIdle = refuse;
-    else if (client.bytesRead === 0) client.destroy();
-    else refuse();
   }
 }

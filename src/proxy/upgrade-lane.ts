@@ -3,8 +3,8 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../clock.ts";
 import type { Lessee } from "./incarnation-pool.ts";
+import type { FullLaneOptions } from "./full-lane.ts";
 import { findPassage } from "./lane.ts";
-import type { LaneOptions } from "./lane.ts";
 import type { PodConnection } from "./pod-connection.ts";
 import { closeWithReply } from "./raw-reply.ts";
 import type { RefusalReason } from "./reasons.ts";
@@ -16,8 +16,8 @@ import { exchangeFailure } from "./upstream-error.ts";
 import type { UpstreamError } from "./upstream-error.ts";
 import type { UpgradeRequest } from "./upgrade-request.ts";
 
-/** What the upgrade lane needs beside {@link LaneOptions}. */
-export interface UpgradeLaneOptions extends LaneOptions {
+/** What the upgrade lane needs beside {@link FullLaneOptions}. */
+export interface UpgradeLaneOptions extends FullLaneOptions {
   /** From the upgrade request to the pod's answer. 0: no limit. */
   readonly handshakeTimeoutMs: Milliseconds;
   /** How long one side may take to close after the other did. */
@@ -161,7 +161,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<PodConnection> {
     this.#outbound = { method, path, headers, ...this.#upgrade };
     const { incarnation, port } = verdict;
     const { upstreams } = this.#options;
-    const options = { kind: upstreams.connections, port, want: "tunnel" } as const;
+    const options = { kind: this.#options.connections, port, want: "tunnel" } as const;
     this.#cancelLease = upstreams.lease(incarnation, options, this);
   }
 

@@ -1,5 +1,3 @@
-import { errors } from "undici";
-
 import type { Reason } from "./reasons.ts";
 
 /** What can go wrong on a request's way to a pod and back, once its verdict is to forward it. */
@@ -63,8 +61,9 @@ export function exchangeFailure(error: unknown): UpstreamFailure {
   if (code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "EPIPE" || code === "ETIMEDOUT") {
     return "upstream_reset";
   }
-  // By class: the code that undici means to give it is undefined. node:http's client has HPE_ codes.
-  if (error instanceof errors.HTTPParserError || code.startsWith("HPE_")) return "upstream_protocol";
+  // By name: the code that undici means to give it is undefined. node:http's client has HPE_ codes.
+  if ((error instanceof Error && error.name === "HTTPParserError") || code.startsWith("HPE_"))
+    return "upstream_protocol";
   if (code.startsWith("UND_ERR_RES_") || code === "UND_ERR_HEADERS_OVERFLOW") {
     return "upstream_protocol";
   }

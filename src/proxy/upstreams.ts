@@ -5,14 +5,12 @@ import type { Clock } from "../clock.ts";
 import type { EndReason, Incarnation, IncarnationListener } from "../routes/lookup.ts";
 import { endedError, IncarnationPool } from "./incarnation-pool.ts";
 import type { LeaseOptions, Lessee, PoolSettings } from "./incarnation-pool.ts";
-import { podConnections } from "./pod-connection.ts";
-import type { PodConnection, PodConnectionSettings } from "./pod-connection.ts";
-import type { ConnectionKind, Holder, PooledConnection } from "./pooled-connection.ts";
+import type { ConnectionKind, Holder, HttpSettings, PooledConnection } from "./pooled-connection.ts";
 import { noUpstreamObserver } from "./upstream-observer.ts";
 import type { UpstreamObserver } from "./upstream-observer.ts";
 
 /** Limits and times of upstream connections. */
-export interface UpstreamOptions extends Partial<PoolSettings & PodConnectionSettings> {
+export interface UpstreamOptions extends Partial<PoolSettings & HttpSettings> {
   /** Incarnations whose idle connections are kept, at least 1. Default 10,000. */
   readonly maxPools?: number;
   readonly observer?: UpstreamObserver;
@@ -20,7 +18,7 @@ export interface UpstreamOptions extends Partial<PoolSettings & PodConnectionSet
 }
 
 /** Defaults of {@link UpstreamOptions}. */
-const UPSTREAM_DEFAULTS: PoolSettings & PodConnectionSettings & { readonly maxPools: number } = {
+const UPSTREAM_DEFAULTS: PoolSettings & HttpSettings & { readonly maxPools: number } = {
   connectTimeoutMs: 3000,
   keepAliveTimeoutMs: 60_000,
   maxResponseHeaderBytes: 65_536,
@@ -37,9 +35,7 @@ const UPSTREAM_DEFAULTS: PoolSettings & PodConnectionSettings & { readonly maxPo
  */
 export class Upstreams implements IncarnationListener {
   /** How connections are spoken on and kept. */
-  readonly settings: PoolSettings & PodConnectionSettings;
-  /** Connections of the full lane and of tunnels. */
-  readonly connections: ConnectionKind<PodConnection>;
+  readonly settings: PoolSettings & HttpSettings;
   /** Told of what happens to connections. */
   readonly observer: UpstreamObserver;
   readonly #clock: Clock;
@@ -55,7 +51,6 @@ export class Upstreams implements IncarnationListener {
   constructor(options: UpstreamOptions = {}) {
     const { maxPools = UPSTREAM_DEFAULTS.maxPools, observer, clock, ...settings } = options;
     this.settings = { ...UPSTREAM_DEFAULTS, ...settings };
-    this.connections = podConnections(this.settings);
     this.observer = observer ?? noUpstreamObserver;
     this.#clock = clock ?? systemClock;
     this.#pools = new LRUCache<Incarnation, IncarnationPool>({

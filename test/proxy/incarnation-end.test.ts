@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { Lessee } from "../../src/proxy/incarnation-pool.ts";
+import { podConnections } from "../../src/proxy/pod-connection.ts";
 import type { PodConnection } from "../../src/proxy/pod-connection.ts";
 import { Upstreams } from "../../src/proxy/upstreams.ts";
 import type { EndReason } from "../../src/routes/lookup.ts";
@@ -139,6 +140,8 @@ describe("when an incarnation ends", () => {
   });
 });
 
+const connections = podConnections({ keepAliveTimeoutMs: 60_000, maxResponseHeaderBytes: 65_536 });
+
 /** Notes what it is told. */
 class Noting implements Lessee<PodConnection> {
   connection: PodConnection | undefined;
@@ -161,7 +164,7 @@ describe("a verdict that is older than the end", () => {
     const incarnation = incarnationAt("127.0.0.1");
     upstreams.incarnationEnded(incarnation, "dead");
     const lessee = new Noting();
-    upstreams.lease(incarnation, { kind: upstreams.connections, port: 80, want: "kept" }, lessee);
+    upstreams.lease(incarnation, { kind: connections, port: 80, want: "kept" }, lessee);
     expect(lessee.told).toEqual(["refused incarnation_ended"]);
     expect(upstreams.stats.pools).toBe(0);
   });
@@ -173,16 +176,12 @@ describe("a verdict that is older than the end", () => {
       const upstreams = new Upstreams();
       const incarnation = incarnationAt("127.0.0.1");
       const lessee = new Noting();
-      upstreams.lease(incarnation, { kind: upstreams.connections, port: pod.port, want: "kept" }, lessee);
+      upstreams.lease(incarnation, { kind: connections, port: pod.port, want: "kept" }, lessee);
       upstreams.incarnationEnded(incarnation, reason);
       expect(lessee.told).toEqual(["refused incarnation_ended"]);
       // A connection of another incarnation, begun later, is there: so the first would be there too.
       const other = new Noting();
-      upstreams.lease(
-        incarnationAt("127.0.0.1"),
-        { kind: upstreams.connections, port: pod.port, want: "kept" },
-        other,
-      );
+      upstreams.lease(incarnationAt("127.0.0.1"), { kind: connections, port: pod.port, want: "kept" }, other);
       await eventually(() => other.told.includes("granted") && pod.connections.length > 0);
       await eventually(
         () => pod.openConnections === 1 || pod.connections.filter((peer) => !peer.ended).length === 1,
@@ -198,7 +197,7 @@ describe("a verdict that is older than the end", () => {
     const upstreams = new Upstreams();
     const incarnation = incarnationAt("127.0.0.1");
     const lessee = new Noting();
-    upstreams.lease(incarnation, { kind: upstreams.connections, port: pod.port, want: "kept" }, lessee);
+    upstreams.lease(incarnation, { kind: connections, port: pod.port, want: "kept" }, lessee);
     await eventually(() => lessee.connection !== undefined);
     upstreams.incarnationEnded(incarnation, "paused");
     lessee.connection?.release();
@@ -212,9 +211,9 @@ describe("a verdict that is older than the end", () => {
     const upstreams = new Upstreams({ maxPools: 1 });
     const [first, second] = [incarnationAt("127.0.0.1"), incarnationAt("127.0.0.1")];
     const lessee = new Noting();
-    upstreams.lease(first, { kind: upstreams.connections, port: pod.port, want: "kept" }, lessee);
+    upstreams.lease(first, { kind: connections, port: pod.port, want: "kept" }, lessee);
     await eventually(() => lessee.connection !== undefined);
-    upstreams.lease(second, { kind: upstreams.connections, port: pod.port, want: "kept" }, new Noting());
+    upstreams.lease(second, { kind: connections, port: pod.port, want: "kept" }, new Noting());
     upstreams.incarnationEnded(first, "dead");
     expect(lessee.told).toEqual(["granted", "cut incarnation_ended"]);
     await eventually(() => pod.connections[0]?.errorCode === "ECONNRESET");
