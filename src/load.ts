@@ -64,6 +64,8 @@ export async function runLoad(options: LoadOptions, { stdout, stderr }: LoadOutp
     monotonicMs,
   );
   try {
+    // Now, and not when the run is over, it should be seen that it can't be written.
+    await writeReport(options.reportPath, "the run has not ended\n");
     const subject = options.given
       ? await startGiven(options.given, options, stderr)
       : await startEmbedded(options);
@@ -204,7 +206,7 @@ async function writeReport(path: string, html: string): Promise<void> {
     await mkdir(dirname(resolve(path)), { recursive: true });
     await writeFile(path, html);
   } catch (error) {
-    throw new Error(`writing the report ${path}: ${messageOf(error)}`, { cause: error });
+    throw new Error(`writing the report ${path}`, { cause: error });
   }
 }
 

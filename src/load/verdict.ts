@@ -56,7 +56,7 @@ export function verdictOf(result: LoadResult): Verdict {
     ? `0 misroutes in ${total.requests.toLocaleString("en")} requests`
     : violationCounts.misroute > 0
       ? amount(violationCounts.misroute, VIOLATION_WORDS.misroute)
-      : (failures[0]?.split(", such as:")[0] ?? "");
+      : (failures[0]?.split(/, such as:|;? ?[^;]*\n/)[0] ?? "");
   return { passed, headline, failures };
 }
 

@@ -1,30 +1,34 @@
 import { expect, test } from "vitest";
 import { runLoad } from "./run-load.ts";
 
-test("the embedded cluster and a real router: 0 misroutes, exit 0, and a report", async () => {
-  const { code, said, stderr, html } = await runLoad(
-    "--duration-s 5 --sandboxes 12 --connections 4 --seed 7 --churn-per-second 30",
-  );
-  expect(said?.verdict.failures, stderr).toEqual([]);
-  expect(code).toBe(0);
-  expect(said.violationCounts).toEqual({ misroute: 0, "after-end": 0, revived: 0 });
-  expect(said.phases.map(({ kind }) => kind)).toEqual([
-    "warm-up",
-    "calm",
-    "churn",
-    "lag",
-    "outage",
-    "recovery",
-  ]);
-  expect(said.total.right).toBeGreaterThan(100);
-  // What it means to prove could have gone wrong.
-  const happened = Object.fromEntries(said.cluster.map(({ label, count }) => [label, count]));
-  expect(happened["addresses given to another sandbox"]).toBeGreaterThan(5);
-  expect(happened["deletions"]).toBeGreaterThan(2);
-  expect(said.stopped?.length).toBeGreaterThan(0);
-  // autocannon's own count, up to what was on its way at the end.
-  expect(Math.abs((said.autocannon["answered"] ?? 0) - said.total.requests)).toBeLessThanOrEqual(8);
-  expect(html).toContain("Passed: 0 misroutes");
-  expect(html).not.toMatch(/NaN|undefined/);
-  expect(stderr).toMatch(/API outage .* 0 misroutes/);
-});
+test(
+  "the embedded cluster and a real router: 0 misroutes, exit 0, and a report",
+  { timeout: 60_000 },
+  async () => {
+    const { code, said, stderr, html } = await runLoad(
+      "--duration-s 5 --sandboxes 12 --connections 4 --seed 7 --churn-per-second 30",
+    );
+    expect(said?.verdict.failures, stderr).toEqual([]);
+    expect(code).toBe(0);
+    expect(said.violationCounts).toEqual({ misroute: 0, "after-end": 0, revived: 0 });
+    expect(said.phases.map(({ kind }) => kind)).toEqual([
+      "warm-up",
+      "calm",
+      "churn",
+      "lag",
+      "outage",
+      "recovery",
+    ]);
+    expect(said.total.right).toBeGreaterThan(100);
+    // What it means to prove could have gone wrong.
+    const happened = Object.fromEntries(said.cluster.map(({ label, count }) => [label, count]));
+    expect(happened["addresses given to another sandbox"]).toBeGreaterThan(5);
+    expect(happened["deletions"]).toBeGreaterThan(2);
+    expect(said.stopped?.length).toBeGreaterThan(0);
+    // autocannon's own count, up to what was on its way at the end.
+    expect(Math.abs((said.autocannon["answered"] ?? 0) - said.total.requests)).toBeLessThanOrEqual(8);
+    expect(html).toContain("Passed: 0 misroutes");
+    expect(html).not.toMatch(/NaN|undefined/);
+    expect(stderr).toMatch(/API outage .* 0 misroutes/);
+  },
+);

@@ -71,7 +71,9 @@ test("a run that proved nothing fails", () => {
     expect.stringContaining("no pod said who it is"),
   ]);
   expect(verdictOf({ ...loadResult({ right: 5 }), unjudged: 3 }).passed).toBe(false);
-  expect(verdictOf({ ...loadResult({ right: 5 }), broken: "the router ended by itself (1)" })).toMatchObject({
+  expect(
+    verdictOf({ ...loadResult({ right: 5 }), broken: "the router ended by itself (1); its last words:\nno" }),
+  ).toMatchObject({
     passed: false,
     headline: "the router ended by itself (1)",
   });
