@@ -2,7 +2,8 @@ import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { type ApiCredentials, type ApiTls, CredentialsError } from "./api-credentials.ts";
-import { fileExists, inClusterConfig, readKubeconfig } from "./kubeconfig-files.ts";
+import { fileExists, readKubeconfig } from "./kubeconfig-files.ts";
+import { serviceAccountCredentials } from "./service-account.ts";
 
 /** Options of {@link loadCredentials}. */
 export interface CredentialsOptions {
@@ -19,14 +20,24 @@ export interface CredentialsOptions {
 /**
  * Finds the API server and the right to talk to it, as kubectl would: certificates, tokens, token files, basic
  * auth, impersonation, exec plugins and auth providers, all by `@kubernetes/client-node`, which is imported here
- * and only now (it costs 80 MB). Nothing is sent; exec plugins run first in `authHeaders`.
+ * and only when there is a kubeconfig (it costs 60 MB). Nothing is sent; exec plugins run first in `authHeaders`.
  *
- * The result re-reads a service account's token once a minute, and everything from its files after a 401.
+ * The result re-reads token files once a minute, and everything from its files after a 401; what a pod's service account
+ * says, before every request.
  * @throws {CredentialsError} naming the file and the fix.
  */
 export async function loadCredentials(options: CredentialsOptions = {}): Promise<ApiCredentials> {
+  const { env = process.env, rootDirectory = "", context } = options;
+  if (kubeconfigPaths(options, env).length === 0) {
+    const account = serviceAccountCredentials(env, rootDirectory);
+    if (context === undefined) return account;
+    throw new CredentialsError(
+      "context-not-found",
+      `there is no kubeconfig, and a service account has no context ${JSON.stringify(context)}; name a kubeconfig`,
+    );
+  }
   const library = await import("@kubernetes/client-node");
-  const load = (): KubeConfig => loadKubeConfig(() => new library.KubeConfig(), options);
+  const load = (): KubeConfig => loadKubeConfig(() => new library.KubeConfig(), options, env);
   return new KubeConfigCredentials(load);
 }
 
@@ -107,11 +118,15 @@ class KubeConfigCredentials implements ApiCredentials {
   }
 }
 
-function loadKubeConfig(create: () => KubeConfig, options: CredentialsOptions): KubeConfig {
-  const { env = process.env, rootDirectory = "" } = options;
+function loadKubeConfig(
+  create: () => KubeConfig,
+  options: CredentialsOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): KubeConfig {
   const files = kubeconfigPaths(options, env);
-  const config =
-    files.length === 0 ? inClusterConfig(create(), env, rootDirectory) : readKubeconfigs(create, files);
+  if (files.length === 0)
+    throw new CredentialsError("kubeconfig-not-found", "the kubeconfig that was read before is gone");
+  const config = readKubeconfigs(create, files);
   if (options.context !== undefined) {
     if (config.getContextObject(options.context) === null) {
       const known = config.getContexts().map((context) => context.name);
@@ -167,7 +182,7 @@ function readKubeconfigs(create: () => KubeConfig, files: readonly string[]): Ku
 
 /** Repairs what client-node would stumble over, and refuses what would fail later with a worse message. */
 function usable(config: KubeConfig, files: readonly string[]): KubeConfig {
-  const from = files.length === 0 ? "the service account" : `the kubeconfig ${files.join(", ")}`;
+  const from = `the kubeconfig ${files.join(", ")}`;
   const name = config.currentContext;
   const context = config.getContextObject(name);
   if (context === null) {

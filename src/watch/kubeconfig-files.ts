@@ -5,8 +5,6 @@ import { parse } from "yaml";
 import { CredentialsError } from "./api-credentials.ts";
 import { arrayOrEmpty, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
 
-const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
-
 /** True when the file can be reached. */
 export function fileExists(path: string): boolean {
   try {
@@ -34,32 +32,6 @@ export function readKubeconfig(config: KubeConfig, file: string): KubeConfig {
       `the kubeconfig ${file} is not valid${whereItFailed(error)}`,
     );
   }
-}
-
-/**
- * Fills `config` from the service account that Kubernetes mounts into every pod.
- * @throws {CredentialsError} `not-in-cluster` when there is none.
- */
-export function inClusterConfig(
-  config: KubeConfig,
-  env: Readonly<Record<string, string | undefined>>,
-  rootDirectory: string,
-): KubeConfig {
-  const host = env["KUBERNETES_SERVICE_HOST"];
-  const port = env["KUBERNETES_SERVICE_PORT"];
-  const token = `${rootDirectory}${SERVICE_ACCOUNT}/token`;
-  if (!host || !port || !fileExists(token)) {
-    throw new CredentialsError(
-      "not-in-cluster",
-      "there is no kubeconfig (neither given, nor in KUBECONFIG, nor ~/.kube/config), and this is no pod with a " +
-        "service account; name a kubeconfig",
-    );
-  }
-  config.loadFromCluster(rootDirectory);
-  // client-node reads the process's environment only.
-  const name = host.includes(":") ? `[${host}]` : host;
-  config.clusters = config.clusters.map((cluster) => ({ ...cluster, server: `https://${name}:${port}` }));
-  return config;
 }
 
 /**

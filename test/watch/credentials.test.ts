@@ -1,4 +1,5 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadCredentials } from "../../src/watch/credentials.ts";
@@ -123,8 +124,23 @@ test("without a kubeconfig, ~/.kube/config, and then the service account of the 
   expect(inCluster.defaultNamespace).toBe("pod-namespace");
   expect(await inCluster.authHeaders(false)).toEqual({ authorization: `Bearer ${SECRET}` });
   expect(inCluster.tls.ca?.toString()).toBe("the CA");
-  writeFileSync(join(account, "token"), "rotated");
-  expect(await inCluster.authHeaders(true)).toEqual({ authorization: "Bearer rotated" });
+  const { tls } = inCluster;
+  writeFileSync(join(account, "token"), "rotated\n");
+  expect(await inCluster.authHeaders(false)).toEqual({ authorization: "Bearer rotated" });
+  expect(inCluster.tls).toBe(tls);
+  writeFileSync(join(account, "ca.crt"), "another CA");
+  await inCluster.authHeaders(false);
+  expect(inCluster.tls.ca?.toString()).toBe("another CA");
+  await expect(loadCredentials({ env, rootDirectory: scratch.path, context: "one" })).rejects.toMatchObject({
+    code: "context-not-found",
+  });
+  writeFileSync(join(account, "token"), "");
+  await expect(inCluster.authHeaders(false)).rejects.toMatchObject({ code: "auth-failed" });
+  rmSync(join(account, "ca.crt"));
+  await expect(inCluster.authHeaders(true)).rejects.toMatchObject({
+    code: "file-unreadable",
+    message: `${account}/ca.crt, which the credentials name, cannot be read: ENOENT`,
+  });
 
   mkdirSync(join(scratch.path, ".kube"));
   writeFileSync(join(scratch.path, ".kube/config"), kubeconfig({ server: "https://home.example" }));
@@ -254,4 +270,27 @@ test.each<readonly [string, { command: string; args?: string[] }, string]>([
   );
   expect(error).toMatchObject({ code: "auth-failed", message: expect.stringContaining(message) });
   expect(error?.message + String(error?.cause)).not.toContain(SECRET);
+});
+
+test("in a pod the Kubernetes client is not loaded: it would cost 60 MB", () => {
+  using scratch = new Scratch();
+  const account = join(scratch.path, "var/run/secrets/kubernetes.io/serviceaccount");
+  mkdirSync(account, { recursive: true });
+  for (const file of ["token", "ca.crt", "namespace"]) writeFileSync(join(account, file), "x");
+  const module = join(import.meta.dirname, "../../src/watch/credentials.ts");
+  const script = `
+    import { registerHooks } from "node:module";
+    registerHooks({ resolve(specifier, context, next) {
+      if (specifier.includes("client-node")) console.log("loaded", specifier);
+      return next(specifier, context);
+    } });
+    const { loadCredentials } = await import(${JSON.stringify(module)});
+    const env = { HOME: "/none", KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" };
+    const credentials = await loadCredentials({ env, rootDirectory: ${JSON.stringify(scratch.path)} });
+    console.log(JSON.stringify(await credentials.authHeaders(false)));
+  `;
+  const said = execFileSync(process.execPath, ["--input-type=module", "--eval", script], {
+    encoding: "utf8",
+  });
+  expect(said).toBe('{"authorization":"Bearer x"}\n');
 });
