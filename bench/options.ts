@@ -19,6 +19,9 @@ export interface BenchOptions {
   readonly cores: readonly [proxy: number, load: number];
 }
 
+/** The folder of the results that are kept with the source. */
+export const DEFAULT_OUTPUT = resolve(import.meta.dirname, "results");
+
 /** A flag that can not be followed. The message says what is possible. */
 export class UsageError extends Error {}
 
@@ -38,8 +41,7 @@ export function parseOptions(
     seconds: number("--seconds", values.seconds, quick ? 0.8 : 2, 0.1, 60),
     warmupSeconds: quick ? 0.3 : 0.5,
     withEnvoy: values["with-envoy"] === true,
-    output:
-      values["no-output"] === true ? undefined : (values.output ?? resolve(import.meta.dirname, "results")),
+    output: values["no-output"] === true ? undefined : (values.output ?? DEFAULT_OUTPUT),
     cores: cores(values.cores ?? "0,1"),
   };
 }

