@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -57,8 +57,16 @@ describe("a router of two workers", () => {
     await push("box", 1);
     // A push is answered before the workers know of it; that takes a moment.
     await eventually(async () => expect(await answersOf(workers, "box", 40)).toEqual(["200"]));
-    await push("box", 2, { state: "paused" });
+    const accessToken = "sekrit-8c1f";
+    await push("box", 2, { state: "paused", accessToken });
     await eventually(async () => expect(await answersOf(workers, "box", 40)).toEqual(["sandbox_paused"]));
+    // Tokens go to the workers through their channel, and nowhere that others can look.
+    for (const pid of pids()) {
+      for (const file of ["cmdline", "environ"]) {
+        expect(readFileSync(`/proc/${pid}/${file}`, "latin1")).not.toContain(accessToken);
+      }
+    }
+    expect([...router.stdout, ...router.stderr].join("\n")).not.toContain(accessToken);
     await push("box", 3, { state: "dead" });
     await eventually(async () => expect(await answersOf(workers, "box", 40)).toEqual(["sandbox_not_found"]));
     const labels = 'method="GET",code="200",reason="ok"';
