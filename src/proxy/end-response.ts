@@ -26,6 +26,8 @@ export function endResponse(request: IncomingMessage, response: ServerResponse, 
     response.end();
     return;
   }
+  // Alone, flushHeaders() would write bytes above ASCII as UTF-8; it is for responses that have no body.
+  response.write("", "latin1");
   response.flushHeaders();
   let ended = false;
   const end = () => {

@@ -188,7 +188,8 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     response.on("drain", () => this.#attempt?.resume());
     // With the first bytes of the body when they are at hand, else alone: an event stream may stay silent for long.
     process.nextTick(() => {
-      if (this.#state === "responding" && this.#trace.bytesOut === 0) response.flushHeaders();
+      // Not by flushHeaders(), which writes bytes above ASCII as UTF-8.
+      if (this.#state === "responding" && this.#trace.bytesOut === 0) response.write("", "latin1");
     });
   }
 

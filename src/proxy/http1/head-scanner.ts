@@ -124,6 +124,8 @@ export function scanRequestHead(
   let p = start;
   while (p < end && (OCTETS[bytes[p]!]! & TOKEN) !== 0) p++;
   if (p === end) return p - start > MAX_METHOD ? MALFORMED : INCOMPLETE;
+  // The begin of an empty line, which whoever calls skips.
+  if (bytes[p] === CR && p === start && p + 1 === end) return INCOMPLETE;
   if (bytes[p] !== SP || p === start || p - start > MAX_METHOD) return MALFORMED;
   scan.methodEnd = p;
   const targetStart = ++p;
