@@ -7,6 +7,8 @@ import type { OpenTunnel } from "./upgrade-lane.ts";
 export interface ClientConnection {
   /** Requests whose responses are not over, pipelined ones included. */
   readonly inFlight: Set<InFlight>;
+  /** Requests so far. */
+  requests: number;
   tunnel: OpenTunnel | undefined;
   /** Called when the last request is answered, if the connection is still open. */
   whenIdle: (() => void) | undefined;
@@ -26,7 +28,12 @@ export class ClientConnections {
 
   /** Keeps track of a connection until it is closed. */
   add(socket: Socket): ClientConnection {
-    const connection: ClientConnection = { inFlight: new Set(), tunnel: undefined, whenIdle: undefined };
+    const connection: ClientConnection = {
+      inFlight: new Set(),
+      requests: 0,
+      tunnel: undefined,
+      whenIdle: undefined,
+    };
     this.#open.set(socket, connection);
     socket.once("close", () => this.#open.delete(socket));
     if (this.#draining) socket.destroy();

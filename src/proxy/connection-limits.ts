@@ -8,6 +8,9 @@ export interface ConnectionLimitOptions {
   readonly maxConnectionsPerAddress: number;
 }
 
+/** What there are too many connections of: `maxConnections` in all, or `maxConnectionsPerAddress` from one. */
+export type ConnectionLimit = "total" | "address";
+
 /** Counts the open connections from clients, all of them and by the client's address. */
 export class ConnectionLimits {
   readonly #options: ConnectionLimitOptions;
@@ -23,13 +26,12 @@ export class ConnectionLimits {
   }
 
   /** Counts a new connection until it is closed, or says which limit it is above; then it is not counted. */
-  admit(socket: Socket): "admitted" | "too-many" | "too-many-from-address" {
+  admit(socket: Socket): "admitted" | ConnectionLimit {
     const { maxConnections, maxConnectionsPerAddress } = this.#options;
-    if (maxConnections > 0 && this.#open >= maxConnections) return "too-many";
+    if (maxConnections > 0 && this.#open >= maxConnections) return "total";
     const address = clientAddressOf(socket.remoteAddress);
     const fromAddress = this.#byAddress.get(address) ?? 0;
-    if (maxConnectionsPerAddress > 0 && fromAddress >= maxConnectionsPerAddress)
-      return "too-many-from-address";
+    if (maxConnectionsPerAddress > 0 && fromAddress >= maxConnectionsPerAddress) return "address";
     this.#open += 1;
     this.#byAddress.set(address, fromAddress + 1);
     socket.once("close", () => this.#closed(address));

@@ -40,6 +40,9 @@ const MAX_PIPELINED = 100;
  */
 export class FullLaneServer {
   readonly #lane: UpgradeLaneOptions;
+  /** For the last request of a connection. */
+  readonly #lastLane: UpgradeLaneOptions;
+  readonly #maxRequestsPerConnection: number;
   readonly #requestStarted: () => void;
   readonly #server: Server;
   readonly #clients = new ClientConnections();
@@ -50,6 +53,8 @@ export class FullLaneServer {
     const { headerTimeoutMs, keepAliveTimeoutMs, maxHeaderBytes } = options;
     this.#requestStarted = options.requestStarted;
     this.#lane = { ...options, connections: podConnections(options.upstreams.settings) };
+    this.#lastLane = { ...this.#lane, draining: () => true };
+    this.#maxRequestsPerConnection = options.maxRequestsPerConnection;
     this.#server = createServer({
       insecureHTTPParser: false,
       maxHeaderSize: maxHeaderBytes,
@@ -66,7 +71,6 @@ export class FullLaneServer {
     this.#server.timeout = this.#lane.idleTimeoutMs;
     // Node would drop fields above 2,000 without a word; their size is limited already.
     this.#server.maxHeadersCount = 0;
-    this.#server.maxRequestsPerSocket = options.maxRequestsPerConnection;
     this.#listenToServer();
     // Without it node:http does not look for late heads.
     this.#server.emit("listening");
@@ -112,10 +116,19 @@ export class FullLaneServer {
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
-    this.#requestStarted();
     const { socket } = request;
-    const { inFlight } = this.#clients.of(socket);
-    const handled = handleRequest(request, response, this.#lane, expectsContinue);
+    const connection = this.#clients.of(socket);
+    const { inFlight } = connection;
+    connection.requests += 1;
+    const left = this.#maxRequestsPerConnection - connection.requests;
+    // Its limit of its own leaves node:http's connection open.
+    if (this.#maxRequestsPerConnection > 0 && left < 0) {
+      queueMicrotask(() => socket.pause());
+      return;
+    }
+    this.#requestStarted();
+    const lane = left === 0 ? this.#lastLane : this.#lane;
+    const handled = handleRequest(request, response, lane, expectsContinue);
     inFlight.add(handled);
     response.once("close", () => {
       inFlight.delete(handled);
@@ -123,7 +136,15 @@ export class FullLaneServer {
     });
     // Pipelined requests wait for each other: what one does may decide what the next finds (RFC 9112 9.3.2).
     if (inFlight.size === 1) handled.begin();
-    else if (inFlight.size > MAX_PIPELINED) socket.pause();
+    else this.#holdBack(socket, inFlight);
+  }
+
+  /** Reads no more while too many wait. In a moment: node:http reads on after each message, and after each answer. */
+  #holdBack(socket: Socket, inFlight: ReadonlySet<unknown>): void {
+    if (inFlight.size <= MAX_PIPELINED) return;
+    queueMicrotask(() => {
+      if (inFlight.size > MAX_PIPELINED) socket.pause();
+    });
   }
 
   #onAnswered(socket: Socket): void {
@@ -131,6 +152,7 @@ export class FullLaneServer {
     if (!socket.writable) return;
     const { inFlight, whenIdle } = this.#clients.of(socket);
     if (inFlight.size === MAX_PIPELINED) socket.resume();
+    else this.#holdBack(socket, inFlight);
     const [next] = inFlight;
     // A moment later, when the pod's connection has been given back and can be used for it.
     if (next) queueMicrotask(() => next.begin());

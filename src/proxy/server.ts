@@ -7,14 +7,13 @@ import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
+import type { ConnectionLimit } from "./connection-limits.ts";
 import { FastLane } from "./fast-lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import { LazyFullLane } from "./lazy-full-lane.ts";
-import { closeWithReply } from "./raw-reply.ts";
 import { RefusalLog } from "./refusal-log.ts";
-import { requestIdOf } from "./request-id.ts";
+import { RefusedConnections } from "./refused-connections.ts";
 import type { RequestObserver } from "./request-record.ts";
-import { replyFor } from "./reply.ts";
 import type { TargetParser } from "./target.ts";
 import type { Upstreams } from "./upstreams.ts";
 import type { VerdictOptions } from "./verdict.ts";
@@ -25,7 +24,7 @@ export interface ProxyObserver {
   requestStarted?(): void;
   readonly requestEnded?: RequestObserver;
   /** A client connection was refused, since there were `maxConnections` or `maxConnectionsPerAddress`. */
-  connectionDropped?(): void;
+  connectionDropped?(limit: ConnectionLimit): void;
 }
 
 /** Options of {@link createProxyServer}. Times are in milliseconds. */
@@ -89,7 +88,7 @@ export interface ProxyServer {
   readonly connections: { readonly open: number; readonly tunnels: number };
 }
 
-/** Connections above the limit that are told so at a time; more are closed without a word. */
+/** Connections above a limit that are told so at a time, if this is not above a tenth of `maxConnections`. */
 const MAX_REFUSED_AT_ONCE = 1000;
 /** The errors of accepting are told at most once in this time: without file descriptors there are thousands. */
 const ACCEPT_ERROR_INTERVAL_MS = 1000;
@@ -107,8 +106,8 @@ class HttpProxyServer implements ProxyServer {
   readonly #fast: FastLane;
   readonly #full: LazyFullLane;
   readonly #limits: ConnectionLimits;
+  readonly #refused: RefusedConnections;
   #port: number | undefined;
-  #refused = 0;
   #acceptErrorToldMs = -ACCEPT_ERROR_INTERVAL_MS;
   #closed: Promise<void> | undefined;
   #draining = false;
@@ -131,9 +130,16 @@ class HttpProxyServer implements ProxyServer {
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),
     };
+    const maxConnections = options.maxConnections ?? 20_000;
     this.#limits = new ConnectionLimits({
-      maxConnections: options.maxConnections ?? 20_000,
+      maxConnections,
       maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 10_000,
+    });
+    this.#refused = new RefusedConnections({
+      maxAtOnce: Math.min(MAX_REFUSED_AT_ONCE, Math.ceil(maxConnections / 10) || Infinity),
+      clock: this.#clock,
+      log,
+      refused: (limit) => options.observer?.connectionDropped?.(limit),
     });
     const shared = {
       ...this.#lane,
@@ -216,8 +222,11 @@ class HttpProxyServer implements ProxyServer {
   #onConnection(socket: Socket): void {
     if (this.#draining) {
       socket.destroy();
-    } else if (this.#limits.admit(socket) !== "admitted") {
-      this.#refuseConnection(socket);
+      return;
+    }
+    const admitted = this.#limits.admit(socket);
+    if (admitted !== "admitted") {
+      this.#refused.refuse(socket, admitted);
     } else if (this.#options.fastLane === false) {
       socket.setNoDelay(true);
       socket.pause();
@@ -225,21 +234,6 @@ class HttpProxyServer implements ProxyServer {
     } else {
       this.#fast.add(socket);
     }
-  }
-
-  /** Tells a client that there are too many, as long as they are not too many to be told. */
-  #refuseConnection(socket: Socket): void {
-    this.#options.observer?.connectionDropped?.();
-    socket.on("error", () => {});
-    if (this.#refused >= MAX_REFUSED_AT_ONCE) {
-      socket.destroy();
-      return;
-    }
-    this.#refused += 1;
-    socket.once("close", () => {
-      this.#refused -= 1;
-    });
-    closeWithReply(socket, replyFor("overloaded", { method: "", requestId: requestIdOf([]) }), this.#clock);
   }
 
   #onAcceptError(error: Error): void {
