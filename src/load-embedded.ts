@@ -80,7 +80,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Subject> 
     await untilReady(router);
     const hearing = new Hearing(SLACK_MS);
     return {
-      text: `${options.workers === 1 ? "a router process" : `a router of ${options.workers} processes`} and the embedded cluster: about ${options.sandboxes} sandboxes, ${options.churnPerSecond} changes/s`,
+      text: `${options.workers === 1 ? "a router process" : `a router of ${options.workers} processes`} and the embedded cluster: about ${options.sandboxes} sandboxes, ${options.churnPerSecond} changes/s, seed ${options.seed}`,
       trafficUrl: router.trafficUrl,
       adminUrl: router.adminUrl,
       phases: planPhases(options.durationMs),
