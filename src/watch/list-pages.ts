@@ -57,6 +57,8 @@ class PageReader {
   readonly #limit: number;
   /** Pages that were read whole. */
   pages = 0;
+  /** Holds one page after the other: else pages would pile up until the garbage collector comes round to them. */
+  #page: Buffer = Buffer.allocUnsafe(256 * 1024);
 
   constructor(options: ListOptions, limit: number) {
     this.#options = options;
@@ -85,18 +87,27 @@ class PageReader {
     return list;
   }
 
-  async #readBody(token: string): Promise<Buffer> {
+  async #readBody(token: string): Promise<string> {
     const { getPage, maxPageBytes } = this.#options;
-    const parts: Buffer[] = [];
     let bytes = 0;
     for await (const chunk of await getPage(this.#limit, token)) {
-      bytes += chunk.length;
-      if (bytes > maxPageBytes)
+      const end = bytes + chunk.length;
+      if (end > maxPageBytes) {
         throw new ApiFault("oversized", `a page of the list is above ${maxPageBytes} bytes`);
-      parts.push(chunk);
+      }
+      if (end > this.#page.length) this.#page = grown(this.#page, bytes, end);
+      chunk.copy(this.#page, bytes);
+      bytes = end;
     }
-    return Buffer.concat(parts, bytes);
+    return this.#page.toString("utf8", 0, bytes);
   }
+}
+
+/** A buffer with room for at least `size` bytes, which begins with the first `used` ones of `buffer`. */
+function grown(buffer: Buffer, used: number, size: number): Buffer {
+  const larger = Buffer.allocUnsafe(Math.max(size, 2 * buffer.length));
+  buffer.copy(larger, 0, 0, used);
+  return larger;
 }
 
 interface Page {
@@ -105,10 +116,10 @@ interface Page {
   readonly items: readonly unknown[];
 }
 
-function parsePage(body: Buffer): Page {
+function parsePage(body: string): Page {
   let list: unknown;
   try {
-    list = JSON.parse(body.toString());
+    list = JSON.parse(body);
   } catch {
     // Without the parser's message: it quotes what it could not read.
     throw new ApiFault("protocol", "the list is not JSON");

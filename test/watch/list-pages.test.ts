@@ -40,3 +40,24 @@ test("a server that sends the same continue token again is not followed for ever
   const pages = [page("5", "x"), page("5", "x"), page("5", "")];
   await expect(listOf(...pages)).rejects.toMatchObject({ code: "protocol" });
 });
+
+test("long and short pages, cut anywhere, are read as they were sent", async () => {
+  const texts = [700_000, 3, 300_000, 40].map((length, at) => `${at}`.repeat(length) + "ü€😀");
+  const pages = texts.map((text, at) =>
+    Buffer.from(JSON.stringify(page("5", at === 3 ? "" : `t${at}`, text))),
+  );
+  const objects: unknown[] = [];
+  await listPages({
+    pageSize: 10,
+    maxPageBytes: 1_000_000,
+    onRestart: () => {},
+    onObject: (object) => objects.push(object),
+    getPage: async () =>
+      (async function* () {
+        const body = pages.shift() ?? Buffer.alloc(0);
+        const piece = Math.max(1, Math.floor(body.length / 97));
+        for (let at = 0; at < body.length; at += piece) yield body.subarray(at, at + piece);
+      })(),
+  });
+  expect(objects).toEqual(texts);
+});
