@@ -208,6 +208,24 @@ describe("rule 8: a sandbox ends at its shutdownTime, not at its next event", ()
     expect(isServed(table)).toBe(false);
   });
 
+  test("a deadline told once holds for every later version that has it, in whatever states between", () => {
+    const { table } = live();
+    const next = (version: number, fields: Parameters<typeof makeRoute>[2]) =>
+      table.observe("", observe(makeRoute("one", version, { shutdownAtMs: 5_000, ...fields })), 1_000);
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000, state: "dead" }))], 1_000);
+    expect(table.nextDeadlineMs()).toBeUndefined();
+    next(11, {});
+    next(12, { owner: "someone" });
+    next(13, { state: "paused" });
+    next(14, {});
+    expect(isServed(table)).toBe(true);
+    table.advance(4_999);
+    expect(isServed(table)).toBe(true);
+    table.advance(5_000);
+    expect(isServed(table)).toBe(false);
+    expect(table.nextDeadlineMs()).toBeUndefined();
+  });
+
   test("one that has passed already is never served", () => {
     const { table } = live();
     table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 6_000);
