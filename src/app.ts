@@ -19,8 +19,7 @@ import { TableTimer } from "./table-timer.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
 import { anonymousCredentials } from "./watch/api-credentials.ts";
-import { loadCredentials } from "./watch/credentials.ts";
-import { createInformer, type Informer } from "./watch/informer.ts";
+import type { Informer } from "./watch/informer.ts";
 import type { ObservationSink } from "./watch/observation-sink.ts";
 import { DEFAULT_RETRY_POLICY } from "./watch/list-watch-state.ts";
 import { createWorkerTraffic } from "./worker-traffic.ts";
@@ -178,6 +177,11 @@ async function makeInformer(
   table: RouteTable,
   metrics: Metrics,
 ): Promise<Informer> {
+  // Imported late: undici costs 30 MB, which a router that is only pushed to, or a worker, need not have.
+  const [{ createInformer }, { loadCredentials }] = await Promise.all([
+    import("./watch/informer.ts"),
+    import("./watch/credentials.ts"),
+  ]);
   const credentials = apiServer
     ? anonymousCredentials(apiServer)
     : await loadCredentials({

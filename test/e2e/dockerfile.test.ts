@@ -68,7 +68,12 @@ describe("the Dockerfile, read", () => {
   });
 
   test("starts serve and asks health through the same launcher, in exec form, so that signals arrive", () => {
-    expect(entrypoint).toEqual(["/nodejs/bin/node", "/app/bin/lychgate.mjs", "serve"]);
+    expect(entrypoint).toEqual([
+      "/nodejs/bin/node",
+      "--max-semi-space-size=4",
+      "/app/bin/lychgate.mjs",
+      "serve",
+    ]);
     expect(healthcheck).toEqual(["/nodejs/bin/node", "/app/bin/lychgate.mjs", "health"]);
     expect(only(image, "STOPSIGNAL").rest).toBe("SIGTERM");
     expect(Object.keys(only(image, "HEALTHCHECK").flags).sort()).toEqual([
