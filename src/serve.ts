@@ -4,6 +4,7 @@ import { systemClock } from "./clock.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { OperationalLog } from "./operational-log.ts";
 import { handleSignals } from "./process-signals.ts";
+import { openFilesWarning } from "./open-files.ts";
 import { accessLogOf, operationalLog } from "./router-logs.ts";
 import { VERSION } from "./version.ts";
 
@@ -14,6 +15,8 @@ import { VERSION } from "./version.ts";
 export async function runServe({ config }: LoadedConfig): Promise<number> {
   const log = operationalLog(config);
   const accessLog = accessLogOf(config);
+  const warning = openFilesWarning(config.client.maxConnections);
+  if (warning !== undefined) log.warn(warning);
   let router: Router;
   try {
     router = await startRouter(config, { log, accessLog: accessLog?.record });

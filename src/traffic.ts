@@ -4,6 +4,7 @@ import type { Config } from "./config/schema.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics/registry.ts";
 import type { RequestObserver } from "./proxy/request-record.ts";
+import { fittingConnections } from "./open-files.ts";
 import { createProxyServer, type ProxyServerOptions } from "./proxy/server.ts";
 import { createTargetParser, type TargetParser } from "./proxy/target.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
@@ -53,6 +54,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     firstByteTimeoutMs,
     idleTimeoutMs,
     ...config.client,
+    maxConnections: fittingConnections(config.client.maxConnections),
     clock,
     log,
     observer: {
@@ -62,6 +64,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
         metrics.requestFinished(record);
         accessLog?.(record);
       },
+      connectionDropped: (limit) => metrics.clientConnectionRefused(limit),
     },
   });
   metrics.readFrom({

@@ -111,13 +111,13 @@ const upstream = z.strictObject({
     1,
     DAY_MS,
     600_000,
-    "Longest wait for the first byte of a pod's response after the request was sent; then the reply is 504. Long polls need more than their poll time.",
+    "Longest wait for the head of a pod's response, all of it, after the request was sent; then the reply is 504. Long polls need more than their poll time.",
   ),
   idleTimeoutMs: int(
     1,
     DAY_MS,
     600_000,
-    "Longest silence within a request, a response or a WebSocket, both directions counted; then both sides are cut. Streams of any length live as long as they move.",
+    "Longest silence within a request, a response or a WebSocket, both directions counted; then both sides are cut, or the reply is 408 or 504 if none has begun. Streams of any length live as long as they move. A client that does not read is silent too.",
   ),
   keepAliveTimeoutMs: int(
     1,
@@ -162,7 +162,7 @@ const client = z.strictObject({
     1,
     HOUR_MS,
     10_000,
-    "Longest time a client may take to send a request's headers; then the reply is 408. Guards against slow-header attacks.",
+    "Longest time a client may take to send a request's headers, from the first byte to the last; then the reply is 408. Guards against slow-header attacks. A new connection that sends nothing is closed after the same time.",
   ),
   keepAliveTimeoutMs: int(
     1,
@@ -180,13 +180,13 @@ const client = z.strictObject({
     1,
     1_000_000,
     20_000,
-    "Client connections at a time; more are closed at once. Each needs up to two file descriptors: keep the process's limit (`ulimit -n`) above twice this number.",
+    "Client connections at a time; more are told 503 (`overloaded`) and closed. Each needs up to two open files: where the process's limit (`ulimit -n`) is too low for that, fewer are taken, and a warning says how many.",
   ),
   maxConnectionsPerAddress: int(
     0,
     1_000_000,
     10_000,
-    "Connections from one client address at a time; more are closed at once. 0: no limit, for a router whose clients all come through one load balancer.",
+    "Connections from one client address at a time; more are told 503 (`overloaded`) and closed. 0: no limit, for a router whose clients all come through one load balancer.",
   ),
   maxRequestsPerConnection: int(
     0,

@@ -30,6 +30,9 @@ export const STATUS_LABELS = closed(
   "other",
 );
 
+/** Limits on client connections: of all, or of those from one address. */
+export const CONNECTION_LIMITS = closed(["total", "address"]);
+
 /** The words of `x-lychgate-reason`; `ok` when the pod answered. */
 export const REQUEST_REASONS = closed(
   [

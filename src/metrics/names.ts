@@ -74,6 +74,12 @@ export const METRICS = {
     type: "gauge",
     help: "Open connections from clients.",
   },
+  clientConnectionsRefused: {
+    name: "lychgate_client_connections_refused_total",
+    type: "counter",
+    help: "Connections from clients that were refused since too many were open: in all, or from one address.",
+    labels: { reason: label.CONNECTION_LIMITS },
+  },
 
   // ---- connections to pods
   upstreamConnects: {

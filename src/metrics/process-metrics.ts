@@ -58,7 +58,12 @@ export function addProcessMetrics(registry: Registry): () => void {
       ...metricText(spec),
       registers,
       collect() {
-        read((value) => this.set(value));
+        try {
+          read((value) => this.set(value));
+        } catch {
+          // Node reads some of them from /proc, which fails while the process can't open a file more.
+          this.remove();
+        }
       },
     });
   }

@@ -49,6 +49,8 @@ export interface CountedRequest {
 export interface Metrics {
   /** Told of a request once it is over. */
   readonly requestFinished: (request: CountedRequest) => void;
+  /** Told of each refused connection from a client. `reason` is a word of `client_connections_refused_total{reason}`. */
+  readonly clientConnectionRefused: (reason: string) => void;
   /** Connections to pods. */
   readonly upstream: {
     connected(tookMs: Milliseconds): void;
@@ -120,6 +122,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const requestBytes = count(METRICS.requestBytes);
   const responseBytes = count(METRICS.responseBytes);
   read(METRICS.clientConnectionsOpen, (set) => set(sources.clientConnectionsOpen?.() ?? 0));
+  const clientConnectionsRefused = count(METRICS.clientConnectionsRefused);
 
   const upstreamConnects = count(METRICS.upstreamConnects);
   const upstreamConnectDuration = measure(METRICS.upstreamConnectDuration);
@@ -208,6 +211,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       requestBytes.add(bytesIn);
       responseBytes.add(bytesOut);
     },
+    clientConnectionRefused: (reason) => clientConnectionsRefused.add(1, reason),
     upstream: {
       connected(tookMs) {
         upstreamConnectionsOpen += 1;
