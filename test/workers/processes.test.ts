@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -178,7 +178,8 @@ test("without the first list of sandboxes every worker answers 503 and the route
     contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
     "current-context": "x",
   });
-  const file = join(mkdtempSync(join(tmpdir(), "lychgate-")), "kubeconfig");
+  const directory = mkdtempSync(join(tmpdir(), "lychgate-"));
+  const file = join(directory, "kubeconfig");
   writeFileSync(file, kubeconfig);
   const router = await startRouterProcess(["--workers", "2", "--kubeconfig", file, "--drain-delay-ms", "0"]);
   try {
@@ -197,5 +198,6 @@ test("without the first list of sandboxes every worker answers 503 and the route
     await router.exited;
     await eventually(() => expect(workers.filter(isAlive)).toEqual([]));
     silent.close();
+    rmSync(directory, { recursive: true });
   }
 });
