@@ -85,7 +85,10 @@ export async function writeResults(results: Results, folder: string, name: strin
     startedAt: startedAt.toISOString(),
     machine: machineText(),
     node: process.version,
-    options,
+    rounds: options.rounds,
+    seconds: options.seconds,
+    warmupSeconds: options.warmupSeconds,
+    cores: options.cores,
     versions,
     missing,
     verdicts,
@@ -97,7 +100,7 @@ export async function writeResults(results: Results, folder: string, name: strin
   );
   const svg = plotSvg(cells, panels, {
     title: "CPU time of the proxy per request",
-    subtitle: `medians of ${options.rounds} interleaved rounds of ${options.seconds} s, bars with their range; one core per proxy; × nginx; ${machineText()}, ${startedAt.toISOString().slice(0, 10)}`,
+    subtitle: `medians of ${roundsText(options)}, interleaved, bars with their range; one core per proxy; × nginx; ${machineText()}, ${startedAt.toISOString().slice(0, 10)}`,
   });
   await mkdir(folder, { recursive: true });
   const paths = [join(folder, `${name}.json`), join(folder, `${name}.svg`)];
@@ -127,5 +130,9 @@ function machineText(): string {
 }
 
 function whenText({ startedAt, options }: Results): string {
-  return `${startedAt.toISOString().slice(0, 16).replace("T", " ")} UTC; ${options.rounds} rounds of ${options.seconds} s`;
+  return `${startedAt.toISOString().slice(0, 16).replace("T", " ")} UTC; ${roundsText(options)}`;
+}
+
+function roundsText({ rounds, seconds }: BenchOptions): string {
+  return `${rounds} ${rounds === 1 ? "round" : "rounds"} of ${seconds} s`;
 }
