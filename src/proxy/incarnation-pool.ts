@@ -52,6 +52,7 @@ export class IncarnationPool implements ConnectionHome {
   readonly #observer: UpstreamObserver;
   readonly #clock: Clock;
   readonly #emptied: (pool: IncarnationPool) => void;
+  readonly #outOfFiles: () => void;
   /** The most recently used is last. */
   readonly #idle: PooledConnection[] = [];
   /** All that are open, idle and tunnels included. */
@@ -66,19 +67,24 @@ export class IncarnationPool implements ConnectionHome {
   #keepIdle = true;
   #ended: EndReason | undefined;
 
-  /** `emptied` is told, perhaps again and again, when the pool holds nothing. */
+  /**
+   * `emptied` is told, perhaps again and again, when the pool holds nothing; `outOfFiles` when a connection could not be
+   * opened since the process or the system has no file descriptor left.
+   */
   constructor(
     incarnation: Incarnation,
     settings: PoolSettings,
     observer: UpstreamObserver,
     clock: Clock,
     emptied: (pool: IncarnationPool) => void,
+    outOfFiles: () => void,
   ) {
     this.#incarnation = incarnation;
     this.#settings = settings;
     this.#observer = observer;
     this.#clock = clock;
     this.#emptied = emptied;
+    this.#outOfFiles = outOfFiles;
   }
 
   get incarnation(): Incarnation {
@@ -175,7 +181,12 @@ export class IncarnationPool implements ConnectionHome {
   /** Closes idle connections and keeps none from now on, until {@link keepAgain}. Requests under way are not touched. */
   retire(): void {
     this.#keepIdle = false;
-    this.#closeIdle();
+    this.closeIdle();
+  }
+
+  /** Closes what no request uses now. */
+  closeIdle(): void {
+    for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
   /** Undoes {@link retire}. */
@@ -191,7 +202,7 @@ export class IncarnationPool implements ConnectionHome {
     if (this.#ended !== undefined && this.#ended !== "paused") return;
     this.#ended = reason;
     const error = endedError(this.#incarnation, reason);
-    this.#closeIdle();
+    this.closeIdle();
     for (const opening of this.#opening.values()) {
       opening.cancel();
       opening.refused(error);
@@ -269,6 +280,7 @@ export class IncarnationPool implements ConnectionHome {
       (error) => {
         this.#opening.delete(lessee);
         this.#observer.connectFailed(error.code);
+        if (error.code === "overloaded") this.#outOfFiles();
         this.#count(isTunnel, -1);
         lessee.refused(error);
         this.#serveWaiting();
@@ -296,10 +308,6 @@ export class IncarnationPool implements ConnectionHome {
     opening.cancel();
     this.#serveWaiting();
     this.#tellIfEmpty();
-  }
-
-  #closeIdle(): void {
-    for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
   /** Makes room for a connection to another port, or of another kind. */

@@ -141,6 +141,11 @@ export class Upstreams implements IncarnationListener {
     for (const pool of pools) pool.close();
   }
 
+  /** Makes room for what comes next when there are no file descriptors: kept connections are a convenience. */
+  #closeIdle(): void {
+    for (const pool of this.#all()) pool.closeIdle();
+  }
+
   #all(): IncarnationPool[] {
     return [...this.#pools.values(), ...this.#retired.values(), ...this.#paused.values()];
   }
@@ -155,8 +160,13 @@ export class Upstreams implements IncarnationListener {
     }
     const pool =
       retired ??
-      new IncarnationPool(incarnation, this.settings, this.observer, this.#clock, (emptied) =>
-        this.#forget(emptied),
+      new IncarnationPool(
+        incarnation,
+        this.settings,
+        this.observer,
+        this.#clock,
+        (emptied) => this.#forget(emptied),
+        () => this.#closeIdle(),
       );
     this.#pools.set(incarnation, pool);
     return pool;

@@ -20,12 +20,20 @@ export interface RouterProcess {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** Starts `lychgate serve`, on free ports unless `args` name others, and waits until it listens. */
-export async function startRouterProcess(args: readonly string[]): Promise<RouterProcess> {
+/**
+ * Starts `lychgate serve`, on free ports unless `args` name others, and waits until it listens. `openFiles`: how many files
+ * it may have open.
+ */
+export async function startRouterProcess(
+  args: readonly string[],
+  { openFiles }: { readonly openFiles?: number } = {},
+): Promise<RouterProcess> {
   const ports = ["--listen", "--peer-listen", "--admin-listen"].flatMap((flag) =>
     args.includes(flag) ? [] : [flag, "127.0.0.1:0"],
   );
-  const child = spawn(process.execPath, [bin, "serve", ...ports, "--log-format", "json", ...args], {
+  const command = [process.execPath, bin, "serve", ...ports, "--log-format", "json", ...args];
+  const limit = openFiles === undefined ? "" : `ulimit -n ${openFiles} && `;
+  const child = spawn("sh", ["-c", `${limit}exec "$@"`, "sh", ...command], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const stdout: string[] = [];
