@@ -71,7 +71,7 @@ class Batches {
 }
 
 /** Small enough that what is new to the table is still warm, as it is when the informer has just read it. */
-const BATCH = 2_000;
+const BATCH = 200;
 const [routes, seconds] = [Number(process.argv[2]), Number(process.argv[3])];
 const gc = globalThis.gc;
 if (!gc || !Number.isInteger(routes) || !(seconds > 0)) {
@@ -159,7 +159,7 @@ function rate(part: number, batch: () => number): Rate {
   for (let round = 0; batches.ms < part * 1_000; round++) {
     const ms = batch();
     // The first rounds are for the compiler.
-    if (round >= 25) batches.add(BATCH, ms);
+    if (round >= 250) batches.add(BATCH, ms);
   }
   return batches.rate();
 }
@@ -298,7 +298,7 @@ function measureMutations(): Pick<TableFigures, "mutationsPerSecond"> {
       observe(indexes, version + 1, () => ({ life: 1 })),
     );
   };
-  for (let number = 0; number < 10; number++) round(number);
+  for (let number = 0; number < 100; number++) round(number);
   totals.clear();
   const spentMs = (): number => [...totals.values()].reduce((sum, { ms }) => sum + ms, 0);
   for (let number = 1; spentMs() < seconds * 1_000; number++) round(number);
