@@ -14,15 +14,19 @@ const MIN_TICK_MS = 10;
 
 /**
  * The deadlines of many connections with one timer: every tick looks at all of them. A timer of its own for each request
- * would cost a microsecond to set and clear; this costs a microsecond per hundred connections and tick. Nothing is ever
- * early, and nothing late by more than two ticks.
+ * would cost a microsecond to set and clear; this costs a microsecond per hundred connections and tick. Nothing is late by
+ * more than two ticks and what the process was held up for, and nothing early, but by one tick when it was held up.
  */
 export class Deadlines {
-  /** A time that is at most a tick old: for marking when something moved, many times a second. */
+  /**
+   * A time that is at most a tick old: for marking when something moved, many times a second. It stands still while the
+   * process is held up: who waits in its sockets meanwhile would else be late the moment it is seen.
+   */
   nowMs: Milliseconds;
   readonly #clock: Clock;
   readonly #tickMs: Milliseconds;
   readonly #items = new Set<Timed>();
+  #tickedMs: Milliseconds;
   #timer: TimerHandle | undefined;
 
   /** `shortestLimitMs`: the shortest time that will be asked of {@link in}; 0 for none. */
@@ -31,6 +35,7 @@ export class Deadlines {
     const wanted = shortestLimitMs > 0 ? shortestLimitMs / 4 : TICK_MS;
     this.#tickMs = Math.max(MIN_TICK_MS, Math.min(TICK_MS, wanted));
     this.nowMs = clock.monotonicMs();
+    this.#tickedMs = this.nowMs;
   }
 
   /** The deadline of something that has `limitMs` from now on; 0 means no limit. */
@@ -42,7 +47,7 @@ export class Deadlines {
     this.#items.add(item);
     // While nothing was there nobody kept the time.
     if (this.#timer === undefined) {
-      this.nowMs = this.#clock.monotonicMs();
+      this.#tickedMs = this.#clock.monotonicMs();
       this.#wait();
     }
   }
@@ -62,7 +67,9 @@ export class Deadlines {
   }
 
   #tick(): void {
-    const nowMs = this.#clock.monotonicMs();
+    const tickedMs = this.#clock.monotonicMs();
+    const nowMs = this.nowMs + Math.min(tickedMs - this.#tickedMs, 2 * this.#tickMs);
+    this.#tickedMs = tickedMs;
     this.nowMs = nowMs;
     for (const item of this.#items) if (item.deadlineMs <= nowMs) item.onDeadline(nowMs);
     if (this.#items.size > 0) this.#wait();

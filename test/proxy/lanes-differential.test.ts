@@ -69,19 +69,7 @@ function waysToCut(text: string, lane: Lane): number[][] {
   const isFull = lane === "full";
   const most = CUTS === "all" ? 500 : 50;
   const head = filled.indexOf("\r\n\r\n");
-  const likely = isFull
-    ? [length >> 1, head + 4]
-    : [
-        7,
-        length >> 2,
-        length >> 1,
-        length - (length >> 2),
-        head + 1,
-        head + 2,
-        head + 3,
-        head + 4,
-        length - 1,
-      ];
+  const likely = isFull ? [length >> 1, head + 4] : [7, length >> 1, head + 2, head + 3, length - 1];
   const cuts = new Set(length <= most && !isFull ? everywhere : likely);
   const ways = [...cuts].filter((cut) => cut > 0 && cut < length).map((cut) => [cut]);
   if (length <= 400 && !isFull) ways.push(everywhere);
@@ -105,7 +93,7 @@ function gistOf(
 
 function withoutPhrases(outcome: Outcome): object {
   const { answers, ...rest } = gistOf(outcome);
-  return { ...rest, answers: answers.map((answer) => ({ ...answer, status: answer.status.slice(0, 3) })) };
+  return { ...rest, answers: answers.map(({ status, ...said }) => [status.slice(0, 3), said]) };
 }
 
 /** Holds for every outcome of every case. */

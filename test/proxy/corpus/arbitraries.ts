@@ -98,6 +98,34 @@ export const requestHeads: Arbitrary<string> = fc
   )
   .map(([method, target, minor, lines]) => `${method} ${target} HTTP/1.${minor}\r\n${lines.join("")}\r\n`);
 
+/** Request heads with nothing in them that a lane must look into. */
+export const plainRequestHeads: Arbitrary<string> = fc
+  .tuple(
+    fc.constantFrom("GET", "HEAD", "POST", "frob"),
+    fc.constantFrom("/", "/a/../b?c=%00&&", '/"<>\\^`{|}'),
+    fc.array(
+      fc.oneof(
+        { weight: 4, arbitrary: plainLine },
+        known("connection", "close", "keep-alive"),
+        keepAliveLine,
+        known("date", "now"),
+        known("cookie", "a=1"),
+      ),
+      { maxLength: 10 },
+    ),
+    known("host", "8080-box.example.com", ""),
+    fc.oneof(
+      fc.constant(""),
+      known("content-length", "5", "005"),
+      known("transfer-encoding", "chunked", "CHUNKED"),
+    ),
+    fc.nat(10),
+  )
+  .map(([method, target, lines, host, framing, at]) => {
+    const all = [...lines.slice(0, at), host, framing, ...lines.slice(at)];
+    return `${method} ${target} HTTP/1.1\r\n${all.join("")}\r\n`;
+  });
+
 const responseLines = fc.oneof(
   { weight: 4, arbitrary: plainLine },
   connectionLine,

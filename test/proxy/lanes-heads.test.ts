@@ -1,0 +1,188 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+
+import type { Clock, TimerHandle } from "../../src/clock.ts";
+import { Deadlines } from "../../src/proxy/deadlines.ts";
+import { forwardRequestHead, REQUEST_FIELDS, RESPONSE_FIELDS } from "../../src/proxy/forwarding.ts";
+import {
+  fieldIndex,
+  HeadScan,
+  scanRequestHead,
+  scanResponseHead,
+} from "../../src/proxy/http1/head-scanner.ts";
+import { requestIdOf } from "../../src/proxy/request-id.ts";
+import { forwardedFields, orderedRequestHead, plainRequestHead } from "../../src/proxy/request-text.ts";
+import { orderedResponseHead, plainResponseHead } from "../../src/proxy/response-head.ts";
+import { ScannedHead } from "../../src/proxy/scanned-head.ts";
+import { latin1, plainRequestHeads, responseHeads } from "./corpus/arbitraries.ts";
+import { readHead } from "./support/reference-http.ts";
+import type { Field } from "./support/reference-http.ts";
+
+const requestFields = fieldIndex(REQUEST_FIELDS);
+const responseFields = fieldIndex(RESPONSE_FIELDS);
+
+/** Fields but for where those stand that the ordered way writes at the end. */
+function decoded(
+  text: string,
+  kind: "request" | "response",
+): { first: string; fields: Field[]; coding: Field[] } {
+  const read = readHead(text, 0, kind);
+  if (read.kind !== "ok") throw new Error(`${kind} ${read.kind}: ${JSON.stringify(text)}`);
+  expect(read.value.end).toBe(text.length);
+  const isCoding = ([name]: Field) => name.toLowerCase() === "transfer-encoding";
+  return {
+    first: text.slice(0, text.indexOf("\r\n")),
+    fields: read.value.fields.filter((field) => !isCoding(field)),
+    coding: read.value.fields
+      .filter(isCoding)
+      .map(([name, value]) => [name.toLowerCase(), value.toLowerCase()]),
+  };
+}
+
+test("a plain request's head is what the forwarding rules make of its fields", () => {
+  let plain = 0;
+  fc.assert(
+    fc.property(plainRequestHeads, (text) => {
+      const bytes = latin1(`xyz${text}`);
+      const scan = new HeadScan();
+      const end = scanRequestHead(bytes, 3, bytes.length, requestFields, scan);
+      // Others go the ordered way.
+      fc.pre(end > 0 && scan.traits === 0 && scan.hostStart >= 0);
+      const head = new ScannedHead(text, 3, scan);
+      const host = text.slice(scan.hostStart - 3, scan.hostEnd - 3);
+      const requestId = requestIdOf(head.rawHeaders);
+      const common = { clientAddress: "10.1.2.3", listenPort: 8080 };
+      const forwarded = forwardRequestHead(head, head.target, {
+        ...common,
+        scheme: "http",
+        requestId,
+        trustForwarded: false,
+      });
+      if (forwarded.kind !== "forward") throw new Error(forwarded.message);
+      const ordered = decoded(orderedRequestHead(forwarded, "10.0.0.1:80"), "request");
+      const fields = forwardedFields({ ...common, host });
+      expect(decoded(plainRequestHead(text, 3, scan, fields, requestId), "request")).toEqual(ordered);
+      plain += 1;
+    }),
+    { numRuns: 400 },
+  );
+  expect(plain).toBeGreaterThan(0);
+});
+
+test("a plain response's head is what the forwarding rules make of its fields", () => {
+  fc.assert(
+    fc.property(responseHeads, fc.boolean(), (text, mustClose) => {
+      const bytes = latin1(`xyz${text}`);
+      const scan = new HeadScan();
+      const end = scanResponseHead(bytes, 3, bytes.length, responseFields, scan);
+      fc.pre(end > 0 && scan.traits === 0 && scan.status >= 200 && scan.status !== 204);
+      const date = scan.hasDate ? "" : "Date: today\r\n";
+      const ordered = orderedResponseHead(text, scan.status, mustClose, date, scan.chunked);
+      if (ordered.kind !== "head") throw new Error(ordered.message);
+      const plain = decoded(plainResponseHead(bytes, 3, end, scan, mustClose, date), "response");
+      const expected = decoded(ordered.text, "response");
+      expect({ ...plain, first: plain.first.trimEnd() }).toEqual({
+        ...expected,
+        first: expected.first.trimEnd(),
+      });
+    }),
+    { numRuns: 400 },
+  );
+});
+
+/** A clock that moves when it is told to, and fires what is due then. */
+class ManualClock implements Clock {
+  #nowMs = 1000;
+  #timers: { readonly atMs: number; readonly callback: () => void }[] = [];
+  nowMs = () => this.#nowMs;
+  monotonicMs = () => this.#nowMs;
+
+  setTimeout(callback: () => void, delayMs: number): TimerHandle {
+    const timer = { atMs: this.#nowMs + delayMs, callback };
+    this.#timers.push(timer);
+    return {
+      clear: () => {
+        this.#timers = this.#timers.filter((each) => each !== timer);
+      },
+    };
+  }
+
+  /** Time passes without the process having any of it: nothing fires. */
+  stall(ms: number): void {
+    this.#nowMs += ms;
+  }
+
+  fireDue(): void {
+    const due = this.#timers.filter(({ atMs }) => atMs <= this.#nowMs);
+    this.#timers = this.#timers.filter(({ atMs }) => atMs > this.#nowMs);
+    for (const { callback } of due) callback();
+  }
+}
+
+test("deadlines are never early, and late by two ticks at most", () => {
+  const step = fc.record({
+    passMs: fc.integer({ min: 1, max: 9 }),
+    limitMs: fc.constantFrom(0, 200, 400, 1000),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const clock = new ManualClock();
+      const deadlines = new Deadlines(clock, 200);
+      const tickMs = 50;
+      const pending = new Map<number, { fromMs: number; limitMs: number }>();
+      const add = (id: number, limitMs: number) => {
+        const item = {
+          deadlineMs: Infinity,
+          onDeadline() {
+            const { fromMs, limitMs } = pending.get(id) ?? { fromMs: Infinity, limitMs: 0 };
+            expect(clock.monotonicMs() - fromMs).toBeGreaterThanOrEqual(limitMs);
+            // The timers of this test are themselves late by a step.
+            expect(clock.monotonicMs() - fromMs).toBeLessThanOrEqual(limitMs + 2 * tickMs + 3 * 9);
+            pending.delete(id);
+            deadlines.delete(item);
+          },
+        };
+        deadlines.add(item);
+        item.deadlineMs = deadlines.in(limitMs);
+        if (limitMs > 0) pending.set(id, { fromMs: clock.monotonicMs(), limitMs });
+        else deadlines.delete(item);
+      };
+      for (const [id, { passMs, limitMs }] of steps.entries()) {
+        clock.stall(passMs);
+        clock.fireDue();
+        add(id, limitMs);
+      }
+      for (let i = 0; i < 400; i++) {
+        clock.stall(5);
+        clock.fireDue();
+      }
+      expect(pending.size).toBe(0);
+      deadlines.stop();
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test("a limit that begins when the process was held up for long is not over at once", () => {
+  const clock = new ManualClock();
+  const deadlines = new Deadlines(clock, 1000);
+  let firedAtMs = 0;
+  const item = {
+    deadlineMs: Infinity,
+    onDeadline: () => {
+      firedAtMs ||= clock.monotonicMs();
+    },
+  };
+  deadlines.add(item);
+  clock.stall(5000);
+  // What waited in the sockets is handled before the timer that is late.
+  const fromMs = clock.monotonicMs();
+  item.deadlineMs = deadlines.in(1000);
+  for (let i = 0; i < 400; i++) {
+    clock.fireDue();
+    clock.stall(10);
+  }
+  // A tick is 250 ms here.
+  expect(firedAtMs - fromMs).toBeGreaterThanOrEqual(1000 - 250);
+  deadlines.stop();
+});
