@@ -1,12 +1,26 @@
-import { type Life, LivingIncarnation, type PodIdentity, Resting } from "./incarnations.ts";
+import {
+  type IncarnationNumbers,
+  type Life,
+  LivingIncarnation,
+  type PodIdentity,
+  Resting,
+} from "./incarnations.ts";
 import type { Incarnation, RouteInEffect } from "./lookup.ts";
-import type { Namespace } from "./object-index.ts";
 import type { Observation } from "./observation.ts";
 import type { Pending } from "./pending.ts";
 import type { ResourceVersion } from "./resource-version.ts";
 import { objectKey, type ObjectKey, type Route, type RouteState } from "./route.ts";
 import type { Facts, IpHold } from "./rules.ts";
 import type { Scope } from "./scope.ts";
+
+/** The objects of one namespace that anything is known of. */
+export interface Namespace {
+  readonly name: string;
+  /** The scope that watches it. */
+  readonly scope: Scope<Entry>;
+  readonly entries: Map<string, Entry>;
+  readonly numbers: IncarnationNumbers;
+}
 
 /** What peers pushed of one object and the informer has not confirmed. Most objects have none. */
 export interface Pushed {

@@ -1,16 +1,7 @@
-import { Entry } from "./entry.ts";
+import { Entry, type Namespace } from "./entry.ts";
 import type { IncarnationNumbers } from "./incarnations.ts";
 import type { ObjectKey } from "./route.ts";
 import type { Scope } from "./scope.ts";
-
-/** The objects of one namespace that anything is known of. */
-export interface Namespace {
-  readonly name: string;
-  /** The scope that watches it. */
-  readonly scope: Scope<Entry>;
-  readonly entries: Map<string, Entry>;
-  readonly numbers: IncarnationNumbers;
-}
 
 /**
  * Finds entries by namespace and name. Two maps in place of one by `namespace/name`: such a key would have to be built,
