@@ -97,6 +97,8 @@ export class FastPod extends PooledConnection implements Timed {
   #left = 0;
   #chunks: ChunkScanner | undefined;
   #held: HeldBytes | undefined;
+  /** How much of `#held` was scanned, as the begin of a head. */
+  #scanned = 0;
   #keep = true;
   #idleTimeoutMs: Milliseconds;
   #informational = 0;
@@ -220,14 +222,18 @@ export class FastPod extends PooledConnection implements Timed {
   }
 
   #onHeadBytes(read: Buffer, readLength: number, reader: ResponseReader): void {
+    const { responseFields, maxResponseHeaderBytes } = this.#context;
     let bytes = read;
     let length = readLength;
     if (this.#held !== undefined) {
+      const before = this.#held.length;
       this.#held.append(read, 0, readLength);
       bytes = this.#held.bytes;
       length = bytes.length;
+      // A head that comes byte by byte is scanned when it may be complete, or has doubled.
+      const mayBeWhole = bytes.includes("\r\n\r\n", Math.max(0, before - 3), "latin1");
+      if (!mayBeWhole && length < 2 * this.#scanned && length <= maxResponseHeaderBytes) return;
     }
-    const { responseFields, maxResponseHeaderBytes } = this.#context;
     let start = 0;
     for (;;) {
       const end = scanResponseHead(bytes, start, length, responseFields, scan);
@@ -244,6 +250,7 @@ export class FastPod extends PooledConnection implements Timed {
       }
       if (end === INCOMPLETE) {
         if (start > 0 || this.#held === undefined) this.#held = new HeldBytes(bytes, start, length);
+        this.#scanned = length - start;
         return;
       }
       if (scan.status >= 200) {

@@ -1,4 +1,8 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import type { Socket } from "node:net";
 
 import { describe, expect, onTestFinished, test } from "vitest";
 
@@ -15,6 +19,35 @@ function dribble(peer: RawPeer, text: string, filler: string, everyMs = 5): void
     else peer.write(text[sent++] ?? filler);
   }, everyMs);
   onTestFinished(() => clearInterval(timer));
+}
+
+/** A port whose connections are never accepted, and whose queue is full: packets that ask for one more are dropped. */
+async function fullListener(): Promise<number> {
+  const program = `require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, function () {
+    process.stdout.write(String(this.address().port));
+  })`;
+  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const [text] = (await once(child.stdout, "data")) as [Buffer];
+  const port = Number(text.toString());
+  child.kill("SIGSTOP");
+  await eventually(() => readFileSync(`/proc/${child.pid}/stat`, "utf8").includes(") T "));
+  const queued: Socket[] = [];
+  onTestFinished(() => {
+    for (const socket of queued) socket.destroy();
+  });
+  await eventually(async () => {
+    const socket = connect({ port, host: "127.0.0.1" }).on("error", () => {});
+    queued.push(socket);
+    const timer = setTimeout(() => socket.emit("full"), 300);
+    const isFull = await Promise.race([
+      once(socket, "connect").then(() => false),
+      once(socket, "full").then(() => true),
+    ]);
+    clearTimeout(timer);
+    return isFull;
+  });
+  return port;
 }
 
 /** Connects from an address of the loopback net. */
@@ -104,6 +137,36 @@ describe("a pod that is slow", () => {
     await eventually(() => inside.ended || inside.closed);
     expect(scene.router.upstreams.stats.idle).toBe(0);
   });
+
+  test("to send its head, byte by byte, but not too slow: it is delivered, and so are 1xx before it", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /");
+    const hints = "HTTP/1.1 103 Early Hints\r\nx: 1\r\n\r\n";
+    for (const byte of `${hints}${hints}HTTP/1.1 200 OK\r\ny: 2\r\nContent-Length: 2\r\n\r\nok`) {
+      await new Promise((resolve) => inside.socket.write(byte, "latin1", resolve));
+    }
+    await client.until("\r\n\r\nok");
+    expect(client.received.match(/^HTTP\/1\.1 \d+/gm)).toEqual([
+      "HTTP/1.1 103",
+      "HTTP/1.1 103",
+      "HTTP/1.1 200",
+    ]);
+  });
+
+  test.runIf(process.platform === "linux")(
+    "to accept, for ever: 504 after connectTimeoutMs, and waiting requests are told too",
+    async () => {
+      const scene = await Scene.open({ upstream: { connectTimeoutMs: 200 } });
+      const port = await fullListener();
+      const head = `GET / HTTP/1.1\r\nHost: ${port}-box.example.com\r\n\r\n`;
+      const asked = await Promise.all([1, 2, 3].map(() => scene.send(head)));
+      for (const client of asked) {
+        await client.until(/^HTTP\/1\.1 504 [^]*x-lychgate-reason: connect_timeout/);
+      }
+      expect(scene.router.counts.failures).toEqual(Array(3).fill("connect_timeout"));
+      expect(scene.router.upstreams.stats).toMatchObject({ open: 0, waiting: 0 });
+    },
+  );
 
   test("to read an upload: 504 after idleTimeoutMs", async () => {
     const scene = await Scene.open({ server: { idleTimeoutMs: 300 } });
