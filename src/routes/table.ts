@@ -76,6 +76,7 @@ export class RouteTable implements RouteLookup {
   readonly #news = new News();
   readonly #effects: RoutesInEffect;
   #nowMs: Milliseconds = 0;
+  #synced = false;
 
   constructor(options: RouteTableOptions) {
     this.#rules = options.rules ?? RULES;
@@ -95,8 +96,8 @@ export class RouteTable implements RouteLookup {
   // ---- what the proxy sees
 
   get synced(): boolean {
-    for (const scope of this.#scopes.values()) if (!scope.synced) return false;
-    return true;
+    // Asked for each request, and never taken back.
+    return (this.#synced ||= [...this.#scopes.values()].every((scope) => scope.synced));
   }
 
   lookup(id: string): Lookup {
