@@ -391,7 +391,11 @@ export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
       .off("close", this.#onClose);
     // Paused while the readers change: what is put back must not be lost between them.
     socket.pause();
-    socket.unshift(Buffer.from(bytes.subarray(start)));
+    // What the socket has read ahead goes with it, in one piece: node:http reads the handle itself, and may do so while
+    // the stream is paused. A piece that still waited in the stream would then come after what followed it.
+    const ahead: unknown = socket.read();
+    const rest = bytes.subarray(start);
+    socket.unshift(Buffer.isBuffer(ahead) ? Buffer.concat([rest, ahead]) : Buffer.from(rest));
     this.#context.options.handOver(socket);
   }
 
