@@ -52,6 +52,11 @@ export const LEGAL: readonly RequestCase[] = [
   { name: "Chunked in capitals", text: post("transfer-encoding:  CHUNKED ", "1\r\na\r\n0\r\n\r\n") },
   { name: "chunked, of nothing", text: chunked("0\r\n\r\n") },
   { name: "chunk extensions", text: chunked('2;a;b=c;d="e;f"\r\nhi\r\n0;x\r\n\r\n') },
+  {
+    name: "a chunk extension behind a space",
+    text: chunked('2; a="b"\r\nhi\r\n0\r\n\r\n'),
+    differs: "llhttp refuses white space that RFC 9112 7.1.1 lets pass",
+  },
   { name: "chunk sizes with zeros and capitals", text: chunked("000A\r\n0123456789\r\n000\r\n\r\n") },
   { name: "trailers", text: chunked("2\r\nhi\r\n0\r\nX-Sum: 1\r\nX-Other:2 \r\n\r\n") },
   {
