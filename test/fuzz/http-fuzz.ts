@@ -17,6 +17,8 @@ export interface FuzzOptions {
   readonly lane: "fast" | "full";
   /** Client connections at a time. */
   readonly connections?: number;
+  /** Ends after so many of them. Default: when the time is over. */
+  readonly talks?: number;
 }
 
 export interface FuzzReport {
@@ -110,9 +112,10 @@ class FuzzRun {
   }
 
   async drive(): Promise<FuzzReport> {
-    const { seconds, connections = 48 } = this.#options;
+    const { seconds, connections = 48, talks = Infinity } = this.#options;
     const until = performance.now() + seconds * 1000;
-    const isOver = () => performance.now() > until || this.#violations.length >= MAX_VIOLATIONS;
+    const isOver = () =>
+      performance.now() > until || this.#connections >= talks || this.#violations.length >= MAX_VIOLATIONS;
     let heapEarly = 0;
     const client = async () => {
       while (!isOver()) {
