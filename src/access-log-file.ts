@@ -5,7 +5,7 @@ import type { RequestObserver } from "./proxy/request-record.ts";
 /** The most that waits for a slow reader; what comes above it is dropped, so that a stuck pipe costs no memory. */
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 /** Lines are written in pieces of this size, or after {@link FLUSH_EVERY_MS}. */
-const PIECE_BYTES = 8 * 1024;
+const PIECE_BYTES = 64 * 1024;
 const FLUSH_EVERY_MS = 200;
 /**
  * What a pipe takes in one piece whoever else writes to it (PIPE_BUF of Linux, pipe(7)): processes that share one write
@@ -35,7 +35,7 @@ export function openAccessLog(format: "json" | "text", fd: number, shared = fals
     fd,
     sync: false,
     minLength: format === "json" ? pieceBytes : 0,
-    ...(shared && { maxWrite: SHARED_PIECE_BYTES }),
+    maxWrite: shared ? SHARED_PIECE_BYTES : 2 * PIECE_BYTES,
     maxLength: MAX_WAITING_BYTES,
     periodicFlush: FLUSH_EVERY_MS,
   });

@@ -33,11 +33,14 @@ export class CounterCells {
 
   /** Adds `amount` to the series of `values`, one per label. A counter never falls: other amounts are ignored. */
   add(amount: number, ...values: readonly string[]): void {
-    if (!(amount >= 0 && Number.isFinite(amount))) return;
+    if (amount >= 0 && Number.isFinite(amount)) this.cell(...values).count += amount;
+  }
+
+  /** The series of `values`, for who counts in it again and again. */
+  cell(...values: readonly string[]): Cell {
     let branch: Branch | undefined = this.#root;
     for (const value of values) branch = branch?.children.get(value);
-    const cell = branch?.cell ?? this.#make(values.map((value, index) => this.#listed(index, value)));
-    cell.count += amount;
+    return branch?.cell ?? this.#make(values.map((value, index) => this.#listed(index, value)));
   }
 
   /** Every series that exists, in the order in which they came to be. */

@@ -71,7 +71,7 @@ export class FastLane {
         responseFields: fieldIndex(RESPONSE_FIELDS),
         keepAliveTimeoutMs,
         maxResponseHeaderBytes,
-        httpDate: httpDates(options),
+        httpDate: httpDates(options, deadlines),
       }),
       clients: new Set(),
     };
@@ -98,15 +98,14 @@ export class FastLane {
   }
 }
 
-/** The value of `Date` (RFC 9110 5.6.7), made once a second. */
-function httpDates({ clock }: FastLaneOptions): () => string {
-  let second = 0;
+/** The value of `Date` (RFC 9110 5.6.7), made anew when the time that is kept for deadlines has moved. */
+function httpDates({ clock }: FastLaneOptions, deadlines: Deadlines): () => string {
+  let madeAtMs = Number.NaN;
   let text = "";
   return () => {
-    const now = Math.floor(clock.nowMs() / 1000);
-    if (now !== second) {
-      second = now;
-      text = new Date(now * 1000).toUTCString();
+    if (deadlines.nowMs !== madeAtMs) {
+      madeAtMs = deadlines.nowMs;
+      text = new Date(clock.nowMs()).toUTCString();
     }
     return text;
   };

@@ -11,7 +11,7 @@ import { PooledConnection } from "./pooled-connection.ts";
 import type { ConnectionHome, ConnectionKind, OpenedSocket } from "./pooled-connection.ts";
 import { SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
-import { closeCuts, orderedResponseHead, plainResponseHead } from "./response-head.ts";
+import { closeCuts, orderedResponseHead, plainResponse } from "./response-head.ts";
 import { readTrailers } from "./trailer-section.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
@@ -333,13 +333,14 @@ export class FastPod extends PooledConnection implements Timed {
       reader.head(status, "", !untilClose);
       reader.bytes(bytes, begin, bodyEnd);
     } else {
-      let head: string;
+      let text: string;
+      const textEnd = isLong ? end : bodyEnd;
       if (isPlain) {
-        head = plainResponseHead(bytes, start, end, scan, mustClose, date);
+        text = plainResponse(bytes, start, end, textEnd, scan, mustClose, date);
       } else {
-        const text = bytes.toString("latin1", start, end);
-        this.#keep &&= (scan.traits & TRAIT.connection) === 0 || !connectionCloses(text);
-        const ordered = orderedResponseHead(text, status, mustClose, date, chunked);
+        const sent = bytes.toString("latin1", start, end);
+        this.#keep &&= (scan.traits & TRAIT.connection) === 0 || !connectionCloses(sent);
+        const ordered = orderedResponseHead(sent, status, mustClose, date, chunked);
         if (ordered.kind === "invalid") {
           this.#phase = "head";
           this.#fail(
@@ -347,10 +348,9 @@ export class FastPod extends PooledConnection implements Timed {
           );
           return;
         }
-        head = ordered.text;
+        text = textEnd === end ? ordered.text : ordered.text + bytes.toString("latin1", end, textEnd);
       }
-      const body = bodyBytes === 0 || isLong ? "" : bytes.toString("latin1", end, bodyEnd);
-      reader.head(status, body === "" ? head : head + body, !untilClose);
+      reader.head(status, text, !untilClose);
       if (isLong) reader.bytes(bytes, end, bodyEnd);
     }
     if (phase === "over") this.#end(reader, bodyEnd < length, true);
@@ -436,8 +436,9 @@ export class FastPod extends PooledConnection implements Timed {
 
   /** `Keep-Alive: timeout=5` (RFC 2068 19.7.1.1): the pod will close after so many seconds. */
   #noteKeepAlive(bytes: Buffer): void {
-    const value = bytes.toString("latin1", scan.keepAliveStart, scan.keepAliveEnd);
-    if (value === this.#keepAliveText) return;
+    const { keepAliveStart, keepAliveEnd } = scan;
+    if (isText(bytes, keepAliveStart, keepAliveEnd, this.#keepAliveText)) return;
+    const value = bytes.toString("latin1", keepAliveStart, keepAliveEnd);
     this.#keepAliveText = value;
     const seconds = /(?:^|[,\s])timeout=(\d{1,9})/i.exec(value)?.[1];
     const limitMs = this.#context.keepAliveTimeoutMs;
@@ -472,6 +473,12 @@ export class FastPod extends PooledConnection implements Timed {
     if (isPending) buffers.drop();
     else buffers.giveBack(used);
   }
+}
+
+function isText(bytes: Buffer, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false;
+  return true;
 }
 
 function closedEarly(phase: Phase): string {

@@ -12,7 +12,7 @@ export interface RequestRecord {
   /** The client's IP address. */
   readonly client: string;
   readonly method: string;
-  /** Made by {@link recordHost}. */
+  /** The Host as it was sent, `""` when absent: to be shown through {@link recordHost}. */
   readonly host: string;
   /** Made by {@link recordPath}: without the query. */
   readonly path: string;
@@ -54,12 +54,21 @@ const QUERY = "?…";
  */
 export function recordPath(target: string): string {
   if (target === "*") return target;
-  const absolute = /^https?:\/\/[^/?#]*/i.exec(target);
+  // Nearly all are in origin-form.
+  const absolute = target.startsWith("/") ? null : /^https?:\/\/[^/?#]*/i.exec(target);
   const path = absolute ? target.slice(absolute[0].length) : target;
-  const end = path.search(/[?#]/);
+  const end = endOfPath(path);
   const bare = end === -1 ? path : path.slice(0, end);
   if (bare !== "" ? !bare.startsWith("/") : !absolute) return "(invalid)";
   return `${bare || "/"}${end === -1 ? "" : QUERY}`;
+}
+
+/** Where the query or a fragment begins, or -1. */
+function endOfPath(path: string): number {
+  const query = path.indexOf("?");
+  const fragment = path.indexOf("#");
+  if (query === -1 || fragment === -1) return Math.max(query, fragment);
+  return Math.min(query, fragment);
 }
 
 /** A Host field as records show it: itself when valid, `""` when absent, else `(invalid)`. */

@@ -7,7 +7,7 @@ import type { ReplyContext } from "./reply.ts";
 import { allValues, firstValue } from "./request-head.ts";
 import type { RequestHead } from "./request-head.ts";
 import { requestIdOf } from "./request-id.ts";
-import { recordHost, recordPath } from "./request-record.ts";
+import { recordPath } from "./request-record.ts";
 import type { RequestObserver, RequestRecord } from "./request-record.ts";
 
 /** What a lane knows of a request when it begins. */
@@ -161,7 +161,7 @@ class EndedRequest implements RequestRecord {
   }
 
   get host(): string {
-    return recordHost(firstValue(this.#head.rawHeaders, "host"));
+    return firstValue(this.#head.rawHeaders, "host") ?? "";
   }
 
   get path(): string {

@@ -3,20 +3,18 @@ import type { HeadScan } from "./http1/head-scanner.ts";
 import { fieldsOf } from "./scanned-head.ts";
 
 /**
- * A response head without anything special as the client gets it: byte for byte but for the lines that are about the
- * pod's connection. `date`: a whole line, or `""` when the pod sent one.
+ * A response without anything special as the client gets it, its head and what of its body comes before `textEnd`: byte for
+ * byte but for the lines that are about the pod's connection. `date`: a whole line, or `""` when the pod sent one.
  */
-export function plainResponseHead(
+export function plainResponse(
   bytes: Buffer,
   start: number,
-  end: number,
-  scan: HeadScan,
+  headEnd: number,
+  textEnd: number,
+  { cuts, cutCount }: HeadScan,
   mustClose: boolean,
   date: string,
 ): string {
-  const { cuts, cutCount } = scan;
-  const extra = mustClose ? `Connection: close\r\n${date}` : date;
-  if (cutCount === 0 && extra === "") return bytes.toString("latin1", start, end);
   let text = "";
   let from = start;
   for (let i = 0; i < cutCount; i += 2) {
@@ -24,9 +22,12 @@ export function plainResponseHead(
     if (to > from) text += bytes.toString("latin1", from, to);
     from = cuts[i + 1] ?? from;
   }
-  // The last CRLF is the empty line.
-  if (extra === "") return text + bytes.toString("latin1", from, end);
-  return `${text}${bytes.toString("latin1", from, end - 2)}${extra}\r\n`;
+  const extra = mustClose ? `Connection: close\r\n${date}` : date;
+  if (extra === "") return text + bytes.toString("latin1", from, textEnd);
+  // The last CRLF of the head is its empty line.
+  const emptyLine = headEnd - 2;
+  if (emptyLine > from) text += bytes.toString("latin1", from, emptyLine);
+  return text + extra + bytes.toString("latin1", emptyLine, textEnd);
 }
 
 /**

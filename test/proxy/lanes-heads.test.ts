@@ -12,7 +12,7 @@ import {
 } from "../../src/proxy/http1/head-scanner.ts";
 import { requestIdOf } from "../../src/proxy/request-id.ts";
 import { forwardedFields, orderedRequestHead, plainRequestHead } from "../../src/proxy/request-text.ts";
-import { orderedResponseHead, plainResponseHead } from "../../src/proxy/response-head.ts";
+import { orderedResponseHead, plainResponse } from "../../src/proxy/response-head.ts";
 import { ScannedHead } from "../../src/proxy/scanned-head.ts";
 import { latin1, plainRequestHeads, responseHeads } from "./corpus/arbitraries.ts";
 import { readHead } from "./support/reference-http.ts";
@@ -79,7 +79,7 @@ test("a plain response's head is what the forwarding rules make of its fields", 
       const date = scan.hasDate ? "" : "Date: today\r\n";
       const ordered = orderedResponseHead(text, scan.status, mustClose, date, scan.chunked);
       if (ordered.kind !== "head") throw new Error(ordered.message);
-      const plain = decoded(plainResponseHead(bytes, 3, end, scan, mustClose, date), "response");
+      const plain = decoded(plainResponse(bytes, 3, end, end, scan, mustClose, date), "response");
       const expected = decoded(ordered.text, "response");
       expect({ ...plain, first: plain.first.trimEnd() }).toEqual({
         ...expected,
