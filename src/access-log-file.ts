@@ -4,8 +4,8 @@ import type { RequestObserver } from "./proxy/request-record.ts";
 
 /** The most that waits for a slow reader; what comes above it is dropped, so that a stuck pipe costs no memory. */
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
-/** Lines are written in pieces of this size, or after {@link FLUSH_EVERY_MS}. */
-const PIECE_BYTES = 64 * 1024;
+/** Lines are written in pieces of at most this size, or after {@link FLUSH_EVERY_MS}. */
+const PIECE_BYTES = 32 * 1024;
 const FLUSH_EVERY_MS = 200;
 /**
  * What a pipe takes in one piece whoever else writes to it (PIPE_BUF of Linux, pipe(7)): processes that share one write
@@ -30,31 +30,70 @@ export interface AccessLogFile {
  * other processes write to the same pipe or file.
  */
 export function openAccessLog(format: "json" | "text", fd: number, shared = false): AccessLogFile {
-  const pieceBytes = shared ? SHARED_PIECE_BYTES - 1 : PIECE_BYTES;
+  const pieceBytes = shared ? SHARED_PIECE_BYTES : PIECE_BYTES;
   const stream = destination({
     fd,
     sync: false,
-    minLength: format === "json" ? pieceBytes : 0,
+    minLength: 0,
     maxWrite: shared ? SHARED_PIECE_BYTES : 2 * PIECE_BYTES,
     maxLength: MAX_WAITING_BYTES,
-    periodicFlush: FLUSH_EVERY_MS,
   });
   // A reader that has gone away ends the log, not the router.
   stream.on("error", () => {});
+  const pieces = new Pieces(format === "json" ? pieceBytes : 0, (piece) => void stream.write(piece));
+  const timer = setInterval(() => pieces.flush(), FLUSH_EVERY_MS).unref();
   return {
-    record: createAccessLog({ format, write: (line) => void stream.write(line) }),
+    record: createAccessLog({ format, write: (line) => pieces.add(line) }),
     close: () =>
       // Not flushSync: with a reader that is gone it tries for ever.
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+        clearInterval(timer);
+        pieces.flush();
+        const giveUp = setTimeout(resolve, CLOSE_TIMEOUT_MS);
         const done = (): void => {
-          clearTimeout(timer);
+          clearTimeout(giveUp);
           resolve();
         };
         stream.once("close", done);
         stream.once("error", done);
         stream.end();
       }),
-    abandon: () => stream.destroy(),
+    abandon() {
+      clearInterval(timer);
+      stream.destroy();
+    },
   };
+}
+
+/**
+ * Puts lines together to pieces of whole lines. The stream would do so too, but measures all that waits again for each
+ * line that it is given.
+ */
+class Pieces {
+  readonly #pieceBytes: number;
+  readonly #write: (piece: string) => void;
+  #piece = "";
+  #bytes = 0;
+
+  /** `pieceBytes` 0: each line by itself. */
+  constructor(pieceBytes: number, write: (piece: string) => void) {
+    this.#pieceBytes = pieceBytes;
+    this.#write = write;
+  }
+
+  add(line: string): void {
+    const bytes = Buffer.byteLength(line);
+    if (this.#bytes + bytes > this.#pieceBytes) this.flush();
+    this.#piece += line;
+    this.#bytes += bytes;
+    if (this.#bytes >= this.#pieceBytes) this.flush();
+  }
+
+  flush(): void {
+    if (this.#bytes === 0) return;
+    const piece = this.#piece;
+    this.#piece = "";
+    this.#bytes = 0;
+    this.#write(piece);
+  }
 }
