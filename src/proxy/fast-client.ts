@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Milliseconds } from "../clock.ts";
 import type { Incarnation } from "../routes/lookup.ts";
 import type { Timed } from "./deadlines.ts";
-import type { FastLaneContext } from "./fast-lane.ts";
+import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
 import type { FastPod, ResponseReader } from "./fast-pod.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import type { HostTarget } from "./host-targets.ts";
@@ -54,7 +54,7 @@ const MALFORMED_MESSAGE = "the request is not valid HTTP/1.1";
 const scan = new HeadScan();
 
 /** One client connection in the fast lane. Its requests are answered one after the other (RFC 9112 9.3.2). */
-export class FastClient implements Lessee<FastPod>, ResponseReader, Timed {
+export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, Timed {
   deadlineMs = Infinity;
   isHead = false;
   readonly #socket: Socket;
