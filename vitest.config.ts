@@ -26,6 +26,18 @@ export default defineConfig({
         },
       },
       {
+        // And with the read buffer that Node does not document: `.ci/run`.
+        test: {
+          name: "shared-read-buffer",
+          include: [
+            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,backpressure,incarnation-end,upstream-reuse,websocket,fuzz-finds}.test.ts",
+          ],
+          env: { LYCHGATE_TEST_LANE: "shared" },
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
         // Long runs, and what needs kubectl or other real programs: `.ci/run`.
         test: {
           name: "e2e",

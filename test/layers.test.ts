@@ -140,7 +140,10 @@ test("no cycles", () => {
 
 test("no file is called utils or helpers, and none binds to Node's insides", () => {
   for (const { path } of files) {
+    // design.md 5 allows one, behind a flag.
+    const isException = path === "proxy/shared-read-buffer.ts";
     expect(path).not.toMatch(/(utils?|helpers?|common|misc)\.ts$/);
-    expect(readFileSync(join(src, path), "utf8"), path).not.toMatch(/process\.binding|\._handle\b/);
+    const text = readFileSync(join(src, path), "utf8");
+    if (!isException) expect(text, path).not.toMatch(/process\.binding|\b_handle\b/);
   }
 });

@@ -22,6 +22,8 @@ import { forwardedFields, orderedRequestHead, plainRequestHead } from "./request
 import { clientAddressOf, RequestTrace, tracedRequest } from "./request-trace.ts";
 import { resetSocket } from "./reset-socket.ts";
 import { ScannedHead } from "./scanned-head.ts";
+import { feedFrom, stopFeeding } from "./shared-read-buffer.ts";
+import type { ReadFeed } from "./shared-read-buffer.ts";
 import { readTrailers } from "./trailer-section.ts";
 import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
 
@@ -54,7 +56,7 @@ const MALFORMED_MESSAGE = "the request is not valid HTTP/1.1";
 const scan = new HeadScan();
 
 /** One client connection in the fast lane. Its requests are answered one after the other (RFC 9112 9.3.2). */
-export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, Timed {
+export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, ResponseReader, Timed {
   deadlineMs = Infinity;
   isHead = false;
   readonly #socket: Socket;
@@ -87,6 +89,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, 
   #delimited = true;
   /** The connection carries no further request. */
   #close = false;
+  #sharesBuffer = false;
+  #readBuffer: Buffer;
   #hostTarget: HostTarget | undefined;
   #forwarded = "";
 
@@ -95,6 +99,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, 
     this.#context = context;
     this.#address = clientAddressOf(socket.remoteAddress);
     this.#listenPort = context.options.listenPort();
+    this.#readBuffer = context.buffers.small;
   }
 
   /** Begins to read. Call once. */
@@ -102,9 +107,10 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, 
     const { clients, deadlines, options } = this.#context;
     clients.add(this);
     deadlines.add(this);
+    if (!feedFrom(this.#socket, this)) this.#socket.on("data", this.#onData);
+    else this.#sharesBuffer = true;
     this.deadlineMs = deadlines.in(options.headerTimeoutMs);
     this.#socket
-      .on("data", this.#onData)
       .on("drain", this.#onDrain)
       .on("end", this.#onEnd)
       .on("error", this.#onError)
@@ -124,6 +130,16 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, 
 
   cut(error: UpstreamError): void {
     this.#fail(error);
+  }
+
+  /** See {@link ReadFeed}. */
+  buffer(): Buffer {
+    return this.#readBuffer;
+  }
+
+  onRead(bytes: Buffer, length: number): void {
+    this.#onData(bytes.subarray(0, length));
+    if (this.#phase !== "gone") this.#chooseBuffer();
   }
 
   get mustClose(): boolean {
@@ -381,6 +397,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, 
 
   #handOver(bytes: Buffer, start: number): void {
     const socket = this.#socket;
+    stopFeeding(socket);
     this.#guard();
     this.#leave();
     socket
@@ -579,7 +596,10 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, 
     const podSocket = this.#pod?.socket;
     if (end > 0 && podSocket) {
       this.#pod?.sendPromptly();
-      const flows = podSocket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
+      const flows =
+        this.#sharesBuffer && end <= SMALL_READ_BYTES
+          ? podSocket.write(bytes.toString("latin1", 0, end), "latin1")
+          : podSocket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
       if (!flows && podSocket.writableLength > 0 && !this.#bodyDone) this.#pause();
     }
     this.#hold(bytes, end, bytes.length);
@@ -795,7 +815,33 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ResponseReader, 
     pod.socket.resume();
   }
 
+  /** Long bodies are read into a buffer of their own, which is written to the pod as it is. */
+  #chooseBuffer(): void {
+    const { buffers } = this.#context;
+    const isLong = this.#phase === "body" && (this.#left < 0 || this.#left > SMALL_READ_BYTES);
+    const used = this.#readBuffer;
+    if (used === buffers.small) {
+      if (isLong) this.#readBuffer = buffers.takeBulk();
+      return;
+    }
+    // A write of it may be under way: then it is that write's.
+    const isPending = this.#pod === undefined || this.#pod.socket.writableLength > 0;
+    if (isLong && !isPending) return;
+    this.#letGoOfBuffer(isPending);
+    if (isLong) this.#readBuffer = buffers.takeBulk();
+  }
+
+  #letGoOfBuffer(isPending: boolean): void {
+    const { buffers } = this.#context;
+    const used = this.#readBuffer;
+    if (used === buffers.small) return;
+    this.#readBuffer = buffers.small;
+    if (isPending) buffers.drop();
+    else buffers.giveBack(used);
+  }
+
   #leave(): void {
+    this.#letGoOfBuffer(true);
     this.#phase = "gone";
     this.#context.clients.delete(this);
     this.#context.deadlines.delete(this);

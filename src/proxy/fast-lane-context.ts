@@ -7,6 +7,7 @@ import type { HostTargets } from "./host-targets.ts";
 import type { FieldIndex } from "./http1/head-scanner.ts";
 import type { LaneOptions } from "./lane.ts";
 import type { ConnectionKind } from "./pooled-connection.ts";
+import type { ReadBuffers } from "./read-buffers.ts";
 
 /** What the fast lane works with beside {@link LaneOptions}. */
 export interface FastLaneOptions extends LaneOptions {
@@ -38,6 +39,7 @@ export interface LaneClient {
 export interface FastLaneContext {
   readonly options: FastLaneOptions;
   readonly deadlines: Deadlines;
+  readonly buffers: ReadBuffers;
   readonly hosts: HostTargets;
   readonly requestFields: FieldIndex;
   readonly pods: ConnectionKind<FastPod>;

@@ -28,14 +28,16 @@ export class FastLane {
     ];
     const deadlines = new Deadlines(clock, Math.min(...limitsMs.filter((limitMs) => limitMs > 0)));
     const { keepAliveTimeoutMs, maxResponseHeaderBytes } = upstreams.settings;
+    const buffers = new ReadBuffers();
     this.#context = {
       options,
       deadlines,
+      buffers,
       hosts: new HostTargets(parseTarget),
       requestFields: fieldIndex([...REQUEST_FIELDS, ...parseTarget.fields]),
       pods: fastPods({
         deadlines,
-        buffers: new ReadBuffers(),
+        buffers,
         responseFields: fieldIndex(RESPONSE_FIELDS),
         keepAliveTimeoutMs,
         maxResponseHeaderBytes,
@@ -43,6 +45,11 @@ export class FastLane {
       }),
       clients: new Set(),
     };
+  }
+
+  /** Where a client's first bytes may be read to, see `acceptWithSharedBuffer`. */
+  get readBuffer(): Buffer {
+    return this.#context.buffers.small;
   }
 
   /** Client connections that are in this lane now. */

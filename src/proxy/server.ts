@@ -14,6 +14,7 @@ import { LazyFullLane } from "./lazy-full-lane.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { RefusedConnections } from "./refused-connections.ts";
 import type { RequestObserver } from "./request-record.ts";
+import { acceptWithSharedBuffer } from "./shared-read-buffer.ts";
 import type { TargetParser } from "./target.ts";
 import type { Upstreams } from "./upstreams.ts";
 import type { VerdictOptions } from "./verdict.ts";
@@ -65,6 +66,11 @@ export interface ProxyServerOptions {
   readonly maxRequestsPerConnection?: number;
   /** Off: every request goes through the full lane. The same comes out, at several times the cost. Default on. */
   readonly fastLane?: boolean;
+  /**
+   * Read from all clients of the fast lane into one buffer, by a Node API that is not documented; where it is missing a
+   * warning is logged. Default false.
+   */
+  readonly sharedReadBuffer?: boolean;
   /** See `RequestForwarding.trustForwarded`. Default false. */
   readonly trustForwarded?: boolean;
   readonly observer?: ProxyObserver;
@@ -178,6 +184,7 @@ class HttpProxyServer implements ProxyServer {
       this.#listener.listen({ port, reusePort, ...(host === undefined ? {} : { host }) }, () => {
         this.#listener.off("error", reject);
         this.#listener.on("error", (error) => this.#onAcceptError(error));
+        this.#shareReadBuffer();
         const address = this.#listener.address() as AddressInfo;
         this.#port = address.port;
         resolve(address);
@@ -217,6 +224,14 @@ class HttpProxyServer implements ProxyServer {
         }).then(() => this.#full.close())
       : Promise.resolve();
     return this.#closed;
+  }
+
+  #shareReadBuffer(): void {
+    if (this.#options.sharedReadBuffer !== true || this.#options.fastLane === false) return;
+    if (acceptWithSharedBuffer(this.#listener, this.#fast.readBuffer)) return;
+    this.#lane.log.warn("client.sharedReadBuffer is on, but this Node can't do that; reading as without it", {
+      node: process.version,
+    });
   }
 
   #onConnection(socket: Socket): void {

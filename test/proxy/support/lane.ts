@@ -1,5 +1,9 @@
 /**
- * The lane that plain requests of these tests go through. They run twice, once for each (vitest.config.ts): what a client
- * and a pod see is the same but where a test says otherwise.
+ * How plain requests of these tests are taken. They run three times (vitest.config.ts): through the fast lane, through it
+ * with `sharedReadBuffer`, and through the full lane. What a client and a pod see is the same but where a test says
+ * otherwise.
  */
 export const LANE: "fast" | "full" = process.env["LYCHGATE_TEST_LANE"] === "full" ? "full" : "fast";
+
+/** See {@link LANE}. */
+export const SHARED_READ_BUFFER: boolean = process.env["LYCHGATE_TEST_LANE"] === "shared";

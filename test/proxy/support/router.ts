@@ -10,7 +10,7 @@ import { Upstreams } from "../../../src/proxy/upstreams.ts";
 import type { UpstreamOptions } from "../../../src/proxy/upstreams.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeRoutes } from "./fake-routes.ts";
-import { LANE } from "./lane.ts";
+import { LANE, SHARED_READ_BUFFER } from "./lane.ts";
 import { RawPeer } from "./raw-peer.ts";
 
 /** Counts what the observer is told. */
@@ -77,6 +77,7 @@ export class Router {
       parseTarget: createTargetParser({}),
       verdict: { accessToken: true, accessTokenHeader: "x-access-token" },
       fastLane: LANE === "fast",
+      sharedReadBuffer: SHARED_READ_BUFFER,
       upstreams: this.upstreams,
       clock,
       log,
