@@ -329,7 +329,7 @@ export const configSchema = z
       1,
       256,
       1,
-      "Processes that share the traffic port, each with one core's worth of requests. The first one watches the API server, hears peers and streams routes to the others. Limits of connections hold for each process by itself.",
+      "Processes that serve traffic on one port. Above 1, one more process watches the API server, hears peers and streams routes to them. Limits of connections hold for each process by itself.",
     ),
     logLevel: z
       .enum(["debug", "info", "warn", "error"])

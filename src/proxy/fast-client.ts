@@ -67,7 +67,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #requests = 0;
   /** Bytes that wait for their turn, or for more. */
   #held: HeldBytes | undefined;
-  /** How much of `#held` was scanned, as the begin of a head. */
+  /** How much of `#held` was scanned, as the begin of a head or of trailers. */
   #scanned = 0;
   #advancing = false;
   #paused = false;
@@ -627,7 +627,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #onTrailers(): void {
     const held = this.#held;
     if (held === undefined) return;
-    const section = readTrailers(held.bytes, this.#context.options.maxHeaderBytes);
+    const section = readTrailers(held.bytes, this.#context.options.maxHeaderBytes, this.#scanned);
+    this.#scanned = section.kind === "incomplete" ? held.length : 0;
     if (section.kind === "incomplete") return;
     if (section.kind === "malformed") {
       this.#broken();

@@ -390,9 +390,10 @@ export class FastPod extends PooledConnection implements Timed {
   }
 
   #onTrailers(bytes: Buffer, start: number, length: number, reader: ResponseReader): void {
+    const known = this.#held?.length ?? 0;
     if (this.#held === undefined) this.#held = new HeldBytes(bytes, start, length);
     else this.#held.append(bytes, start, length);
-    const section = readTrailers(this.#held.bytes, this.#context.maxResponseHeaderBytes);
+    const section = readTrailers(this.#held.bytes, this.#context.maxResponseHeaderBytes, known);
     if (section.kind === "incomplete") return;
     if (section.kind === "malformed") {
       this.#fail(

@@ -16,10 +16,11 @@ export type TrailerSection =
 
 /**
  * Reads the trailer section of a chunked body (RFC 9112 7.1.2), at most `maxBytes` of it. Fields that must not be merged
- * into a header are left out, see {@link forwardTrailers}.
+ * into a header are left out, see {@link forwardTrailers}. `known`: so many of the bytes were found incomplete before.
  */
-export function readTrailers(bytes: Buffer, maxBytes: number): TrailerSection {
-  const emptyLine = bytes.subarray(0, 2).equals(CRLF) ? 0 : bytes.indexOf("\r\n\r\n", 0, "latin1") + 2;
+export function readTrailers(bytes: Buffer, maxBytes: number, known = 0): TrailerSection {
+  const from = Math.max(0, known - 3);
+  const emptyLine = bytes.subarray(0, 2).equals(CRLF) ? 0 : bytes.indexOf("\r\n\r\n", from, "latin1") + 2;
   if (emptyLine === 1) return bytes.length > maxBytes ? { kind: "malformed" } : { kind: "incomplete" };
   const length = emptyLine + 2;
   if (length > maxBytes) return { kind: "malformed" };

@@ -296,11 +296,12 @@ function noteField(
       noteConnection(bytes, nameStart, valueStart, end, valueEnd + 2, scan);
       return true;
     case FIELD.contentLength:
-      return !isSameIgnoringCase(bytes, nameStart, CONTENT_LENGTH)
-        ? special(scan)
-        : noteContentLength(bytes, valueStart, end, scan);
+      if (!isSameIgnoringCase(bytes, nameStart, CONTENT_LENGTH)) return special(scan);
+      noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
+      return noteContentLength(bytes, valueStart, end, scan);
     case FIELD.transferEncoding:
       if (!isSameIgnoringCase(bytes, nameStart, TRANSFER_ENCODING)) return special(scan);
+      noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
       if (scan.chunked || end - valueStart !== 7 || !isSameIgnoringCase(bytes, valueStart, CHUNKED))
         return false;
       scan.chunked = true;
@@ -324,6 +325,22 @@ function noteField(
       }
       return special(scan);
   }
+}
+
+/**
+ * A field that frames the message is passed on in one spelling: who is behind us may see another value in one with tabs or
+ * spaces around it, and so another message.
+ */
+function noteSpaces(
+  bytes: Uint8Array,
+  colon: number,
+  valueStart: number,
+  trimmedEnd: number,
+  valueEnd: number,
+  scan: HeadScan,
+): void {
+  const isOneSpace = valueStart === colon + 2 && bytes[colon + 1] === SP;
+  if (trimmedEnd !== valueEnd || !(isOneSpace || valueStart === colon + 1)) special(scan);
 }
 
 function special(scan: HeadScan): true {
