@@ -13,7 +13,6 @@ import { FastPod } from "../src/proxy/fast-pod.ts";
 import { RESPONSE_FIELDS } from "../src/proxy/forwarding.ts";
 import { fieldIndex } from "../src/proxy/http1/head-scanner.ts";
 import { ReadBuffers } from "../src/proxy/read-buffers.ts";
-import type { ConnectionKind, PooledConnection } from "../src/proxy/pooled-connection.ts";
 import { RefusalLog } from "../src/proxy/refusal-log.ts";
 import { createTargetParser } from "../src/proxy/target.ts";
 import { Upstreams } from "../src/proxy/upstreams.ts";
@@ -85,7 +84,7 @@ const lane = new FastLane({
   requestStarted() {},
   listenPort: () => 7788,
   handOver() {},
-} as ConstructorParameters<typeof FastLane>[0]);
+});
 
 const body = "x".repeat(1024);
 const answer = Buffer.from(
@@ -107,24 +106,15 @@ const context = {
 answer.copy(buffers.small);
 let pod: FastPod | undefined;
 // The pool gives what the lane's own kind of connection opened: here, at once.
-upstreams.lease = ((
-  incarnation: { ip: string },
-  options: { kind: ConnectionKind<PooledConnection> },
-  lessee: { granted(c: PooledConnection): void },
-) => {
-  void incarnation;
-  void options;
+upstreams.lease = (_incarnation, _options, lessee) => {
   pod = new FastPod(
     { socket: podSocket as unknown as Socket, address: { ip: "127.1.0.77", port: 3000 }, connectMs: 1 },
     context,
-    {
-      release: (connection) => connection.rest(),
-      discard() {},
-    },
+    { release: (connection) => connection.rest(), discard() {} },
   );
-  lessee.granted(pod);
+  lessee.granted(pod as never);
   return () => {};
-}) as never;
+};
 upstreams.take = (() => pod) as never;
 const client = new NoSocket();
 let got = 0;
