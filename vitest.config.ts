@@ -1,7 +1,10 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    // Most tests wait for sockets and processes: more of them at a time than cores.
+    maxWorkers: availableParallelism() + 1,
     projects: [
       {
         // Everything that needs nothing but Node: `npm test`.
