@@ -196,7 +196,7 @@ const client = z.strictObject({
   ),
   sharedReadBuffer: bool(
     false,
-    "Read from all clients into one buffer. It saves about a tenth of the CPU per small request, and it is the one place where Lychgate uses a Node API that is not documented; where Node lacks it, the documented way is taken and a warning logged.",
+    "Read from all clients into one buffer. It saves about a fifth of the CPU per small request, and it is the one place where Lychgate uses a Node API that is not documented; where Node lacks it, the documented way is taken and a warning logged.",
   ),
   trustForwarded: bool(
     false,

@@ -24,7 +24,7 @@ export function createAccessLog(options: AccessLogOptions): RequestObserver {
 
 /**
  * Keys in this order; what is not known is left out. Put together by hand, since one is written for each request:
- * JSON.stringify of the same costs three times as much.
+ * JSON.stringify of the same costs twice as much (2.8 µs, not 1.5).
  */
 function jsonLine(record: RequestRecord): string {
   const { sandbox, incarnation, upstream, connectMs, firstByteMs, reusedConnection } = record;
@@ -48,8 +48,8 @@ function jsonLine(record: RequestRecord): string {
   return `${line}}`;
 }
 
-/** Nothing that JSON, a line or a terminal minds: ASCII without controls, quotes and backslashes. */
-const PLAIN = /^[ !#-[\]-~]*$/;
+/** Nothing that JSON, a line or a terminal minds: ASCII without controls, quotes and backslashes, and our own `…`. */
+const PLAIN = /^[ !#-[\]-~…]*$/;
 
 function json(text: string): string {
   return PLAIN.test(text) ? `"${text}"` : escapeControls(JSON.stringify(text));

@@ -13,7 +13,7 @@ import type { Lessee } from "./incarnation-pool.ts";
 import { findPassage, judge } from "./lane.ts";
 import { authorityOf } from "./pod-address.ts";
 import { LINGER_MS, replyBytes } from "./raw-reply.ts";
-import { SMALL_READ_BYTES } from "./read-buffers.ts";
+import { ReadSlot, SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import { allValues } from "./request-head.ts";
@@ -63,6 +63,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   readonly #context: FastLaneContext;
   readonly #address: string;
   readonly #listenPort: number | undefined;
+  readonly #reads: ReadSlot;
   #phase: Phase = "head";
   #requests = 0;
   /** Bytes that wait for their turn, or for more. */
@@ -90,7 +91,6 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   /** The connection carries no further request. */
   #close = false;
   #sharesBuffer = false;
-  #readBuffer: Buffer;
   #hostTarget: HostTarget | undefined;
   #forwarded = "";
 
@@ -99,7 +99,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#context = context;
     this.#address = clientAddressOf(socket.remoteAddress);
     this.#listenPort = context.options.listenPort();
-    this.#readBuffer = context.buffers.small;
+    this.#reads = new ReadSlot(context.buffers);
   }
 
   /** Begins to read. Call once. */
@@ -134,7 +134,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** See {@link ReadFeed}. */
   buffer(): Buffer {
-    return this.#readBuffer;
+    return this.#reads.current;
   }
 
   onRead(bytes: Buffer, length: number): void {
@@ -816,33 +816,14 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     pod.socket.resume();
   }
 
-  /** Long bodies are read into a buffer of their own, which is written to the pod as it is. */
+  /** A long body is read into a buffer of its own, which is written to the pod as it is. */
   #chooseBuffer(): void {
-    const { buffers } = this.#context;
     const isLong = this.#phase === "body" && (this.#left < 0 || this.#left > SMALL_READ_BYTES);
-    const used = this.#readBuffer;
-    if (used === buffers.small) {
-      if (isLong) this.#readBuffer = buffers.takeBulk();
-      return;
-    }
-    // A write of it may be under way: then it is that write's.
-    const isPending = this.#pod === undefined || this.#pod.socket.writableLength > 0;
-    if (isLong && !isPending) return;
-    this.#letGoOfBuffer(isPending);
-    if (isLong) this.#readBuffer = buffers.takeBulk();
-  }
-
-  #letGoOfBuffer(isPending: boolean): void {
-    const { buffers } = this.#context;
-    const used = this.#readBuffer;
-    if (used === buffers.small) return;
-    this.#readBuffer = buffers.small;
-    if (isPending) buffers.drop();
-    else buffers.giveBack(used);
+    this.#reads.choose(isLong ? "long" : "short", (this.#pod?.socket.writableLength ?? 1) > 0);
   }
 
   #leave(): void {
-    this.#letGoOfBuffer(true);
+    this.#reads.letGo(true);
     this.#phase = "gone";
     this.#context.clients.delete(this);
     this.#context.deadlines.delete(this);

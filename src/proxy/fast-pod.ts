@@ -9,7 +9,7 @@ import { HeadScan, INCOMPLETE, scanResponseHead, TRAIT } from "./http1/head-scan
 import type { FieldIndex } from "./http1/head-scanner.ts";
 import { PooledConnection } from "./pooled-connection.ts";
 import type { ConnectionHome, ConnectionKind, OpenedSocket } from "./pooled-connection.ts";
-import { SMALL_READ_BYTES } from "./read-buffers.ts";
+import { ReadSlot, SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 import { closeCuts, orderedResponseHead, plainResponse } from "./response-head.ts";
 import { readTrailers } from "./trailer-section.ts";
@@ -81,9 +81,8 @@ const scan = new HeadScan();
 /** A connection that the fast lane speaks HTTP/1.1 on itself. */
 export class FastPod extends PooledConnection implements Timed {
   deadlineMs = Infinity;
-  /** Where the next bytes are read to. */
-  readBuffer: Buffer;
   readonly #context: FastPodContext;
+  readonly #reads: ReadSlot;
   #phase: Phase = "idle";
   #reader: ResponseReader | undefined;
   /** The last one, whose writes may still be under way. */
@@ -109,7 +108,7 @@ export class FastPod extends PooledConnection implements Timed {
   constructor(opened: OpenedSocket, context: FastPodContext, home: ConnectionHome) {
     super(opened, home);
     this.#context = context;
-    this.readBuffer = context.buffers.small;
+    this.#reads = new ReadSlot(context.buffers);
     this.#idleTimeoutMs = context.keepAliveTimeoutMs;
     const { socket } = opened;
     socket.on("drain", () => this.#reader?.podDrained());
@@ -120,6 +119,11 @@ export class FastPod extends PooledConnection implements Timed {
     });
     socket.on("close", () => this.#onClose());
     context.deadlines.add(this);
+  }
+
+  /** Where the next bytes are read to. */
+  get readBuffer(): Buffer {
+    return this.#reads.current;
   }
 
   override get usable(): boolean {
@@ -183,7 +187,7 @@ export class FastPod extends PooledConnection implements Timed {
   /** `bytes` were read, and may be overwritten as soon as this returns. */
   onRead(bytes: Buffer, length: number): void {
     this.#onBytes(bytes, length);
-    this.#chooseBuffer(bytes);
+    this.#chooseBuffer();
   }
 
   #onBytes(bytes: Buffer, length: number): void {
@@ -430,7 +434,7 @@ export class FastPod extends PooledConnection implements Timed {
 
   #onClose(): void {
     this.#isOpen = false;
-    this.#letGoOfBuffer(true);
+    this.#reads.letGo(true);
     this.#context.deadlines.delete(this);
     this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
   }
@@ -447,32 +451,14 @@ export class FastPod extends PooledConnection implements Timed {
       seconds === undefined ? limitMs : Math.min(limitMs, Number(seconds) * 1000 - KEEP_ALIVE_MARGIN_MS);
   }
 
-  #chooseBuffer(used: Buffer): void {
-    const { buffers } = this.#context;
+  #chooseBuffer(): void {
     const isLong =
       this.#phase === "chunked" ||
       this.#phase === "until-close" ||
       (this.#phase === "length" && this.#left > SMALL_READ_BYTES);
-    if (used === buffers.small) {
-      if (isLong) this.readBuffer = buffers.takeBulk();
-      else if (this.#expectsLong && this.#phase !== "over") this.readBuffer = buffers.takeForLater();
-      return;
-    }
-    const isKept = isLong || (this.#expectsLong && this.#phase !== "over");
-    // A write of it may be under way: then it is that write's.
+    const isExpected = this.#expectsLong && this.#phase !== "over";
     const isPending = this.#reader?.writeIsPending ?? this.#lastReader?.writeIsPending ?? true;
-    if (isKept && !isPending) return;
-    this.#letGoOfBuffer(isPending);
-    if (isLong) this.readBuffer = buffers.takeBulk();
-  }
-
-  #letGoOfBuffer(isPending: boolean): void {
-    const { buffers } = this.#context;
-    const used = this.readBuffer;
-    if (used === buffers.small) return;
-    this.readBuffer = buffers.small;
-    if (isPending) buffers.drop();
-    else buffers.giveBack(used);
+    this.#reads.choose(isLong ? "long" : isExpected ? "later" : "short", isPending);
   }
 }
 

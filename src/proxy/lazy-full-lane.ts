@@ -4,7 +4,7 @@ import type { FullLaneServer, FullLaneServerOptions } from "./full-lane-server.t
 
 /**
  * The full lane, loaded when the first connection comes to it: undici and http-proxy-3 cost 40 MB, which a router of plain
- * requests need not have. That connection waits for a fifth of a second, once.
+ * requests need not have. That connection waits until it is loaded, once.
  */
 export class LazyFullLane {
   readonly #options: FullLaneServerOptions;

@@ -41,3 +41,39 @@ export class ReadBuffers {
     this.#lent -= 1;
   }
 }
+
+/** The buffer that one connection reads into: the shared small one, or a large one of its own while that is worth it. */
+export class ReadSlot {
+  /** Where the next bytes are read to. */
+  current: Buffer;
+  readonly #buffers: ReadBuffers;
+
+  constructor(buffers: ReadBuffers) {
+    this.#buffers = buffers;
+    this.current = buffers.small;
+  }
+
+  /**
+   * To be called after each read. `next`: whether a long body goes on, or is only expected. `isPending`: a write of what
+   * was read may be under way, so that the buffer is that write's from now on.
+   */
+  choose(next: "long" | "later" | "short", isPending: boolean): void {
+    if (this.current === this.#buffers.small) {
+      if (next === "long") this.current = this.#buffers.takeBulk();
+      else if (next === "later") this.current = this.#buffers.takeForLater();
+      return;
+    }
+    if (next !== "short" && !isPending) return;
+    this.letGo(isPending);
+    if (next === "long") this.current = this.#buffers.takeBulk();
+  }
+
+  /** Goes back to the small buffer. */
+  letGo(isPending: boolean): void {
+    const used = this.current;
+    if (used === this.#buffers.small) return;
+    this.current = this.#buffers.small;
+    if (isPending) this.#buffers.drop();
+    else this.#buffers.giveBack(used);
+  }
+}

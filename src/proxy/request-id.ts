@@ -10,7 +10,7 @@ export function requestIdOf(rawHeaders: readonly string[], make: () => string = 
 
 /**
  * An ID in the form of a random UUID (RFC 9562 5.4). It names a request and guards nothing, so only its first 98 random
- * bits are drawn anew for each 16,777,216 IDs; the rest counts. A UUID drawn for each request costs four times as much.
+ * bits are drawn anew for each 16,777,216 IDs; the rest counts. A UUID drawn for each request costs eight times as much (180 ns, not 22).
  */
 export function newRequestId(): string {
   counter += 1;
