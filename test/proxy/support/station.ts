@@ -270,9 +270,12 @@ export class Station {
 
   /** Without what is different for each station and request. */
   #named(text: string): string {
-    return text
-      .replaceAll(String(this.#pod.port), "POD-PORT")
-      .replaceAll(String(this.router.port), "PORT")
-      .replace(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, "UUID");
+    return (
+      text
+        // First: the digits of an ID may spell a port.
+        .replace(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, "UUID")
+        .replaceAll(String(this.#pod.port), "POD-PORT")
+        .replaceAll(String(this.router.port), "PORT")
+    );
   }
 }
