@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 
 const src = resolve(import.meta.dirname, "../src");
 const SHARED = ["clock.ts", "listener.ts", "log.ts", "version.ts"];
-const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers", "load"];
+const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers", "load", "host"];
 const ROOTS = [
   "app.ts",
   "serve.ts",
@@ -15,6 +15,10 @@ const ROOTS = [
   "load.ts",
   "load-embedded.ts",
   "load-given.ts",
+  "host-overlap.ts",
+  "host-static-routes.ts",
+  "host-link.ts",
+  "host-anycast.ts",
   "access-log-file.ts",
   "router-logs.ts",
   "traffic.ts",

@@ -29,6 +29,20 @@ export function programHelp(commands: readonly Command[]): string {
   ].join("\n");
 }
 
+/** The help of commands that share their first word, such as `host`. */
+export function groupHelp(group: string, commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length)) + 3;
+  return [
+    `Usage: lychgate ${group} <command> [flags]`,
+    "",
+    "Commands:",
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}${summary}`),
+    "",
+    `Run "lychgate ${group} <command> --help" for the flags of a command.`,
+    "",
+  ].join("\n");
+}
+
 /** The help of one command, its option list generated from the schema. */
 export function commandHelp(command: Command): string {
   // The file is either an argument or `--config`.

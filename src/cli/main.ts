@@ -9,7 +9,7 @@ import { CommandError, EXIT } from "./command.ts";
 import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
-import { commandHelp, programHelp } from "./help.ts";
+import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import { load } from "./load.ts";
 import { routes } from "./routes.ts";
 import { serve } from "./serve.ts";
@@ -27,18 +27,28 @@ export const COMMANDS: readonly Command[] = [
   version,
 ];
 
-/** The command that an `argv` (without program) names, if it names one. */
+/** The command that an `argv` (without program) names, if it names one: the longest name that it begins with. */
 export function commandOf(argv: readonly string[]): Command | undefined {
-  return COMMANDS.find(({ name }) => name === argv[0]);
+  return COMMANDS.filter(({ name }) => name.split(" ").every((word, index) => word === argv[index])).reduce<
+    Command | undefined
+  >(
+    (longest, command) => (longest && longest.name.length > command.name.length ? longest : command),
+    undefined,
+  );
+}
+
+/** The commands below a first word that is none by itself, such as `host`. */
+function groupOf(word: string | undefined): readonly Command[] {
+  return COMMANDS.filter(({ name }) => name.startsWith(`${word} `));
 }
 
 /** Runs the command line `argv` (without program). Resolves to the exit code; rejects only on a bug. */
 export async function main(argv: readonly string[], io: CommandIo): Promise<number> {
   const [name, ...rest] = argv;
   const command = commandOf(argv);
-  if (command) return runCommand(command, rest, io);
+  if (command) return runCommand(command, argv.slice(command.name.split(" ").length), io);
   if (name === "--version" || name === "-v") return runCommand(version, rest, io);
-  if (name === "help" || name === "--help" || name === "-h") return help(rest[0], io);
+  if (name === "help" || name === "--help" || name === "-h") return help(rest, io);
   if (name === undefined) {
     io.stderr.write(programHelp(COMMANDS));
     return EXIT.usage;
@@ -46,9 +56,24 @@ export async function main(argv: readonly string[], io: CommandIo): Promise<numb
   if (name.startsWith("-")) {
     return usageFault(io, `the command comes first: lychgate serve ${name} …`, "lychgate --help");
   }
+  if (groupOf(name).length > 0) return runGroup(name, rest, io);
+  return unknownCommand(name, COMMANDS, io);
+}
+
+/** `lychgate host …` without a command of that group. */
+function runGroup(group: string, [name]: readonly string[], io: CommandIo): number {
+  if (name === "--help" || name === "-h") return help([group], io);
+  if (name === undefined || name.startsWith("-")) {
+    io.stderr.write(groupHelp(group, groupOf(group)));
+    return EXIT.usage;
+  }
+  return unknownCommand(`${group} ${name}`, groupOf(group), io);
+}
+
+function unknownCommand(name: string, known: readonly Command[], io: CommandIo): number {
   const near = nearest(
     name,
-    COMMANDS.map((known) => known.name),
+    known.map((command) => command.name),
   );
   return usageFault(
     io,
@@ -57,14 +82,17 @@ export async function main(argv: readonly string[], io: CommandIo): Promise<numb
   );
 }
 
-function help(name: string | undefined, io: CommandIo): number {
+function help(words: readonly string[], io: CommandIo): number {
+  const [name] = words;
   if (name === undefined || name.startsWith("-")) {
     io.stdout.write(programHelp(COMMANDS));
     return EXIT.ok;
   }
-  const command = commandOf([name]);
-  if (!command) return usageFault(io, `unknown command "${name}"`, "lychgate --help");
-  io.stdout.write(commandHelp(command));
+  const command = commandOf(words);
+  const group = groupOf(name);
+  if (command) io.stdout.write(commandHelp(command));
+  else if (group.length > 0) io.stdout.write(groupHelp(name, group));
+  else return usageFault(io, `unknown command "${name}"`, "lychgate --help");
   return EXIT.ok;
 }
 
@@ -74,7 +102,7 @@ async function runCommand(command: Command, argv: readonly string[], io: Command
     settings: command.settings,
     configFile: command.settings.length > 0,
   });
-  if (flags.own.has("help")) return help(command.name, io);
+  if (flags.own.has("help")) return help(command.name.split(" "), io);
   const moreHelp = `lychgate ${command.name} --help`;
   try {
     // These say what is wrong with the line itself, so they come before what the line asks for.

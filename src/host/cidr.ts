@@ -1,0 +1,139 @@
+import { isIPv4, isIPv6 } from "node:net";
+import { HostError } from "./host-error.ts";
+
+/** 4 or 6. */
+export type IpFamily = 4 | 6;
+
+/** An address as a number: what routes are compared by. */
+export interface IpAddress {
+  readonly family: IpFamily;
+  /** 0 to 2^32-1, or to 2^128-1. */
+  readonly value: bigint;
+}
+
+/** An aligned block of addresses. */
+export interface Cidr {
+  readonly family: IpFamily;
+  readonly first: bigint;
+  readonly last: bigint;
+  /** 0 to 32, or to 128. */
+  readonly prefixLength: number;
+}
+
+const BITS = { 4: 32, 6: 128 } as const;
+
+/** Bits of an address of `family`. */
+export function addressBits(family: IpFamily): 32 | 128 {
+  return BITS[family];
+}
+
+/**
+ * Parses an address as iproute2 prints it, and as a person should write it: four decimal numbers without leading zeros (iproute2
+ * takes `010` for octal), or RFC 4291 section 2.2. Returns `undefined` for anything else, zone IDs included.
+ */
+export function parseAddress(text: string): IpAddress | undefined {
+  if (isIPv4(text)) return { family: 4, value: v4Value(text) };
+  if (!isIPv6(text) || text.includes("%")) return undefined;
+  return { family: 6, value: v6Value(text) };
+}
+
+/**
+ * Parses `address/length`, or an address alone for a block of one. The address must be aligned: no bit set beyond the
+ * length. Throws {@link HostError} `invalid` that names `what`, with the fix.
+ */
+export function parseCidr(text: string, what: string): Cidr {
+  const slash = text.indexOf("/");
+  const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
+  if (!address) {
+    throw new HostError("invalid", `${what} ${JSON.stringify(text)} is no address or CIDR`, {
+      fix: "write four decimal numbers without leading zeros, or an IPv6 address, and /length: 10.0.0.0/8",
+    });
+  }
+  const bits = BITS[address.family];
+  const lengthText = slash < 0 ? String(bits) : text.slice(slash + 1);
+  const prefixLength = /^(0|[1-9]\d{0,2})$/.test(lengthText) ? Number(lengthText) : bits + 1;
+  if (prefixLength > bits) {
+    throw new HostError("invalid", `${what} ${JSON.stringify(text)} has a bad prefix length`, {
+      fix: `a number from 0 to ${bits} belongs after the slash`,
+    });
+  }
+  const cidr = cidrAt(address, prefixLength);
+  if (cidr.first !== address.value) {
+    throw new HostError("invalid", `${what} ${JSON.stringify(text)} is not aligned to its length`, {
+      fix: `write ${formatCidr(cidr)}`,
+    });
+  }
+  return cidr;
+}
+
+/** The block of `prefixLength` that `address` lies in. */
+export function cidrAt({ family, value }: IpAddress, prefixLength: number): Cidr {
+  const hostBits = BigInt(BITS[family] - prefixLength);
+  const first = (value >> hostBits) << hostBits;
+  return { family, first, last: first + (1n << hostBits) - 1n, prefixLength };
+}
+
+/** Whether all of `inner` lies in `outer`. */
+export function contains(outer: Cidr, inner: Cidr | IpAddress): boolean {
+  if (outer.family !== inner.family) return false;
+  const [first, last] = "value" in inner ? [inner.value, inner.value] : [inner.first, inner.last];
+  return outer.first <= first && last <= outer.last;
+}
+
+/** Whether two blocks share an address. Blocks are nested or apart, never half in each other. */
+export function overlaps(one: Cidr, other: Cidr): boolean {
+  return one.family === other.family && one.first <= other.last && other.first <= one.last;
+}
+
+/** `10.0.0.0/8`; the length is always there. IPv6 as RFC 5952 writes it. */
+export function formatCidr({ family, first, prefixLength }: Cidr): string {
+  return `${formatAddress({ family, value: first })}/${prefixLength}`;
+}
+
+/** The address as text; IPv6 as RFC 5952 writes it, without an embedded IPv4 form. */
+export function formatAddress({ family, value }: IpAddress): string {
+  if (family === 4) {
+    return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 255n)).join(".");
+  }
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    ((value >> BigInt(112 - 16 * index)) & 0xffffn).toString(16),
+  );
+  const zeros = longestZeroRun(groups);
+  if (zeros.length < 2) return groups.join(":");
+  const before = groups.slice(0, zeros.start).join(":");
+  const after = groups.slice(zeros.start + zeros.length).join(":");
+  return `${before}::${after}`;
+}
+
+function longestZeroRun(groups: readonly string[]): { readonly start: number; readonly length: number } {
+  let longest = { start: 0, length: 0 };
+  let start = 0;
+  for (const [index, group] of groups.entries()) {
+    if (group !== "0") start = index + 1;
+    else if (index + 1 - start > longest.length) longest = { start, length: index + 1 - start };
+  }
+  return longest;
+}
+
+function v4Value(text: string): bigint {
+  return text.split(".").reduce((value, part) => (value << 8n) | BigInt(part), 0n);
+}
+
+function groupsOf(part: string): readonly string[] {
+  return part === "" ? [] : part.split(":");
+}
+
+function v6Value(text: string): bigint {
+  const lastColon = text.lastIndexOf(":");
+  const dotted = text.includes(".") ? v4Value(text.slice(lastColon + 1)) : undefined;
+  const hex =
+    dotted === undefined
+      ? text
+      : `${text.slice(0, lastColon + 1)}${(dotted >> 16n).toString(16)}:${(dotted & 0xffffn).toString(16)}`;
+  const [head = "", tail] = hex.split("::");
+  const before = groupsOf(head);
+  const after = tail === undefined ? [] : groupsOf(tail);
+  const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
+  const groups = [...before, ...Array.from({ length: zeros }, () => "0"), ...after];
+  return groups.reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n);
+}

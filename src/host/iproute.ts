@@ -1,0 +1,269 @@
+import { spawn } from "node:child_process";
+import { HostError } from "./host-error.ts";
+
+/** Where a command runs: this process's network namespace, one by its name under /run/netns, or one by a path. */
+export type NetworkNamespace =
+  | { readonly kind: "own" }
+  | { readonly kind: "name"; readonly name: string }
+  /** `/proc/PID/ns/net`, a bind mount … */
+  | { readonly kind: "path"; readonly path: string };
+
+/** What the kernel or iproute2 said no with, as a stable word. */
+export type IpRouteErrorCode =
+  /** A gateway that can't be resolved: ENETUNREACH, EHOSTUNREACH, "Nexthop has invalid gateway". */
+  | "unreachable"
+  /** ESRCH, ENOENT, ENODEV, "Cannot find device", "does not exist". */
+  | "not_found"
+  /** EEXIST. */
+  | "exists"
+  /** EPERM, EACCES where no route says so. */
+  | "not_permitted"
+  /** The device, or the nexthop's device, is down. */
+  | "down"
+  /** iproute2 did not understand its arguments: a fault of the caller. */
+  | "bad_argument"
+  /** The namespace is not there or can't be entered. */
+  | "namespace"
+  /** iproute2 (or nsenter) is not installed. */
+  | "missing_program"
+  | "timeout"
+  | "other";
+
+/** A call of iproute2 that failed. */
+export class IpRouteError extends HostError {
+  readonly reason: IpRouteErrorCode;
+  /** The line that failed, without `ip`. */
+  readonly command: string;
+  /** What iproute2 printed, trimmed: the kernel's own words. */
+  readonly said: string;
+  readonly exitCode: number | undefined;
+
+  constructor(options: {
+    readonly reason: IpRouteErrorCode;
+    readonly command: string;
+    readonly said: string;
+    readonly exitCode?: number | undefined;
+    readonly cause?: unknown;
+  }) {
+    const { reason, command, said, exitCode, cause } = options;
+    super(HOST_CODES[reason], `ip ${command}: ${said || `exit code ${exitCode}`}`, {
+      cause,
+      fix: FIXES[reason] ?? "",
+    });
+    this.name = "IpRouteError";
+    this.reason = reason;
+    this.command = command;
+    this.said = said;
+    this.exitCode = exitCode;
+  }
+}
+
+const HOST_CODES = {
+  unreachable: "failed",
+  not_found: "not_found",
+  exists: "failed",
+  not_permitted: "not_permitted",
+  down: "failed",
+  bad_argument: "invalid",
+  namespace: "not_found",
+  missing_program: "missing_program",
+  timeout: "timeout",
+  other: "failed",
+} as const satisfies Record<IpRouteErrorCode, HostError["code"]>;
+
+const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
+  not_permitted: "run it with CAP_NET_ADMIN, and with CAP_SYS_ADMIN to enter another namespace",
+  missing_program: "install iproute2 (and util-linux for nsenter)",
+};
+
+/** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (kernel-facts 1). */
+const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
+  [
+    /Cannot open network namespace|cannot open .*\/ns\/|reassociate to namespace|setting the network namespace/i,
+    "namespace",
+  ],
+  [/Operation not permitted|Permission denied \(you must be root\)/i, "not_permitted"],
+  [
+    /Nexthop has invalid gateway|Network is unreachable|No route to host|Egress device not specified/i,
+    "unreachable",
+  ],
+  [/is not up|Network is down/i, "down"],
+  [
+    /Cannot find device|does not exist|No such (process|file|device)|Cannot assign requested address|FIB table does not exist/i,
+    "not_found",
+  ],
+  [/File exists|already exists/i, "exists"],
+  [
+    /is expected|is garbage|is wrong|Invalid (value|argument "|prefix)|Unknown|either .* is a garbage|Argument|Command line/i,
+    "bad_argument",
+  ],
+];
+
+/** Which word stands for what iproute2 printed. */
+export function classify(said: string): IpRouteErrorCode {
+  return SAYINGS.find(([pattern]) => pattern.test(said))?.[1] ?? "other";
+}
+
+/** A line of a batch that the kernel refused. */
+export interface BatchFailure {
+  /** Index into the lines that were given. */
+  readonly index: number;
+  readonly error: IpRouteError;
+}
+
+/** Options of {@link IpRoute}. */
+export interface IpRouteOptions {
+  /** Default: this process's own. */
+  readonly namespace?: NetworkNamespace;
+  /** Longest time that a call may take. Default 30 s. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * iproute2 in one network namespace: its JSON for reading, its batch mode for writing (design.md 7). Each call is one short-lived
+ * process, about 3 ms (kernel-facts 5). Changing anything needs CAP_NET_ADMIN; a namespace that isn't this process's needs
+ * CAP_SYS_ADMIN as well.
+ */
+export class IpRoute {
+  readonly namespace: NetworkNamespace;
+  readonly #timeoutMs: number;
+
+  constructor(options: IpRouteOptions = {}) {
+    this.namespace = options.namespace ?? { kind: "own" };
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+  }
+
+  /**
+   * What a command that lists things prints, parsed: `json(["route", "show", "table", "all"])`. Numbers and details are asked for,
+   * since filters and defaults drop fields. A table that was never made is empty. Throws {@link IpRouteError}.
+   */
+  async json(args: readonly string[]): Promise<readonly unknown[]> {
+    let stdout = "";
+    try {
+      ({ stdout } = await this.#ip(["-json", "-details", "-N", ...args]));
+    } catch (error) {
+      if (error instanceof IpRouteError && error.said.includes("FIB table does not exist")) return [];
+      throw error;
+    }
+    if (stdout.trim() === "") return [];
+    const parsed: unknown = JSON.parse(stdout);
+    return Array.isArray(parsed) ? parsed : [parsed];
+  }
+
+  /** Runs one command: `run(["route", "replace", …])`. Resolves to what it printed. Throws {@link IpRouteError}. */
+  async run(args: readonly string[]): Promise<string> {
+    return (await this.#ip(args)).stdout;
+  }
+
+  /**
+   * Runs all `lines`, in order, in one process; goes on after a line that the kernel refuses and returns those. Arguments must have
+   * been checked before: a line that iproute2 itself can't read ends the batch (kernel-facts 5), which throws
+   * `bad_argument`, as do line breaks in a line. IPv6 needs no `-6`: its prefixes tell.
+   */
+  async batch(lines: readonly string[]): Promise<readonly BatchFailure[]> {
+    if (lines.length === 0) return [];
+    const broken = lines.find((line) => /[\r\n]/.test(line) || line.trim() === "");
+    if (broken !== undefined) {
+      throw new IpRouteError({ reason: "bad_argument", command: broken, said: "not one line" });
+    }
+    const { code, stderr } = await this.#spawn(["-force", "-batch", "-"], `${lines.join("\n")}\n`);
+    if (code === 0) return [];
+    const { failures, rest } = batchFailures(stderr, lines);
+    // Without "Command failed" for the last words, iproute2 gave up in the middle and said nothing of the lines that follow.
+    if (rest !== "" || failures.length === 0) {
+      const reason = classify(rest);
+      throw new IpRouteError({
+        reason: reason === "other" ? "bad_argument" : reason,
+        command: "-batch",
+        said: rest || "ended in the middle of the batch",
+        exitCode: code,
+      });
+    }
+    return failures;
+  }
+
+  async #ip(args: readonly string[]): Promise<{ readonly stdout: string }> {
+    const { code, stdout, stderr } = await this.#spawn(args, "");
+    if (code === 0) return { stdout };
+    const said = stderr.trim();
+    throw new IpRouteError({ reason: classify(said), command: args.join(" "), said, exitCode: code });
+  }
+
+  #spawn(args: readonly string[], input: string): Promise<Ended> {
+    const [program, ...rest] = commandLine(this.namespace, args);
+    return spawnProgram(program, rest, input, this.#timeoutMs);
+  }
+}
+
+function commandLine(namespace: NetworkNamespace, args: readonly string[]): [string, ...string[]] {
+  switch (namespace.kind) {
+    case "own":
+      return ["ip", ...args];
+    case "name":
+      return ["ip", "-n", namespace.name, ...args];
+    case "path":
+      // `ip -n` takes names only (kernel-facts 5).
+      return ["nsenter", `--net=${namespace.path}`, "--", "ip", ...args];
+  }
+}
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function spawnProgram(
+  program: string,
+  args: readonly string[],
+  input: string,
+  timeoutMs: number,
+): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const command = args.join(" ");
+    // English words, whatever the machine's locale: they are classified.
+    const child = spawn(program, args, { env: { ...process.env, LC_ALL: "C" }, timeout: timeoutMs });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+    // A program that ends before it has read everything: its exit code says why.
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+    child.on("error", (cause) => {
+      const reason = "code" in cause && cause.code === "ENOENT" ? "missing_program" : "other";
+      const said = reason === "missing_program" ? `${program} is not installed` : cause.message;
+      reject(new IpRouteError({ reason, command, said, cause }));
+    });
+    child.on("close", (code, signal) => {
+      if (code === null) {
+        const said = signal === "SIGTERM" ? `no answer within ${timeoutMs} ms` : `ended by ${signal}`;
+        reject(new IpRouteError({ reason: signal === "SIGTERM" ? "timeout" : "other", command, said }));
+        return;
+      }
+      resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });
+    });
+  });
+}
+
+/** `-force` prints the kernel's words for a line, then `Command failed -:LINE`. */
+function batchFailures(
+  stderr: string,
+  lines: readonly string[],
+): { readonly failures: readonly BatchFailure[]; readonly rest: string } {
+  const failures: BatchFailure[] = [];
+  let words: string[] = [];
+  for (const line of stderr.split("\n")) {
+    const failed = /^Command failed -:(\d+)$/.exec(line);
+    if (!failed) {
+      if (line.trim() !== "") words.push(line.trim());
+      continue;
+    }
+    const index = Number(failed[1]) - 1;
+    const said = words.join(" ");
+    const command = lines[index] ?? "-batch";
+    failures.push({ index, error: new IpRouteError({ reason: classify(said), command, said }) });
+    words = [];
+  }
+  return { failures, rest: words.join(" ") };
+}

@@ -1,0 +1,70 @@
+import { describe, expect, test } from "vitest";
+import { IpRoute } from "../../src/host/iproute.ts";
+import { makeNamespace, NO_NAMESPACES } from "./support/namespaces.ts";
+
+describe.skipIf(NO_NAMESPACES)(`iproute2 in a namespace${NO_NAMESPACES ? ` (${NO_NAMESPACES})` : ""}`, () => {
+  test("what is listed comes parsed, with all details", async () => {
+    const { ip } = makeNamespace("json");
+    const links = await ip.json(["link", "show"]);
+    expect(links).toMatchObject([{ ifname: "lo" }]);
+  });
+
+  test("a table that was never made is empty", async () => {
+    const { ip } = makeNamespace("table");
+    expect(await ip.json(["route", "show", "table", "4711"])).toEqual([]);
+  });
+
+  test("a namespace by its path is the one by its name", async () => {
+    const { sh, path } = makeNamespace("path");
+    sh("link add one type veth peer name two");
+    const byPath = new IpRoute({ namespace: { kind: "path", path } });
+    const links = await byPath.json(["link", "show"]);
+    expect(links).toEqual(expect.arrayContaining([expect.objectContaining({ ifname: "two" })]));
+  });
+
+  test("the kernel's refusal has a stable word, its own words, and the command", async () => {
+    const { ip } = makeNamespace("refusal");
+    await expect(ip.run(["route", "add", "10.0.0.0/8", "via", "10.0.0.1"])).rejects.toMatchObject({
+      reason: "unreachable",
+      said: expect.stringMatching(/gateway|unreachable/),
+      command: "route add 10.0.0.0/8 via 10.0.0.1",
+    });
+    await expect(ip.run(["link", "show", "nowhere"])).rejects.toMatchObject({ reason: "not_found" });
+    await expect(ip.run(["route", "add", "10.0.0.0/99", "dev", "lo"])).rejects.toMatchObject({
+      reason: "bad_argument",
+    });
+  });
+
+  test("a batch goes on after a refusal and says which line it was", async () => {
+    const { ip, sh } = makeNamespace("batch");
+    sh("link add one type veth peer name two");
+    sh("link set one up");
+    sh("link set two up");
+    const failures = await ip.batch([
+      "route add 10.1.0.0/16 dev one",
+      "route add 10.2.0.0/16 via 192.0.2.1",
+      "route add 10.3.0.0/16 dev one",
+    ]);
+    expect(failures).toMatchObject([{ index: 1, error: { reason: "unreachable" } }]);
+    const routes = await ip.json(["route", "show"]);
+    expect(routes).toMatchObject([{ dst: "10.1.0.0/16" }, { dst: "10.3.0.0/16" }]);
+  });
+
+  test("a batch that iproute2 gives up in the middle of is a fault, never a success", async () => {
+    const { ip } = makeNamespace("abort");
+    const batch = ip.batch([
+      "route add 10.0.0.0/8 dev lo",
+      "route add 10.1.0.0/99 dev lo",
+      "route add 10.2.0.0/16 dev lo",
+    ]);
+    await expect(batch).rejects.toMatchObject({ reason: "bad_argument" });
+    await expect(ip.batch(["link show\nlink show"])).rejects.toMatchObject({ reason: "bad_argument" });
+  });
+
+  test("a namespace that is not there", async () => {
+    const named = new IpRoute({ namespace: { kind: "name", name: "lych-nowhere" } });
+    await expect(named.json(["link"])).rejects.toMatchObject({ reason: "namespace" });
+    const pathed = new IpRoute({ namespace: { kind: "path", path: "/run/netns/lych-nowhere" } });
+    await expect(pathed.json(["link"])).rejects.toMatchObject({ code: "not_found" });
+  });
+});
