@@ -1,12 +1,13 @@
 import { writeFile } from "node:fs/promises";
 import type { LabelValues } from "../src/metrics/label-values.ts";
-import { METRICS, PROCESS_METRICS } from "../src/metrics/names.ts";
+import { HOST_METRICS, METRICS, PROCESS_METRICS } from "../src/metrics/names.ts";
 import type { MetricSpec } from "../src/metrics/names.ts";
 import { markdownTable } from "./markdown-table.ts";
 
 /** `docs/reference/metrics.md`: every metric with its labels and their values, from the code that makes them. */
 export function metricsReference(): string {
   const own: readonly MetricSpec[] = Object.values(METRICS);
+  const host: readonly MetricSpec[] = Object.values(HOST_METRICS);
   return [
     "<!-- Made by scripts/metrics-reference.ts. Do not edit: change src/metrics/names.ts and run it again. -->",
     "# Metrics",
@@ -24,9 +25,17 @@ export function metricsReference(): string {
     "",
     ...table(own),
     "",
+    "## Node",
+    "",
+    "Kernel routes of the node that the router or its tools look after. A group's series are there from its first use on:",
+    "in the router itself, on the listener of `lychgate host anycast run`, or in the file that a command writes with",
+    "`--metrics-file` for node_exporter's textfile collector.",
+    "",
+    ...table(host),
+    "",
     "## Label values",
     "",
-    ...labelSections(own),
+    ...labelSections([...own, ...host]),
     "## Process",
     "",
     ...table(Object.values(PROCESS_METRICS)),

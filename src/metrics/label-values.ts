@@ -166,6 +166,52 @@ export const WORKERS: LabelValues = {
 /** One value for the life of the process. */
 export const BUILD: LabelValues = { kind: "bounded", by: "the build: one value" };
 
+/** Where the kernel sends an expected CIDR: only `ok` leaves by the default interface alone. */
+const OVERLAP_VERDICT_WORDS = ["ok", "overlap", "no_route", "unreachable", "no_default"] as const;
+/** A word of {@link OVERLAP_VERDICTS}. */
+export type OverlapVerdict = (typeof OVERLAP_VERDICT_WORDS)[number];
+/** Verdicts of the overlap check. */
+export const OVERLAP_VERDICTS = closed(OVERLAP_VERDICT_WORDS);
+
+const STATIC_ROUTE_STATE_WORDS = ["present", "missing", "wrong"] as const;
+/** A word of {@link STATIC_ROUTE_STATES}. */
+export type StaticRouteState = (typeof STATIC_ROUTE_STATE_WORDS)[number];
+/** How configured static routes stand in the kernel. */
+export const STATIC_ROUTE_STATES = closed(STATIC_ROUTE_STATE_WORDS);
+
+const STATIC_ROUTE_CHANGE_WORDS = ["added", "replaced", "removed"] as const;
+/** A word of {@link STATIC_ROUTE_CHANGES}. */
+export type StaticRouteChange = (typeof STATIC_ROUTE_CHANGE_WORDS)[number];
+/** What was done to static routes. */
+export const STATIC_ROUTE_CHANGES = closed(STATIC_ROUTE_CHANGE_WORDS);
+
+const ANYCAST_ADDRESS_STATE_WORDS = ["announced", "withdrawn"] as const;
+/** A word of {@link ANYCAST_ADDRESS_STATES}. */
+export type AnycastAddressState = (typeof ANYCAST_ADDRESS_STATE_WORDS)[number];
+/** Whether a service address is announced by BIRD. */
+export const ANYCAST_ADDRESS_STATES = closed(ANYCAST_ADDRESS_STATE_WORDS);
+
+const ANYCAST_BACKEND_STATE_WORDS = ["eligible", "terminating", "not_ready"] as const;
+/** A word of {@link ANYCAST_BACKEND_STATES}. */
+export type AnycastBackendState = (typeof ANYCAST_BACKEND_STATE_WORDS)[number];
+/** Whether a local backend of a service address may be sent traffic. */
+export const ANYCAST_BACKEND_STATES = closed(ANYCAST_BACKEND_STATE_WORDS);
+
+const ANYCAST_CHANGE_WORDS = ["announce", "withdraw", "grow", "shrink", "adopt", "remove"] as const;
+/** A word of {@link ANYCAST_CHANGES}. */
+export type AnycastChange = (typeof ANYCAST_CHANGE_WORDS)[number];
+/** What was done to an address: announced or not, its multipath group made larger or smaller, routes taken over or removed. */
+export const ANYCAST_CHANGES = closed(ANYCAST_CHANGE_WORDS);
+
+const BIRD_RESULT_WORDS = ["ok", "refused", "unreachable"] as const;
+/** A word of {@link BIRD_RESULTS}. */
+export type BirdResult = (typeof BIRD_RESULT_WORDS)[number];
+/** What BIRD said to a new configuration. */
+export const BIRD_RESULTS = closed(BIRD_RESULT_WORDS);
+
+/** Whether something was done whole. */
+export const OK_OR_FAILED = closed(["ok", "failed"]);
+
 /** The value of a label of a closed list: itself when it is listed, else the list's word for others. */
 export function labelValue(values: LabelValues, value: string): string {
   if (values.kind === "bounded" || values.values.includes(value)) return value;

@@ -26,6 +26,7 @@ const REQUEST_BUCKETS = [
 const CONNECT_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3] as const;
 const LAG_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
 const LIST_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+const HOST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
 /** Every metric of Lychgate's own. No label holds anything that a client, a pod or a tenant chooses. */
 export const METRICS = {
@@ -315,6 +316,108 @@ export const METRICS = {
     type: "gauge",
     help: "Always 1: the version of Lychgate and of Node that it runs on.",
     labels: { version: label.BUILD, node: label.BUILD },
+    across: "primary",
+  },
+} as const satisfies Record<string, MetricSpec>;
+
+/**
+ * Metrics of the node's kernel routes (design.md 7). A group is there from its first use on: by the router's own checks, by
+ * `lychgate host anycast run`, or in the file that a command writes for node_exporter's textfile collector.
+ */
+export const HOST_METRICS = {
+  overlapCidrs: {
+    name: "lychgate_host_overlap_cidrs",
+    type: "gauge",
+    help: "Expected CIDRs, by where the kernel sends them. All but ok leave, whole or in part, another way than the default route.",
+    labels: { verdict: label.OVERLAP_VERDICTS },
+    across: "primary",
+  },
+  overlapStrict: {
+    name: "lychgate_host_overlap_strict",
+    type: "gauge",
+    help: "1 when an overlap keeps the router from being ready (STRICT), 0 when it is only told (WARN).",
+    across: "primary",
+  },
+  overlapLastCheck: {
+    name: "lychgate_host_overlap_last_check_timestamp_seconds",
+    type: "gauge",
+    help: "When the last overlap check ended, in seconds since the epoch.",
+    across: "primary",
+  },
+  overlapChecks: {
+    name: "lychgate_host_overlap_checks_total",
+    type: "counter",
+    help: "Overlap checks; failed: the kernel's routes could not be read, and what the last check found stands.",
+    labels: { result: label.OK_OR_FAILED },
+    across: "primary",
+  },
+  staticRoutes: {
+    name: "lychgate_host_static_routes",
+    type: "gauge",
+    help: "Configured static routes, by how they stand in the kernel.",
+    labels: { state: label.STATIC_ROUTE_STATES },
+    across: "primary",
+  },
+  staticRouteChanges: {
+    name: "lychgate_host_static_route_changes_total",
+    type: "counter",
+    help: "Changes made to the kernel so that it has the configured static routes.",
+    labels: { change: label.STATIC_ROUTE_CHANGES },
+    across: "primary",
+  },
+  anycastAddresses: {
+    name: "lychgate_anycast_addresses",
+    type: "gauge",
+    help: "Configured service addresses, by whether BIRD announces them.",
+    labels: { state: label.ANYCAST_ADDRESS_STATES },
+    across: "primary",
+  },
+  anycastBackends: {
+    name: "lychgate_anycast_backends",
+    type: "gauge",
+    help: "Local backends of service addresses, by whether traffic may be sent to them.",
+    labels: { state: label.ANYCAST_BACKEND_STATES },
+    across: "primary",
+  },
+  anycastReconciles: {
+    name: "lychgate_anycast_reconciles_total",
+    type: "counter",
+    help: "Times that the kernel and BIRD were compared with what should be, and made so.",
+    labels: { result: label.OK_OR_FAILED },
+    across: "primary",
+  },
+  anycastReconcileDuration: {
+    name: "lychgate_anycast_reconcile_duration_seconds",
+    type: "histogram",
+    help: "Time of one comparison and what it changed.",
+    buckets: HOST_BUCKETS,
+    across: "primary",
+  },
+  anycastChanges: {
+    name: "lychgate_anycast_changes_total",
+    type: "counter",
+    help: "Changes of service addresses. grow and shrink: a backend joined or left the multipath group.",
+    labels: { change: label.ANYCAST_CHANGES },
+    across: "primary",
+  },
+  anycastDrift: {
+    name: "lychgate_anycast_drift_total",
+    type: "counter",
+    help: "Times that the kernel or BIRD was found other than it had been left: somebody else changes it.",
+    across: "primary",
+  },
+  anycastBirdConfigures: {
+    name: "lychgate_anycast_bird_configures_total",
+    type: "counter",
+    help: "New configurations given to BIRD, by its answer.",
+    labels: { result: label.BIRD_RESULTS },
+    across: "primary",
+  },
+  anycastWithdrawDuration: {
+    name: "lychgate_anycast_withdraw_duration_seconds",
+    type: "histogram",
+    help: "From hearing of the last backend's end to BIRD's answer that its address is withdrawn.",
+    buckets: HOST_BUCKETS,
     across: "primary",
   },
 } as const satisfies Record<string, MetricSpec>;

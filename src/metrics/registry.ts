@@ -1,18 +1,19 @@
-import { Counter, Gauge, Registry } from "prom-client";
-import type { Metric } from "prom-client";
+import { Registry } from "prom-client";
 import { systemClock } from "../clock.ts";
 import type { Clock, Milliseconds } from "../clock.ts";
 import type { EndReason } from "../routes/lookup.ts";
 import type { TableListener } from "../routes/news.ts";
-import { CounterCells } from "./counter-cells.ts";
+import { addCounter, addGauge, addHistogram } from "./add-to-registry.ts";
+import type { SetGauge } from "./add-to-registry.ts";
 import type { Cell } from "./counter-cells.ts";
+import { createHostMetrics } from "./host-metrics.ts";
+import type { HostMetrics } from "./host-metrics.ts";
 import { labelValue, ROUTE_STATES, statusLabel } from "./label-values.ts";
 import { snapshotOf, textOf } from "./metric-snapshot.ts";
 import type { MetricSnapshot } from "./metric-snapshot.ts";
 import type { MetricSources } from "./metric-sources.ts";
 import { METRICS } from "./names.ts";
 import type { MetricSpec } from "./names.ts";
-import { PlainHistogram } from "./plain-histogram.ts";
 import { addProcessMetrics } from "./process-metrics.ts";
 import { WorkerShares } from "./worker-shares.ts";
 import type { WorkerShare } from "./worker-shares.ts";
@@ -89,6 +90,8 @@ export interface Metrics {
     replaced(end: string): void;
     metricsMissed(): void;
   };
+  /** Kernel routes of the node. */
+  readonly host: HostMetrics;
   /** Says where gauges are read from now on; adds to what earlier calls said. */
   readFrom(sources: MetricSources): void;
   /** `/metrics` in Prometheus's text format 0.0.4. At most a second old: two scrapers cost as much as one. */
@@ -264,6 +267,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       replaced: (end) => workerRestarts.add(1, end),
       metricsMissed: () => workerMetricsMissed.add(1),
     },
+    host: createHostMetrics(registry),
     readFrom: (more) => void (sources = { ...sources, ...more }),
     text: cached(makeText, clock),
     snapshot: () => snapshotOf(registry),
@@ -271,47 +275,6 @@ export function createMetrics(options: MetricsOptions): Metrics {
     contentType: registry.contentType,
     close: stopProcessMetrics,
   };
-}
-
-type SetGauge = (value: number, labels?: Readonly<Record<string, string>>) => void;
-
-function addCounter(registry: Registry, spec: MetricSpec, zeroInitialised: boolean): CounterCells {
-  const labels = spec.labels ?? {};
-  const cells = new CounterCells(labels, zeroInitialised);
-  void new Counter({
-    name: spec.name,
-    help: spec.help,
-    labelNames: Object.keys(labels),
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const { labels, count } of cells.cells()) this.inc({ ...labels }, count);
-    },
-  });
-  return cells;
-}
-
-function addGauge(registry: Registry, spec: MetricSpec, collect: (set: SetGauge) => void): void {
-  void new Gauge({
-    name: spec.name,
-    help: spec.help,
-    labelNames: Object.keys(spec.labels ?? {}),
-    registers: [registry],
-    collect() {
-      // A series whose subject is gone must not stay.
-      this.reset();
-      collect((value, labels = {}) => {
-        if (Number.isFinite(value)) this.set({ ...labels }, value);
-      });
-    },
-  });
-}
-
-function addHistogram(registry: Registry, spec: MetricSpec): PlainHistogram {
-  const histogram = new PlainHistogram(spec);
-  // A registry asks of a metric its name and `get` only; its type is a union of the library's own classes.
-  registry.registerMetric(histogram as unknown as Metric);
-  return histogram;
 }
 
 /** Known states at zero, then what the table says; words of newer peers are added up. */

@@ -1,5 +1,5 @@
 import type { MetricSnapshot, SeriesSnapshot } from "./metric-snapshot.ts";
-import { METRICS, PROCESS_METRICS } from "./names.ts";
+import { HOST_METRICS, METRICS, PROCESS_METRICS } from "./names.ts";
 import type { MetricSpec } from "./names.ts";
 
 /** What one worker process has counted. */
@@ -13,7 +13,10 @@ export interface WorkerShare {
 }
 
 const SPECS: ReadonlyMap<string, MetricSpec> = new Map(
-  Object.values<MetricSpec>({ ...METRICS, ...PROCESS_METRICS }).map((spec) => [spec.name, spec]),
+  Object.values<MetricSpec>({ ...METRICS, ...HOST_METRICS, ...PROCESS_METRICS }).map((spec) => [
+    spec.name,
+    spec,
+  ]),
 );
 
 /**
