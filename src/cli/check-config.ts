@@ -1,6 +1,6 @@
 import { ConfigError, formatProblem } from "../config/config-error.ts";
 import { formatOrigin } from "../config/origins.ts";
-import { renderYaml } from "../config/render.ts";
+import { renderYaml, shownConfig } from "../config/render.ts";
 import { SETTINGS } from "../config/settings.ts";
 import type { Command } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
@@ -30,7 +30,9 @@ export const checkConfig: Command = {
         const origins = Object.fromEntries(
           [...loaded.origins].map(([key, origin]) => [key, formatOrigin(origin)]),
         );
-        io.stdout.write(`${JSON.stringify({ valid: true, config: loaded.config, origins }, undefined, 2)}\n`);
+        io.stdout.write(
+          `${JSON.stringify({ valid: true, config: shownConfig(loaded.config), origins }, undefined, 2)}\n`,
+        );
       } else io.stdout.write(renderYaml(loaded));
       return Promise.resolve(EXIT.ok);
     } catch (error) {

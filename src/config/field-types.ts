@@ -18,6 +18,17 @@ export const bool = (byDefault: boolean, description: string) =>
 export const text = (form: string, byDefault: string, pattern: RegExp, mustBe: string, description: string) =>
   z.string().regex(pattern, `must be ${mustBe}`).default(byDefault).meta({ description, form });
 
+/** A secret, or empty: printable ASCII without spaces, as a header can carry it. Its value is never shown. */
+export const secret = (byDefault: string, description: string) =>
+  z
+    .string()
+    .regex(
+      /^([\x21-\x7e]{8,4096})?$/,
+      "must be empty, or 8 to 4096 printable ASCII characters without spaces",
+    )
+    .default(byDefault)
+    .meta({ description, form: "secret" });
+
 /** At most `max` texts, each an `item`; none by default. `form` names one of them in help and reference. */
 export const list = (form: string, item: z.ZodString, max: number, description: string) =>
   z.array(item).max(max, `must hold at most ${max} entries`).default([]).meta({ description, form });

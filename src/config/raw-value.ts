@@ -36,7 +36,7 @@ export function checkValue(
       code: "invalid-value",
       origin: (item === undefined ? undefined : raw.itemOrigins?.[item]) ?? raw.origin,
       key: setting.key,
-      message: `${setting.key} ${message}; it is ${shown(given)}`,
+      message: `${setting.key} ${message}${setting.secret ? "" : `; it is ${shown(given)}`}`,
     };
   });
   return { problems };

@@ -14,9 +14,32 @@ export function valueOf(config: Config, setting: Setting): SettingValue {
   ] as SettingValue;
 }
 
+/** What stands in place of a secret that is set. */
+export const REDACTED = "(set, not shown)";
+
+/** The value of a setting as it may be shown: {@link REDACTED} for a secret that is set. */
+export function shownValueOf(config: Config, setting: Setting): SettingValue {
+  const value = valueOf(config, setting);
+  return setting.secret && value !== "" ? REDACTED : value;
+}
+
+/** The configuration as it may be shown: in the form of the file, without secrets. */
+export function shownConfig(config: Config): Record<string, unknown> {
+  const shown: Record<string, unknown> = {};
+  for (const setting of SETTINGS) {
+    const { key, section } = setting;
+    if (section === "") shown[key] = shownValueOf(config, setting);
+    else {
+      const members = (shown[section] ??= {}) as Record<string, unknown>;
+      members[key.slice(section.length + 1)] = shownValueOf(config, setting);
+    }
+  }
+  return shown;
+}
+
 /**
  * The effective configuration as YAML that can be loaded again, each value with its origin as a comment:
- * `listen: ":7788" # default`.
+ * `listen: ":7788" # default`. A secret that is set stands there as a comment without its value.
  */
 export function renderYaml({ config, origins }: LoadedConfig): string {
   const lines: { readonly text: string; readonly comment?: string }[] = [];
@@ -27,9 +50,14 @@ export function renderYaml({ config, origins }: LoadedConfig): string {
       lines.push({ text: `${section}:` });
     }
     const name = section ? `  ${setting.key.slice(section.length + 1)}` : setting.key;
-    const value = asFlow(valueOf(config, setting));
+    const value = asFlow(shownValueOf(config, setting));
     const origin = origins.get(setting.key);
-    lines.push({ text: `${name}: ${value}`, ...(origin && { comment: escape(formatOrigin(origin)) }) });
+    const isHidden = setting.secret && valueOf(config, setting) !== "";
+    // A comment: loaded again, the file must not make a secret of these words.
+    lines.push({
+      text: `${isHidden ? name.replace(/\S/, "# $&") : name}: ${value}`,
+      ...(origin && { comment: escape(formatOrigin(origin)) }),
+    });
   }
   const width = Math.min(60, Math.max(...lines.map(({ text }) => text.length)));
   return lines

@@ -1,5 +1,15 @@
 import { z } from "zod";
-import { address, bool, domainName, headerName, int, list, namespaceName, text } from "./field-types.ts";
+import {
+  address,
+  bool,
+  domainName,
+  headerName,
+  int,
+  list,
+  namespaceName,
+  secret,
+  text,
+} from "./field-types.ts";
 import { hostTemplate } from "./host-template.ts";
 import { parseListenAddress } from "./listen-address.ts";
 
@@ -241,6 +251,39 @@ const routes = z.strictObject({
   ),
 });
 
+const admin = z.strictObject({
+  token: secret(
+    "",
+    "Bearer token that the admin port asks for on everything but `/healthz` and the status page's own files, which hold no data. Prometheus sends it with `authorization`; the status page asks for it; `lychgate top` and its like read it here. Better keep it in a file (`admin.tokenFile`): a flag shows in the process list. Empty: no login.",
+  ),
+  tokenFile: text(
+    "path",
+    "",
+    // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
+    /^[^\0]{0,4096}$/,
+    "a path",
+    "File that holds the token in place of `admin.token`; space around it is left out. Read once, at the start.",
+  ),
+  hosts: list(
+    "domain",
+    domainName,
+    100,
+    "Names under which people open the admin port in a browser, such as `lychgate.example.com`. IP addresses, `localhost` and this machine's own name are always taken; other names are refused (403) where no token is asked for, so that no web page can read the routes through a name of its own (DNS rebinding). `/metrics` and `/healthz` take every name.",
+  ),
+  historyFacts: int(
+    0,
+    5_000_000,
+    50_000,
+    "Facts that the history of all routes keeps together (who told the table what, and what came of it); above, the oldest go. Each takes up to about 300 bytes. 0: none.",
+  ),
+  historyFactsPerRoute: int(
+    1,
+    10_000,
+    100,
+    "Facts that the history keeps of one route; above, its oldest go.",
+  ),
+});
+
 const drain = z.strictObject({
   delayMs: int(
     0,
@@ -267,6 +310,7 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   peers: "Pushes from peers",
   tombstones: "Remembered deletions",
   routes: "The route table",
+  admin: "The admin port",
   drain: "Shutting down",
 };
 
@@ -283,7 +327,7 @@ export const configSchema = z
     ),
     adminListen: address(
       "127.0.0.1:9902",
-      "Address for `/metrics` and the API that explains (`/api/…`). It shows every route and has no login: open it to other hosts only inside a trusted network.",
+      "Address for the status page (`/`), `/metrics` and the API that explains (`/api/…`). It shows every route and changes nothing: before you open it to other hosts, set `admin.tokenFile` or keep it inside a trusted network.",
     ),
     source: z
       .enum(["kubernetes", "none"])
@@ -347,6 +391,7 @@ export const configSchema = z
     peers: peers.prefault({}),
     tombstones: tombstones.prefault({}),
     routes: routes.prefault({}),
+    admin: admin.prefault({}),
     drain: drain.prefault({}),
   })
   .superRefine((config, context) => {
@@ -388,6 +433,10 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
   if (backoffMinMs > backoffMaxMs) {
     const other = "watch.backoffMaxMs";
     yield { path: ["watch", "backoffMinMs"], other, message: `must not be above ${other} (${backoffMaxMs})` };
+  }
+  if (config.admin.token !== "" && config.admin.tokenFile !== "") {
+    const other = "admin.token";
+    yield { path: ["admin", "tokenFile"], other, message: `must not be given together with ${other}` };
   }
   const headers = [
     { key: "target.sandboxHeader", name: config.target.sandboxHeader },

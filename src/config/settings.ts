@@ -26,6 +26,8 @@ export interface Setting {
   /** Markdown; its first sentence stands alone. */
   readonly description: string;
   readonly schema: z.ZodType;
+  /** Its value must not be shown. */
+  readonly secret: boolean;
 }
 
 /** Prefix of every environment variable that is looked at. */
@@ -90,6 +92,7 @@ function setting(key: string, section: string, schema: z.core.$ZodType): Setting
     default: leaf.default,
     description: leaf.description,
     schema: schema as z.ZodType,
+    secret: leaf.form === "secret",
   };
 }
 

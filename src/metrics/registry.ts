@@ -98,6 +98,11 @@ export interface Metrics {
   text(): Promise<string>;
   /** All metrics of this process by value: what a worker tells its primary. */
   snapshot(): Promise<MetricSnapshot[]>;
+  /**
+   * The named metrics of the router by value: what {@link Metrics.text} has of them, this moment's. Reads no other, so
+   * that gauges of the time since the last scrape stay whole.
+   */
+  read(names: readonly string[]): Promise<MetricSnapshot[]>;
   /** In a primary: {@link Metrics.text} is the sum of this process and what `ask` says of all living workers. */
   addWorkers(ask: () => Promise<readonly WorkerShare[]>): void;
   /** The media type of {@link Metrics.text}. */
@@ -126,6 +131,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const requestBytes = count(METRICS.requestBytes);
   const responseBytes = count(METRICS.responseBytes);
   read(METRICS.clientConnectionsOpen, (set) => set(sources.clientConnectionsOpen?.() ?? 0));
+  read(METRICS.clientConnectionsLimit, (set) => set(sources.clientConnectionsLimit?.() ?? 0));
   const clientConnectionsRefused = count(METRICS.clientConnectionsRefused);
 
   const upstreamConnects = count(METRICS.upstreamConnects);
@@ -137,6 +143,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const upstreamRetries = count(METRICS.upstreamRetries);
   const upstreamWedges = count(METRICS.upstreamWedges);
   read(METRICS.upstreamPools, (set) => set(sources.upstreamPools?.() ?? 0));
+
+  read(METRICS.upstreamWaiting, (set) => set(sources.upstreamWaiting?.() ?? 0));
 
   read(METRICS.routes, (set) => {
     for (const [state, routes] of routesByState(sources)) set(routes, { state });
@@ -152,6 +160,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     const table = sources.table?.();
     set(table?.claims ?? 0, { kind: "claim" });
     set(table?.tombstones ?? 0, { kind: "tombstone" });
+  });
+  read(METRICS.tableFactsLimit, (set) => {
+    const limits = sources.tableLimits?.();
+    set(limits?.claims ?? 0, { kind: "claim" });
+    set(limits?.tombstones ?? 0, { kind: "tombstone" });
   });
   const tableFactsDropped = count(METRICS.tableFactsDropped);
   const incarnationsEnded = count(METRICS.incarnationsEnded);
@@ -271,6 +284,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
     readFrom: (more) => void (sources = { ...sources, ...more }),
     text: cached(makeText, clock),
     snapshot: () => snapshotOf(registry),
+    async read(names) {
+      const own = await Promise.all(
+        names.flatMap((name) => {
+          const metric = registry.getSingleMetric(name);
+          return metric ? [metric.get() as unknown as Promise<MetricSnapshot>] : [];
+        }),
+      );
+      if (!askWorkers) return own;
+      return shares.sum(own, await askWorkers()).filter(({ name }) => names.includes(name));
+    },
     addWorkers: (ask) => void (askWorkers = ask),
     contentType: registry.contentType,
     close: stopProcessMetrics,

@@ -40,6 +40,10 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
     ["{name}.{namespace}.x.dev:80", "{port}-{id}.y.dev"],
   ),
   "auth.accessTokenHeader": header,
+  // What is set is not written; see secrets.test.ts.
+  "admin.token": fc.constant(""),
+  "admin.tokenFile": fc.constantFrom("", "/etc/lychgate/token", "a # b"),
+  "admin.hosts": fc.uniqueArray(domain, { maxLength: 3 }),
 };
 
 function arbitraryOf(setting: Setting): fc.Arbitrary<SettingValue> {
