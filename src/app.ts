@@ -125,6 +125,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   });
   metrics.readFrom({
     table: () => table.stats(),
+    tableLimits: () => ({ claims: config.peers.maxClaims, tombstones: config.tombstones.max }),
     watch: () => informer?.status().scopes ?? [],
     ready: () => askReadiness(readiness, false).ready,
   });

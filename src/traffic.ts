@@ -44,6 +44,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
   const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
   const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   routes.addListener(upstreams);
+  const maxConnections = fittingConnections(config.client.maxConnections);
   let requestsInFlight = 0;
   const proxy = createProxyServer({
     listen,
@@ -54,7 +55,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     firstByteTimeoutMs,
     idleTimeoutMs,
     ...config.client,
-    maxConnections: fittingConnections(config.client.maxConnections),
+    maxConnections,
     clock,
     log,
     observer: {
@@ -71,7 +72,9 @@ export function createTraffic(options: TrafficOptions): Traffic {
     requestsInFlight: () => requestsInFlight,
     upgradesOpen: () => proxy.connections.tunnels,
     clientConnectionsOpen: () => proxy.connections.open,
+    clientConnectionsLimit: () => maxConnections,
     upstreamPools: () => upstreams.size,
+    upstreamWaiting: () => upstreams.stats.waiting,
   });
   return {
     listen: () => proxy.listen(),

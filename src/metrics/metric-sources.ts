@@ -38,8 +38,13 @@ export interface MetricSources {
   readonly requestsInFlight?: () => number;
   readonly upgradesOpen?: () => number;
   readonly clientConnectionsOpen?: () => number;
+  readonly clientConnectionsLimit?: () => number;
   readonly upstreamPools?: () => number;
+  /** Requests that wait for a connection to their pod. */
+  readonly upstreamWaiting?: () => number;
   readonly table?: () => TableGauges;
+  /** The most claims and tombstones that the table keeps. */
+  readonly tableLimits?: () => { readonly claims: number; readonly tombstones: number };
   /** One per watched scope; empty without an informer. */
   readonly watch?: () => readonly WatchGauges[];
   readonly ready?: () => boolean;

@@ -75,6 +75,11 @@ export const METRICS = {
     type: "gauge",
     help: "Open connections from clients.",
   },
+  clientConnectionsLimit: {
+    name: "lychgate_client_connections_limit",
+    type: "gauge",
+    help: "The most connections from clients that are taken at a time: client.maxConnections, or fewer where files are scarce.",
+  },
   clientConnectionsRefused: {
     name: "lychgate_client_connections_refused_total",
     type: "counter",
@@ -127,6 +132,12 @@ export const METRICS = {
     help: "Incarnations that connections are kept for.",
   },
 
+  upstreamWaiting: {
+    name: "lychgate_upstream_waiting",
+    type: "gauge",
+    help: "Requests that wait for a connection to their pod, all that it may have being in use.",
+  },
+
   // ---- the route table
   routes: {
     name: "lychgate_routes",
@@ -157,6 +168,13 @@ export const METRICS = {
     type: "gauge",
     help: "Pushed facts that the informer has not confirmed: claims (updates) and tombstones (deletions).",
     labels: { kind: label.FACT_KINDS },
+  },
+  tableFactsLimit: {
+    name: "lychgate_table_facts_limit",
+    type: "gauge",
+    help: "The most claims and tombstones kept at a time; above, the oldest is given up early.",
+    labels: { kind: label.FACT_KINDS },
+    across: "primary",
   },
   tableFactsDropped: {
     name: "lychgate_table_facts_dropped_total",
