@@ -1,9 +1,13 @@
 import type { WatchTarget } from "./api-paths.ts";
 import type { FaultKind } from "./fault.ts";
+import type { WatchedObject } from "./watched-object.ts";
 import { crdName } from "./watched-resource.ts";
 
 /** What a person can do about a fault that waiting does not cure; `undefined` for those that it may. */
-export function adviceFor(fault: FaultKind, target: WatchTarget): string | undefined {
+export function adviceFor<T extends WatchedObject>(
+  fault: FaultKind,
+  target: WatchTarget<T>,
+): string | undefined {
   const { resource, scope, selector } = target;
   const crd = crdName(resource);
   const advice: Partial<Record<FaultKind, string>> = {
@@ -13,7 +17,10 @@ export function adviceFor(fault: FaultKind, target: WatchTarget): string | undef
       scope === ""
         ? `grant list and watch on ${crd} in all namespaces (a ClusterRole), or name the namespaces to watch`
         : `grant list and watch on ${crd} in namespace ${scope} (a Role)`,
-    "not-found": `the CRD ${crd} is not installed, or does not serve ${resource.version}, or the server's URL is wrong`,
+    "not-found":
+      resource.group === ""
+        ? "the server's URL is wrong"
+        : `the CRD ${crd} is not installed, or does not serve ${resource.version}, or the server's URL is wrong`,
     "bad-request": selector
       ? `check the label selector ${JSON.stringify(selector)}`
       : "check that the server's URL is a Kubernetes API server",

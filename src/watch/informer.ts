@@ -1,5 +1,6 @@
 import type { Clock, Milliseconds } from "../clock.ts";
 import type { Log } from "../log.ts";
+import type { Observation } from "../routes/observation.ts";
 import { createApiClient } from "./api-client.ts";
 import type { ApiCredentials } from "./api-credentials.ts";
 import type { ObservationSink } from "./observation-sink.ts";
@@ -7,24 +8,27 @@ import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import { type ReflectorObserver, silentObserver } from "./reflector-observer.ts";
 import { DEFAULT_REFLECTOR_SETTINGS, type ReflectorSettings } from "./reflector-settings.ts";
 import { openKruiseSandbox } from "./sandbox-projection.ts";
+import type { WatchedObject } from "./watched-object.ts";
 import type { WatchedResource } from "./watched-resource.ts";
 
-/** Options of {@link createInformer}. */
-export interface InformerOptions {
+/** Options of {@link createInformerOf}. */
+export interface InformerOptions<T extends WatchedObject = Observation> {
   readonly credentials: ApiCredentials;
   /** Namespaces to watch, each with a reflector of its own; empty for all namespaces with one. */
   readonly namespaces: readonly string[];
   /** A label selector, in Kubernetes' syntax. The server judges it. */
   readonly selector?: string | undefined;
-  readonly sink: ObservationSink;
+  /** A field selector, such as `spec.nodeName=node-1`. */
+  readonly fieldSelector?: string | undefined;
+  readonly sink: ObservationSink<T>;
   /** `connected` is told for all scopes together: true while every watch is open. */
   readonly observer?: ReflectorObserver;
   readonly log: Log;
   readonly clock: Clock;
   /** In [0, 1); spreads delays. Default `Math.random`. */
   readonly random?: () => number;
-  /** What is watched. Default: Sandbox of OpenKruise Agents. */
-  readonly resource?: WatchedResource;
+  /** What is watched. */
+  readonly resource: WatchedResource<T>;
   /** Longest wait for a TCP and TLS handshake. Default 10 s. */
   readonly connectTimeoutMs?: Milliseconds;
   /** What differs from {@link DEFAULT_REFLECTOR_SETTINGS}. */
@@ -39,7 +43,7 @@ export interface InformerStatus {
   readonly scopes: readonly ReflectorStatus[];
 }
 
-/** Tells a sink of every sandbox, from `start` to `stop`. */
+/** Tells a sink of every object, from `start` to `stop`. */
 export interface Informer {
   /** Begins; at once, and once. */
   start(): void;
@@ -52,8 +56,16 @@ export interface Informer {
   status(): InformerStatus;
 }
 
+/** Options of {@link createInformer}. */
+export type SandboxInformerOptions = Omit<InformerOptions, "resource">;
+
+/** An informer of Sandboxes of OpenKruise Agents. */
+export function createInformer(options: SandboxInformerOptions): Informer {
+  return createInformerOf({ ...options, resource: openKruiseSandbox });
+}
+
 /** An informer over one API client: one reflector per scope, one pool of connections for all. */
-export function createInformer(options: InformerOptions): Informer {
+export function createInformerOf<T extends WatchedObject>(options: InformerOptions<T>): Informer {
   const { credentials, clock, log, random = Math.random, observer = silentObserver } = options;
   const api = createApiClient({
     credentials,
@@ -65,7 +77,12 @@ export function createInformer(options: InformerOptions): Informer {
   const reflectors = scopes.map(
     (scope) =>
       new Reflector({
-        target: { resource: options.resource ?? openKruiseSandbox, scope, selector: options.selector },
+        target: {
+          resource: options.resource,
+          scope,
+          selector: options.selector,
+          fieldSelector: options.fieldSelector,
+        },
         api,
         sink: options.sink,
         observer: scopedObserver(observer, connectedOf(), log),

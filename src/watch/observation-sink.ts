@@ -1,8 +1,9 @@
 import type { Observation } from "../routes/observation.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
+import type { WatchedObject } from "./watched-object.ts";
 
 /**
- * Where a reflector puts what it learned: the informer's side of the route table.
+ * Where a reflector puts what it learned: for Sandboxes, the informer's side of the route table.
  *
  * Rules of use, which a {@link Reflector} keeps and a sink may rely on:
  *
@@ -17,17 +18,17 @@ import type { ResourceVersion } from "../routes/resource-version.ts";
  *
  * `scope` is the watched namespace, or `""` for all namespaces. Several scopes are independent of each other.
  */
-export interface ObservationSink {
+export interface ObservationSink<T extends WatchedObject = Observation> {
   /**
    * A consistent snapshot of the scope at `version`: what it lacks is gone (design.md 3.2 rule 5). Returns
    * `"behind"`, having changed nothing, when `version` is below the scope's watermark; the reflector then lists
    * again a few times and calls {@link startOver} when the server stays behind.
    */
-  relist(scope: string, version: ResourceVersion, observations: readonly Observation[]): "applied" | "behind";
+  relist(scope: string, version: ResourceVersion, observations: readonly T[]): "applied" | "behind";
   /** The same, unconditionally: the cluster was restored from a backup (design.md 3.2 rule 5). */
-  startOver(scope: string, version: ResourceVersion, observations: readonly Observation[]): void;
+  startOver(scope: string, version: ResourceVersion, observations: readonly T[]): void;
   /** The object was added or modified; everything up to its version has been delivered. */
-  observe(scope: string, observation: Observation): void;
+  observe(scope: string, observation: T): void;
   /** The object was deleted at `version`, or left the selector. `uid` is `""` when the server did not say. */
   remove(scope: string, namespace: string, name: string, uid: string, version: ResourceVersion): void;
   /** Everything up to `version` has been delivered. May repeat the last version: then nothing happened since. */

@@ -21,12 +21,13 @@ import type { ReflectorSettings } from "./reflector-settings.ts";
 import { ScopeFeed } from "./scope-feed.ts";
 import { parseWatchEvent } from "./watch-event.ts";
 import { LineSplitter } from "./watch-lines.ts";
+import type { WatchedObject } from "./watched-object.ts";
 
 /** Options of {@link Reflector}. */
-export interface ReflectorOptions {
-  readonly target: WatchTarget;
+export interface ReflectorOptions<T extends WatchedObject = Observation> {
+  readonly target: WatchTarget<T>;
   readonly api: ApiClient;
-  readonly sink: ObservationSink;
+  readonly sink: ObservationSink<T>;
   /** Must not throw; `createInformer` sees to that. */
   readonly observer: ReflectorObserver;
   readonly log: Log;
@@ -67,10 +68,10 @@ export interface ReflectorStatus {
  * between two watches, and nothing but `stop` ends the loop. What is done about each fault stands in
  * {@link FaultKind} and {@link transition}; what the sink may rely on in {@link ObservationSink}.
  */
-export class Reflector {
-  readonly #options: ReflectorOptions;
+export class Reflector<T extends WatchedObject = Observation> {
+  readonly #options: ReflectorOptions<T>;
   readonly #stopping = new AbortController();
-  readonly #feed: ScopeFeed;
+  readonly #feed: ScopeFeed<T>;
   readonly #liveness: Liveness;
   #state: ReflectorState = IDLE;
   #running: Promise<void> | undefined;
@@ -82,7 +83,7 @@ export class Reflector {
   #lastHeardAtMs: Milliseconds | undefined;
   #lastFault: ReflectorStatus["lastFault"];
 
-  constructor(options: ReflectorOptions) {
+  constructor(options: ReflectorOptions<T>) {
     this.#options = options;
     this.#feed = new ScopeFeed(options);
     this.#sync.promise.catch(() => {});
@@ -193,7 +194,7 @@ export class Reflector {
       observer.relisted(reason);
     }
     const startedMs = clock.monotonicMs();
-    let observations: Observation[] = [];
+    let observations: T[] = [];
     let reloadCredentials = tries.unauthorized;
     try {
       const version = await listPages({

@@ -13,11 +13,12 @@ import { objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
 import type { ObservationSink } from "./observation-sink.ts";
 import type { ReflectorObserver, RejectedReason } from "./reflector-observer.ts";
 import type { WatchEvent } from "./watch-event.ts";
+import type { WatchedObject } from "./watched-object.ts";
 
 /** Options of {@link ScopeFeed}. */
-export interface ScopeFeedOptions {
-  readonly target: WatchTarget;
-  readonly sink: ObservationSink;
+export interface ScopeFeedOptions<T extends WatchedObject = Observation> {
+  readonly target: WatchTarget<T>;
+  readonly sink: ObservationSink<T>;
   readonly observer: ReflectorObserver;
   readonly log: Log;
   readonly clock: Clock;
@@ -36,8 +37,8 @@ const REJECTED_LOG_EVERY_MS: Milliseconds = 10_000;
  * What one scope's sink has been told: projects what the server sends, passes it on, and keeps the watermark. It
  * knows nothing of requests. What the sink throws is logged and counted here and goes no further, but for a list.
  */
-export class ScopeFeed {
-  readonly #options: ScopeFeedOptions;
+export class ScopeFeed<T extends WatchedObject = Observation> {
+  readonly #options: ScopeFeedOptions<T>;
   readonly #scope: string;
   #watermark: ResourceVersion = NOTHING_SEEN;
   #behindSigns = 0;
@@ -45,7 +46,7 @@ export class ScopeFeed {
   #rejectedUnlogged = 0;
   #rejectedLogAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: ScopeFeedOptions) {
+  constructor(options: ScopeFeedOptions<T>) {
     this.#options = options;
     this.#scope = options.target.scope;
   }
@@ -65,7 +66,7 @@ export class ScopeFeed {
    * @throws {ApiFault} `behind` when the sink refuses it and `startOver` is false.
    * @throws what the sink throws.
    */
-  replace(version: ResourceVersion, observations: readonly Observation[], startOver: boolean): void {
+  replace(version: ResourceVersion, observations: readonly T[], startOver: boolean): void {
     const { sink, log } = this.#options;
     const scope = this.#scope;
     try {
@@ -155,7 +156,7 @@ export class ScopeFeed {
   }
 
   /** What the object means here, or undefined when it was left aside (and counted). */
-  project(object: unknown): Observation | undefined {
+  project(object: unknown): T | undefined {
     const projection = this.#options.target.resource.project(object);
     if (projection.kind === "invalid") {
       this.#reject(projection.reason, projection.message);
@@ -199,7 +200,7 @@ export class ScopeFeed {
   }
 
   /** Calls the sink; what it throws is its bug, not ours. */
-  #tell(call: string, tell: (sink: ObservationSink) => void): void {
+  #tell(call: string, tell: (sink: ObservationSink<T>) => void): void {
     try {
       tell(this.#options.sink);
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Observation } from "../routes/observation.ts";
+import type { WatchedObject } from "./watched-object.ts";
 
 /** Why an object could not be read. A closed list: these are metric labels. */
 export const INVALID_REASONS = ["not-an-object", "wrong-kind", "no-key", "no-uid", "bad-version"] as const;
@@ -7,23 +8,23 @@ export const INVALID_REASONS = ["not-an-object", "wrong-kind", "no-key", "no-uid
 export type InvalidReason = (typeof INVALID_REASONS)[number];
 
 /** What a projection makes of one object. `message` names the field and holds nothing secret. */
-export type Projection =
-  | { readonly kind: "observation"; readonly observation: Observation }
+export type Projection<T extends WatchedObject = Observation> =
+  | { readonly kind: "observation"; readonly observation: T }
   | { readonly kind: "invalid"; readonly reason: InvalidReason; readonly message: string };
 
-/** A kind of object that can be watched, and how its objects become routes (design.md 6). */
-export interface WatchedResource {
-  /** API group, e.g. `agents.kruise.io`. */
+/** A kind of object that can be watched, and what is kept of its objects: of a Sandbox its route (design.md 6). */
+export interface WatchedResource<T extends WatchedObject = Observation> {
+  /** API group, e.g. `agents.kruise.io`; `""` is the core group. */
   readonly group: string;
   /** API version, e.g. `v1alpha1`. */
   readonly version: string;
   /** Plural resource name, as in the URL. */
   readonly plural: string;
   /** Pure; never throws, whatever JSON value it is given. */
-  readonly project: (object: unknown) => Projection;
+  readonly project: (object: unknown) => Projection<T>;
 }
 
-/** The name of the resource's CRD, as people type it: `sandboxes.agents.kruise.io`. */
-export function crdName(resource: WatchedResource): string {
-  return `${resource.plural}.${resource.group}`;
+/** The name of the resource, as people type it: `sandboxes.agents.kruise.io`, `pods`. */
+export function crdName({ plural, group }: Pick<WatchedResource, "plural" | "group">): string {
+  return group === "" ? plural : `${plural}.${group}`;
 }

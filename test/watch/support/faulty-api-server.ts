@@ -1,6 +1,6 @@
 import net from "node:net";
 import tls from "node:tls";
-import type { SandboxStore, StoredSandbox } from "./sandbox-store.ts";
+import type { ObjectStore, StoredSandbox } from "./sandbox-store.ts";
 
 /** What goes wrong with one request; every other request is answered as Kubernetes would. */
 export type Fault =
@@ -60,7 +60,7 @@ const EXPIRED = {
  * their fault from `faults.list` and `faults.watch` in order, then from `chooseFault`.
  */
 export class FaultyApiServer {
-  readonly store: SandboxStore;
+  readonly store: ObjectStore;
   readonly faults: { list: Fault[]; watch: Fault[] } = { list: [], watch: [] };
   chooseFault: (request: Request) => Fault | undefined = () => undefined;
   /** Called before a request is answered; what it does to the store is then what the request sees. */
@@ -74,14 +74,14 @@ export class FaultyApiServer {
   readonly #snapshots = new Map<string, { version: number; rest: StoredSandbox[] }>();
   #tokens = 0;
 
-  private constructor(store: SandboxStore, options: Options) {
+  private constructor(store: ObjectStore, options: Options) {
     this.store = store;
     this.#options = options;
     const accept = (socket: net.Socket): void => this.#accept(socket);
     this.#server = options.tls ? tls.createServer(options.tls, accept) : net.createServer(accept);
   }
 
-  static async start(store: SandboxStore, options: Options = {}): Promise<FaultyApiServer> {
+  static async start(store: ObjectStore, options: Options = {}): Promise<FaultyApiServer> {
     const server = new FaultyApiServer(store, options);
     await server.listen(0);
     return server;
@@ -147,17 +147,20 @@ export class FaultyApiServer {
     }
   }
 
-  #scoped(path: string, selector: string | null): (object: StoredSandbox) => boolean {
+  #scoped(path: string, query: URLSearchParams): (object: StoredSandbox) => boolean {
     const scope = /\/namespaces\/([^/]+)\//.exec(path)?.[1];
-    const [label, value] = selector?.split("=") ?? [];
+    const [label, value] = query.get("labelSelector")?.split("=") ?? [];
+    // The one field selector that pods have and that is used here.
+    const [, node] = query.get("fieldSelector")?.split("spec.nodeName=") ?? [];
     return (object) =>
       (scope === undefined || object.metadata.namespace === scope) &&
-      (label === undefined || object.metadata.labels[label] === value);
+      (label === undefined || object.metadata.labels[label] === value) &&
+      (node === undefined || (object["spec"] as { readonly nodeName?: string }).nodeName === node);
   }
 
   #list(socket: net.Socket, { path, query }: Request, fault: Fault | undefined): void {
     const token = query.get("continue");
-    const matches = this.#scoped(path, query.get("labelSelector"));
+    const matches = this.#scoped(path, query);
     const from = token === null ? undefined : this.#snapshots.get(token);
     if (token !== null && from === undefined) {
       sendWhole(socket, 410, JSON.stringify(EXPIRED));
@@ -194,7 +197,7 @@ export class FaultyApiServer {
 
   #watch(socket: net.Socket, { path, query }: Request, fault: Fault | undefined): void {
     const { store } = this;
-    const matches = this.#scoped(path, query.get("labelSelector"));
+    const matches = this.#scoped(path, query);
     let sent = Number(query.get("resourceVersion"));
     if (sent < store.compactedAt) {
       sendWhole(socket, 410, JSON.stringify(EXPIRED));

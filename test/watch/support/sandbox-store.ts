@@ -29,8 +29,8 @@ export interface SandboxFields {
   readonly note?: string;
 }
 
-/** A tiny etcd: objects, one version counter, and the history since the last compaction. */
-export class SandboxStore {
+/** A tiny etcd: objects of one kind, one version counter, and the history since the last compaction. */
+export class ObjectStore {
   version = 1_000;
   compactedAt = 0;
   history: HistoryEntry[] = [];
@@ -38,28 +38,30 @@ export class SandboxStore {
   readonly #listeners = new Set<() => void>();
   #uids = 0;
 
-  /** Creates or replaces. */
-  put(namespace: string, name: string, fields: SandboxFields = {}): StoredSandbox {
+  /** Creates or replaces; `rest` is everything beside the metadata that the server itself gives. */
+  putObject(
+    namespace: string,
+    name: string,
+    rest: {
+      readonly apiVersion: string;
+      readonly kind: string;
+      readonly metadata?: Readonly<Record<string, unknown>>;
+      readonly [field: string]: unknown;
+    },
+  ): StoredSandbox {
     const key = `${namespace}/${name}`;
     const before = this.objects.get(key);
     this.version += 1;
     const object: StoredSandbox = {
-      apiVersion: "agents.kruise.io/v1alpha1",
-      kind: "Sandbox",
+      ...rest,
       metadata: {
         namespace,
         name,
         uid: before?.metadata.uid ?? `uid-${++this.#uids}`,
-        labels: fields.labels ?? {},
+        labels: {},
         managedFields: [{ manager: "controller", note: "kilobytes in real life" }],
-        ...fields.metadata,
+        ...rest.metadata,
         resourceVersion: String(this.version),
-      },
-      spec: { paused: false, note: fields.note ?? "" },
-      status: {
-        phase: fields.phase ?? "Running",
-        conditions: [{ type: "Ready", status: "True" }],
-        podInfo: { podIP: fields.ip ?? "10.0.0.1", podUID: "pod-1" },
       },
     };
     this.objects.set(key, object);
@@ -107,5 +109,23 @@ export class SandboxStore {
   #record(entry: HistoryEntry): void {
     this.history.push(entry);
     for (const listener of this.#listeners) listener();
+  }
+}
+
+/** An {@link ObjectStore} of Sandboxes. */
+export class SandboxStore extends ObjectStore {
+  /** Creates or replaces. */
+  put(namespace: string, name: string, fields: SandboxFields = {}): StoredSandbox {
+    return this.putObject(namespace, name, {
+      apiVersion: "agents.kruise.io/v1alpha1",
+      kind: "Sandbox",
+      metadata: { labels: fields.labels ?? {}, ...fields.metadata },
+      spec: { paused: false, note: fields.note ?? "" },
+      status: {
+        phase: fields.phase ?? "Running",
+        conditions: [{ type: "Ready", status: "True" }],
+        podInfo: { podIP: fields.ip ?? "10.0.0.1", podUID: "pod-1" },
+      },
+    });
   }
 }

@@ -1,7 +1,7 @@
 import { systemClock } from "../../../src/clock.ts";
 import type { Log, LogFields } from "../../../src/log.ts";
 import { anonymousCredentials, type ApiCredentials } from "../../../src/watch/api-credentials.ts";
-import { createInformer, type Informer, type InformerOptions } from "../../../src/watch/informer.ts";
+import { createInformer, type Informer, type SandboxInformerOptions } from "../../../src/watch/informer.ts";
 import type { ReflectorObserver } from "../../../src/watch/reflector-observer.ts";
 import type { ReflectorSettings } from "../../../src/watch/reflector-settings.ts";
 import { FaultyApiServer } from "./faulty-api-server.ts";
@@ -95,7 +95,7 @@ export async function watching(options: WatchingOptions = {}): Promise<Watching>
   const observer = new RecordingObserver();
   const log = new RecordingLog();
   options.before?.(store, server);
-  const informerOptions: InformerOptions = {
+  const informerOptions: SandboxInformerOptions = {
     credentials: (options.credentials ?? anonymousCredentials)(server.url),
     namespaces,
     selector: options.selector,
