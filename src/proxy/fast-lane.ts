@@ -25,6 +25,7 @@ export class FastLane {
       options.firstByteTimeoutMs,
       options.idleTimeoutMs,
       upstreams.settings.keepAliveTimeoutMs,
+      upstreams.settings.connectTimeoutMs,
     ];
     const deadlines = new Deadlines(clock, Math.min(...limitsMs.filter((limitMs) => limitMs > 0)));
     const { keepAliveTimeoutMs, maxResponseHeaderBytes } = upstreams.settings;

@@ -1,19 +1,17 @@
-import { Socket } from "node:net";
-
 import type { Milliseconds } from "../clock.ts";
-import { connectSocket } from "./connect-socket.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { ChunkScanner } from "./http1/chunk-scanner.ts";
 import { HeadScan, INCOMPLETE, scanResponseHead, TRAIT } from "./http1/head-scanner.ts";
 import type { FieldIndex } from "./http1/head-scanner.ts";
 import { PooledConnection } from "./pooled-connection.ts";
-import type { ConnectionHome, ConnectionKind, OpenedSocket } from "./pooled-connection.ts";
+import type { ConnectionKind, ConnectSettings } from "./pooled-connection.ts";
 import { ReadSlot, SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 import { closeCuts, orderedResponseHead, plainResponse } from "./response-head.ts";
 import { readTrailers } from "./trailer-section.ts";
 import { UpstreamError } from "./upstream-error.ts";
+import { UpstreamSocket } from "./upstream-socket.ts";
 
 /** Who gets a response. Called in this order: any number of `informational`, one `head`, `body`, `ended`; or `failed`. */
 export interface ResponseReader {
@@ -59,6 +57,7 @@ export interface FastPodContext {
 /**
  * | phase | what comes next |
  * |---|---|
+ * | `connecting` | nothing |
  * | `idle` | nothing: bytes nobody asked for end the connection |
  * | `head` | a response head |
  * | `length` | `#left` bytes of body |
@@ -67,7 +66,7 @@ export interface FastPodContext {
  * | `until-close` | body until the pod closes |
  * | `over` | nothing that is looked at |
  */
-type Phase = "idle" | "head" | "length" | "chunked" | "trailers" | "until-close" | "over";
+type Phase = "connecting" | "idle" | "head" | "length" | "chunked" | "trailers" | "until-close" | "over";
 
 /** Close this much before the pod says it will, so that no request crosses its FIN on the way. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
@@ -83,7 +82,8 @@ export class FastPod extends PooledConnection implements Timed {
   deadlineMs = Infinity;
   readonly #context: FastPodContext;
   readonly #reads: ReadSlot;
-  #phase: Phase = "idle";
+  readonly #connectTimeoutMs: Milliseconds;
+  #phase: Phase = "connecting";
   #reader: ResponseReader | undefined;
   /** The last one, whose writes may still be under way. */
   #lastReader: ResponseReader | undefined;
@@ -105,25 +105,26 @@ export class FastPod extends PooledConnection implements Timed {
   /** The last value of `Keep-Alive`, which rarely changes. */
   #keepAliveText = "";
 
-  constructor(opened: OpenedSocket, context: FastPodContext, home: ConnectionHome) {
-    super(opened, home);
+  constructor(context: FastPodContext, connect: ConnectSettings) {
+    super(
+      new UpstreamSocket({
+        onread: {
+          buffer: () => this.#reads.current,
+          callback: (length, bytes) => {
+            this.onRead(bytes as Buffer, length);
+            return true;
+          },
+        },
+      }),
+      connect,
+    );
     this.#context = context;
     this.#reads = new ReadSlot(context.buffers);
     this.#idleTimeoutMs = context.keepAliveTimeoutMs;
-    const { socket } = opened;
-    socket.on("drain", () => this.#reader?.podDrained());
-    socket.on("end", () => this.#onEnd());
-    socket.on("error", (error) => {
-      this.#isOpen = false;
-      this.#fail(new UpstreamError("upstream_reset", error.message, { cause: error }));
-    });
-    socket.on("close", () => this.#onClose());
+    this.#connectTimeoutMs = connect.connectTimeoutMs;
+    this.deadlineMs = context.deadlines.in(connect.connectTimeoutMs);
     context.deadlines.add(this);
-  }
-
-  /** Where the next bytes are read to. */
-  get readBuffer(): Buffer {
-    return this.#reads.current;
+    this.connect();
   }
 
   override get usable(): boolean {
@@ -172,6 +173,7 @@ export class FastPod extends PooledConnection implements Timed {
 
   onDeadline(): void {
     if (this.#phase === "idle") this.destroy();
+    else if (this.#phase === "connecting") this.connectTimedOut(this.#connectTimeoutMs);
   }
 
   override destroy(): void {
@@ -182,6 +184,39 @@ export class FastPod extends PooledConnection implements Timed {
   override reset(): void {
     this.#isOpen = false;
     super.reset();
+  }
+
+  protected override onOpen(): void {
+    this.#phase = "idle";
+    this.deadlineMs = Infinity;
+  }
+
+  override drained(): void {
+    this.#reader?.podDrained();
+  }
+
+  override errored(error: Error): void {
+    this.#isOpen = false;
+    super.errored(error);
+    if (this.#reader) this.#fail(new UpstreamError("upstream_reset", error.message, { cause: error }));
+  }
+
+  override ended(): void {
+    this.#isOpen = false;
+    if (this.#phase === "until-close" && this.#reader) this.#end(this.#reader, false);
+    else if (this.#reader) this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
+    // What a pod that has closed is still sent goes nowhere.
+    this.destroy();
+  }
+
+  override closed(): void {
+    this.#isOpen = false;
+    this.#reads.letGo(true);
+    this.#context.deadlines.delete(this);
+    // Not made for nobody: an Error with its stack costs as much as a small request.
+    if (this.#reader) this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
+    else this.forsake();
+    super.closed();
   }
 
   /** `bytes` were read, and may be overwritten as soon as this returns. */
@@ -219,6 +254,7 @@ export class FastPod extends PooledConnection implements Timed {
         reader.countBody(length);
         reader.bytes(bytes, 0, length);
         return;
+      case "connecting":
       case "idle":
       case "over":
         return;
@@ -424,21 +460,6 @@ export class FastPod extends PooledConnection implements Timed {
     reader?.failed(error);
   }
 
-  #onEnd(): void {
-    this.#isOpen = false;
-    if (this.#phase === "until-close" && this.#reader) this.#end(this.#reader, false);
-    else if (this.#reader) this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
-    // What a pod that has closed is still sent goes nowhere.
-    this.destroy();
-  }
-
-  #onClose(): void {
-    this.#isOpen = false;
-    this.#reads.letGo(true);
-    this.#context.deadlines.delete(this);
-    this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
-  }
-
   /** `Keep-Alive: timeout=5` (RFC 2068 19.7.1.1): the pod will close after so many seconds. */
   #noteKeepAlive(bytes: Buffer): void {
     const { keepAliveStart, keepAliveEnd } = scan;
@@ -481,30 +502,5 @@ function connectionCloses(head: string): boolean {
 
 /** Connections of the fast lane. */
 export function fastPods(context: FastPodContext): ConnectionKind<FastPod> {
-  return {
-    open(address, connectTimeoutMs, clock, home, opened, failed) {
-      let pod: FastPod | undefined;
-      const { small } = context.buffers;
-      return connectSocket(
-        () =>
-          new Socket({
-            onread: {
-              buffer: () => pod?.readBuffer ?? small,
-              callback: (length, bytes) => {
-                pod?.onRead(bytes as Buffer, length);
-                return true;
-              },
-            },
-          }),
-        address,
-        connectTimeoutMs,
-        clock,
-        (socket, connectMs) => {
-          pod = new FastPod({ socket, address, connectMs }, context, home);
-          opened(pod);
-        },
-        failed,
-      );
-    },
-  };
+  return { open: (connect) => new FastPod(context, connect) };
 }

@@ -57,9 +57,7 @@ export class IncarnationPool implements ConnectionHome {
   readonly #idle: PooledConnection[] = [];
   /** All that are open, idle and tunnels included. */
   readonly #connections = new Set<PooledConnection>();
-  readonly #tunnels = new Set<PooledConnection>();
-  /** By lessee: how to give up, and what to say then. */
-  readonly #opening = new Map<object, { cancel(): void; refused(error: UpstreamError): void }>();
+  readonly #opening = new Map<PooledConnection, Lessee<PooledConnection>>();
   readonly #waiting = new Set<Waiter>();
   /** Connections that count against the limit: opening, leased and idle. */
   #counted = 0;
@@ -203,11 +201,10 @@ export class IncarnationPool implements ConnectionHome {
     this.#ended = reason;
     const error = endedError(this.#incarnation, reason);
     this.closeIdle();
-    for (const opening of this.#opening.values()) {
-      opening.cancel();
-      opening.refused(error);
+    for (const [connection, lessee] of this.#opening) {
+      this.#giveUpOpening(connection);
+      lessee.refused(error);
     }
-    this.#opening.clear();
     for (const waiter of this.#waiting) {
       waiter.timer.clear();
       waiter.refused(error);
@@ -262,38 +259,48 @@ export class IncarnationPool implements ConnectionHome {
   #open<C extends PooledConnection>({ kind, port, want }: LeaseOptions<C>, lessee: Lessee<C>): void {
     const isTunnel = want === "tunnel";
     this.#count(isTunnel, 1);
-    const cancel = kind.open(
-      { ip: this.#incarnation.ip, port },
-      this.#settings.connectTimeoutMs,
-      this.#clock,
-      this,
-      (connection) => {
-        this.#opening.delete(lessee);
-        this.#observer.connected(connection.connectMs);
-        this.#connections.add(connection);
-        if (isTunnel) this.#tunnels.add(connection);
-        connection.socket.once("close", () => this.#forget(connection));
-        connection.holder = lessee;
-        connection.kind = kind;
-        lessee.granted(connection);
-      },
-      (error) => {
-        this.#opening.delete(lessee);
-        this.#observer.connectFailed(error.code);
-        if (error.code === "overloaded") this.#outOfFiles();
-        this.#count(isTunnel, -1);
-        lessee.refused(error);
-        this.#serveWaiting();
-        this.#tellIfEmpty();
-      },
-    );
-    this.#opening.set(lessee, {
-      cancel: () => {
-        cancel();
-        this.#count(isTunnel, -1);
-      },
-      refused: (error) => lessee.refused(error),
+    const connection = kind.open({
+      address: { ip: this.#incarnation.ip, port },
+      connectTimeoutMs: this.#settings.connectTimeoutMs,
+      clock: this.#clock,
+      home: this,
     });
+    connection.kind = kind;
+    connection.isTunnel = isTunnel;
+    this.#opening.set(connection, lessee);
+  }
+
+  /** See {@link ConnectionHome}. */
+  opened(connection: PooledConnection): void {
+    const lessee = this.#opening.get(connection);
+    this.#opening.delete(connection);
+    this.#observer.connected(connection.connectMs);
+    this.#connections.add(connection);
+    connection.holder = lessee;
+    lessee?.granted(connection);
+  }
+
+  openFailed(connection: PooledConnection, error: UpstreamError): void {
+    const lessee = this.#opening.get(connection);
+    this.#opening.delete(connection);
+    this.#observer.connectFailed(error.code);
+    if (error.code === "overloaded") this.#outOfFiles();
+    this.#count(connection.isTunnel, -1);
+    lessee?.refused(error);
+    this.#serveWaiting();
+    this.#tellIfEmpty();
+  }
+
+  /** Its socket is closed, whoever closed it. */
+  closed(connection: PooledConnection): void {
+    connection.holder = undefined;
+    this.#connections.delete(connection);
+    const at = this.#idle.indexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+    this.#count(connection.isTunnel, -1);
+    this.#observer.closed();
+    this.#serveWaiting();
+    this.#tellIfEmpty();
   }
 
   #count(isTunnel: boolean, change: 1 | -1): void {
@@ -302,12 +309,19 @@ export class IncarnationPool implements ConnectionHome {
   }
 
   #cancelOpening(lessee: object): void {
-    const opening = this.#opening.get(lessee);
-    if (!opening) return;
-    this.#opening.delete(lessee);
-    opening.cancel();
-    this.#serveWaiting();
-    this.#tellIfEmpty();
+    for (const [connection, its] of this.#opening) {
+      if (its !== lessee) continue;
+      this.#giveUpOpening(connection);
+      this.#serveWaiting();
+      this.#tellIfEmpty();
+      return;
+    }
+  }
+
+  #giveUpOpening(connection: PooledConnection): void {
+    this.#opening.delete(connection);
+    connection.destroy();
+    this.#count(connection.isTunnel, -1);
   }
 
   /** Makes room for a connection to another port, or of another kind. */
@@ -315,18 +329,6 @@ export class IncarnationPool implements ConnectionHome {
     const oldest = this.#idle.shift();
     oldest?.destroy();
     return oldest !== undefined;
-  }
-
-  /** Its socket is closed, whoever closed it. */
-  #forget(connection: PooledConnection): void {
-    connection.holder = undefined;
-    this.#connections.delete(connection);
-    const at = this.#idle.indexOf(connection);
-    if (at >= 0) this.#idle.splice(at, 1);
-    this.#count(this.#tunnels.delete(connection), -1);
-    this.#observer.closed();
-    this.#serveWaiting();
-    this.#tellIfEmpty();
   }
 
   #tellIfEmpty(): void {

@@ -1,10 +1,9 @@
 import { Client } from "undici";
 import type { Dispatcher } from "undici";
 
-import { connectSocket } from "./connect-socket.ts";
+import { FullLaneConnection } from "./full-lane-connection.ts";
 import { PodSocket } from "./pod-socket.ts";
-import { PooledConnection } from "./pooled-connection.ts";
-import type { ConnectionHome, ConnectionKind, HttpSettings, OpenedSocket } from "./pooled-connection.ts";
+import type { ConnectionKind, ConnectSettings, HttpSettings } from "./pooled-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** Close this much before the pod says it will, so that no request crosses its FIN on the way. */
@@ -17,14 +16,14 @@ const KEEP_ALIVE_MARGIN_MS = 1000;
  * of an ended incarnation; a client must never reconnect by itself, since the address may have a new tenant by
  * then; and whether a byte was sent decides whether a request may be retried.
  */
-export class PodConnection extends PooledConnection {
+export class PodConnection extends FullLaneConnection {
   declare readonly socket: PodSocket;
   readonly #settings: HttpSettings;
   #client: Client | undefined;
   #dispatches = 0;
 
-  constructor(opened: OpenedSocket<PodSocket>, settings: HttpSettings, home: ConnectionHome) {
-    super(opened, home);
+  constructor(settings: HttpSettings, connect: ConnectSettings) {
+    super(new PodSocket(), connect);
     this.#settings = settings;
   }
 
@@ -48,6 +47,12 @@ export class PodConnection extends PooledConnection {
   /** Trailer fields of the request that is being sent, to be told before its body ends. Dropped unless it is chunked. */
   sendTrailers(trailers: readonly (readonly [string, string])[]): void {
     this.socket.requestTrailers = trailers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  }
+
+  protected override onOpen(): void {
+    super.onOpen();
+    // `connect` has put Socket's own `write` on the instance, in front of the class's.
+    Reflect.deleteProperty(this.socket, "write");
   }
 
   override destroy(): void {
@@ -86,25 +91,7 @@ export class PodConnection extends PooledConnection {
   }
 }
 
-/** Connections that undici or a tunnel speaks on. */
+/** Connections that undici speaks on. */
 export function podConnections(settings: HttpSettings): ConnectionKind<PodConnection> {
-  return {
-    open(address, connectTimeoutMs, clock, home, opened, failed) {
-      return connectSocket(
-        () => new PodSocket(),
-        address,
-        connectTimeoutMs,
-        clock,
-        (socket, connectMs) => {
-          // `connect` has put Socket's own `write` on the instance, in front of the class's.
-          Reflect.deleteProperty(socket, "write");
-          socket.setNoDelay(true);
-          // Pods behind a NAT or on a lost node are noticed while a stream is silent.
-          socket.setKeepAlive(true, 30_000);
-          opened(new PodConnection({ socket, address, connectMs }, settings, home));
-        },
-        failed,
-      );
-    },
-  };
+  return { open: (connect) => new PodConnection(settings, connect) };
 }

@@ -1,10 +1,9 @@
-import type { Socket } from "node:net";
-
 import type { Clock, Milliseconds } from "../clock.ts";
 import { authorityOf } from "./pod-address.ts";
 import type { PodAddress, UsedConnection } from "./pod-address.ts";
 import { resetSocket } from "./reset-socket.ts";
-import type { UpstreamError } from "./upstream-error.ts";
+import { connectFailure, UpstreamError } from "./upstream-error.ts";
+import type { SocketOwner, UpstreamSocket } from "./upstream-socket.ts";
 
 /** How HTTP is spoken on a connection. */
 export interface HttpSettings {
@@ -22,51 +21,59 @@ export interface Holder {
 
 /** Where connections come from and go back to. */
 export interface ConnectionHome {
+  /** It is connected. At most one of this and `openFailed` is called, later than the opening, and neither after `destroy`. */
+  opened(connection: PooledConnection): void;
+  openFailed(connection: PooledConnection, error: UpstreamError): void;
+  /** The socket of a connection that was opened is closed, whoever closed it. */
+  closed(connection: PooledConnection): void;
   release(connection: PooledConnection): void;
   discard(connection: PooledConnection): void;
 }
 
-/** A TCP connection to a pod that is ready, as it was opened. */
-export interface OpenedSocket<S extends Socket = Socket> {
-  readonly socket: S;
+/** What a connection is opened with. */
+export interface ConnectSettings {
   readonly address: PodAddress;
-  readonly connectMs: Milliseconds;
+  /** Then it has failed with `connect_timeout`. */
+  readonly connectTimeoutMs: Milliseconds;
+  readonly clock: Clock;
+  readonly home: ConnectionHome;
 }
 
 /** Opens connections of one kind. Kept ones are lent to those who ask for the same kind. */
 export interface ConnectionKind<C extends PooledConnection> {
-  /**
-   * Exactly one of the callbacks is called, later, unless the returned function was called before: that gives up at
-   * once, and nothing is ever sent to the address.
-   */
-  open(
-    address: PodAddress,
-    connectTimeoutMs: Milliseconds,
-    clock: Clock,
-    home: ConnectionHome,
-    opened: (connection: C) => void,
-    failed: (error: UpstreamError) => void,
-  ): () => void;
+  /** Begins to connect; its home is told what becomes of it. Nothing is ever sent to the address after `destroy`. */
+  open(settings: ConnectSettings): C;
 }
 
-/** One connection to one pod: what a pool knows of it. How HTTP is spoken on it is the subclass's matter. */
-export abstract class PooledConnection implements UsedConnection {
+/** One connection to one pod, from its first SYN: what a pool knows of it. How it is spoken on is the subclass's matter. */
+export abstract class PooledConnection implements UsedConnection, SocketOwner {
   readonly address: PodAddress;
-  readonly authority: string;
-  readonly connectMs: Milliseconds;
-  readonly socket: Socket;
+  readonly socket: UpstreamSocket;
+  /** How long connecting took; 0 before. */
+  connectMs: Milliseconds = 0;
   /** Who has it now, `undefined` while it is idle. Set by the pool alone. */
   holder: Holder | undefined;
   /** What it was asked for as. Set by the pool alone. */
   kind: object | undefined;
+  /** It is a tunnel's. Set by the pool alone. */
+  isTunnel = false;
   readonly #home: ConnectionHome;
+  readonly #clock: Clock;
+  readonly #startedMs: Milliseconds;
+  #state: "connecting" | "open" | "given up" = "connecting";
 
-  constructor({ socket, address, connectMs }: OpenedSocket, home: ConnectionHome) {
+  /** The subclass calls {@link connect} when it is complete itself. */
+  constructor(socket: UpstreamSocket, { address, clock, home }: ConnectSettings) {
     this.socket = socket;
     this.address = address;
-    this.authority = authorityOf(address);
-    this.connectMs = connectMs;
     this.#home = home;
+    this.#clock = clock;
+    this.#startedMs = clock.monotonicMs();
+    socket.owner = this;
+  }
+
+  get authority(): string {
+    return authorityOf(this.address);
   }
 
   /** It has carried a request. */
@@ -92,6 +99,7 @@ export abstract class PooledConnection implements UsedConnection {
 
   /** Closes the connection; a request on it fails. */
   destroy(): void {
+    if (this.#state === "connecting") this.#state = "given up";
     this.socket.destroy();
   }
 
@@ -99,4 +107,66 @@ export abstract class PooledConnection implements UsedConnection {
   reset(): void {
     resetSocket(this.socket);
   }
+
+  connected(): void {
+    if (this.#state !== "connecting") return;
+    this.#state = "open";
+    this.connectMs = this.#clock.monotonicMs() - this.#startedMs;
+    this.onOpen();
+    this.#home.opened(this);
+  }
+
+  errored(error: Error): void {
+    if (this.#state !== "connecting") return;
+    this.#failToOpen(
+      new UpstreamError(connectFailure(error), `${this.#connecting} failed`, { cause: error }),
+    );
+  }
+
+  ended(): void {}
+
+  drained(): void {}
+
+  closed(): void {
+    if (this.#state === "open") this.#home.closed(this);
+  }
+
+  /** Sends the SYN. Call once. */
+  protected connect(): void {
+    const { ip, port } = this.address;
+    this.socket.connect({ host: ip, port, lookup: refuseNames });
+  }
+
+  /** `connectTimeoutMs` is over. Without effect on a connection that is open. */
+  protected connectTimedOut(connectTimeoutMs: Milliseconds): void {
+    if (this.#state !== "connecting") return;
+    this.#failToOpen(
+      new UpstreamError("connect_timeout", `${this.#connecting}: no answer in ${connectTimeoutMs} ms`),
+    );
+    this.socket.destroy();
+  }
+
+  /** Connecting is over, well or not; its home is told next. */
+  protected onOpen(): void {}
+
+  protected onOpenFailed(): void {}
+
+  get #connecting(): string {
+    return `connecting to ${this.address.ip} port ${this.address.port}`;
+  }
+
+  #failToOpen(error: UpstreamError): void {
+    this.#state = "given up";
+    this.onOpenFailed();
+    this.#home.openFailed(this, error);
+  }
+}
+
+/** A pod's address is never a name: nothing is resolved. */
+function refuseNames(
+  name: string,
+  _options: object,
+  callback: (error: Error, address: string) => void,
+): void {
+  queueMicrotask(() => callback(new Error(`${JSON.stringify(name)} is not an IP address`), ""));
 }

@@ -8,10 +8,10 @@ import { createProxyServer } from "http-proxy-3";
 import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
 import { sayGoingAway } from "./drain-websocket.ts";
 import { forwardResponseHeaders } from "./forwarding.ts";
-import type { PodConnection } from "./pod-connection.ts";
 import { firstValue } from "./request-head.ts";
 import type { Reason } from "./reasons.ts";
 import { resetSocket } from "./reset-socket.ts";
+import type { TunnelConnection } from "./tunnel-connection.ts";
 import { headerRecord } from "./tunnel-headers.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { FrameBoundaryTracker } from "./websocket-frames.ts";
@@ -70,7 +70,7 @@ const MAX_EARLY_BYTES = 65_536;
  */
 export class Tunnel {
   readonly #client: Socket;
-  readonly #connection: PodConnection;
+  readonly #connection: TunnelConnection;
   readonly #request: TunnelRequest;
   readonly #options: TunnelOptions;
   readonly #events: TunnelEvents;
@@ -87,7 +87,7 @@ export class Tunnel {
   constructor(
     client: Socket,
     head: Buffer,
-    connection: PodConnection,
+    connection: TunnelConnection,
     request: TunnelRequest,
     options: TunnelOptions,
     events: TunnelEvents,

@@ -5,13 +5,14 @@ import type { Milliseconds } from "../clock.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import type { FullLaneOptions } from "./full-lane.ts";
 import { findPassage } from "./lane.ts";
-import type { PodConnection } from "./pod-connection.ts";
 import { closeWithReply } from "./raw-reply.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import { RequestTrace, tracedRequest } from "./request-trace.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { TunnelRequest } from "./tunnel.ts";
+import { tunnelConnections } from "./tunnel-connection.ts";
+import type { TunnelConnection } from "./tunnel-connection.ts";
 import { exchangeFailure } from "./upstream-error.ts";
 import type { UpstreamError } from "./upstream-error.ts";
 import type { UpgradeRequest } from "./upgrade-request.ts";
@@ -50,7 +51,7 @@ export function handleUpgrade(
   return handled;
 }
 
-class HandledUpgrade implements OpenTunnel, Lessee<PodConnection> {
+class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
   readonly #client: Socket;
   readonly #head: Buffer;
   readonly #upgrade: UpgradeRequest;
@@ -91,7 +92,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<PodConnection> {
     }
   }
 
-  granted(connection: PodConnection): void {
+  granted(connection: TunnelConnection): void {
     const outbound = this.#outbound;
     if (!outbound || this.#client.destroyed) {
       connection.discard();
@@ -161,7 +162,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<PodConnection> {
     this.#outbound = { method, path, headers, ...this.#upgrade };
     const { incarnation, port } = verdict;
     const { upstreams } = this.#options;
-    const options = { kind: this.#options.connections, port, want: "tunnel" } as const;
+    const options = { kind: tunnelConnections, port, want: "tunnel" } as const;
     this.#cancelLease = upstreams.lease(incarnation, options, this);
   }
 
