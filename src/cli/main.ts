@@ -9,6 +9,7 @@ import { CommandError, EXIT } from "./command.ts";
 import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
+import { hostAnycastCheck, hostAnycastRun, hostAnycastStatus } from "./host-anycast.ts";
 import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import { load } from "./load.ts";
 import { routes } from "./routes.ts";
@@ -25,6 +26,9 @@ export const COMMANDS: readonly Command[] = [
   routes,
   health,
   version,
+  hostAnycastRun,
+  hostAnycastStatus,
+  hostAnycastCheck,
 ];
 
 /** The command that an `argv` (without program) names, if it names one: the longest name that it begins with. */

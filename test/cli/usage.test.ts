@@ -14,8 +14,9 @@ describe("without a command that it knows", () => {
     const { code, stdout, stderr } = await runLychgate([]);
     expect(code).toBe(2);
     expect(stdout).toBe("");
+    const width = Math.max(...COMMANDS.map(({ name }) => name.length)) + 3;
     for (const { name, summary } of COMMANDS) {
-      expect(stderr.split("\n")).toContain(`  ${name.padEnd(15)}${summary}`);
+      expect(stderr.split("\n")).toContain(`  ${name.padEnd(width)}${summary}`);
     }
   });
 
