@@ -58,6 +58,7 @@ export abstract class PooledConnection implements UsedConnection, SocketOwner {
   /** It is a tunnel's. Set by the pool alone. */
   isTunnel = false;
   readonly #home: ConnectionHome;
+  #authority: string | undefined;
   readonly #clock: Clock;
   readonly #startedMs: Milliseconds;
   #state: "connecting" | "open" | "given up" = "connecting";
@@ -73,7 +74,8 @@ export abstract class PooledConnection implements UsedConnection, SocketOwner {
   }
 
   get authority(): string {
-    return authorityOf(this.address);
+    this.#authority ??= authorityOf(this.address);
+    return this.#authority;
   }
 
   /** It has carried a request. */

@@ -5,6 +5,8 @@ export interface RequestHead {
   readonly target: string;
   /** Flat `name, value, name, value, …` in the order received, with the case and the duplicates received. */
   readonly rawHeaders: readonly string[];
+  /** What {@link firstValue} says, where it can be told without taking all fields apart. */
+  first?(lowerCaseName: string): string | undefined;
 }
 
 /** The value of the first field called `lowerCaseName`, or `undefined`. */

@@ -39,8 +39,9 @@ export class RequestTrace {
   bytesOut = 0;
   /** Why the request ended, once something other than its completion decided it. */
   reason: Reason | undefined;
+  /** What the request went out on last. */
+  upstream: UsedConnection | undefined;
   /** See `RequestRecord`. */
-  upstream: string | undefined;
   connectMs: Milliseconds | undefined;
   firstByteMs: Milliseconds | undefined;
   reusedConnection: boolean | undefined;
@@ -60,10 +61,11 @@ export class RequestTrace {
   }
 
   /** The request is about to go out on this connection. */
-  sentOn({ authority, used, connectMs }: UsedConnection): void {
-    this.upstream = authority;
+  sentOn(connection: UsedConnection): void {
+    const { used } = connection;
+    this.upstream = connection;
     this.reusedConnection = used;
-    this.connectMs = used ? undefined : connectMs;
+    this.connectMs = used ? undefined : connection.connectMs;
   }
 
   /** The pod's final response began, at `atMs` of the monotonic clock. */
@@ -122,7 +124,6 @@ class EndedRequest implements RequestRecord {
   readonly reason: Reason;
   readonly sandbox: string | undefined;
   readonly incarnation: number | undefined;
-  readonly upstream: string | undefined;
   readonly connectMs: Milliseconds | undefined;
   readonly firstByteMs: Milliseconds | undefined;
   readonly bytesIn: number;
@@ -131,6 +132,7 @@ class EndedRequest implements RequestRecord {
   readonly retried: boolean;
   readonly upgraded: boolean;
   readonly #head: RequestHead;
+  readonly #upstream: UsedConnection | undefined;
   readonly #clock: Clock;
 
   constructor(trace: RequestTrace, status: number, reason: Reason, durationMs: Milliseconds, clock: Clock) {
@@ -143,7 +145,7 @@ class EndedRequest implements RequestRecord {
     this.reason = reason;
     this.sandbox = trace.sandbox;
     this.incarnation = trace.incarnation;
-    this.upstream = trace.upstream;
+    this.#upstream = trace.upstream;
     this.connectMs = trace.connectMs;
     this.firstByteMs = trace.firstByteMs;
     this.bytesIn = trace.bytesIn;
@@ -160,8 +162,12 @@ class EndedRequest implements RequestRecord {
     return this.#clock.nowMs() - this.durationMs;
   }
 
+  get upstream(): string | undefined {
+    return this.#upstream?.authority;
+  }
+
   get host(): string {
-    return firstValue(this.#head.rawHeaders, "host") ?? "";
+    return this.#first("host") ?? "";
   }
 
   get path(): string {
@@ -169,6 +175,11 @@ class EndedRequest implements RequestRecord {
   }
 
   get userAgent(): string | undefined {
-    return firstValue(this.#head.rawHeaders, "user-agent");
+    return this.#first("user-agent");
+  }
+
+  #first(name: string): string | undefined {
+    const head = this.#head;
+    return head.first ? head.first(name) : firstValue(head.rawHeaders, name);
   }
 }

@@ -28,11 +28,27 @@ export class ScannedHead implements RequestHead {
     return this.#rawHeaders;
   }
 
+  /** See {@link RequestHead}. */
+  first(lowerCaseName: string): string | undefined {
+    const text = this.#text;
+    for (let start = this.#fieldsStart; ;) {
+      const end = text.indexOf("\r\n", start);
+      if (end <= start) return undefined;
+      const colon = start + lowerCaseName.length;
+      if (text.charCodeAt(colon) === COLON && text.slice(start, colon).toLowerCase() === lowerCaseName) {
+        return withoutBlanks(text, colon + 1, end);
+      }
+      start = end + 2;
+    }
+  }
+
   /** The request-target begins with `prefix`. */
   targetStartsWith(prefix: string): boolean {
     return this.#text.startsWith(prefix, this.#targetStart);
   }
 }
+
+const COLON = 0x3a;
 
 /** The common methods as the very strings that metrics look up, the hash of which is known. */
 const METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] as const;
@@ -50,13 +66,18 @@ export function fieldsOf(head: string, start: number): string[] {
     const lineEnd = head.indexOf("\r\n", lineStart);
     if (lineEnd <= lineStart) return fields;
     const colon = head.indexOf(":", lineStart);
-    let from = colon + 1;
-    let to = lineEnd;
-    while (from < to && isBlank(head.charCodeAt(from))) from++;
-    while (to > from && isBlank(head.charCodeAt(to - 1))) to--;
-    fields.push(head.slice(lineStart, colon), head.slice(from, to));
+    fields.push(head.slice(lineStart, colon), withoutBlanks(head, colon + 1, lineEnd));
     lineStart = lineEnd + 2;
   }
+}
+
+/** `text` from `start` to `end`, without the white space around it (RFC 9110 5.6.3). */
+function withoutBlanks(text: string, start: number, end: number): string {
+  let from = start;
+  let to = end;
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return text.slice(from, to);
 }
 
 function isBlank(code: number): boolean {
