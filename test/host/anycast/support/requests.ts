@@ -8,10 +8,10 @@ const [url = "", workers, pauseMs] = process.argv.slice(2);
 const failed: Record<string, number> = {};
 const byPod: Record<string, number> = {};
 let ok = 0;
-let stopping = false;
+const stopping = new AbortController();
 
 async function work(): Promise<void> {
-  while (!stopping) {
+  while (!stopping.signal.aborted) {
     try {
       const name = await request();
       byPod[name] = (byPod[name] ?? 0) + 1;
@@ -26,18 +26,14 @@ async function work(): Promise<void> {
 
 function request(): Promise<string> {
   return new Promise((resolve, reject) => {
-    get(url, { agent: false, timeout: 3000 }, (response) => {
+    const sent = get(url, { agent: false, timeout: 3000 }, (response) => {
       text(response).then(resolve, reject);
-    })
-      .on("timeout", function onTimeout(this: import("node:http").ClientRequest) {
-        this.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" }));
-      })
-      .on("error", reject);
+    });
+    sent.on("timeout", () => sent.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })));
+    sent.on("error", reject);
   });
 }
 
-process.on("SIGTERM", () => {
-  stopping = true;
-});
+process.on("SIGTERM", () => stopping.abort());
 const running = Array.from({ length: Number(workers) }, work);
 void Promise.all(running).then(() => process.stdout.write(JSON.stringify({ ok, failed, byPod })));
