@@ -1,0 +1,293 @@
+import { METRICS } from "../../src/metrics/names.ts";
+import { CHOSEN, WINDOW } from "./dashboard.ts";
+import type { DashboardSpec } from "./dashboard.ts";
+import { is, promql } from "./promql.ts";
+
+const q = promql(CHOSEN);
+
+/** Who told the table what, what came of it, and who lies. */
+export const ROUTES: DashboardSpec = {
+  uid: "lychgate-routes",
+  title: "Lychgate / Routes",
+  description:
+    "What the route table holds, who told it, what it refused, and how far it is behind the API server.",
+  subject: `__name__="${METRICS.buildInfo.name}"`,
+  rows: [
+    {
+      title: "The table",
+      panels: [
+        {
+          title: "Routes running",
+          description: "Routes that are served, summed over the routers.",
+          kind: "stat",
+          unit: "short",
+          width: 4,
+          base: "blue",
+          queries: [
+            { expr: `sum(${q.series(METRICS.routes, { state: is("running") })})`, legend: "running" },
+          ],
+        },
+        {
+          title: "Resurrections stopped",
+          description:
+            "Updates of dead sandboxes that the table refused, in the time shown. Each would have sent requests to a stranger's pod.",
+          kind: "stat",
+          unit: "short",
+          width: 5,
+          base: "blue",
+          queries: [{ expr: q.increase(METRICS.resurrectionAttempts, "$__range"), legend: "stopped" }],
+        },
+        {
+          title: "Evicted tombstones",
+          description:
+            "Deletions that were forgotten early, in the time shown: each opens a window for a late push. Must be 0.",
+          kind: "stat",
+          unit: "short",
+          width: 5,
+          thresholds: [[1, "red"]],
+          queries: [
+            {
+              expr: q.increase(METRICS.tableFactsDropped, "$__range", undefined, {
+                kind: is("tombstone"),
+                reason: is("evicted"),
+              }),
+              legend: "evicted",
+            },
+          ],
+        },
+        {
+          title: "Unconfirmed pushes",
+          description:
+            "Pushed facts, in the time shown, that the informer contradicted or did not confirm in time: somebody lies, or pushes to the wrong cluster.",
+          kind: "stat",
+          unit: "short",
+          width: 5,
+          thresholds: [[1, "red"]],
+          queries: [
+            {
+              expr: q.increase(METRICS.tableFactsDropped, "$__range", undefined, {
+                reason: is("contradicted", "expired"),
+              }),
+              legend: "unconfirmed",
+            },
+          ],
+        },
+        {
+          title: "In conflict",
+          description: "Routing IDs and pod IPs that several living sandboxes claim.",
+          kind: "stat",
+          unit: "short",
+          width: 5,
+          thresholds: [[1, "orange"]],
+          queries: [{ expr: `sum(${q.series(METRICS.routeConflicts)})`, legend: "conflicts" }],
+        },
+        {
+          title: "Routes by state",
+          description: "Routes in effect. Only running ones are served.",
+          kind: "time",
+          unit: "short",
+          width: 12,
+          stacked: true,
+          queries: [{ expr: `sum by (state) (${q.series(METRICS.routes)})`, legend: "{{state}}" }],
+        },
+        {
+          title: "Churn by source and outcome",
+          description:
+            "What the table was told, by the informer, by peers and by time passing, and what came of it.",
+          kind: "time",
+          unit: "ops",
+          width: 12,
+          stacked: true,
+          queries: [
+            {
+              expr: `${q.rate(METRICS.routeMutations, WINDOW, "source, outcome")} > 0`,
+              legend: "{{source}} {{outcome}}",
+            },
+          ],
+        },
+      ],
+    },
+    {
+      title: "What would have come back",
+      panels: [
+        {
+          title: "Resurrection attempts by source and guard",
+          description:
+            "Refused updates of sandboxes without a living route: who wrote them, and the rule that stopped them. Late pushes make a few; many come from a peer that is behind or replays.",
+          kind: "time",
+          unit: "ops",
+          width: 12,
+          queries: [
+            {
+              expr: q.rate(METRICS.resurrectionAttempts, WINDOW, "source, guard"),
+              legend: "{{source}} stopped by {{guard}}",
+            },
+          ],
+        },
+        {
+          title: "Incarnations ended",
+          description:
+            "Stretches of a sandbox's life behind one address that ended, and connections in use that were reset for it.",
+          kind: "time",
+          unit: "ops",
+          width: 12,
+          queries: [
+            { expr: q.rate(METRICS.incarnationsEnded, WINDOW, "reason"), legend: "{{reason}}" },
+            { expr: q.rate(METRICS.upstreamResets, WINDOW, "reason"), legend: "reset: {{reason}}" },
+          ],
+        },
+        {
+          title: "Claims and tombstones",
+          description:
+            "Pushed updates and deletions that the informer has not confirmed yet, and how many are kept at most.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            { expr: `sum by (kind) (${q.series(METRICS.tableFacts)})`, legend: "{{kind}}s" },
+            { expr: `min by (kind) (${q.series(METRICS.tableFactsLimit)})`, legend: "most {{kind}}s kept" },
+          ],
+        },
+        {
+          title: "Pushed facts given up",
+          description:
+            "contradicted, expired: the informer did not confirm them, somebody lies. evicted: there were too many; of tombstones it opens a window for late pushes.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          thresholds: [[1, "red"]],
+          queries: [
+            {
+              expr: q.increase(METRICS.tableFactsDropped, WINDOW, "kind, reason"),
+              legend: "{{kind}} {{reason}}",
+            },
+          ],
+        },
+        {
+          title: "Conflicts",
+          description:
+            "Routing IDs and pod IPs that several living sandboxes claim; none of them is served, or the latest only.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          thresholds: [[1, "orange"]],
+          queries: [{ expr: `sum by (kind) (${q.series(METRICS.routeConflicts)})`, legend: "{{kind}}" }],
+        },
+      ],
+    },
+    {
+      title: "Peers",
+      panels: [
+        {
+          title: "Pushes received",
+          description:
+            "Pushes on /refresh by what became of them. malformed, too_large, invalid: not from a peer of ours.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [{ expr: q.rate(METRICS.peerPushes, WINDOW, "result"), legend: "{{result}}" }],
+        },
+        {
+          title: "Push-to-apply lag",
+          description:
+            "From a push's arrival until the informer confirmed the same version: how much sooner a push is than the watch.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          queries: [0.5, 0.9, 0.99].map((quantile) => ({
+            expr: q.quantile(quantile, METRICS.pushToApply, WINDOW),
+            legend: `p${quantile * 100}`,
+          })),
+        },
+        {
+          title: "Push-to-apply lag, heat map",
+          description: "The same, each push counted.",
+          kind: "heatmap",
+          unit: "s",
+          width: 8,
+          queries: [{ expr: q.buckets(METRICS.pushToApply, WINDOW), legend: "{{le}}" }],
+        },
+      ],
+    },
+    {
+      title: "The informer",
+      panels: [
+        {
+          title: "Watermark age",
+          description:
+            "Time since the API server was last heard: how old what the table knows may be. Bookmarks come about once a minute.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          thresholds: [
+            [90, "orange"],
+            [180, "red"],
+          ],
+          queries: [{ expr: q.series(METRICS.watermarkAge), legend: "{{instance}} {{scope}}" }],
+        },
+        {
+          title: "Watch connected",
+          description: "1 while the watch is open and answered.",
+          kind: "time",
+          unit: "short",
+          width: 4,
+          max: 1,
+          queries: [
+            { expr: `min by (scope) (${q.series(METRICS.watchConnected)})`, legend: "all routers {{scope}}" },
+          ],
+        },
+        {
+          title: "Events of objects",
+          description: "Events that watches delivered, and how long ago the last one came.",
+          kind: "time",
+          unit: "ops",
+          width: 6,
+          queries: [{ expr: q.rate(METRICS.watchEvents, WINDOW), legend: "events" }],
+        },
+        {
+          title: "Since the last event",
+          description: "A quiet cluster has none: compare with the watermark's age.",
+          kind: "time",
+          unit: "s",
+          width: 6,
+          queries: [
+            { expr: `time() - ${q.series(METRICS.watchLastEvent)}`, legend: "{{instance}} {{scope}}" },
+          ],
+        },
+        {
+          title: "Lists read again",
+          description:
+            "Whole lists after the first, by why. expired: the API server had forgotten the version.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            { expr: q.increase(METRICS.watchRelists, WINDOW, "reason"), legend: "{{reason}}" },
+            { expr: q.increase(METRICS.watchLists, WINDOW), legend: "lists taken" },
+          ],
+        },
+        {
+          title: "Time to read a list",
+          description: "Over the time shown.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          queries: [{ expr: q.quantile(0.99, METRICS.watchListDuration, "$__range"), legend: "p99" }],
+        },
+        {
+          title: "Faults of the watch",
+          description:
+            "Watches that ended and why (closed is ordinary), objects left aside, and clusters restored from a backup.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            { expr: q.increase(METRICS.watchRestarts, WINDOW, "reason"), legend: "{{reason}}" },
+            { expr: q.increase(METRICS.watchInvalidObjects, WINDOW, "reason"), legend: "object: {{reason}}" },
+            { expr: q.increase(METRICS.clusterRestores, WINDOW), legend: "cluster restored" },
+          ],
+        },
+      ],
+    },
+  ],
+};
