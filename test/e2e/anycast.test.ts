@@ -47,7 +47,7 @@ function watchTor(node: AnycastNode): { readonly lost: (address: string) => Prom
 }
 
 describe.skipIf(NO_BIRD)(title, () => {
-  test("the naive way: a multipath route is gone with one pod's link, and so is what BIRD announced of it", async () => {
+  test("the naive way: an IPv4 multipath route is gone with one pod's link, and the other pod with it", async () => {
     const { node, pods } = await nodeWith(2);
     const hops = pods.flatMap(({ v4, link }) => ["nexthop", "via", v4, "dev", link, "onlink"]);
     node.node.sh(["route", "add", `${V4}/32`, ...hops].join(" "));
@@ -84,20 +84,26 @@ describe.skipIf(NO_BIRD)(title, () => {
   test("the naive way: a Ready pod with a deletionTimestamp keeps its address announced", async () => {
     const { node, pods } = await nodeWith(1);
     const [pod] = pods as [TestPod];
-    // As a readiness gate alone would have it: what counts is the condition Ready.
+    // As a readiness gate alone has it: what counts is the condition Ready.
     const backends = join(scratch("naive"), "backends.yaml");
-    const asReady = (): void =>
-      writeFileSync(
-        backends,
-        JSON.stringify({ backends: [{ name: pod.name, addresses: [V4], nexthops: [pod.v4], ready: true }] }),
-      );
-    asReady();
+    const followReadiness = (): void => {
+      const status = node.store.objects.get(`edge/${pod.name}`)?.["status"] as {
+        readonly conditions: readonly { readonly type: string; readonly status: string }[];
+      };
+      const ready = status.conditions.some(({ type, status }) => type === "Ready" && status === "True");
+      const entry = { name: pod.name, addresses: [V4], nexthops: [pod.v4], ready };
+      writeFileSync(backends, JSON.stringify({ backends: [entry] }));
+    };
+    followReadiness();
     await runDaemon(node, { pods: undefined, backendsFile: backends });
     await eventually(() => node.torHas(V4), { timeoutMs: 10_000 });
     node.tell(pod, { ready: true, terminating: true });
-    asReady();
+    followReadiness();
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(node.torHas(V4)).toBe(true);
+    node.tell(pod, { ready: false, terminating: true });
+    followReadiness();
+    await eventually(() => !node.torHas(V4));
   });
 
   test("from a deletionTimestamp to the withdrawal at the far router: under 100 ms", async () => {
