@@ -1,20 +1,22 @@
+import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createAdminServer } from "./admin/admin-server.ts";
-import type { AdminSource } from "./admin/admin-source.ts";
-import { pageOfRoutes, routeCounts, routeView, watermarks } from "./admin/route-views.ts";
+import { PeerBook } from "./admin/peer-book.ts";
+import { RouteHistory } from "./admin/route-history.ts";
+import { TableWriters } from "./admin/table-writers.ts";
 import { systemClock, type Clock, type Milliseconds } from "./clock.ts";
+import { adminTokenOf } from "./config/admin-token.ts";
 import { type ListenAddress, parseListenAddress } from "./config/listen-address.ts";
+import type { Origin } from "./config/origins.ts";
 import type { Config } from "./config/schema.ts";
 import { flagOf } from "./config/settings.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics/registry.ts";
 import { createPeerServer } from "./peers/peer-server.ts";
 import { askReadiness, type ReadinessCheck } from "./peers/readiness.ts";
-import { explainRequest } from "./proxy/explain.ts";
 import type { RequestObserver } from "./proxy/request-record.ts";
-import type { Target, TargetParser } from "./proxy/target.ts";
+import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "./routes/table.ts";
-import type { EntryView } from "./routes/table-view.ts";
 import { TableTimer } from "./table-timer.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
@@ -34,6 +36,9 @@ export interface RouterSurroundings {
   readonly accessLog?: RequestObserver | undefined;
   /** Default: the machine's clock. */
   readonly clock?: Clock;
+  /** Where the configuration's values came from, by key, and its file: for the status page. */
+  readonly origins?: ReadonlyMap<string, Origin> | undefined;
+  readonly configFile?: string | undefined;
   /**
    * An API server to watch without credentials, in place of what `kubeconfig` and the environment say: the embedded dev
    * cluster's. Spares the Kubernetes client's 80 MB.
@@ -67,6 +72,8 @@ export interface Router {
 export async function startRouter(config: Config, surroundings: RouterSurroundings): Promise<Router> {
   const { log, clock = systemClock } = surroundings;
   const watched = config.source === "kubernetes";
+  // First of all: a file that is missing must not leave half a router.
+  const token = adminTokenOf(config, (path) => readFileSync(path, "utf8"));
   const metrics = createMetrics({ version: VERSION, clock });
   const table = new RouteTable({
     scopes: watched ? (config.namespace.length > 0 ? config.namespace : [""]) : "none",
@@ -77,7 +84,11 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     onePodPerIp: config.routes.onePodPerIp,
   });
   const timer = new TableTimer(table, clock);
-  const informer = watched ? await makeInformer(config, surroundings, table, metrics) : undefined;
+  const { historyFacts: maxFacts, historyFactsPerRoute: maxFactsPerRoute } = config.admin;
+  const history = new RouteHistory({ maxFacts, maxFactsPerRoute });
+  const peerBook = new PeerBook();
+  const writers = new TableWriters({ table, history, peers: peerBook, clock });
+  const informer = watched ? await makeInformer(config, surroundings, writers, metrics) : undefined;
 
   let draining = false;
   const parseTarget = targetParserOf(config);
@@ -108,19 +119,36 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   ];
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
-    sink: {
-      pushUpdate: (push) => table.pushUpdate(push, clock.nowMs()),
-      pushDelete: (push) => table.pushDelete(push, clock.nowMs()),
-    },
+    sink: writers,
     observer: metrics.peers,
     readinessChecks: readiness,
     clock,
     log,
   });
+  const view = createRouterView({
+    config,
+    origins: surroundings.origins,
+    configFile: surroundings.configFile,
+    table,
+    history,
+    peers: peerBook,
+    parseTarget,
+    metrics,
+    readiness,
+    informer,
+    workersReady: workers && (() => workers.ready),
+    clock,
+  });
+  const adminListen = listenAddress(config.adminListen);
   const admin = createAdminServer({
-    ...withHost(listenAddress(config.adminListen)),
+    ...withHost(adminListen),
     version: VERSION,
-    source: adminSource({ config, table, parseTarget, metrics, readiness, clock }),
+    source: view,
+    token,
+    hosts: [
+      ...(adminListen.host === undefined ? [] : [adminListen.host.toLowerCase()]),
+      ...config.admin.hosts,
+    ],
     log,
   });
   metrics.readFrom({
@@ -132,7 +160,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 
   const stopRest = async (): Promise<void> => {
     timer.stop();
-    await Promise.all([informer?.stop(), peers.close(), admin.close()]);
+    view.stop();
+    await Promise.all([informer?.stop(), overlap?.stop(), peers.close(), admin.close()]);
     metrics.close();
   };
   try {
@@ -142,6 +171,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       traffic: await named("listen", traffic.listen()),
     };
     timer.start();
+    view.start();
     informer?.start();
     if (workers)
       informer?.waitForSync().then(
@@ -175,7 +205,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 async function makeInformer(
   config: Config,
   { log, clock = systemClock, apiServer }: RouterSurroundings,
-  table: RouteTable,
+  writers: TableWriters,
   metrics: Metrics,
 ): Promise<Informer> {
   // Imported late: undici costs 30 MB, which a router that is only pushed to, or a worker, need not have.
@@ -191,16 +221,15 @@ async function makeInformer(
       });
   const { pageSize, stallTimeoutMs, backoffMinMs, backoffMaxMs } = config.watch;
   const sink: ObservationSink = {
-    relist: (scope, version, observations) => table.relist(scope, version, observations, clock.nowMs()),
+    relist: (scope, version, observations) => writers.relist(scope, version, observations),
     startOver(scope, version, observations) {
       metrics.watch.clusterRestored();
-      table.startOver(scope, version, observations, clock.nowMs());
+      writers.startOver(scope, version, observations);
     },
-    observe: (scope, observation) => void table.observe(scope, observation, clock.nowMs()),
-    remove: (scope, namespace, name, uid, version) =>
-      void table.remove(scope, namespace, name, uid, version, clock.nowMs()),
-    bookmark: (scope, version) => table.bookmark(scope, version, clock.nowMs()),
-    setLive: (scope, live) => table.setLive(scope, live, clock.nowMs()),
+    observe: (scope, observation) => writers.observe(scope, observation),
+    remove: (scope, namespace, name, uid, version) => writers.remove(scope, namespace, name, uid, version),
+    bookmark: (scope, version) => writers.bookmark(scope, version),
+    setLive: (scope, live) => writers.setLive(scope, live),
   };
   return createInformer({
     credentials,
@@ -234,60 +263,6 @@ function sleep(clock: Clock, delayMs: Milliseconds): Promise<void> {
       Math.min(50, delayMs),
     );
   });
-}
-
-interface AdminParts {
-  readonly config: Config;
-  readonly table: RouteTable;
-  readonly parseTarget: TargetParser;
-  readonly metrics: Metrics;
-  readonly readiness: readonly ReadinessCheck[];
-  readonly clock: Clock;
-}
-
-function adminSource({ config, table, parseTarget, metrics, readiness, clock }: AdminParts): AdminSource {
-  const startedMs = clock.monotonicMs();
-  const common = () => {
-    const stats = table.stats();
-    return { synced: table.synced, watermarks: watermarks(stats), counts: routeCounts(stats) };
-  };
-  return {
-    overview() {
-      const { ready, lines } = askReadiness(readiness, true);
-      return {
-        version: VERSION,
-        node: process.version,
-        uptimeSeconds: Math.round((clock.monotonicMs() - startedMs) / 1_000),
-        ready,
-        ...(!ready && {
-          notReady: lines.filter((line) => line.startsWith("[-]")).map((line) => line.slice(3)),
-        }),
-        ...common(),
-      };
-    },
-    routes: (query) => ({ ...common(), ...pageOfRoutes(table, query) }),
-    explain(input) {
-      const rawHeaders = ["Host", input.host, ...input.headers.flat()];
-      const head = { method: "GET", target: input.path, rawHeaders };
-      const { steps, verdict, target } = explainRequest(head, parseTarget, table, config.auth);
-      const entry = target && entryOf(target, table);
-      return { input, steps, verdict, ...(entry && { route: routeView(entry) }) };
-    },
-    metrics: () => metrics.text(),
-  };
-}
-
-/** What the table knows of the object that a target names, be a route in effect for it or not. */
-function entryOf({ by }: Target, table: RouteTable): EntryView | undefined {
-  if (by.kind === "object") return table.inspect(`${by.namespace}/${by.name}`);
-  const found = table.lookup(by.id);
-  if (found.kind === "found") return table.inspect(`${found.route.namespace}/${found.route.name}`);
-  // A legacy ID, `namespace--name`, still names its object when no route is in effect.
-  for (const { index } of by.id.matchAll(/--/g)) {
-    const entry = table.inspect(`${by.id.slice(0, index)}/${by.id.slice(index + 2)}`);
-    if (entry) return entry;
-  }
-  return undefined;
 }
 
 function listenAddress(text: string): ListenAddress {

@@ -32,7 +32,10 @@ const FIRST_POD_IP = "127.0.64.1";
  * of which come late, twice or out of order. Prints what to try and what happens. Resolves to the exit code when a
  * signal has ended it.
  */
-export async function runDemo({ config }: LoadedConfig, options: DemoOptions): Promise<number> {
+export async function runDemo(
+  { config, origins, file }: LoadedConfig,
+  options: DemoOptions,
+): Promise<number> {
   const log = operationalLog(config);
   const accessLog = accessLogOf(config);
   let cluster: DevCluster | undefined;
@@ -42,7 +45,13 @@ export async function runDemo({ config }: LoadedConfig, options: DemoOptions): P
     // The cluster is the source, whatever the configuration says: that is what the demo is.
     router = await startRouter(
       { ...config, source: "kubernetes", namespace: [], selector: "" },
-      { log, accessLog: accessLog?.record, apiServer: new URL(cluster.apiUrl) },
+      {
+        log,
+        accessLog: accessLog?.record,
+        apiServer: new URL(cluster.apiUrl),
+        origins,
+        configFile: file,
+      },
     );
   } catch (error) {
     log.error(`cannot start the demo: ${error instanceof Error ? error.message : String(error)}`);
@@ -51,8 +60,8 @@ export async function runDemo({ config }: LoadedConfig, options: DemoOptions): P
     return 1;
   }
   cluster.pusher.setPeers([`http://127.0.0.1:${router.addresses.peers.port}`]);
-  const stopTelling = tellWhatHappens(cluster, router);
-  const drained = drainOnSignal({ drain: () => stopAll(cluster, router, stopTelling) }, log, accessLog);
+  const stops = [tellWhatHappens(cluster, router), outageOnSignal(cluster)];
+  const drained = drainOnSignal({ drain: () => stopAll(cluster, router, stops) }, log, accessLog);
   await router.synced();
   const example = await cluster.claim({ id: EXAMPLE, owner: "you" });
   print(whatToTry(router, example.metadata.name));
@@ -64,9 +73,9 @@ export async function runDemo({ config }: LoadedConfig, options: DemoOptions): P
   return 0;
 }
 
-async function stopAll(cluster: DevCluster, router: Router, stopTelling: () => void): Promise<void> {
+async function stopAll(cluster: DevCluster, router: Router, stops: readonly (() => void)[]): Promise<void> {
   cluster.churn.stop();
-  stopTelling();
+  for (const stop of stops) stop();
   // Nobody waits for a load balancer here.
   await router.stop();
   await cluster.stop();
@@ -118,6 +127,18 @@ function tellWhatHappens(cluster: DevCluster, router: Router): () => void {
   };
 }
 
+/** SIGUSR2 takes the cluster's API away, the next gives it back (docs/drill.md); returns what stops that. */
+function outageOnSignal({ api }: DevCluster): () => void {
+  let away = false;
+  const toggle = (): void => {
+    away = !away;
+    print(`${timeOfDay()}  SIGUSR2: the API server is ${away ? "away" : "back"}`);
+    api.setOutage(away ? "refuse" : "none").catch((error: unknown) => print(String(error)));
+  };
+  process.on("SIGUSR2", toggle);
+  return () => process.off("SIGUSR2", toggle);
+}
+
 function whatToTry({ addresses }: Router, name: string): string {
   const traffic = `127.0.0.1:${addresses.traffic.port}`;
   const admin = `http://127.0.0.1:${addresses.admin.port}`;
@@ -132,7 +153,7 @@ function whatToTry({ addresses }: Router, name: string): string {
     npx lychgate explain 3000-${EXAMPLE}.example.com${flag}
     npx lychgate routes${flag}
 
-  Status   ${admin}/api/overview
+  Status   ${admin}/
   Metrics  ${admin}/metrics
   Peers    http://127.0.0.1:${addresses.peers.port}/readyz
 

@@ -12,14 +12,14 @@ import { VERSION } from "./version.ts";
  * Runs the router until SIGTERM or SIGINT and drains it then; a second signal ends the process at once. Resolves to the
  * exit code: 0 after a drain, 1 when the router could not start.
  */
-export async function runServe({ config }: LoadedConfig): Promise<number> {
+export async function runServe({ config, origins, file }: LoadedConfig): Promise<number> {
   const log = operationalLog(config);
   const accessLog = accessLogOf(config);
   const warning = openFilesWarning(config.client.maxConnections);
   if (warning !== undefined) log.warn(warning);
   let router: Router;
   try {
-    router = await startRouter(config, { log, accessLog: accessLog?.record });
+    router = await startRouter(config, { log, accessLog: accessLog?.record, origins, configFile: file });
   } catch (error) {
     log.error(`cannot start: ${messageOf(error)}`);
     log.flush();

@@ -1,5 +1,6 @@
 import type { RoutesQuery } from "./admin-source.ts";
 import type { ExplainInput } from "./api-types.ts";
+import type { SearchQuery } from "./route-search.ts";
 
 /** A query that can't be answered. The message names the parameter and the fix. */
 export class AdminQueryError extends Error {
@@ -16,6 +17,10 @@ const DEFAULT_LIMIT = 1_000;
 /** Most routes per page: what can be found and written without holding up traffic. */
 const MAX_LIMIT = 2_000;
 
+/** As long as a name in Kubernetes. */
+const MAX_SEARCH_CHARACTERS = 253;
+const MAX_SEARCH_LIMIT = 500;
+
 const MAX_EXPLAIN_HEADERS = 50;
 /** RFC 9110 5.6.2. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -31,6 +36,53 @@ export function parseRoutesQuery(query: URLSearchParams): RoutesQuery {
   }
   const after = single(query, "after");
   return after === undefined ? { limit } : { limit, after };
+}
+
+/**
+ * Reads the query of `/api/search`: at will `text` (at most 253 characters), `state`, `served` (true or false), `offset`
+ * and `limit` (1 to 500, default 100).
+ */
+export function parseSearchQuery(query: URLSearchParams): SearchQuery {
+  refuseUnknown(query, ["text", "state", "served", "offset", "limit"]);
+  const text = single(query, "text") ?? "";
+  const state = single(query, "state") ?? "";
+  if (text.length > MAX_SEARCH_CHARACTERS || state.length > MAX_SEARCH_CHARACTERS) {
+    throw new AdminQueryError(`text and state must be at most ${MAX_SEARCH_CHARACTERS} characters long`);
+  }
+  const served = single(query, "served") ?? "";
+  if (!["", "true", "false"].includes(served)) throw new AdminQueryError("served must be true or false");
+  const offset = single(query, "offset") ?? "0";
+  if (!DIGITS.test(offset)) throw new AdminQueryError("offset must be a whole number");
+  const limit = single(query, "limit") ?? "100";
+  if (!DIGITS.test(limit) || Number(limit) < 1 || Number(limit) > MAX_SEARCH_LIMIT) {
+    throw new AdminQueryError(`limit must be a whole number from 1 to ${MAX_SEARCH_LIMIT}`);
+  }
+  return {
+    text,
+    state,
+    served: served === "" ? undefined : served === "true",
+    offset: Number(offset),
+    limit: Number(limit),
+  };
+}
+
+/** Reads the query of `/api/history`: `namespace` and `name`. */
+export function parseHistoryQuery(query: URLSearchParams): {
+  readonly namespace: string;
+  readonly name: string;
+} {
+  refuseUnknown(query, ["namespace", "name"]);
+  const namespace = single(query, "namespace") ?? "";
+  const name = single(query, "name") ?? "";
+  if (namespace === "" || name === "") {
+    throw new AdminQueryError("namespace and name are needed: those of the Sandbox object");
+  }
+  return { namespace, name };
+}
+
+/** Refuses any query: for what takes none. */
+export function parseNothing(query: URLSearchParams): void {
+  if (query.size > 0) throw new AdminQueryError("there are no parameters here");
 }
 
 /** Reads the query of `/api/explain`: `host`, and at will `path` (default `/`) and up to 50 `header=name:value`. */

@@ -4,15 +4,26 @@ import type { AddressInfo } from "node:net";
 import { closeListener, openListener } from "../listener.ts";
 import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
-import { AdminQueryError, blankSecrets, parseExplainQuery, parseRoutesQuery } from "./admin-query.ts";
+import { type AdminAccessOptions, createAdminAccess, type PathKind } from "./admin-access.ts";
+import {
+  AdminQueryError,
+  blankSecrets,
+  parseExplainQuery,
+  parseHistoryQuery,
+  parseNothing,
+  parseRoutesQuery,
+  parseSearchQuery,
+} from "./admin-query.ts";
 import type { AdminSource } from "./admin-source.ts";
 import type { ApiError, ApiErrorCode } from "./api-types.ts";
-import { indexHtml, indexText } from "./index-page.ts";
+import { indexText } from "./index-page.ts";
+import { LiveStreams } from "./live-streams.ts";
+import { isPageFile, PAGE_POLICY, pageFile } from "./page-files.ts";
 
 /** Options of {@link createAdminServer}. */
-export interface AdminServerOptions {
+export interface AdminServerOptions extends AdminAccessOptions {
   readonly source: AdminSource;
-  /** Lychgate's version, for the index page. */
+  /** Lychgate's version, for the index. */
   readonly version: string;
   /** Address to listen on. Defaults to all addresses, since Prometheus scrapes from elsewhere. */
   readonly host?: string;
@@ -41,6 +52,7 @@ interface Answer {
 
 const DEFAULT_PORT = 9902;
 const JSON_TYPE = "application/json; charset=utf-8";
+const EVENTS_TYPE = "text/event-stream; charset=utf-8";
 const TEXT_TYPE = "text/plain; charset=utf-8";
 /** The text format's media type; its version matters to Prometheus. */
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -54,15 +66,19 @@ const CLOSE_GRACE_MS = 1_000;
 const COMMON_HEADERS = {
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
-  "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+  "cross-origin-resource-policy": "same-origin",
 } as const;
 
 /**
- * The admin port: `/metrics`, `/api/overview`, `/api/routes`, `/api/explain`, `/healthz` and an index at `/`. GET and
- * HEAD only; it changes nothing. Errors are JSON ({@link ApiError}).
+ * The admin port: the status page at `/`, `/metrics`, `/healthz` and `/api/…` (see `INDEX`). GET and HEAD only; it changes
+ * nothing. Errors are JSON ({@link ApiError}).
  */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
-  const { source, version, host, port = DEFAULT_PORT, maxConnections = 64, log = silentLog } = options;
+  const { source, host, port = DEFAULT_PORT, maxConnections = 64, log = silentLog } = options;
+  const respond = responder(options);
+  const streams = new LiveStreams(source, log);
   const server = createServer(
     {
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -71,9 +87,14 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     },
     (request, response) => {
-      answer(request, source, version)
+      respond(request)
         .catch((error: unknown) => failure(error, log))
-        .then((reply) => send(response, reply))
+        .then((reply) => {
+          if (reply !== "live") send(response, reply);
+          else if (streams.isFull) send(response, TOO_MANY_STREAMS);
+          else if (request.method === "HEAD") send(response, { status: 200, type: EVENTS_TYPE, body: "" });
+          else streams.open(response, COMMON_HEADERS);
+        })
         .catch((error: unknown) => log.error("writing an admin answer failed", { error }));
     },
   );
@@ -81,23 +102,48 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   server.maxConnections = maxConnections;
   return {
     listen: () => openListener(server, "admin", { host, port }),
-    close: () => closeListener(server, CLOSE_GRACE_MS),
+    close() {
+      streams.close();
+      return closeListener(server, CLOSE_GRACE_MS);
+    },
   };
 }
 
-async function answer(request: IncomingMessage, source: AdminSource, version: string): Promise<Answer> {
-  const { method, url = "/" } = request;
-  const mark = url.indexOf("?");
-  const path = mark < 0 ? url : url.slice(0, mark);
-  const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
-  const respond = pathAnswer(path, query, request, source, version);
-  if (respond === undefined)
-    return problem(404, "not_found", "there is no such page: see / for what there is");
-  if (method !== "GET" && method !== "HEAD") {
-    const refusal = problem(405, "method_not_allowed", "the admin port changes nothing: use GET or HEAD");
-    return { ...refusal, headers: { allow: "GET, HEAD" } };
-  }
-  return respond();
+/** Decides what a request gets; `live` is a stream. */
+function responder(options: AdminServerOptions): (request: IncomingMessage) => Promise<Answer | "live"> {
+  const access = createAdminAccess(options);
+  const { source, version } = options;
+  return async (request) => {
+    const { method, url = "/" } = request;
+    const mark = url.indexOf("?");
+    const path = mark < 0 ? url : url.slice(0, mark);
+    const refusal = access(request, kindOf(path));
+    if (refusal) {
+      const { status, code, message } = refusal;
+      const reply = problem(status, code, message);
+      return status === 401
+        ? { ...reply, headers: { "www-authenticate": 'Bearer realm="lychgate"' } }
+        : reply;
+    }
+    const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+    const answer = pathAnswer(path, query, request, source, version);
+    if (answer === undefined)
+      return problem(404, "not_found", "there is no such page: see / for what there is");
+    if (method !== "GET" && method !== "HEAD") {
+      const refusal = problem(405, "method_not_allowed", "the admin port changes nothing: use GET or HEAD");
+      return { ...refusal, headers: { allow: "GET, HEAD" } };
+    }
+    return answer();
+  };
+}
+
+const PAGE_PREFIX = "/page/";
+
+/** The page itself holds no data: it asks for it, with the token. */
+function kindOf(path: string): PathKind {
+  if (path === "/" || path.startsWith(PAGE_PREFIX)) return "open";
+  // Probes and scrapers find the port under any name.
+  return path === "/metrics" ? "metrics" : path === "/healthz" ? "probe" : "data";
 }
 
 /** What answers a path; undefined when nothing does. */
@@ -107,12 +153,12 @@ function pathAnswer(
   request: IncomingMessage,
   source: AdminSource,
   version: string,
-): (() => Answer | Promise<Answer>) | undefined {
+): (() => Answer | "live" | Promise<Answer>) | undefined {
   switch (path) {
     case "/":
       return () =>
         (request.headers.accept ?? "").includes("text/html")
-          ? { status: 200, type: "text/html; charset=utf-8", body: indexHtml(version) }
+          ? page("index.html")
           : { status: 200, type: TEXT_TYPE, body: indexText(version) };
     case "/healthz":
       return () => ({ status: 200, type: TEXT_TYPE, body: "ok\n" });
@@ -120,16 +166,42 @@ function pathAnswer(
       return async () => ({ status: 200, type: METRICS_TYPE, body: await source.metrics() });
     case "/api/overview":
       return () => json(200, source.overview());
+    case "/api/status":
+      return async () => {
+        parseNothing(query);
+        return json(200, await source.status());
+      };
+    case "/api/live":
+      return () => "live";
     case "/api/routes":
       return async () => json(200, await source.routes(parseRoutesQuery(query)));
+    case "/api/search":
+      return async () => json(200, await source.search(parseSearchQuery(query)));
+    case "/api/history":
+      return () => {
+        const { namespace, name } = parseHistoryQuery(query);
+        return json(200, source.history(namespace, name));
+      };
     case "/api/explain":
       return () => {
         const input = parseExplainQuery(query);
         return json(200, { ...source.explain(input), input: blankSecrets(input) });
       };
-    default:
-      return undefined;
+    case "/api/config":
+      return () => {
+        parseNothing(query);
+        return json(200, source.config());
+      };
+    default: {
+      const name = path.startsWith(PAGE_PREFIX) ? path.slice(PAGE_PREFIX.length) : "";
+      return isPageFile(name) ? () => page(name) : undefined;
+    }
   }
+}
+
+async function page(name: string): Promise<Answer> {
+  const { type, text } = await pageFile(name);
+  return { status: 200, type, body: text, headers: { "content-security-policy": PAGE_POLICY } };
 }
 
 function failure(error: unknown, log: Log): Answer {
@@ -142,6 +214,12 @@ function problem(status: number, code: ApiErrorCode, message: string): Answer {
   const error: ApiError = { code, message };
   return json(status, error);
 }
+
+const TOO_MANY_STREAMS = problem(
+  503,
+  "too_many",
+  "too many status pages are open: close one, or ask /api/status from time to time",
+);
 
 function json(status: number, value: unknown): Answer {
   return { status, type: JSON_TYPE, body: `${JSON.stringify(value)}\n` };

@@ -1,4 +1,14 @@
-import type { ExplainInput, Explanation, Overview, RoutesPage } from "./api-types.ts";
+import type {
+  ConfigView,
+  ExplainInput,
+  Explanation,
+  Overview,
+  RouteHistoryView,
+  RoutesFound,
+  RoutesPage,
+  Status,
+} from "./api-types.ts";
+import type { SearchQuery } from "./route-search.ts";
 
 /** Which routes to show. */
 export interface RoutesQuery {
@@ -21,6 +31,19 @@ export interface AdminSource {
    * both in what it sends, since they may hold tokens.
    */
   explain(input: ExplainInput): Explanation;
+  /** A window on the routes that match. */
+  search(query: SearchQuery): Promise<RoutesFound>;
+  /** What the table was told of one object; nothing of an object that nobody told it of. */
+  history(namespace: string, name: string): RouteHistoryView;
+  /** What is in effect, without secrets. */
+  config(): ConfigView;
+  /**
+   * How things are. At most a second old; `sinceMs` (since the epoch) leaves out older points. Costs least when it is
+   * asked for once a second.
+   */
+  status(sinceMs?: number): Promise<Status>;
+  /** Somebody looks from now on, until what it returns is called. */
+  watch(): () => void;
   /** Prometheus's text format 0.0.4. */
   metrics(): Promise<string>;
 }

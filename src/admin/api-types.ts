@@ -109,6 +109,252 @@ export interface ExplainVerdict {
   readonly message: string;
 }
 
+/** `GET /api/search`: a window on the routes that match, ordered by `namespace/name`. */
+export interface RoutesFound {
+  /** How many match. */
+  readonly total: number;
+  /** Place of the first of `routes` among them. */
+  readonly offset: number;
+  /** Age of the search: which routes match is looked at anew after some seconds. What is told of each is this moment's. */
+  readonly ageMs: number;
+  readonly routes: readonly RouteView[];
+}
+
+/** `GET /api/history?namespace=&name=`: what the table was told of one object. */
+export interface RouteHistoryView extends HistoryView {
+  readonly namespace: string;
+  readonly name: string;
+  /** What is known of it now; absent when nothing is. */
+  readonly route?: RouteView;
+}
+
+/** Facts of one object, oldest first. */
+export interface HistoryView {
+  readonly facts: readonly HistoryFact[];
+  /** Older facts that were forgotten, since the history has bounds. */
+  readonly forgotten: number;
+}
+
+/** Something that the table was told of one object, or that followed from it. */
+export interface HistoryFact {
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+  /** Who said it; `table` for what the table did of itself then. */
+  readonly writer: "informer" | "peer" | "clock" | "table";
+  /** Address that a push came from. */
+  readonly from?: string;
+  readonly what: FactWhat;
+  readonly resourceVersion?: string;
+  /** `ending` while the object is being deleted. */
+  readonly state?: string;
+  readonly ip?: string;
+  readonly uid?: string;
+  /** The incarnation that ended. */
+  readonly incarnation?: number;
+  /** What came of it: an outcome of the table, or why it did what it did of itself. */
+  readonly outcome: string;
+  /** It would have brought a dead route back, and was stopped. */
+  readonly revival?: true;
+}
+
+/**
+ * | word | meaning |
+ * |---|---|
+ * | `listed`, `unlisted` | a whole list holds it, or lacks it |
+ * | `observed`, `deleted` | an event of the watch |
+ * | `update`, `deletion` | a push |
+ * | `shutdown` | its shutdownTime came |
+ * | `claim-dropped`, `tombstone-dropped` | a pushed fact was given up |
+ * | `incarnation-ended` | its connections ended |
+ */
+export type FactWhat =
+  | "listed"
+  | "unlisted"
+  | "observed"
+  | "deleted"
+  | "update"
+  | "deletion"
+  | "shutdown"
+  | "claim-dropped"
+  | "tombstone-dropped"
+  | "incarnation-ended";
+
+/** `GET /api/status`, and every event `status` of `GET /api/live`. */
+export interface Status {
+  /** Milliseconds since the epoch, by the router's clock. */
+  readonly atMs: number;
+  readonly overview: Overview;
+  readonly health: Health;
+  /** Absent without an informer. */
+  readonly watch?: WatchView;
+  /** Who pushed, the latest first. */
+  readonly peers: readonly PeerView[];
+  /** Pushes by what became of them, since the start. */
+  readonly pushes: Readonly<Record<string, number>>;
+  readonly workers: WorkersView;
+  readonly traffic: TrafficView;
+  /** What is kept of the routes' histories. */
+  readonly history: {
+    readonly facts: number;
+    readonly routes: number;
+    readonly maxFacts: number;
+    readonly maxFactsPerRoute: number;
+  };
+}
+
+/** Whether the router is well, and why not. */
+export interface Health {
+  /** `down`: it is not ready. `degraded`: it serves, and somebody should look. */
+  readonly level: "ok" | "degraded" | "down";
+  /** In one sentence. */
+  readonly headline: string;
+  readonly findings: readonly Finding[];
+  /** Each check of readiness. */
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly why: string }[];
+}
+
+/** One thing that is wrong, or worth a look. */
+export interface Finding {
+  readonly level: "degraded" | "down";
+  /** What is so. */
+  readonly text: string;
+  /** What it means, or what to do. */
+  readonly advice: string;
+}
+
+/** The informer. */
+export interface WatchView {
+  /** URL of the API server, without credentials. */
+  readonly server: string;
+  readonly scopes: readonly WatchScopeView[];
+}
+
+/** One watched namespace, `""` for all. */
+export interface WatchScopeView {
+  readonly scope: string;
+  /** What the reflector does at this moment, in a word. */
+  readonly state: string;
+  readonly synced: boolean;
+  readonly live: boolean;
+  readonly connected: boolean;
+  readonly watermark?: string | undefined;
+  readonly lastHeardAtMs?: number | undefined;
+  readonly lastEventAtMs?: number | undefined;
+  readonly relists: number;
+  readonly restarts: number;
+  /** What went wrong last and is not cured. */
+  readonly fault?: string | undefined;
+}
+
+/** One address that pushes come from. */
+export interface PeerView {
+  readonly address: string;
+  readonly pushes: number;
+  readonly applied: number;
+  readonly ignored: number;
+  readonly invalid: number;
+  /** Pushes that would have brought a dead route back. */
+  readonly stopped: number;
+  /** Updates that the informer denied or did not confirm in time. */
+  readonly contradicted: number;
+  readonly lastPushAtMs: number;
+}
+
+/** The processes that serve. */
+export interface WorkersView {
+  /** 0 when one process does everything. */
+  readonly wanted: number;
+  readonly ready: number;
+  readonly processes: readonly ProcessView[];
+}
+
+/** One process. */
+export interface ProcessView {
+  /** `router` when one does everything, else `primary`, `0`, `1` … */
+  readonly name: string;
+  readonly memoryBytes?: number | undefined;
+  /** Cores in use, 1 is one whole core; over the last samples. */
+  readonly cpu?: number | undefined;
+  /** How far its routes are behind. */
+  readonly lagMs?: number | undefined;
+}
+
+/** Traffic and churn. */
+export interface TrafficView {
+  readonly now: TrafficNow;
+  /** The last minutes, oldest first; in `status` events only what is new. */
+  readonly points: readonly TrafficPoint[];
+  /** Answers by reason, the most frequent first; `ok` is the pods'. */
+  readonly reasons: readonly RateOf[];
+  /** What the table was told, as `writer outcome`. */
+  readonly churn: readonly RateOf[];
+  /** Resurrections stopped since the start, as `writer guard`. */
+  readonly stopped: readonly RateOf[];
+}
+
+/** A count since the start, and its rate over the last minute. */
+export interface RateOf {
+  readonly name: string;
+  readonly total: number;
+  readonly perSecond: number;
+}
+
+/** This moment, and rates over some seconds. */
+export interface TrafficNow {
+  readonly inFlight: number;
+  readonly upgrades: number;
+  readonly clientConnections: number;
+  readonly podConnections: number;
+  readonly requestsPerSecond: number;
+  /** Answers of the router's own that mean trouble with a pod or with the router. */
+  readonly failuresPerSecond: number;
+  readonly bytesInPerSecond: number;
+  readonly bytesOutPerSecond: number;
+  /** Over the last minute, of answers by pods; absent without any. */
+  readonly p50Ms?: number | undefined;
+  readonly p99Ms?: number | undefined;
+  readonly requests: number;
+  readonly stopped: number;
+}
+
+/** A stretch of time between two samples. */
+export interface TrafficPoint {
+  /** Its end. */
+  readonly atMs: number;
+  /** Per second: answers by pods, requests that the router refused, and those that failed on the way to the pod. */
+  readonly answered: number;
+  readonly refused: number;
+  readonly failed: number;
+  readonly p50Ms?: number | undefined;
+  readonly p99Ms?: number | undefined;
+  /** Facts told to the table per second, by writer, and those of them that it refused. */
+  readonly informer: number;
+  readonly peer: number;
+  readonly clock: number;
+  readonly ignored: number;
+  readonly inFlight: number;
+}
+
+/** `GET /api/config`: what is in effect, in the schema's order. */
+export interface ConfigView {
+  /** The file that was read. */
+  readonly file?: string | undefined;
+  readonly settings: readonly SettingView[];
+}
+
+/** One setting. */
+export interface SettingView {
+  readonly key: string;
+  /** Title of its section. */
+  readonly section: string;
+  /** As JSON; of a secret that is set, words in its place. */
+  readonly value: string;
+  /** `default`, `lychgate.yaml:3:5`, `LYCHGATE_LISTEN`, `--listen`. */
+  readonly origin: string;
+  readonly isDefault: boolean;
+  readonly description: string;
+}
+
 /** The body of every error of the admin port. `code` is stable, `message` names the field and the fix. */
 export interface ApiError {
   readonly code: ApiErrorCode;
@@ -116,4 +362,12 @@ export interface ApiError {
 }
 
 /** The codes of {@link ApiError}. */
-export type ApiErrorCode = "bad_request" | "not_found" | "method_not_allowed" | "internal";
+export type ApiErrorCode =
+  | "bad_request"
+  | "unauthorized"
+  | "unknown_host"
+  | "cross_site"
+  | "not_found"
+  | "method_not_allowed"
+  | "too_many"
+  | "internal";

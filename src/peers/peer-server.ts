@@ -106,7 +106,8 @@ function peerRequestListener(options: PeerServerOptions) {
         replyText(response, 503, "too many pushes at once\n", { connection: "close", "retry-after": "1" });
         return;
       case "complete": {
-        const { status, body } = handleRefresh(read.body, { sink, observer, clock, log });
+        const from = plainAddress(request.socket.remoteAddress);
+        const { status, body } = handleRefresh(read.body, { sink, observer, clock, log, from });
         if (status === 204) response.writeHead(204).end();
         else replyText(response, status, body);
       }
@@ -143,6 +144,11 @@ function peerRequestListener(options: PeerServerOptions) {
       else replyText(response, 500, "internal error\n", { connection: "close" });
     });
   };
+}
+
+/** An IPv4 client of a socket that takes both families looks like `::ffff:10.0.0.7`. */
+function plainAddress(remoteAddress = "unknown"): string {
+  return remoteAddress.replace(/^::ffff:(?=\d+\.)/, "");
 }
 
 /** Replies as Go's http.Error does. */

@@ -17,11 +17,12 @@ export interface PushedDelete {
 
 /**
  * What peers may do to the route table (design.md 3.2 rules 1 to 3). Called synchronously, once per push. Judges the
- * push whole, never throws, and changes nothing when its outcome is not `applied`.
+ * push whole, never throws, and changes nothing when its outcome is not `applied`. `from` is the address of who pushed, for
+ * people to read: behind a proxy it is the proxy's.
  */
 export interface PushSink {
   /** Some state other than dead. */
-  pushUpdate(route: PushedRoute): Outcome;
+  pushUpdate(route: PushedRoute, from: string): Outcome;
   /** `state == "dead"`. */
-  pushDelete(push: PushedDelete): Outcome;
+  pushDelete(push: PushedDelete, from: string): Outcome;
 }

@@ -20,6 +20,8 @@ export interface RefreshContext {
   readonly observer: PeerObserver;
   readonly clock: Clock;
   readonly log: Log;
+  /** The address that the push came from. */
+  readonly from: string;
 }
 
 const NO_CONTENT: RefreshReply = { status: 204, body: "" };
@@ -51,14 +53,14 @@ export function handleRefresh(body: Buffer, context: RefreshContext): RefreshRep
   return judge(payload, context);
 }
 
-function judge(payload: RefreshPayload, { sink, observer, clock, log }: RefreshContext): RefreshReply {
+function judge(payload: RefreshPayload, { sink, observer, clock, log, from }: RefreshContext): RefreshReply {
   const { namespace, name, resourceVersion } = payload;
   const arrivedMs = clock.monotonicMs();
   const kind = isTerminal(payload.state) ? "delete" : "update";
   const outcome =
     kind === "delete"
-      ? sink.pushDelete({ namespace, name, resourceVersion })
-      : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) });
+      ? sink.pushDelete({ namespace, name, resourceVersion }, from)
+      : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) }, from);
   const result = resultOf(outcome);
   if (result === "invalid") log.debug("refused a push", { fault: outcome });
   observer.pushed(result, { kind, namespace, name, resourceVersion, outcome, arrivedMs });

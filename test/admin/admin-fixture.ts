@@ -1,8 +1,10 @@
 import { createAdminServer } from "../../src/admin/admin-server.ts";
 import type { AdminServer, AdminServerOptions } from "../../src/admin/admin-server.ts";
 import type { AdminSource } from "../../src/admin/admin-source.ts";
-import type { ExplainInput } from "../../src/admin/api-types.ts";
+import type { ExplainInput, Status } from "../../src/admin/api-types.ts";
+import { RouteSearch } from "../../src/admin/route-search.ts";
 import { pageOfRoutes, routeCounts, routeView, watermarks } from "../../src/admin/route-views.ts";
+import { systemClock } from "../../src/clock.ts";
 import type { Observation } from "../../src/routes/observation.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 import type { Route } from "../../src/routes/route.ts";
@@ -33,6 +35,7 @@ export function observed(name: string, version: number, changes: Partial<Route> 
 
 /** A source over a real table, as the composition root makes one. */
 export function tableSource(table: RouteTable, asked: ExplainInput[] = []): AdminSource {
+  const search = new RouteSearch(table, systemClock);
   return {
     overview: () => ({
       version: "1.2.3",
@@ -60,6 +63,55 @@ export function tableSource(table: RouteTable, asked: ExplainInput[] = []): Admi
       };
     },
     metrics: async () => "lychgate_ready 1\n",
+    search: (query) => search.find(query),
+    history(namespace, name) {
+      const entry = table.inspect(`${namespace}/${name}`);
+      return { namespace, name, facts: [], forgotten: 0, ...(entry && { route: routeView(entry) }) };
+    },
+    config: () => ({ settings: [] }),
+    status: () => Promise.resolve(plainStatus(table)),
+    watch: () => () => {},
+  };
+}
+
+/** A status without traffic. */
+export function plainStatus(table: RouteTable): Status {
+  const counts = routeCounts(table.stats());
+  const workers = { wanted: 0, ready: 0, processes: [] };
+  return {
+    atMs: Date.now(),
+    overview: {
+      version: "1.2.3",
+      node: process.version,
+      uptimeSeconds: 5,
+      synced: table.synced,
+      ready: table.synced,
+      watermarks: watermarks(table.stats()),
+      counts,
+    },
+    health: { level: "ok", headline: "Ready: all is well", findings: [], checks: [] },
+    peers: [],
+    pushes: {},
+    workers,
+    traffic: {
+      now: {
+        inFlight: 0,
+        upgrades: 0,
+        clientConnections: 0,
+        podConnections: 0,
+        requestsPerSecond: 0,
+        failuresPerSecond: 0,
+        bytesInPerSecond: 0,
+        bytesOutPerSecond: 0,
+        requests: 0,
+        stopped: 0,
+      },
+      points: [],
+      reasons: [],
+      churn: [],
+      stopped: [],
+    },
+    history: { facts: 0, routes: 0, maxFacts: 0, maxFactsPerRoute: 1 },
   };
 }
 

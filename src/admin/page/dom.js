@@ -1,0 +1,122 @@
+/*
+ * Everything on the page is made by these: text that came from a tenant, a peer or a client becomes a text node and
+ * nothing else. There is no innerHTML anywhere, and the page's policy (trusted types) would stop it.
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element: `h("p", { class: "hint" }, "text", child)`. Attributes that are undefined or false are left out. */
+export function h(tag, attributes = {}, ...children) {
+  return build(document.createElement(tag), attributes, children);
+}
+
+/** An element of SVG. */
+export function svg(tag, attributes = {}, ...children) {
+  return build(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function build(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.flat().filter((child) => child !== undefined && child !== false));
+  return element;
+}
+
+/** Writes a text, if it is another one: what stays is not read out again. */
+export function setText(element, text) {
+  const value = String(text);
+  if (element.textContent !== value) element.textContent = value;
+}
+
+/** Writes an attribute, if it is another one. */
+export function setAttribute(element, name, value) {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+}
+
+/**
+ * Makes the children of `parent` stand for `items`, in their order: what has the same `key` is kept and given to `update`,
+ * so that focus and selection stay where they are.
+ */
+export function keyed(parent, items, key, create, update) {
+  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  let previous;
+  for (const item of items) {
+    const id = String(key(item));
+    let child = known.get(id);
+    if (child) known.delete(id);
+    else {
+      child = create(item);
+      child.dataset.key = id;
+    }
+    update(child, item);
+    const place = previous ? previous.nextSibling : parent.firstChild;
+    if (place !== child) parent.insertBefore(child, place);
+    previous = child;
+  }
+  for (const child of known.values()) child.remove();
+}
+
+/**
+ * A table whose rows follow from items: `columns` are `{ title, cell, number?, heading?, class? }`; `cell` returns text or a
+ * node. Returns the element to show and the function that fills it.
+ */
+export function table(columns, { label, key, empty, rowClass }) {
+  const body = h("tbody");
+  const element = h(
+    "div",
+    { class: "scroll", role: "region", "aria-label": label, tabindex: "0" },
+    h(
+      "table",
+      { "aria-label": label },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map(({ title, number, class: name }) =>
+            h("th", { scope: "col", class: number ? "number" : name }, title),
+          ),
+        ),
+      ),
+      body,
+    ),
+  );
+  const nothing = h("p", { class: "empty" }, empty);
+  const root = h("div", {}, element, nothing);
+  const setRows = (items) => {
+    element.hidden = items.length === 0;
+    nothing.hidden = items.length > 0;
+    keyed(
+      body,
+      items,
+      key,
+      () =>
+        h(
+          "tr",
+          {},
+          columns.map(({ heading, number, class: name }) =>
+            h(heading ? "th" : "td", {
+              scope: heading && "row",
+              class: [number && "number", name].filter(Boolean).join(" ") || undefined,
+            }),
+          ),
+        ),
+      (row, item) => {
+        if (rowClass) setAttribute(row, "class", rowClass(item));
+        columns.forEach(({ cell, alarm }, index) => {
+          const target = row.children[index];
+          const content = cell(item);
+          if (content instanceof Node) target.replaceChildren(content);
+          else setText(target, content ?? "–");
+          if (alarm) target.classList.toggle("alarm", alarm(item));
+        });
+      },
+    );
+  };
+  setRows([]);
+  return { root, setRows };
+}

@@ -1,0 +1,286 @@
+import type { Clock, Milliseconds } from "../clock.ts";
+import type { EndReason } from "../routes/lookup.ts";
+import type { TableListener } from "../routes/news.ts";
+import type { Observation } from "../routes/observation.ts";
+import type { DropReason, Outcome, PushedFact } from "../routes/outcome.ts";
+import type { ResourceVersion } from "../routes/resource-version.ts";
+import { objectKey } from "../routes/route.ts";
+import type { PushedDeletion, PushedRoute, RouteTable } from "../routes/table.ts";
+import type { HistoryFact } from "./api-types.ts";
+import type { PeerBook } from "./peer-book.ts";
+import type { RouteHistory } from "./route-history.ts";
+
+/** What {@link TableWriters} writes to. */
+export interface TableWritersOptions {
+  readonly table: RouteTable;
+  readonly history: RouteHistory;
+  readonly peers: PeerBook;
+  readonly clock: Clock;
+}
+
+/** Texts of a peer that are longer are cut: it may write whatever it likes. */
+const MAX_TEXT_CHARACTERS = 128;
+
+/**
+ * The way of all writers to the table: passes on what the informer and peers say, and writes down each fact with what
+ * came of it. What the table then does of itself (a claim given up, an incarnation's end) follows the fact that made it.
+ */
+export class TableWriters {
+  readonly #table: RouteTable;
+  readonly #history: RouteHistory;
+  readonly #peers: PeerBook;
+  readonly #clock: Clock;
+  /** Set while a writer speaks: what the table tells meanwhile is written down after what it was told. */
+  #isTelling = false;
+  readonly #effects: (() => void)[] = [];
+  /** The list that is being taken. */
+  #list: ListReader | undefined;
+  /** Who pushes at this moment. */
+  #from = "";
+  #isRevival = false;
+
+  constructor({ table, history, peers, clock }: TableWritersOptions) {
+    this.#table = table;
+    this.#history = history;
+    this.#peers = peers;
+    this.#clock = clock;
+    const listener: TableListener = {
+      mutated: (source, outcome, key, resurrection) => {
+        if (resurrection !== undefined) {
+          this.#isRevival = true;
+          if (source === "peer") this.#peers.stopped(this.#from);
+        }
+        if (source === "clock") this.#shutDown(key);
+        else if (this.#list) this.#listed(this.#list, key, outcome, resurrection !== undefined);
+      },
+      factDropped: (fact, reason, key) => this.#dropped(fact, reason, key),
+      incarnationEnded: ({ key, number, ip, uid }, reason) => this.#ended(key, number, ip, uid, reason),
+    };
+    table.addListener(listener);
+  }
+
+  // ---- the informer
+
+  relist(
+    scope: string,
+    version: ResourceVersion,
+    observations: readonly Observation[],
+  ): "applied" | "behind" {
+    return this.#takeList(observations, version, (nowMs) =>
+      this.#table.relist(scope, version, observations, nowMs),
+    );
+  }
+
+  startOver(scope: string, version: ResourceVersion, observations: readonly Observation[]): void {
+    this.#takeList(observations, version, (nowMs) =>
+      this.#table.startOver(scope, version, observations, nowMs),
+    );
+  }
+
+  observe(scope: string, observation: Observation): void {
+    const nowMs = this.#begin();
+    const outcome = this.#table.observe(scope, observation, nowMs);
+    this.#add(observation, factOf(observation, "observed", nowMs, outcome, this.#isRevival));
+    this.#end();
+  }
+
+  remove(scope: string, namespace: string, name: string, uid: string, version: ResourceVersion): void {
+    const nowMs = this.#begin();
+    const outcome = this.#table.remove(scope, namespace, name, uid, version, nowMs);
+    this.#history.add(namespace, name, {
+      atMs: nowMs,
+      writer: "informer",
+      what: "deleted",
+      resourceVersion: version,
+      uid,
+      outcome,
+    });
+    this.#end();
+  }
+
+  bookmark(scope: string, version: ResourceVersion): void {
+    this.#table.bookmark(scope, version, this.#clock.nowMs());
+  }
+
+  setLive(scope: string, live: boolean): void {
+    this.#table.setLive(scope, live, this.#clock.nowMs());
+  }
+
+  // ---- peers
+
+  pushUpdate(push: PushedRoute, from: string): Outcome {
+    const nowMs = this.#begin(from);
+    const outcome = this.#table.pushUpdate(push, nowMs);
+    this.#peers.judged(from, outcome, nowMs);
+    const { uid, ip, state } = push;
+    this.#pushed(push, { what: "update", atMs: nowMs, outcome, from, state: cut(state), ip, uid: cut(uid) });
+    return outcome;
+  }
+
+  pushDelete(push: PushedDeletion, from: string): Outcome {
+    const nowMs = this.#begin(from);
+    const outcome = this.#table.pushDelete(push, nowMs);
+    this.#peers.judged(from, outcome, nowMs);
+    this.#pushed(push, { what: "deletion", atMs: nowMs, outcome, from, state: "dead" });
+    return outcome;
+  }
+
+  #pushed(
+    { namespace, name, resourceVersion }: PushedDeletion,
+    fact: Omit<HistoryFact, "writer" | "resourceVersion">,
+  ): void {
+    this.#history.add(namespace, name, {
+      ...fact,
+      writer: "peer",
+      resourceVersion: cut(resourceVersion),
+      ...(this.#isRevival && { revival: true }),
+    });
+    this.#end();
+  }
+
+  // ---- lists
+
+  #takeList<T>(
+    observations: readonly Observation[],
+    version: ResourceVersion,
+    take: (nowMs: number) => T,
+  ): T {
+    const nowMs = this.#begin();
+    this.#list = new ListReader(observations);
+    // Who is missing from a list is told by what it does to the routes; the first list has nobody to miss.
+    const gone: string[] = [];
+    const stop = this.#table.synced
+      ? this.#table.addListener({
+          routeChanged: (key, route) => void (route === undefined && gone.push(key)),
+        })
+      : undefined;
+    try {
+      return take(nowMs);
+    } finally {
+      stop?.();
+      const listed = gone.length > 0 ? new Set(observations.map(keyOf)) : undefined;
+      for (const key of gone) {
+        if (listed?.has(key)) continue;
+        this.#addTo(key, {
+          atMs: nowMs,
+          writer: "informer",
+          what: "unlisted",
+          resourceVersion: version,
+          outcome: "applied",
+        });
+      }
+      this.#list = undefined;
+      this.#end();
+    }
+  }
+
+  #listed(list: ListReader, key: string, outcome: Outcome, isRevival: boolean): void {
+    const observation = list.find(key);
+    if (!observation) return;
+    this.#add(observation, factOf(observation, "listed", this.#clock.nowMs(), outcome, isRevival));
+  }
+
+  // ---- what the table does of itself
+
+  #shutDown(key: string): void {
+    const atMs = this.#clock.nowMs();
+    this.#addTo(key, { atMs, writer: "clock", what: "shutdown", state: "dead", outcome: "applied" });
+  }
+
+  #dropped(fact: PushedFact, reason: DropReason, key: string): void {
+    const [namespace, name] = partsOf(key);
+    if (fact === "claim" && (reason === "contradicted" || reason === "expired")) {
+      const from = this.#history.lastClaimant(namespace, name);
+      if (from !== undefined) this.#peers.contradicted(from);
+    }
+    const what = fact === "claim" ? "claim-dropped" : "tombstone-dropped";
+    this.#effect(key, { atMs: this.#clock.nowMs(), writer: "table", what, outcome: reason });
+  }
+
+  #ended(key: string, incarnation: number, ip: string, uid: string, outcome: EndReason): void {
+    const atMs = this.#clock.nowMs();
+    this.#effect(key, { atMs, writer: "table", what: "incarnation-ended", incarnation, ip, uid, outcome });
+  }
+
+  #effect(key: string, fact: HistoryFact): void {
+    if (this.#isTelling) this.#effects.push(() => this.#addTo(key, fact));
+    else this.#addTo(key, fact);
+  }
+
+  // ---- books
+
+  #begin(from = ""): Milliseconds {
+    this.#isTelling = true;
+    this.#isRevival = false;
+    this.#from = from;
+    return this.#clock.nowMs();
+  }
+
+  #end(): void {
+    this.#isTelling = false;
+    if (this.#effects.length > 0) for (const effect of this.#effects.splice(0)) effect();
+  }
+
+  #add({ namespace, name }: Observation, fact: HistoryFact): void {
+    this.#history.add(namespace, name, fact);
+  }
+
+  #addTo(key: string, fact: HistoryFact): void {
+    const [namespace, name] = partsOf(key);
+    this.#history.add(namespace, name, fact);
+  }
+}
+
+function factOf(
+  { resourceVersion, uid, route }: Observation,
+  what: "observed" | "listed",
+  atMs: Milliseconds,
+  outcome: Outcome,
+  isRevival: boolean,
+): HistoryFact {
+  return {
+    atMs,
+    writer: "informer",
+    what,
+    resourceVersion,
+    state: route?.state ?? "ending",
+    ip: route?.ip ?? "",
+    uid,
+    outcome,
+    ...(isRevival && { revival: true }),
+  };
+}
+
+/** Finds the observations of a list by key: the table tells of them in the list's order, so the next is mostly the one. */
+class ListReader {
+  readonly #observations: readonly Observation[];
+  #next = 0;
+
+  constructor(observations: readonly Observation[]) {
+    this.#observations = observations;
+  }
+
+  find(key: string): Observation | undefined {
+    const { length } = this.#observations;
+    for (let looked = 0; looked < length; looked++) {
+      const observation = this.#observations[(this.#next + looked) % length];
+      if (!observation || keyOf(observation) !== key) continue;
+      this.#next = (this.#next + looked + 1) % length;
+      return observation;
+    }
+    return undefined;
+  }
+}
+
+function keyOf({ namespace, name }: Observation): string {
+  return objectKey(namespace, name);
+}
+
+function partsOf(key: string): [namespace: string, name: string] {
+  const slash = key.indexOf("/");
+  return [key.slice(0, slash), key.slice(slash + 1)];
+}
+
+function cut(text: string): string {
+  return text.length > MAX_TEXT_CHARACTERS ? `${text.slice(0, MAX_TEXT_CHARACTERS)}…` : text;
+}

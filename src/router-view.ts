@@ -1,0 +1,207 @@
+import type { AdminSource } from "./admin/admin-source.ts";
+import type { ConfigView, Overview, Status, WatchView } from "./admin/api-types.ts";
+import { assess } from "./admin/health.ts";
+import type { PeerBook } from "./admin/peer-book.ts";
+import type { RouteHistory } from "./admin/route-history.ts";
+import { RouteSearch } from "./admin/route-search.ts";
+import { pageOfRoutes, routeCounts, routeView, watermarks } from "./admin/route-views.ts";
+import { TrafficSampler } from "./admin/traffic-sampler.ts";
+import type { Clock } from "./clock.ts";
+import { formatOrigin, type Origin } from "./config/origins.ts";
+import { shownValueOf } from "./config/render.ts";
+import { type Config, SECTION_TITLES } from "./config/schema.ts";
+import { SETTINGS } from "./config/settings.ts";
+import type { Metrics } from "./metrics/registry.ts";
+import { askReadiness, type ReadinessCheck } from "./peers/readiness.ts";
+import { explainRequest } from "./proxy/explain.ts";
+import type { Target, TargetParser } from "./proxy/target.ts";
+import type { RouteTable } from "./routes/table.ts";
+import type { EntryView } from "./routes/table-view.ts";
+import { READING_METRICS, trafficReadingOf } from "./traffic-reading.ts";
+import { VERSION } from "./version.ts";
+import type { Informer } from "./watch/informer.ts";
+
+/** What a router's view is made of. */
+export interface RouterViewParts {
+  readonly config: Config;
+  /** Where the configuration came from; without it every setting is shown as a program's. */
+  readonly origins: ReadonlyMap<string, Origin> | undefined;
+  readonly configFile: string | undefined;
+  readonly table: RouteTable;
+  readonly history: RouteHistory;
+  readonly peers: PeerBook;
+  readonly parseTarget: TargetParser;
+  readonly metrics: Metrics;
+  readonly readiness: readonly ReadinessCheck[];
+  readonly informer: Informer | undefined;
+  /** How many workers serve; undefined when this process does. */
+  readonly workersReady: (() => number) | undefined;
+  readonly clock: Clock;
+}
+
+/** What the admin port shows of a router. */
+export interface RouterView extends AdminSource {
+  /** Begins to sample. */
+  start(): void;
+  stop(): void;
+}
+
+/** Puts together what the admin port shows. */
+export function createRouterView(parts: RouterViewParts): RouterView {
+  const { config, table, history, parseTarget, metrics, clock } = parts;
+  const startedMs = clock.monotonicMs();
+  const search = new RouteSearch(table, clock);
+  const sampler = new TrafficSampler({
+    read: async () => trafficReadingOf(await metrics.read(READING_METRICS)),
+    clock,
+  });
+  const overview = (): Overview => overviewOf(parts, startedMs);
+  return {
+    start: () => sampler.start(),
+    stop: () => sampler.stop(),
+    overview,
+    async status(sinceMs) {
+      await sampler.fresh();
+      return statusOf(parts, sampler, overview(), sinceMs);
+    },
+    watch: () => sampler.watch(),
+    routes(query) {
+      const stats = table.stats();
+      const common = { synced: table.synced, watermarks: watermarks(stats), counts: routeCounts(stats) };
+      return { ...common, ...pageOfRoutes(table, query) };
+    },
+    search: (query) => search.find(query),
+    history(namespace, name) {
+      const entry = table.inspect(`${namespace}/${name}`);
+      return { namespace, name, ...history.of(namespace, name), ...(entry && { route: routeView(entry) }) };
+    },
+    explain(input) {
+      const rawHeaders = ["Host", input.host, ...input.headers.flat()];
+      const head = { method: "GET", target: input.path, rawHeaders };
+      const { steps, verdict, target } = explainRequest(head, parseTarget, table, config.auth);
+      const entry = target && entryOf(target, table);
+      return { input, steps, verdict, ...(entry && { route: routeView(entry) }) };
+    },
+    config: () => configView(parts),
+    metrics: () => metrics.text(),
+  };
+}
+
+function overviewOf({ table, readiness, clock }: RouterViewParts, startedMs: number): Overview {
+  const { ready, lines } = askReadiness(readiness, true);
+  const stats = table.stats();
+  return {
+    version: VERSION,
+    node: process.version,
+    uptimeSeconds: Math.round((clock.monotonicMs() - startedMs) / 1_000),
+    ready,
+    ...(!ready && { notReady: lines.filter((line) => line.startsWith("[-]")).map((line) => line.slice(3)) }),
+    synced: table.synced,
+    watermarks: watermarks(stats),
+    counts: routeCounts(stats),
+  };
+}
+
+function statusOf(
+  parts: RouterViewParts,
+  sampler: TrafficSampler,
+  overview: Overview,
+  sinceMs: number | undefined,
+): Status {
+  const { config, table, history, peers, readiness, clock } = parts;
+  const watch = watchView(parts);
+  const workers = {
+    wanted: config.workers > 1 ? config.workers : 0,
+    ready: parts.workersReady?.() ?? 0,
+    processes: sampler.processes(),
+  };
+  const traffic = sampler.view(sinceMs);
+  const { reading } = sampler;
+  const nowMs = clock.nowMs();
+  const health = assess({
+    nowMs,
+    checks: readiness.map((check) => {
+      const { ready, lines } = askReadiness([check], true);
+      const [, why = ""] = /failed: (.*)$/.exec(lines[0] ?? "") ?? [];
+      return { name: check.name, ok: ready, why };
+    }),
+    counts: overview.counts,
+    watch,
+    workers,
+    barred: table.stats().scopes.some(({ barredUntil }) => barredUntil !== undefined),
+    evictedTombstones: reading?.dropped.get("tombstone evicted") ?? 0,
+    contradicted: sampler.inLastMinute(({ dropped }) => dropped.get("claim contradicted") ?? 0),
+    requests: sampler.inLastMinute(({ requests }) => sum(requests.values())),
+    failures: sampler.failuresInLastMinute(),
+    bugs: reading?.bugs ?? 0,
+  });
+  const { maxFacts, maxFactsPerRoute } = history.bounds;
+  return {
+    atMs: nowMs,
+    overview,
+    health,
+    ...(watch && { watch }),
+    peers: peers.view(),
+    pushes: Object.fromEntries(reading?.pushes ?? []),
+    workers,
+    traffic,
+    history: { ...history.size, maxFacts, maxFactsPerRoute },
+  };
+}
+
+function watchView({ informer }: RouterViewParts): WatchView | undefined {
+  if (!informer) return undefined;
+  const { server, scopes } = informer.status();
+  return {
+    server,
+    scopes: scopes.map((status) => ({
+      scope: status.scope,
+      state: status.state,
+      synced: status.synced,
+      live: status.live,
+      connected: status.connected,
+      watermark: status.watermark,
+      lastHeardAtMs: status.lastHeardAtMs,
+      lastEventAtMs: status.lastEventAtMs,
+      relists: status.relists,
+      restarts: status.restarts,
+      fault: status.lastFault?.message,
+    })),
+  };
+}
+
+function configView({ config, origins, configFile }: RouterViewParts): ConfigView {
+  return {
+    ...(configFile !== undefined && { file: configFile }),
+    settings: SETTINGS.map((setting) => {
+      const origin = origins?.get(setting.key) ?? { kind: "object" as const };
+      return {
+        key: setting.key,
+        section: SECTION_TITLES[setting.section] ?? setting.section,
+        value: JSON.stringify(shownValueOf(config, setting)),
+        origin: formatOrigin(origin),
+        isDefault: origin.kind === "default",
+        description: setting.description,
+      };
+    }),
+  };
+}
+
+/** What the table knows of the object that a target names, be a route in effect for it or not. */
+function entryOf({ by }: Target, table: RouteTable): EntryView | undefined {
+  if (by.kind === "object") return table.inspect(`${by.namespace}/${by.name}`);
+  const found = table.lookup(by.id);
+  if (found.kind === "found") return table.inspect(`${found.route.namespace}/${found.route.name}`);
+  // A legacy ID, `namespace--name`, still names its object when no route is in effect.
+  for (const { index } of by.id.matchAll(/--/g)) {
+    const entry = table.inspect(`${by.id.slice(0, index)}/${by.id.slice(index + 2)}`);
+    if (entry) return entry;
+  }
+  return undefined;
+}
+
+function sum(counts: Iterable<number>): number {
+  let total = 0;
+  for (const count of counts) total += count;
+  return total;
+}
