@@ -41,6 +41,7 @@ async function start(context: ProxyContext, flags: readonly string[]): Promise<R
     args: [
       // As the image starts it.
       "--max-semi-space-size=4",
+      "--v8-pool-size=1",
       BIN,
       "serve",
       "--source=none",

@@ -71,6 +71,7 @@ describe("the Dockerfile, read", () => {
     expect(entrypoint).toEqual([
       "/nodejs/bin/node",
       "--max-semi-space-size=4",
+      "--v8-pool-size=1",
       "/app/bin/lychgate.mjs",
       "serve",
     ]);
