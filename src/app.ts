@@ -10,6 +10,7 @@ import { type ListenAddress, parseListenAddress } from "./config/listen-address.
 import type { Origin } from "./config/origins.ts";
 import type { Config } from "./config/schema.ts";
 import { flagOf } from "./config/settings.ts";
+import { OwnAddresses } from "./host/anycast/own-addresses.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics/registry.ts";
 import { createPeerServer } from "./peers/peer-server.ts";
@@ -57,8 +58,9 @@ export interface Router {
   /** Resolves when the routes are known: at once without an informer. */
   synced(): Promise<void>;
   /**
-   * The ordered end (design.md 5): readiness off, `drain.delayMs` for load balancers to notice, then no new connections
-   * and at most `drain.timeoutMs` for what is under way. Afterwards nothing of the router is left.
+   * The ordered end (design.md 5): readiness off, its own anycast addresses withdrawn, `drain.delayMs` for load balancers
+   * to notice, then no new connections and at most `drain.timeoutMs` for what is under way. Afterwards nothing of the
+   * router is left.
    */
   drain(): Promise<void>;
   /** Ends everything at once. */
@@ -158,6 +160,19 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     ready: () => askReadiness(readiness, false).ready,
   });
 
+  const ownAddresses =
+    config.anycast.addresses.length > 0
+      ? new OwnAddresses({
+          addresses: config.anycast.addresses,
+          controlSocket: config.anycast.birdSocket,
+          includeFile: config.anycast.includeFile,
+          ready: () => askReadiness(readiness, false).ready,
+          observer: metrics.host.anycast,
+          clock,
+          log,
+        })
+      : undefined;
+
   const stopRest = async (): Promise<void> => {
     timer.stop();
     view.stop();
@@ -173,6 +188,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     timer.start();
     view.start();
     informer?.start();
+    ownAddresses?.start();
     if (workers)
       informer?.waitForSync().then(
         () => workers.tableSynced(),
@@ -185,13 +201,14 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       async drain() {
         draining = true;
         log.info("draining: not ready any more", { delayMs: config.drain.delayMs });
+        await ownAddresses?.withdraw();
         await sleep(clock, config.drain.delayMs);
         await traffic.drain(config.drain.timeoutMs);
         await stopRest();
       },
       async stop() {
         draining = true;
-        await traffic.close();
+        await Promise.all([ownAddresses?.withdraw(), traffic.close()]);
         await stopRest();
       },
     };

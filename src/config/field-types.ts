@@ -1,4 +1,6 @@
+import { isIP } from "node:net";
 import { z } from "zod";
+import { isAlignedCidr } from "./cidr-text.ts";
 import { LISTEN_ADDRESS_FORM, parseListenAddress } from "./listen-address.ts";
 
 /*
@@ -81,6 +83,27 @@ export const DOMAIN = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`);
 export const namespaceName = z
   .string()
   .regex(NAMESPACE, "must be the name of a namespace: lower-case letters, digits and dashes, at most 63");
+
+/** An IPv4 or IPv6 address, without a zone. */
+export const ipAddress = z
+  .string()
+  .refine((value) => isIP(value) !== 0 && !value.includes("%"), "must be an IPv4 or IPv6 address");
+
+/** An address, or a block of them in CIDR notation, aligned to its length. */
+export const cidrText = z
+  .string()
+  .refine(
+    isAlignedCidr,
+    "must be a CIDR such as 10.244.0.0/16 or 2001:db8::/48 whose address has no bit set beyond the length",
+  );
+
+/** The name of a network interface, or its beginning with `*` at the end. */
+export const interfaceName = z
+  .string()
+  .regex(
+    /^[\w.:-]{1,15}\*?$/,
+    "must be the name of an interface, such as eth0, or its beginning and a *: lxc*",
+  );
 
 /** A {@link DOMAIN}. */
 export const domainName = z

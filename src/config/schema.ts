@@ -2,9 +2,12 @@ import { z } from "zod";
 import {
   address,
   bool,
+  cidrText,
   domainName,
   headerName,
   int,
+  ipAddress,
+  interfaceName,
   list,
   namespaceName,
   secret,
@@ -284,6 +287,56 @@ const admin = z.strictObject({
   ),
 });
 
+const host = z.strictObject({
+  overlapMode: z
+    .enum(["off", "warn", "strict"])
+    .default("off")
+    .describe(
+      "Check where this node's kernel sends the cluster's CIDRs, as `lychgate host overlap` does: `warn` logs and counts what leaves by another interface than the default route's, `strict` also keeps the router from being ready meanwhile. Needs iproute2.",
+    ),
+  overlapCidrs: list(
+    "CIDR",
+    cidrText,
+    1000,
+    "CIDRs to check. Empty takes the /24 (IPv6: /64) around each pod IP that the route table holds.",
+  ),
+  overlapInterfaces: list(
+    "interface",
+    interfaceName,
+    100,
+    "Interfaces that are right beside the default route's, such as those of the CNI to the pods of this node; `lxc*` takes all that begin so.",
+  ),
+  overlapIntervalMs: int(
+    SECOND_MS,
+    HOUR_MS,
+    30_000,
+    "Wait between two checks. A check reads all rules and routes and asks the kernel for up to 128 addresses, about 3 ms each.",
+  ),
+});
+
+const anycast = z.strictObject({
+  addresses: list(
+    "IP address",
+    ipAddress,
+    100,
+    "Anycast addresses of this router itself: announced through BIRD 2 while it is ready, withdrawn as the first step of its drain. The host must have them, on `lo` for instance. For addresses that pods bind there is `lychgate host anycast run`.",
+  ),
+  birdSocket: text(
+    "path",
+    "/run/bird/bird.ctl",
+    /^\/[^\r\n"]{0,100}$/,
+    "an absolute path",
+    "BIRD's control socket. This user must be allowed to write to it.",
+  ),
+  includeFile: text(
+    "path",
+    "/run/lychgate/router.conf",
+    /^\/[^\r\n"]{0,4096}$/,
+    "an absolute path",
+    "File that BIRD's configuration includes and that this router alone writes. Keep it on a tmpfs: after a boot nothing may be announced that was announced before.",
+  ),
+});
+
 const drain = z.strictObject({
   delayMs: int(
     0,
@@ -311,6 +364,8 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   tombstones: "Remembered deletions",
   routes: "The route table",
   admin: "The admin port",
+  host: "The node's routes",
+  anycast: "The router's own anycast addresses",
   drain: "Shutting down",
 };
 
@@ -392,6 +447,8 @@ export const configSchema = z
     tombstones: tombstones.prefault({}),
     routes: routes.prefault({}),
     admin: admin.prefault({}),
+    host: host.prefault({}),
+    anycast: anycast.prefault({}),
     drain: drain.prefault({}),
   })
   .superRefine((config, context) => {
