@@ -8,6 +8,8 @@ import {
   BigValueColorMode,
   BigValueGraphMode,
   GraphDrawStyle,
+  GraphThresholdsStyleConfigBuilder,
+  GraphThresholdsStyleMode,
   LegendDisplayMode,
   LegendPlacement,
   ReduceDataOptionsBuilder,
@@ -141,6 +143,10 @@ function bare(spec: PanelSpec) {
         );
       if (spec.stacked === true) panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal));
       if (max !== undefined) panel.max(max);
+      if (thresholds.length > 0) {
+        const dashed = new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed);
+        panel.thresholdsStyle(dashed);
+      }
       return panel;
     }
   }

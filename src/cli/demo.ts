@@ -17,7 +17,7 @@ export const demo: Command = {
   name: "demo",
   summary: "run a whole cluster in one process: Sandbox API, pods, churn and the router",
   details:
-    "Runs an embedded dev cluster (a Sandbox API that speaks Kubernetes list and watch, pods on 127.0.64.x, a controller that moves sandboxes through their life) and the router that watches it. Prints what to try, and writes a kubeconfig to .lychgate/kubeconfig below the working directory. Needs nothing but Node; only the router's own listeners are open to other machines. Environment and file are read as by serve, but what they say of the source (source, kubeconfig, context, namespace, selector) is passed over.",
+    "Runs an embedded dev cluster (a Sandbox API that speaks Kubernetes list and watch, pods on 127.0.64.x, a controller that moves sandboxes through their life) and the router that watches it. Prints what to try, and writes a kubeconfig to .lychgate/kubeconfig below the working directory. Needs nothing but Node; only the router's own listeners are open to other machines. Environment and file are read as by serve, but what they say of the source (source, kubeconfig, context, namespace, selector) is passed over. SIGUSR2 takes the API server away, the next gives it back.",
   arguments: [],
   flags: [
     {
