@@ -166,11 +166,20 @@ async function readOrNothing(path: string): Promise<string | undefined> {
   }
 }
 
+/** One level, such as /run/lychgate after a boot. Not `recursive`: Node tries that for ever below /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  }
+}
+
 async function writeAtomically(path: string, text: string): Promise<void> {
   // Not `NAME.conf.tmp`: BIRD's configuration may include by a pattern.
   const draft = `${dirname(path)}/.lychgate-${randomUUID()}`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     // BIRD may have dropped its privileges, and reads the file then.
     await writeFile(draft, text, { mode: 0o644 });
     await rename(draft, path);
