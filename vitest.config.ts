@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: "full-lane",
           include: [
-            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,backpressure,incarnation-end,upstream-reuse}.test.ts",
+            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,backpressure,incarnation-end,upstream-reuse,tracing}.test.ts",
           ],
           env: { LYCHGATE_TEST_LANE: "full" },
           testTimeout: 20_000,

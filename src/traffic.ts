@@ -5,10 +5,12 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics/registry.ts";
 import type { RequestObserver } from "./proxy/request-record.ts";
 import { fittingConnections } from "./open-files.ts";
+import { openTelemetry } from "./proxy/opentelemetry.ts";
 import { createProxyServer, type ProxyServerOptions } from "./proxy/server.ts";
 import { createTargetParser, type TargetParser } from "./proxy/target.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
-import type { IncarnationListener, RouteLookup } from "./routes/lookup.ts";
+import type { Incarnation, IncarnationListener, RouteLookup } from "./routes/lookup.ts";
+import { VERSION } from "./version.ts";
 
 /** The half of a router that clients talk to: this process, or several. */
 export interface Traffic {
@@ -18,6 +20,8 @@ export interface Traffic {
   drain(timeoutMs: Milliseconds): Promise<void>;
   /** Ends everything at once; resolves when it is gone. */
   close(): Promise<void>;
+  /** Connections to a pod now, in words; absent where other processes have them. */
+  describeConnectionsTo?(incarnation: Incarnation): string;
 }
 
 /** What serves routes: a table, or a mirror of one. */
@@ -45,6 +49,8 @@ export function createTraffic(options: TrafficOptions): Traffic {
   const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   routes.addListener(upstreams);
   const maxConnections = fittingConnections(config.client.maxConnections);
+  const tracing = openTelemetry(VERSION);
+  if (tracing) log.info("an OpenTelemetry SDK is loaded: each request makes spans");
   let requestsInFlight = 0;
   const proxy = createProxyServer({
     listen,
@@ -56,6 +62,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     idleTimeoutMs,
     ...config.client,
     maxConnections,
+    tracing,
     clock,
     log,
     observer: {
@@ -87,6 +94,10 @@ export function createTraffic(options: TrafficOptions): Traffic {
     async close() {
       await proxy.close();
       upstreams.close();
+    },
+    describeConnectionsTo(incarnation) {
+      const { open, idle, waiting } = upstreams.statsOf(incarnation) ?? { open: 0, idle: 0, waiting: 0 };
+      return `${open - idle} in use of at most ${connections.maxConnectionsPerSandbox}, ${idle} idle, ${waiting} requests wait`;
     },
   };
 }

@@ -438,8 +438,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
         clientAddress: this.#address,
         protocol: "HTTP/1.1",
       },
-      options.clock,
-      options.observer,
+      options,
     );
     this.#trace = trace;
     try {
@@ -456,8 +455,9 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** Nothing in the head needs more than its bytes passed on. Then the same comes out as for any other, for less. */
   #isPlain(head: ScannedHead): boolean {
-    const { pathPrefix } = this.#context.options.parseTarget;
-    if (scan.traits !== 0 || scan.hostStart < 0) return false;
+    const { parseTarget, tracing } = this.#context.options;
+    const { pathPrefix } = parseTarget;
+    if (scan.traits !== 0 || scan.hostStart < 0 || tracing !== undefined) return false;
     return pathPrefix === "" || !head.targetStartsWith(pathPrefix);
   }
 
@@ -716,7 +716,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #refuseUnread(reason: RefusalReason, message: string): void {
     const { options } = this.#context;
     options.requestStarted();
-    this.#trace = new RequestTrace(tracedRequest({ socket: this.#socket }), options.clock, options.observer);
+    this.#trace = new RequestTrace(tracedRequest({ socket: this.#socket }), options);
     this.isHead = false;
     this.#headSent = false;
     this.#bodyDone = true;

@@ -63,7 +63,7 @@ class HandledRequest implements InFlight {
     this.#response = response;
     this.#options = options;
     this.#expectsContinue = expectsContinue;
-    this.#trace = new RequestTrace(tracedRequest(request), options.clock, options.observer);
+    this.#trace = new RequestTrace(tracedRequest(request), options);
     // Why they fail is known from their 'close'; unheard, the errors would end the process.
     request.on("error", () => {});
     response.on("error", () => {});

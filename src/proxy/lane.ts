@@ -7,6 +7,7 @@ import type { RefusalReason } from "./reasons.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 import type { RequestObserver } from "./request-record.ts";
 import type { RequestTrace } from "./request-trace.ts";
+import type { RequestTracing } from "./request-spans.ts";
 import type { TargetParser, TargetResult } from "./target.ts";
 import type { Upstreams } from "./upstreams.ts";
 import { decide } from "./verdict.ts";
@@ -26,6 +27,8 @@ export interface LaneOptions {
   readonly trustForwarded: boolean;
   readonly draining: () => boolean;
   readonly observer: RequestObserver;
+  /** See {@link RequestTracing}. */
+  readonly tracing?: RequestTracing | undefined;
 }
 
 /** Where a request goes, or why it does not. */
@@ -56,8 +59,11 @@ export function findPassage(
   listenPort: number | undefined,
   options: LaneOptions,
 ): Passage {
-  const { head } = trace;
+  const { head, spans } = trace;
+  spans?.judging();
   const verdict = judge(trace, options.parseTarget(head), options);
+  const { sandbox, incarnation } = trace;
+  spans?.judged({ sandbox, incarnation, reason: verdict.kind === "refuse" ? verdict.reason : undefined });
   if (verdict.kind === "refuse") return { kind: "refuse", reason: verdict.reason, message: verdict.message };
   const forwarded = forwardRequestHead(head, verdict.path, {
     clientAddress: trace.clientAddress,
@@ -69,5 +75,10 @@ export function findPassage(
   if (forwarded.kind === "bad_request") {
     return { kind: "refuse", reason: "bad_request", message: forwarded.message };
   }
-  return { kind: "forward", verdict, head: forwarded };
+  if (!spans) return { kind: "forward", verdict, head: forwarded };
+  return {
+    kind: "forward",
+    verdict,
+    head: { ...forwarded, headers: [...spans.forwarding(forwarded.headers)] },
+  };
 }

@@ -9,6 +9,7 @@ import type { RequestHead } from "./request-head.ts";
 import { requestIdOf } from "./request-id.ts";
 import { recordPath } from "./request-record.ts";
 import type { RequestObserver, RequestRecord } from "./request-record.ts";
+import type { RequestSpans, RequestTracing } from "./request-spans.ts";
 
 /** What a lane knows of a request when it begins. */
 export interface TracedRequest {
@@ -19,6 +20,14 @@ export interface TracedRequest {
   readonly clientAddress: string;
   /** `HTTP/1.1` and so on. */
   readonly protocol: string;
+}
+
+/** Whom a trace tells. */
+export interface TraceSurroundings {
+  readonly clock: Clock;
+  readonly observer: RequestObserver;
+  /** Absent: no spans, at no cost. */
+  readonly tracing?: RequestTracing | undefined;
 }
 
 /** Gathers what is told of one request, and tells it once. */
@@ -45,12 +54,13 @@ export class RequestTrace {
   connectMs: Milliseconds | undefined;
   firstByteMs: Milliseconds | undefined;
   reusedConnection: boolean | undefined;
+  readonly spans: RequestSpans | undefined;
   readonly #clock: Clock;
   readonly #startedMs: Milliseconds;
   readonly #observer: RequestObserver;
   #ended = false;
 
-  constructor(request: TracedRequest, clock: Clock, observer: RequestObserver) {
+  constructor(request: TracedRequest, { clock, observer, tracing }: TraceSurroundings) {
     this.head = request.head;
     this.requestId = request.requestId;
     this.clientAddress = request.clientAddress;
@@ -58,6 +68,7 @@ export class RequestTrace {
     this.#clock = clock;
     this.#observer = observer;
     this.#startedMs = clock.monotonicMs();
+    this.spans = tracing?.begin(request);
   }
 
   /** The request is about to go out on this connection. */
@@ -66,11 +77,13 @@ export class RequestTrace {
     this.upstream = connection;
     this.reusedConnection = used;
     this.connectMs = used ? undefined : connection.connectMs;
+    this.spans?.sentOn(connection);
   }
 
   /** The pod's final response began, at `atMs` of the monotonic clock. */
   firstByte(atMs: Milliseconds = this.#clock.monotonicMs()): void {
     this.firstByteMs ??= atMs - this.#startedMs;
+    this.spans?.firstByte();
   }
 
   /** What a reply of our own to this request needs to know. */
@@ -91,7 +104,9 @@ export class RequestTrace {
   end(status: number, reason: Reason, atMs: Milliseconds = this.#clock.monotonicMs()): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#observer(new EndedRequest(this, status, reason, atMs - this.#startedMs, this.#clock));
+    const record = new EndedRequest(this, status, reason, atMs - this.#startedMs, this.#clock);
+    this.#observer(record);
+    this.spans?.ended(record);
   }
 }
 

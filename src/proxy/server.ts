@@ -14,6 +14,7 @@ import { LazyFullLane } from "./lazy-full-lane.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { RefusedConnections } from "./refused-connections.ts";
 import type { RequestObserver } from "./request-record.ts";
+import type { RequestTracing } from "./request-spans.ts";
 import { acceptWithSharedBuffer } from "./shared-read-buffer.ts";
 import type { TargetParser } from "./target.ts";
 import type { Upstreams } from "./upstreams.ts";
@@ -74,6 +75,8 @@ export interface ProxyServerOptions {
   /** See `RequestForwarding.trustForwarded`. Default false. */
   readonly trustForwarded?: boolean;
   readonly observer?: ProxyObserver;
+  /** Spans for each request; see `openTelemetry`. Default: none. */
+  readonly tracing?: RequestTracing | undefined;
   readonly clock?: Clock;
   readonly log?: Log;
 }
@@ -135,6 +138,7 @@ class HttpProxyServer implements ProxyServer {
       trustForwarded: options.trustForwarded ?? false,
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),
+      tracing: options.tracing,
     };
     const maxConnections = options.maxConnections ?? 20_000;
     this.#limits = new ConnectionLimits({

@@ -18,7 +18,7 @@ export function refuseUnparsed(
   options: LaneOptions,
   request?: IncomingMessage,
 ): void {
-  const trace = new RequestTrace(tracedRequest(request ?? { socket }), options.clock, options.observer);
+  const trace = new RequestTrace(tracedRequest(request ?? { socket }), options);
   const reply = replyFor(reason, trace.replyContext(message));
   trace.bytesOut = reply.body.length;
   closeWithReply(socket, reply, options.clock);

@@ -74,7 +74,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
     this.#head = head;
     this.#upgrade = upgrade;
     this.#options = options;
-    this.#trace = new RequestTrace(tracedRequest(request), options.clock, options.observer);
+    this.#trace = new RequestTrace(tracedRequest(request), options);
     client.once("close", () => this.#closed());
     // Told even of a socket that nobody reads, when it is empty, and not told again to a tunnel that begins later.
     client.once("end", this.#onEarlyEnd);

@@ -81,6 +81,12 @@ export class Upstreams implements IncarnationListener {
     return total;
   }
 
+  /** Connections to one incarnation now, and requests that wait for one; undefined when there are none. */
+  statsOf(incarnation: Incarnation): IncarnationPool["stats"] | undefined {
+    const pool = this.#pools.peek(incarnation) ?? this.#retired.get(incarnation);
+    return (pool ?? this.#paused.get(incarnation))?.stats;
+  }
+
   /**
    * Asks for a connection to a port of an incarnation. An incarnation that has ended is refused
    * (`incarnation_ended`), even when the verdict that named it is older than its end. The returned function gives

@@ -22,16 +22,16 @@ export interface RouterProcess {
 
 /**
  * Starts `lychgate serve`, on free ports unless `args` name others, and waits until it listens. `openFiles`: how many files
- * it may have open.
+ * it may have open; `nodeFlags`: what Node itself is told.
  */
 export async function startRouterProcess(
   args: readonly string[],
-  { openFiles }: { readonly openFiles?: number } = {},
+  { openFiles, nodeFlags = [] }: { readonly openFiles?: number; readonly nodeFlags?: readonly string[] } = {},
 ): Promise<RouterProcess> {
   const ports = ["--listen", "--peer-listen", "--admin-listen"].flatMap((flag) =>
     args.includes(flag) ? [] : [flag, "127.0.0.1:0"],
   );
-  const command = [process.execPath, bin, "serve", ...ports, "--log-format", "json", ...args];
+  const command = [process.execPath, ...nodeFlags, bin, "serve", ...ports, "--log-format", "json", ...args];
   const limit = openFiles === undefined ? "" : `ulimit -n ${openFiles} && `;
   const child = spawn("sh", ["-c", `${limit}exec "$@"`, "sh", ...command], {
     stdio: ["ignore", "pipe", "pipe"],
