@@ -351,6 +351,7 @@ export interface SettingView {
   readonly value: string;
   /** `default`, `lychgate.yaml:3:5`, `LYCHGATE_LISTEN`, `--listen`. */
   readonly origin: string;
+  /** It is what the default is, wherever it came from. */
   readonly isDefault: boolean;
   readonly description: string;
 }

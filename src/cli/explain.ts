@@ -1,9 +1,8 @@
 import type { Explanation } from "../admin/api-types.ts";
-import { SETTINGS } from "../config/settings.ts";
 import type { Command } from "./command.ts";
 import { EXIT, JSON_FLAG } from "./command.ts";
 import { printable } from "./printable.ts";
-import { ADMIN_FLAG, baseUrl, getJson } from "./router-client.ts";
+import { ADMIN_FLAG, ADMIN_SETTINGS, adminPort, getJson } from "./router-client.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -31,7 +30,7 @@ export const explain: Command = {
     },
     JSON_FLAG,
   ],
-  settings: SETTINGS.filter(({ key }) => key === "adminListen"),
+  settings: ADMIN_SETTINGS,
   examples: [
     ["explain 3000-default--mybox.sandbox.example.com", "by Host"],
     ["explain any.example.com --header e2b-sandbox-id:mybox", "by header"],
@@ -43,11 +42,11 @@ export const explain: Command = {
   async run(invocation) {
     const { io, flags, positionals } = invocation;
     const query = new URLSearchParams({ host: positionals[0] ?? "" });
-    const path = flags.own.get("path")?.at(-1);
-    if (path !== undefined) query.set("path", path);
+    const requestPath = flags.own.get("path")?.at(-1);
+    if (requestPath !== undefined) query.set("path", requestPath);
     for (const header of flags.own.get("header") ?? []) query.append("header", header);
-    const url = `${baseUrl(invocation, "admin", "adminListen")}/api/explain?${query.toString()}`;
-    const explanation = await getJson<Explanation>(url, TIMEOUT_MS);
+    const path = `/api/explain?${query.toString()}`;
+    const explanation = await getJson<Explanation>(adminPort(invocation), path, TIMEOUT_MS);
     io.stdout.write(
       flags.own.has("json") ? `${JSON.stringify(explanation, undefined, 2)}\n` : asText(explanation),
     );

@@ -1,6 +1,6 @@
 import { SETTINGS } from "../config/settings.ts";
 import type { Command } from "./command.ts";
-import { EXIT } from "./command.ts";
+import { EXIT, JSON_FLAG } from "./command.ts";
 import { printable } from "./printable.ts";
 import { baseUrl, get } from "./router-client.ts";
 
@@ -20,14 +20,22 @@ export const health: Command = {
       placeholder: "<url>",
       description: "Base URL of the router's peer port. Default: this machine, at the port of peerListen.",
     },
+    JSON_FLAG,
   ],
   settings: SETTINGS.filter(({ key }) => key === "peerListen"),
   examples: [
     ["health", "as the image's HEALTHCHECK does"],
     ["health --url http://10.0.0.7:7789", "another machine's router"],
+    ["health --json | jq .checks", "each check of readiness"],
   ],
   async run(invocation) {
     const url = `${baseUrl(invocation, "url", "peerListen")}/readyz`;
+    if (invocation.flags.own.has("json")) {
+      const { status, body } = await get(`${url}?verbose`, TIMEOUT_MS);
+      const answer = { ready: status === 200, url, status, checks: checksOf(body) };
+      invocation.io.stdout.write(`${JSON.stringify(answer, undefined, 2)}\n`);
+      return answer.ready ? EXIT.ok : EXIT.fault;
+    }
     const { status, body } = await get(url, TIMEOUT_MS);
     if (status === 200) {
       invocation.io.stdout.write(`ready: ${url}\n`);
@@ -38,3 +46,14 @@ export const health: Command = {
     return EXIT.fault;
   },
 };
+
+/** The lines of `/readyz?verbose`: `[+]synced ok`, `[-]draining failed: the router is shutting down`. */
+function checksOf(
+  body: string,
+): readonly { readonly name: string; readonly ok: boolean; readonly why: string }[] {
+  return [...body.matchAll(/^\[([+-])\](\S+) (?:ok|failed(?:: (.*))?)$/gm)].map(
+    ([, sign, name = "", why = ""]) => {
+      return { name, ok: sign === "+", why };
+    },
+  );
+}

@@ -10,10 +10,12 @@ import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
 import { hostAnycastCheck, hostAnycastRun, hostAnycastStatus } from "./host-anycast.ts";
+import { hostOverlap } from "./host-overlap.ts";
 import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import { load } from "./load.ts";
 import { routes } from "./routes.ts";
 import { serve } from "./serve.ts";
+import { top } from "./top.ts";
 import { version } from "./version.ts";
 
 /** Every command, in the order of the help. */
@@ -24,8 +26,10 @@ export const COMMANDS: readonly Command[] = [
   checkConfig,
   explain,
   routes,
+  top,
   health,
   version,
+  hostOverlap,
   hostAnycastRun,
   hostAnycastStatus,
   hostAnycastCheck,

@@ -1,7 +1,8 @@
 import http from "node:http";
 import https from "node:https";
 import { text } from "node:stream/consumers";
-import { flagOf, settingOf } from "../config/settings.ts";
+import { AdminTokenError, adminTokenOf } from "../config/admin-token.ts";
+import { flagOf, settingOf, SETTINGS } from "../config/settings.ts";
 import { localUrl, parseListenAddress } from "../config/listen-address.ts";
 import type { CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT } from "./command.ts";
@@ -20,6 +21,29 @@ export const ADMIN_FLAG: CommandFlag = {
   placeholder: "<url>",
   description: "Base URL of the router's admin port. Default: this machine, at the port of adminListen.",
 };
+
+/** The settings that commands read who ask the admin port: where it is, and its token. */
+export const ADMIN_SETTINGS = SETTINGS.filter(({ key }) =>
+  ["adminListen", "admin.token", "admin.tokenFile"].includes(key),
+);
+
+/** A router's admin port. */
+export interface AdminPort {
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+/** The admin port that a command asks: from `--admin` and the settings. */
+export function adminPort(invocation: Invocation): AdminPort {
+  const url = baseUrl(invocation, "admin", "adminListen");
+  try {
+    return { url, token: adminTokenOf(invocation.load().config, invocation.io.readFile) };
+  } catch (error) {
+    if (error instanceof AdminTokenError) throw new CommandError(EXIT.fault, error.message, { cause: error });
+    throw error;
+  }
+}
 
 /**
  * Base URL, without a slash at its end, of one of a running router's listeners: from the command's own flag `flag`, else
@@ -57,28 +81,37 @@ function localUrlOf(listen: unknown): string | undefined {
 /**
  * `GET url`. Any status is a reply. Throws {@link CommandError} when there is none within `timeoutMs`.
  */
-export async function get(url: string, timeoutMs: number): Promise<RouterReply> {
+export async function get(url: string, timeoutMs: number, token?: string): Promise<RouterReply> {
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    return await request(url, signal);
+    return await request(url, signal, token);
   } catch (error) {
     throw failure(url, signal.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error), error);
   }
 }
 
 /** Not `fetch`: that refuses ports which browsers keep for other protocols, 6000 and 10080 among them. */
-function request(url: string, signal: AbortSignal): Promise<RouterReply> {
+function request(url: string, signal: AbortSignal, token: string | undefined): Promise<RouterReply> {
   const { get: httpGet } = url.startsWith("https:") ? https : http;
+  const headers = {
+    accept: "application/json",
+    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+  };
   return new Promise((resolve, reject) => {
-    httpGet(url, { headers: { accept: "application/json" }, agent: false, signal }, (response) => {
+    httpGet(url, { headers, agent: false, signal }, (response) => {
       text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
     }).on("error", reject);
   });
 }
 
-/** `GET url`, which must answer 200 with JSON. The caller knows the type by the path. */
-export async function getJson<T>(url: string, timeoutMs: number): Promise<T> {
-  const { status, body } = await get(url, timeoutMs);
+/** `GET path` of the admin port, which must answer 200 with JSON. The caller knows the type by the path. */
+export async function getJson<T>(
+  { url: base, token }: AdminPort,
+  path: string,
+  timeoutMs: number,
+): Promise<T> {
+  const url = base + path;
+  const { status, body } = await get(url, timeoutMs, token);
   let value: unknown;
   try {
     value = JSON.parse(body);

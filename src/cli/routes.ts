@@ -1,9 +1,8 @@
 import type { RouteView, RoutesPage } from "../admin/api-types.ts";
-import { SETTINGS } from "../config/settings.ts";
 import type { Command } from "./command.ts";
 import { EXIT, JSON_FLAG } from "./command.ts";
 import { printable, table } from "./printable.ts";
-import { ADMIN_FLAG, baseUrl, getJson } from "./router-client.ts";
+import { ADMIN_FLAG, ADMIN_SETTINGS, adminPort, getJson } from "./router-client.ts";
 
 const TIMEOUT_MS = 10_000;
 const PAGE_SIZE = 1000;
@@ -16,20 +15,20 @@ export const routes: Command = {
     "Asks the admin port of a running router for its route table. The table goes to standard output, a summary to standard error. Long tables are fetched in pages, so they are not one moment's picture.",
   arguments: [],
   flags: [ADMIN_FLAG, JSON_FLAG],
-  settings: SETTINGS.filter(({ key }) => key === "adminListen"),
+  settings: ADMIN_SETTINGS,
   examples: [
     ["routes", "the router on this machine"],
     ["routes --json | jq '.routes[] | select(.servable | not)'", "what is not served, and why"],
   ],
   async run(invocation) {
     const { io, flags } = invocation;
-    const base = baseUrl(invocation, "admin", "adminListen");
+    const admin = adminPort(invocation);
     const found: RouteView[] = [];
     let page: RoutesPage;
     let after: string | undefined;
     do {
       const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(after !== undefined && { after }) });
-      page = await getJson<RoutesPage>(`${base}/api/routes?${query.toString()}`, TIMEOUT_MS);
+      page = await getJson<RoutesPage>(admin, `/api/routes?${query.toString()}`, TIMEOUT_MS);
       found.push(...page.routes);
       after = page.next;
     } while (after !== undefined);

@@ -23,7 +23,7 @@ export function chart({ title, unit, series, format }) {
   const cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
   const picture = svg(
     "svg",
-    { viewBox: `0 0 ${width} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": title },
+    { role: "img", "aria-label": title },
     grid,
     // Stacked from the top down, so that each covers what is below it.
     ...[...marks].reverse(),

@@ -96,17 +96,20 @@ export function overview(section) {
       h(
         "div",
         { class: "columns" },
-        reasons.root,
+        h("div", { class: "view" }, reasons.root, told.root),
         h(
           "div",
-          { class: "card" },
-          h("header", {}, h("h2", {}, "Route states"), h("p", {}, h("a", { href: "#/routes" }, "see all"))),
-          states,
-          stateTable.root,
-          facts,
+          { class: "view" },
+          h(
+            "div",
+            { class: "card" },
+            h("header", {}, h("h2", {}, "Route states"), h("p", {}, h("a", { href: "#/routes" }, "see all"))),
+            states,
+            stateTable.root,
+            facts,
+          ),
+          stopped.root,
         ),
-        told.root,
-        stopped.root,
       ),
     ),
   );

@@ -11,7 +11,7 @@ const MAX_ROWS = 400_000;
 const TYPING_MS = 180;
 const FRESH_MS = 5_000;
 
-const COLUMNS = ["Sandbox", "ID", "State", "Pod IP", "Version", "Served"];
+const COLUMNS = ["Sandbox", "State", "ID", "Pod IP", "Version", "Served"];
 
 /**
  * The route table, of any size: only the rows in sight are there, and they are fetched in chunks as they come into sight.
@@ -190,7 +190,7 @@ export function routes(section, open) {
     const button = h("button", { type: "button", class: "open" }, namespace, label);
     const chip = h("span", { class: "chip" });
     cells[0].append(button);
-    cells[2].append(chip);
+    cells[1].append(chip);
     const row = { element, cells, button, label, namespace, chip, route: undefined, index };
     button.addEventListener("click", () => row.route && open(row.route.namespace, row.route.name));
     return row;
@@ -246,19 +246,19 @@ function fillRow(row, route) {
   button.hidden = !route;
   chip.hidden = !route;
   if (!route) {
-    setText(cells[1], "…");
+    setText(cells[2], "…");
     for (const index of [3, 4, 5]) setText(cells[index], "");
     return;
   }
   setText(namespace, `${route.namespace}/`);
   setText(label, route.name);
   button.setAttribute("aria-label", `History of ${route.namespace}/${route.name}`);
-  setText(cells[1], route.id || "–");
+  setText(cells[2], route.id || "–");
   chip.className = `chip ${/^[a-z]+$/.test(route.state) ? route.state : ""}`;
   setText(chip, route.state);
   setText(cells[3], route.ip || "–");
   setText(cells[4], route.resourceVersion || "–");
   setText(cells[5], route.servable ? `yes, incarnation ${route.incarnation}` : route.why || "no");
   cells[5].classList.toggle("why", !route.servable);
-  cells.forEach((cell, index) => index !== 2 && (cell.title = cell.textContent));
+  cells.forEach((cell, index) => index !== 1 && (cell.title = cell.textContent));
 }
