@@ -1,9 +1,11 @@
-import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { BirdAnnouncer } from "../../src/host/anycast/bird-announcer.ts";
 import { AnycastNode, type TestPod, V4, V6 } from "../host/anycast/support/anycast-node.ts";
-import { NO_BIRD, scratch } from "../host/anycast/support/bird.ts";
+import { NO_BIRD, scratch, TestBird } from "../host/anycast/support/bird.ts";
 import { runDaemon } from "../host/anycast/support/daemon.ts";
+import { makeNamespace } from "../host/support/namespaces.ts";
 import { eventually } from "../support/eventually.ts";
 
 // What goes wrong around the daemon: BIRD refuses, is away, comes back; someone changes what is ours; the daemon is gone for a
@@ -24,7 +26,30 @@ async function nodeWith(
 const birdHas = (node: AnycastNode, ...addresses: readonly string[]): Promise<void> =>
   eventually(() => expect(node.bird.routes()).toEqual(addresses), { timeoutMs: 5000 });
 
+const PAGE = readFileSync(join(import.meta.dirname, "../../docs/host/anycast.md"), "utf8");
+
 describe.skipIf(NO_BIRD)(title, () => {
+  test("the docs' bird.conf is taken as it stands, by a BIRD that has dropped its privileges", async () => {
+    const [, config = ""] = /^```bird\n(.*?)^```/ms.exec(PAGE) ?? [];
+    const bird = new TestBird(
+      (folder) => config.replace("/run/lychgate", folder),
+      makeNamespace("docs").name,
+    );
+    // Its user reads what we write and makes its own socket and PID file.
+    chmodSync(bird.folder, 0o777);
+    await bird.start(["-u", "nobody", "-g", "nogroup"]);
+    const announcer = new BirdAnnouncer({
+      controlSocket: bird.socket,
+      includeFile: join(bird.folder, "anycast.conf"),
+      prefix: "lychgate_anycast",
+      timeoutMs: 2000,
+    });
+    await announcer.announce(new Set([V4, V6]));
+    expect(bird.routes()).toEqual([V4, V6]);
+    await announcer.announce(new Set([V6]));
+    expect(bird.routes()).toEqual([V6]);
+  });
+
   test("a refused configuration: the file is put back, nothing is added, what must go is withdrawn all the same, and it is loud", async () => {
     const { node, pods } = await nodeWith(1);
     const [pod] = pods as [TestPod];

@@ -35,8 +35,19 @@ export class TestBird {
     onTestFinished(() => this.stop());
   }
 
-  async start(): Promise<void> {
-    const bird = ["bird", "-f", "-c", this.config, "-s", this.socket, "-P", join(this.folder, "pid")];
+  /** `more` flags go to `bird`. */
+  async start(more: readonly string[] = []): Promise<void> {
+    const bird = [
+      "bird",
+      "-f",
+      "-c",
+      this.config,
+      "-s",
+      this.socket,
+      "-P",
+      join(this.folder, "pid"),
+      ...more,
+    ];
     const [program = "", ...args] = this.#namespace
       ? ["ip", "netns", "exec", this.#namespace, ...bird]
       : bird;
