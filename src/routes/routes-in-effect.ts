@@ -69,9 +69,16 @@ export class RoutesInEffect {
   refresh(entry: Entry, nowMs: Milliseconds): void {
     const before = entry.inEffect;
     const stateBefore = entry.state;
-    const route = this.#rules.inEffect(entry.facts);
-    const state = route ? this.#rules.stateAt(route, nowMs) : "";
-    if (before === route && stateBefore === state) return;
+    const { facts } = entry;
+    const route = this.#rules.inEffect(facts);
+    const endsAtMs = route && this.#rules.endsAtMs(facts, route);
+    const state = route ? this.#rules.stateAt(route, endsAtMs, nowMs) : "";
+    if (before === route && stateBefore === state) {
+      // The claim in effect is the same, and what it takes over from the informer's word may be new.
+      if (endsAtMs !== route?.shutdownAtMs && endsAtMs !== undefined)
+        this.#awaitShutdown(entry, endsAtMs, before, state);
+      return;
+    }
 
     entry.inEffect = route;
     entry.state = state;
@@ -89,7 +96,7 @@ export class RoutesInEffect {
     } else {
       this.#settle(entry, before, stateBefore);
     }
-    this.#awaitShutdown(entry, before, stateBefore);
+    if (endsAtMs !== undefined) this.#awaitShutdown(entry, endsAtMs, before, stateBefore);
   }
 
   /**
@@ -121,7 +128,7 @@ export class RoutesInEffect {
       this.#shutdowns.pop();
       const { entry } = next;
       const { state } = entry;
-      if (!isAwaited(next)) continue;
+      if (!this.#isAwaited(next)) continue;
       this.refresh(entry, nowMs);
       if (entry.state !== state) ended.push(entry);
     }
@@ -213,15 +220,16 @@ export class RoutesInEffect {
   }
 
   /** Remembers an entry's shutdownTime, unless it is remembered since an older version. */
-  #awaitShutdown(entry: Entry, before: Route | undefined, stateBefore: RouteState): void {
-    const { inEffect, state } = entry;
-    const atMs = inEffect?.shutdownAtMs;
-    if (atMs === undefined || this.#rules.isTerminal(state)) return;
+  #awaitShutdown(entry: Entry, atMs: Milliseconds, before: Route | undefined, stateBefore: RouteState): void {
+    if (this.#rules.isTerminal(entry.state)) return;
     if (before?.shutdownAtMs === atMs && !this.#rules.isTerminal(stateBefore)) return;
     // Each new time leaves the older one behind.
-    if (this.#shutdowns.size > 2 * this.#routes + 1_024) this.#shutdowns.compact(isAwaited);
+    if (this.#shutdowns.size > 2 * this.#routes + 1_024) this.#shutdowns.compact(this.#isAwaited);
     this.#shutdowns.push({ atMs, entry });
   }
+
+  readonly #isAwaited = ({ entry, atMs }: Shutdown): boolean =>
+    entry.inEffect !== undefined && this.#rules.endsAtMs(entry.facts, entry.inEffect) === atMs;
 
   #count(state: string, change: 1 | -1): void {
     this.#routes += change;
@@ -230,10 +238,6 @@ export class RoutesInEffect {
     if (count > 0) this.#states.set(state, count);
     else this.#states.delete(state);
   }
-}
-
-function isAwaited({ entry, atMs }: Shutdown): boolean {
-  return entry.inEffect?.shutdownAtMs === atMs;
 }
 
 /** True when a route that takes another's place holds the same IP, or none as before. */

@@ -59,8 +59,13 @@ export interface Rules {
   isGone(listed: boolean): boolean;
   /** Rule 6: has a fact that the informer should have confirmed by `deadlineMs` of its live time run out? */
   isOverdue(deadlineMs: Milliseconds, liveMs: Milliseconds): boolean;
-  /** Rule 8: the state of a route at a time: `dead` once its shutdownTime has come. */
-  stateAt(route: Route, nowMs: Milliseconds): RouteState;
+  /**
+   * Rule 8: when the sandbox of the route in effect ends by itself. A push does not tell the shutdownTime: what the informer said of
+   * the same object holds until it says otherwise, else a push would let the sandbox outlive it.
+   */
+  endsAtMs(facts: Facts, route: Route): Milliseconds | undefined;
+  /** Rule 8: the state of a route at a time: `dead` once the time of {@link endsAtMs} has come. */
+  stateAt(route: Route, endsAtMs: Milliseconds | undefined, nowMs: Milliseconds): RouteState;
   /** Rules 4 and 8: the route of the newest fact, death winning ties; `undefined` when that is no route. */
   inEffect(facts: Facts): Route | undefined;
   /** Rule 9: which of the living objects that claim one ID is served, by index? `undefined` for none. */
@@ -117,8 +122,13 @@ export const RULES: Rules = {
 
   isOverdue: (deadlineMs, liveMs) => deadlineMs <= liveMs,
 
-  stateAt(route, nowMs) {
-    return route.shutdownAtMs !== undefined && route.shutdownAtMs <= nowMs ? "dead" : route.state;
+  endsAtMs({ confirmed }, route) {
+    if (route.shutdownAtMs !== undefined) return route.shutdownAtMs;
+    return confirmed?.uid === route.uid ? confirmed.route?.shutdownAtMs : undefined;
+  },
+
+  stateAt(route, endsAtMs, nowMs) {
+    return endsAtMs !== undefined && endsAtMs <= nowMs ? "dead" : route.state;
   },
 
   inEffect({ confirmed, claim, tombstone }) {

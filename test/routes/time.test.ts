@@ -226,6 +226,40 @@ describe("rule 8: a sandbox ends at its shutdownTime, not at its next event", ()
     expect(table.nextDeadlineMs()).toBeUndefined();
   });
 
+  test("a push, which does not tell the deadline, does not let the sandbox outlive it", () => {
+    const { table, ended } = live();
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 1_000);
+    expect(table.pushUpdate(makeRoute("one", 11, { owner: "someone" }), 2_000)).toBe("applied");
+    table.advance(4_999);
+    expect(isServed(table)).toBe(true);
+    table.advance(5_000);
+    expect(isServed(table)).toBe(false);
+    expect(ended).toEqual(["ns/one dead"]);
+    expect(table.pushUpdate(makeRoute("one", 12), 5_001)).toBe("applied");
+    expect(isServed(table)).toBe(false);
+    // The informer says that it was put off.
+    table.observe("", observe(makeRoute("one", 13, { shutdownAtMs: 9_000 })), 5_002);
+    expect(isServed(table)).toBe(true);
+  });
+
+  test("a deadline that the informer tells beneath a newer push holds for it too", () => {
+    const { table } = live();
+    table.relist("", rv(10), [], 1_000);
+    table.pushUpdate(makeRoute("one", 12), 2_000);
+    table.observe("", observe(makeRoute("one", 11, { shutdownAtMs: 5_000 })), 2_001);
+    expect(table.nextDeadlineMs()).toBeLessThanOrEqual(5_000);
+    table.advance(5_000);
+    expect(isServed(table)).toBe(false);
+  });
+
+  test("a push of the next object by that name has nothing to do with the deadline of the last", () => {
+    const { table } = live();
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 1_000);
+    table.pushUpdate(makeRoute("one", 11, { uid: "one-2" }), 2_000);
+    table.advance(5_000);
+    expect(isServed(table)).toBe(true);
+  });
+
   test("one that has passed already is never served", () => {
     const { table } = live();
     table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 6_000);
