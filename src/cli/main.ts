@@ -10,6 +10,13 @@ import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
 import { hostAnycastCheck, hostAnycastRun, hostAnycastStatus } from "./host-anycast.ts";
+import {
+  hostLinkMove,
+  hostLinkPlan,
+  hostLinkRestore,
+  hostLinkRollback,
+  hostLinkSnapshot,
+} from "./host-link.ts";
 import { hostOverlap } from "./host-overlap.ts";
 import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import { load } from "./load.ts";
@@ -30,6 +37,11 @@ export const COMMANDS: readonly Command[] = [
   health,
   version,
   hostOverlap,
+  hostLinkSnapshot,
+  hostLinkPlan,
+  hostLinkMove,
+  hostLinkRestore,
+  hostLinkRollback,
   hostAnycastRun,
   hostAnycastStatus,
   hostAnycastCheck,

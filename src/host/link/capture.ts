@@ -4,7 +4,14 @@ import { IpRoute, type NetworkNamespace } from "../iproute.ts";
 import { understood } from "./printed-json.ts";
 import { dumpNexthops, dumpRoutes } from "./route-dump.ts";
 import { dumpRules } from "./rule-dump.ts";
-import type { LinkAddress, LinkNexthop, LinkRoute, LinkRule, LinkSettings, LinkSnapshot } from "./snapshot.ts";
+import type {
+  LinkAddress,
+  LinkNexthop,
+  LinkRoute,
+  LinkRule,
+  LinkSettings,
+  LinkSnapshot,
+} from "./snapshot.ts";
 import { SNAPSHOT_MARKS } from "./snapshot.ts";
 import { readSysctls } from "./sysctls.ts";
 
@@ -192,11 +199,7 @@ function isOfLink({ iif, oif }: LinkRule, name: string): boolean {
 }
 
 /** Those through the link, those that its routes use, and the members of their groups. */
-function nexthopsOf(
-  all: readonly LinkNexthop[],
-  name: string,
-  routes: readonly LinkRoute[],
-): LinkNexthop[] {
+function nexthopsOf(all: readonly LinkNexthop[], name: string, routes: readonly LinkRoute[]): LinkNexthop[] {
   const ids = new Set(routes.flatMap(({ nexthopId }) => nexthopId ?? []));
   for (const { id, hop } of all) if (hop?.dev === name) ids.add(id);
   for (const { id, group } of all) if (group?.some((member) => ids.has(member.id))) ids.add(id);

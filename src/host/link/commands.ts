@@ -1,4 +1,12 @@
-import type { Hop, LinkAddress, LinkNexthop, LinkRoute, LinkRule, LinkSettings, Neighbour } from "./snapshot.ts";
+import type {
+  Hop,
+  LinkAddress,
+  LinkNexthop,
+  LinkRoute,
+  LinkRule,
+  LinkSettings,
+  Neighbour,
+} from "./snapshot.ts";
 
 type Words = readonly (string | number | false | undefined)[];
 
@@ -26,7 +34,9 @@ export function addressLine(address: LinkAddress, dev: string): string {
     ...(family === 4 ? ["scope", scope, ...option("label", label)] : []),
     ...option("metric", metric),
     ...option("proto", protocol),
-    ...(isLimited ? ["valid_lft", forever(address.validS), "preferred_lft", forever(address.preferredS)] : []),
+    ...(isLimited
+      ? ["valid_lft", forever(address.validS), "preferred_lft", forever(address.preferredS)]
+      : []),
     address.noPrefixRoute && "noprefixroute",
     address.home && "home",
     address.manageTemporary && "mngtmpaddr",

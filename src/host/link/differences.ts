@@ -63,13 +63,20 @@ export function differences(
 }
 
 function comparableRoute(route: LinkRoute, onlink: boolean): string {
-  const line = routeLine("append", { ...route, expiresS: route.expiresS === undefined ? undefined : 1 }, onlink);
+  const line = routeLine(
+    "append",
+    { ...route, expiresS: route.expiresS === undefined ? undefined : 1 },
+    onlink,
+  );
   return line.replace(/^route append /, "route ");
 }
 
 function comparableAddress(address: LinkAddress, dev: string): string {
   const { validS, preferredS } = address;
-  const limited = { validS: validS === undefined ? undefined : 1, preferredS: preferredS === undefined ? undefined : 1 };
+  const limited = {
+    validS: validS === undefined ? undefined : 1,
+    preferredS: preferredS === undefined ? undefined : 1,
+  };
   return addressLine({ ...address, ...limited }, dev).replace(/^address add /, "address ");
 }
 

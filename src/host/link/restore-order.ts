@@ -219,7 +219,9 @@ function connectGateways(node: Node, nodes: readonly Node[], snapshot: LinkSnaps
 
 function textOf(gateway: Gateway, { route, nexthop }: Node): string {
   const hops = route?.hops ?? (nexthop?.hop ? [nexthop.hop] : []);
-  const found = hops.find(({ gateway: one }) => one && parseAddress(one.address)?.value === gateway.address.value);
+  const found = hops.find(
+    ({ gateway: one }) => one && parseAddress(one.address)?.value === gateway.address.value,
+  );
   return found?.gateway?.address ?? "";
 }
 
@@ -295,7 +297,9 @@ function tablesByRules(family: IpFamily, { rules }: LinkSnapshot): readonly numb
 
 /** Kahn's algorithm, level by level: objects and routes without gateways first, else the kernel's order. `exempt` cuts a cycle. */
 function sort(nodes: readonly Node[], exempt: (node: Node, why: string) => void): readonly Node[] {
-  const left = new Set(nodes.toSorted((one, other) => tierOf(one) - tierOf(other) || one.index - other.index));
+  const left = new Set(
+    nodes.toSorted((one, other) => tierOf(one) - tierOf(other) || one.index - other.index),
+  );
   const ordered: Node[] = [];
   while (left.size > 0) {
     const before = ordered.length;

@@ -4,7 +4,13 @@ import { captureLink, linkNotFound, readSettings } from "./capture.ts";
 import { addressLine, pinLine, routeLine, ruleLine, settingLines } from "./commands.ts";
 import type { Excused } from "./differences.ts";
 import { differences } from "./differences.ts";
-import { type RestoreOrder, restoreOrder, type RestorePlace, type RestoreStep, routeKey } from "./restore-order.ts";
+import {
+  type RestoreOrder,
+  restoreOrder,
+  type RestorePlace,
+  type RestoreStep,
+  routeKey,
+} from "./restore-order.ts";
 import { dumpRoutes } from "./route-dump.ts";
 import { dumpRules } from "./rule-dump.ts";
 import type { LinkRule, LinkSnapshot } from "./snapshot.ts";
@@ -65,6 +71,34 @@ export async function restoreLink(
     snapshot.permanentNeighbours.map((entry) => pinLine(entry, link.name)),
   );
   return order;
+}
+
+/** Each finds one more route that needs `onlink`. */
+const MAX_TRIES = 64;
+
+/**
+ * {@link restoreLink}, and again with `onlink` for each gateway that the kernel can't resolve: what it was then is in the
+ * order's `onlink`. Throws the first other refusal.
+ */
+export async function restoreOrOnlink(
+  namespace: NetworkNamespace,
+  snapshot: LinkSnapshot,
+  place: RestorePlace = {},
+): Promise<RestoreOrder> {
+  const onlink = new Map(place.onlink);
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await restoreLink(namespace, snapshot, { ...place, onlink });
+    } catch (error) {
+      const isUnresolved =
+        error instanceof StepRefusedError &&
+        error.step.canBeOnlink &&
+        !onlink.has(error.step.key) &&
+        /gateway|unreachable|No route to host/i.test(error.message);
+      if (!isUnresolved || tries >= MAX_TRIES) throw error;
+      onlink.set(error.step.key, `the kernel refused it without: ${error.message}`);
+    }
+  }
 }
 
 /** Compares the link with the snapshot. Returns what differs, nothing when it is restored. */

@@ -150,10 +150,7 @@ export async function dumpNexthops(ip: IpRoute): Promise<readonly LinkNexthop[]>
   let entries: readonly unknown[];
   let ofSix: readonly unknown[];
   try {
-    [entries, ofSix] = await Promise.all([
-      ip.json(["nexthop", "show"]),
-      ip.json(["-6", "nexthop", "show"]),
-    ]);
+    [entries, ofSix] = await Promise.all([ip.json(["nexthop", "show"]), ip.json(["-6", "nexthop", "show"])]);
   } catch (error) {
     if (error instanceof HostError && /not supported/i.test(error.message)) return [];
     throw error;

@@ -70,7 +70,8 @@ function isInitial({ priority, table, ...rest }: z.infer<typeof dumped>): boolea
     [32_766, MAIN],
     [32_767, DEFAULT],
   ]);
-  const hasSelector = Object.keys(rest).some((key) => !["src", "protocol"].includes(key)) || rest.src !== "all";
+  const hasSelector =
+    Object.keys(rest).some((key) => !["src", "protocol"].includes(key)) || rest.src !== "all";
   return table !== undefined && initial.get(priority) === table && !hasSelector;
 }
 

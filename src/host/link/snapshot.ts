@@ -4,9 +4,7 @@ import { HostError } from "../host-error.ts";
 const FORMAT = "lychgate-link-snapshot";
 
 /** A word on a line of iproute2's batch mode: nothing that ends, quotes or comments it out. */
-const word = z
-  .string()
-  .regex(/^[^\s"'\\#\0]+$/, "must be one word without spaces, quotes, backslashes or #");
+const word = z.string().regex(/^[^\s"'\\#\0]+$/, "must be one word without spaces, quotes, backslashes or #");
 /** A name that is part of a path under /proc/sys as well. */
 const linkName = z
   .string()
@@ -129,10 +127,7 @@ const snapshot = z.strictObject({
   /** In the kernel's order. */
   routes: z.array(route),
   /** `ipv4/conf/proxy_arp` → `0`; the link's name stands between the last two. */
-  sysctls: z.record(
-    z.string().regex(/^ipv[46]\/(conf|neigh)\/[a-z\d_]+$/),
-    z.string().regex(/^[^\r\n\0]*$/),
-  ),
+  sysctls: z.record(z.string().regex(/^ipv[46]\/(conf|neigh)\/[a-z\d_]+$/), z.string().regex(/^[^\r\n\0]*$/)),
   /** Entries that someone had made permanent. */
   permanentNeighbours: z.array(neighbour),
   /** What answered for the gateways: pinned after a move. */
@@ -185,7 +180,9 @@ export function parseFile<T>(text: string, what: string, schema: z.ZodType<T>, f
   }
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const faults = result.error.issues.map(({ path, message }) => `${path.join(".") || "the file"}: ${message}`);
+  const faults = result.error.issues.map(
+    ({ path, message }) => `${path.join(".") || "the file"}: ${message}`,
+  );
   const shown = faults.slice(0, 5).join("; ");
   const more = faults.length > 5 ? ` and ${faults.length - 5} more` : "";
   throw new HostError("invalid", `${what} is malformed: ${shown}${more}`, { fix });

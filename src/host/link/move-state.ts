@@ -1,0 +1,128 @@
+import { createHash } from "node:crypto";
+import { mkdir, open, readFile, rename, stat } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { dirname, join, resolve } from "node:path";
+import { z } from "zod";
+import { HostError } from "../host-error.ts";
+import type { NetworkNamespace } from "../iproute.ts";
+import { moveStepSchema } from "./move-step.ts";
+import { parseFile, snapshotSchema } from "./snapshot.ts";
+import { pathOfNamespace } from "./sysctls.ts";
+
+const FORMAT = "lychgate-link-move";
+
+const namespaceSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("own") }),
+  z.strictObject({ kind: z.literal("name"), name: z.string().regex(/^[^/\s]+$/) }),
+  z.strictObject({ kind: z.literal("path"), path: z.string().regex(/^\//) }),
+]);
+
+const exception = z.strictObject({ what: z.string(), why: z.string(), key: z.string() });
+
+const stateSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  version: z.literal(1),
+  startedAt: z.string(),
+  from: namespaceSchema,
+  /** The inode of `from`: a process elsewhere must not take its own namespace for it. */
+  fromInode: z.int(),
+  to: namespaceSchema,
+  /** The link's name in the target. */
+  targetName: z.string(),
+  pin: z.boolean(),
+  /** Taken before anything moved. */
+  snapshot: snapshotSchema,
+  /** What the rehearsal found to need `onlink`. */
+  onlink: z.array(exception),
+  /** What is not put back in the target; that was agreed to. */
+  unrestorable: z.array(exception),
+  /** Rules that the target had before: a rollback leaves them. Each as its key. */
+  rulesBefore: z.array(z.string()),
+  /** What was otherwise after a rollback. */
+  differences: z.array(z.string()),
+  step: moveStepSchema,
+});
+
+/** All that a second run needs to go on with a move. */
+export type MoveState = z.infer<typeof stateSchema>;
+
+/** The marks of a state file that this version writes. */
+export const MOVE_STATE_MARKS = { format: FORMAT, version: 1 } as const;
+
+/** The inode of a namespace: the same exactly for the same one. Throws `HostError` `not_found`. */
+export async function inodeOf(namespace: NetworkNamespace): Promise<number> {
+  const path = namespace.kind === "own" ? "/proc/self/ns/net" : pathOfNamespace(namespace);
+  try {
+    return (await stat(path)).ino;
+  } catch (cause) {
+    throw new HostError("not_found", `there is no network namespace ${path}`, {
+      cause,
+      fix: "give a name that ip netns list shows, or a path such as /proc/PID/ns/net",
+    });
+  }
+}
+
+/** Where the state of a link's move is by default: one file for each link of each namespace. */
+export function defaultStatePath(link: string, inode: number): string {
+  return join("/run/lychgate/link", `${link}-${inode}.json`);
+}
+
+/** The state in a file, or `undefined` when there is none. Throws `HostError` `invalid`. */
+export async function readMoveState(path: string): Promise<MoveState | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw new HostError("failed", `reading ${path}: ${String(error)}`, { cause: error });
+  }
+  return parseFile(text, path, stateSchema, "look where the link is, and remove the file");
+}
+
+/** Replaces the file as a whole, on the disk when this resolves: a reader sees the old state or the new one. */
+export async function writeMoveState(path: string, state: MoveState): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const file = await open(`${path}.new`, "w", 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(state, undefined, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.new`, path);
+  } catch (cause) {
+    throw new HostError("failed", `writing the state file ${path}: ${String(cause)}`, {
+      cause,
+      fix: "give another path with --state",
+    });
+  }
+}
+
+/**
+ * Keeps others from working on the same state file until the returned function is called, or this process ends in whatever way: the
+ * kernel gives an abstract socket back by itself. Holds within one network namespace. Throws `HostError` `failed` when taken.
+ */
+export async function lockMoveState(path: string): Promise<() => Promise<void>> {
+  const name = createHash("sha256").update(resolve(path)).digest("hex");
+  const server = createServer();
+  await new Promise<void>((done, reject) => {
+    server.once("error", (cause) => {
+      reject(
+        new HostError("failed", `another run works with ${path} right now`, {
+          cause,
+          fix: "wait until it has ended",
+        }),
+      );
+    });
+    server.listen({ path: `\0lychgate-host-link-${name}` }, done);
+  });
+  server.unref();
+  return () => closed(server);
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((done) => {
+    server.close(() => done());
+  });
+}

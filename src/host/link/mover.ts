@@ -1,0 +1,362 @@
+import type { Clock, Milliseconds } from "../../clock.ts";
+import { describeHostError, HostError } from "../host-error.ts";
+import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { captureLink, describeNamespace, linkNotFound, readSettings } from "./capture.ts";
+import { pinLine, routeLine } from "./commands.ts";
+import { captureGateways } from "./gateways.ts";
+import {
+  inodeOf,
+  lockMoveState,
+  MOVE_STATE_MARKS,
+  type MoveState,
+  readMoveState,
+  writeMoveState,
+} from "./move-state.ts";
+import { isOver, type MoveStep, nextStep } from "./move-step.ts";
+import { listed, rehearse } from "./rehearsal.ts";
+import { type Exception, restoreOrder } from "./restore-order.ts";
+import { changeRules, restoreLink, restoreOrOnlink, ruleKey, verifyLink } from "./restore.ts";
+import { dumpRoutes } from "./route-dump.ts";
+import { dumpRules } from "./rule-dump.ts";
+import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
+import { pathOfNamespace } from "./sysctls.ts";
+
+/** A move that is asked for. */
+export interface MoveOptions {
+  readonly from: NetworkNamespace;
+  readonly to: NetworkNamespace;
+  readonly link: string;
+  /** Its name in the target. Default: the same. */
+  readonly targetName?: string;
+  readonly statePath: string;
+  /** Pin the gateways as permanent neighbours afterwards. */
+  readonly pin: boolean;
+  /** How long gateways may take to answer. */
+  readonly neighbourTimeoutMs: Milliseconds;
+  /** Move even though something can't be put back in the target. */
+  readonly acceptLoss: boolean;
+}
+
+/** Of {@link moveLink}: what it is given beside what is asked for. */
+export interface MoveSurroundings {
+  readonly clock: Clock;
+  /** Told of each step as it begins, and of what an earlier run left. */
+  readonly progress: (line: string) => void;
+}
+
+/** How a move ended: `restored` (in the target), `refused` (nothing moved) or `rolled_back`. */
+export type MoveResult = Pick<
+  MoveState,
+  "step" | "snapshot" | "targetName" | "onlink" | "unrestorable" | "differences"
+>;
+
+/**
+ * Moves a link to another network namespace with all that it has, or leaves it as it was. Goes on with a move that broke off: its
+ * state file says where. Needs CAP_NET_ADMIN and CAP_SYS_ADMIN. Resolves to how it ended; throws `HostError` when it
+ * could not begin, or when the way back failed too (the state file stays: run it again).
+ */
+export async function moveLink(options: MoveOptions, surroundings: MoveSurroundings): Promise<MoveResult> {
+  const unlock = await lockMoveState(options.statePath);
+  try {
+    const left = await readMoveState(options.statePath);
+    if (left) await checkSame(left, options);
+    const isUnderWay = left && !isOver(left.step) && left.step.at !== "rehearsing";
+    if (isUnderWay) {
+      surroundings.progress(`going on with the move of ${left.startedAt}, at ${left.step.at}`);
+      return await run(left, options.statePath, surroundings);
+    }
+    if (left?.step.at === "restored" && (await locate(left)) === "target") {
+      surroundings.progress(`it was moved at ${left.startedAt} already`);
+      return left;
+    }
+    return await run(await begin(options, surroundings), options.statePath, surroundings);
+  } finally {
+    await unlock();
+  }
+}
+
+/** Takes a move back, whether it has ended or broke off. Throws `HostError`, `not_found` without a state file. */
+export async function rollBack(statePath: string, surroundings: MoveSurroundings): Promise<MoveResult> {
+  const unlock = await lockMoveState(statePath);
+  try {
+    const state = await readMoveState(statePath);
+    if (!state) {
+      throw new HostError("not_found", `there is no state of a move at ${statePath}`, {
+        fix: "give the --state that move was given; a snapshot alone is put back with lychgate host link restore",
+      });
+    }
+    await checkFrom(state);
+    const step = nextStep(state.step, { type: "rollback_asked" });
+    return await run({ ...state, step }, statePath, surroundings);
+  } finally {
+    await unlock();
+  }
+}
+
+/** Looks at both sides and captures; nothing is changed but neighbour entries of gateways. */
+async function begin(options: MoveOptions, { clock, progress }: MoveSurroundings): Promise<MoveState> {
+  const { from, to, link, targetName = link } = options;
+  const [fromInode, toInode] = await Promise.all([inodeOf(from), inodeOf(to)]);
+  if (fromInode === toInode) {
+    throw new HostError("invalid", "the link is to be moved to the network namespace that it is in", {
+      fix: "give another one with --to",
+    });
+  }
+  const startedAt = new Date(clock.nowMs()).toISOString();
+  const captured = await captureLink(from, link, startedAt);
+  const rulesBefore = await checkTarget(to, targetName, withLinkName(captured, targetName));
+  const { unrestorable } = restoreOrder(captured);
+  if (unrestorable.length > 0 && !options.acceptLoss) {
+    throw new HostError(
+      "unsupported",
+      `${describeNamespace(to)} can't have all that ${link} has: ${listed(unrestorable.map(describedException))}`,
+      { fix: "see lychgate host link plan; --accept-loss moves it without" },
+    );
+  }
+  progress(`captured ${link}: ${captured.addresses.length} addresses, ${captured.routes.length} routes`);
+  const snapshot = await captureGateways(from, captured, { timeoutMs: options.neighbourTimeoutMs, clock });
+  for (const { address, why } of snapshot.skippedGateways) progress(`gateway ${address} is skipped: ${why}`);
+  return {
+    ...MOVE_STATE_MARKS,
+    startedAt,
+    from,
+    fromInode,
+    to,
+    targetName,
+    pin: options.pin,
+    snapshot,
+    onlink: [],
+    unrestorable: [...unrestorable],
+    rulesBefore: [...rulesBefore],
+    differences: [],
+    step: { at: "rehearsing" },
+  };
+}
+
+/** `route … (why)`. */
+export function describedException({ what, why }: Exception): string {
+  return `${what} (${why})`;
+}
+
+/** What stands in the way in the target. Returns the rules that it has. */
+async function checkTarget(
+  to: NetworkNamespace,
+  name: string,
+  snapshot: LinkSnapshot,
+): Promise<readonly string[]> {
+  const ip = new IpRoute({ namespace: to });
+  const where = describeNamespace(to);
+  if (await readSettings(ip, name)) {
+    throw new HostError("failed", `${where} has a link ${name} already`, {
+      fix: "give the link another name there with --name",
+    });
+  }
+  const ids = new Set(snapshot.nexthops.map(({ id }) => id));
+  const taken = (await ip.json(["nexthop", "show"]).catch(() => []))
+    .map((entry) => (entry as { readonly id?: unknown }).id)
+    .find((id) => ids.has(Number(id)));
+  if (taken !== undefined) {
+    throw new HostError("failed", `${where} has a nexthop object ${String(taken)} already`, {
+      fix: `remove it there: ip nexthop delete id ${String(taken)}`,
+    });
+  }
+  const keyOf = ({ destination, table, metric, tos, from }: LinkSnapshot["routes"][number]): string =>
+    [destination, table, metric ?? 0, tos ?? "", from ?? ""].join(" ");
+  const keys = new Set(snapshot.routes.filter(({ family }) => family === 4).map(keyOf));
+  const clash = (await dumpRoutes(ip, 4)).find((route) => keys.has(keyOf(route)));
+  if (clash) {
+    throw new HostError(
+      "failed",
+      `${where} has a route that the link's would stand behind: ${shown(clash)}`,
+      {
+        fix: `remove it there: ip ${routeLine("delete", clash)}`,
+      },
+    );
+  }
+  return (await dumpRules(ip)).map(ruleKey);
+}
+
+function shown(route: LinkSnapshot["routes"][number]): string {
+  return routeLine("append", route).replace(/^route append /, "");
+}
+
+async function run(from: MoveState, statePath: string, surroundings: MoveSurroundings): Promise<MoveResult> {
+  let state = from;
+  await writeMoveState(statePath, state);
+  while (!isOver(state.step)) {
+    surroundings.progress(PROGRESS[state.step.at](state));
+    const before = state.step;
+    try {
+      state = { ...state, ...(await perform(state)), step: nextStep(state.step, { type: "done" }) };
+    } catch (error) {
+      const cause = describeHostError(error);
+      const step = nextStep(before, { type: "failed", cause });
+      if (step === before) throw stuck(state, error);
+      surroundings.progress(`failed: ${cause}`);
+      state = { ...state, step };
+    }
+    await writeMoveState(statePath, state);
+  }
+  return state;
+}
+
+/** The way back failed: the first cause is told first. */
+function stuck({ step, snapshot }: MoveState, error: unknown): HostError {
+  const first = "cause" in step ? step.cause : "";
+  return new HostError(
+    "failed",
+    `${first}; and then the way back of ${snapshot.link.name} failed: ${describeHostError(error)}`,
+    {
+      cause: error,
+      fix: "mend that and run lychgate host link rollback: the state file has all that is needed",
+    },
+  );
+}
+
+const PROGRESS: Record<MoveStep["at"], (state: MoveState) => string> = {
+  rehearsing: () => "rehearsing in a scratch namespace",
+  moving: ({ to }) => `moving to ${describeNamespace(to)}`,
+  restoring: () => "restoring addresses, rules and routes",
+  pinning: ({ snapshot }) => `pinning ${snapshot.gateways.length} gateways`,
+  verifying: () => "verifying by a second snapshot",
+  restored: () => "restored",
+  refused: () => "refused",
+  moving_back: ({ from }) => `moving back to ${describeNamespace(from)}`,
+  restoring_back: () => "restoring what was there",
+  rolled_back: () => "rolled back",
+};
+
+/** Does a step, from its beginning, however much of it an earlier run had done. Returns what it found out. */
+async function perform(state: MoveState): Promise<Partial<MoveState>> {
+  const { from, to, targetName, snapshot } = state;
+  const there = withLinkName(snapshot, targetName);
+  switch (state.step.at) {
+    case "rehearsing": {
+      const order = await rehearse(there);
+      return { onlink: [...order.onlink], unrestorable: [...order.unrestorable] };
+    }
+    case "moving": {
+      const at = await locate(state);
+      if (at === "source") await send(from, snapshot.link.name, to, targetName);
+      else if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
+      return {};
+    }
+    case "restoring":
+      await restoreLink(to, there, {
+        onlink: new Map(state.onlink.map(({ key, why }) => [key, why])),
+      });
+      return {};
+    case "pinning":
+      if (state.pin) await pinGateways(to, there);
+      return {};
+    case "verifying": {
+      const found = await verifyLink(to, there, { ...state, pinned: state.pin });
+      if (found.length === 0) return {};
+      throw new HostError("failed", `after the restore the link is not what it was: ${listed(found)}`);
+    }
+    case "moving_back": {
+      const at = await locate(state);
+      if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
+      if (at === "target") await send(to, targetName, from, snapshot.link.name);
+      await removeAddedRules(state, there);
+      return {};
+    }
+    case "restoring_back": {
+      const place = { devices: await devicesOf(from), hasOtherAddresses: true };
+      const { onlink: exempt, unrestorable } = await restoreOrOnlink(from, snapshot, place);
+      const found = await verifyLink(from, snapshot, { onlink: exempt, unrestorable, pinned: false });
+      return { onlink: [...exempt], unrestorable: [...unrestorable], differences: [...found] };
+    }
+    case "restored":
+    case "refused":
+    case "rolled_back":
+      return {};
+  }
+}
+
+/** Makes the captured gateways permanent neighbours, as the snapshot says. Throws the first refusal. */
+export async function pinGateways(
+  namespace: NetworkNamespace,
+  { gateways, link }: LinkSnapshot,
+): Promise<void> {
+  const ip = new IpRoute({ namespace });
+  const [first] = await ip.batch(gateways.map((gateway) => pinLine(gateway, link.name)));
+  if (first) throw first.error;
+}
+
+/** Names of the links of a namespace. */
+export async function devicesOf(namespace: NetworkNamespace): Promise<ReadonlySet<string>> {
+  const links = await new IpRoute({ namespace }).json(["link", "show"]);
+  return new Set(links.map((entry) => String((entry as { readonly ifname?: unknown }).ifname)));
+}
+
+async function send(
+  from: NetworkNamespace,
+  name: string,
+  to: NetworkNamespace,
+  newName: string,
+): Promise<void> {
+  const ip = new IpRoute({ namespace: from });
+  const rename = newName === name ? [] : ["name", newName];
+  await ip.run(["link", "set", "dev", name, "netns", pathOfNamespace(to), ...rename]);
+}
+
+/** A rule has no link: those that came with this one would stay. */
+async function removeAddedRules({ to, rulesBefore }: MoveState, { rules }: LinkSnapshot): Promise<void> {
+  const before = new Set(rulesBefore);
+  const ip = new IpRoute({ namespace: to });
+  let present: ReadonlySet<string>;
+  try {
+    present = new Set((await dumpRules(ip)).map(ruleKey));
+  } catch (error) {
+    // With the namespace its rules went.
+    if (error instanceof IpRouteError && error.reason === "namespace") return;
+    throw error;
+  }
+  const added = rules.filter((rule) => present.has(ruleKey(rule)) && !before.has(ruleKey(rule)));
+  await changeRules(ip, "delete", added);
+}
+
+/** Where the link is: by its name, its kind and its MAC. Its index may change on the way. */
+async function locate({
+  from,
+  to,
+  targetName,
+  snapshot: { link },
+}: MoveState): Promise<"source" | "target" | "nowhere"> {
+  const isIt = async (namespace: NetworkNamespace, name: string): Promise<boolean> => {
+    const found = await readSettings(new IpRoute({ namespace }), name);
+    return found !== undefined && found.kind === link.kind && found.mac === link.mac;
+  };
+  if (await isIt(from, link.name)) return "source";
+  return (await isIt(to, targetName)) ? "target" : "nowhere";
+}
+
+async function checkSame(
+  left: MoveState,
+  { from, to, link, statePath, targetName = link }: MoveOptions,
+): Promise<void> {
+  await checkFrom(left);
+  if (isOver(left.step)) return;
+  const isSame =
+    left.snapshot.link.name === link &&
+    left.targetName === targetName &&
+    left.fromInode === (await inodeOf(from)) &&
+    JSON.stringify(left.to) === JSON.stringify(to);
+  if (isSame) return;
+  throw new HostError(
+    "failed",
+    `${statePath} is of another move, of ${left.snapshot.link.name}, that broke off at ${left.step.at}`,
+    {
+      fix: "end that one first: lychgate host link rollback, or the same move again",
+    },
+  );
+}
+
+/** "This namespace" must be the one that it was. */
+async function checkFrom({ from, fromInode }: MoveState): Promise<void> {
+  if (from.kind !== "own" || (await inodeOf(from)) === fromInode) return;
+  throw new HostError("failed", "the move began in another network namespace than this one", {
+    fix: "run it there",
+  });
+}
