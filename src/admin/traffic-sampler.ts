@@ -46,6 +46,7 @@ interface Sample {
 /** How often while somebody looks, and while nobody does. */
 const WATCHED_EVERY_MS: Milliseconds = 1_000;
 const UNWATCHED_EVERY_MS: Milliseconds = 10_000;
+const SHORTEST_MS: Milliseconds = 200;
 /** Who asked for a status will ask again. */
 const ASKED_LASTS_MS: Milliseconds = 15_000;
 /** What is shown, and kept. */
@@ -196,6 +197,9 @@ export class TrafficSampler {
     const { read, clock } = this.#options;
     this.#timer?.clear();
     try {
+      const last = this.#samples.at(-1);
+      // Who begins to look just after a sample gets that; between two of one moment there would be no rate.
+      if (last && clock.monotonicMs() - last.monotonicMs < SHORTEST_MS) return;
       const reading = await read();
       const monotonicMs = clock.monotonicMs();
       this.#samples.push({ atMs: clock.nowMs(), monotonicMs, reading });

@@ -258,6 +258,23 @@ describe("health", () => {
     expect(stderr).toBe(`not ready: ${peer.url}/readyz answered 503: not ready: draining\n`);
   });
 
+  test("--json: each check, and the same exit codes", async () => {
+    const lines = "[+]synced ok\n[-]draining failed: the router is shutting down\ngateway is not ready\n";
+    const peer = await router((_, response) => response.writeHead(503).end(lines));
+    const { code, stdout, stderr } = await runInProcess(["health", "--json", "--url", peer.url]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+    expect(peer.asked).toEqual(["/readyz?verbose"]);
+    expect(JSON.parse(stdout)).toEqual({
+      ready: false,
+      url: `${peer.url}/readyz`,
+      status: 503,
+      checks: [
+        { name: "synced", ok: true, why: "" },
+        { name: "draining", ok: false, why: "the router is shutting down" },
+      ],
+    });
+  });
+
   test("silent: exit 1 within its time", async () => {
     const peer = await router(() => {});
     const { code, stderr } = await runInProcess(["health", "--url", peer.url]);

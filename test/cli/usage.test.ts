@@ -139,7 +139,7 @@ describe("help", () => {
       for (const flag of command.flags) expect(help).toContain(`--${flag.name}`);
       for (const setting of command.settings) expect(help).toContain(`  ${setting.flag}`);
       expect(help.includes("  --config")).toBe(
-        ["serve", "demo", "explain", "routes", "health"].includes(name),
+        ["serve", "demo", "explain", "routes", "top", "health", "host overlap"].includes(name),
       );
       for (const line of help.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     },

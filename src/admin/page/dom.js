@@ -1,6 +1,6 @@
 /*
  * Everything on the page is made by these: text that came from a tenant, a peer or a client becomes a text node and
- * nothing else. There is no innerHTML anywhere, and the page's policy (trusted types) would stop it.
+ * nothing else. No text is ever read as HTML, and the page's policy (trusted types) would stop it.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
