@@ -1,5 +1,13 @@
-import { appendFileSync, chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { BirdAnnouncer } from "../../src/host/anycast/bird-announcer.ts";
 import { AnycastNode, type TestPod, V4, V6 } from "../host/anycast/support/anycast-node.ts";
@@ -31,16 +39,16 @@ const PAGE = readFileSync(join(import.meta.dirname, "../../docs/host/anycast.md"
 describe.skipIf(NO_BIRD)(title, () => {
   test("the docs' bird.conf is taken as it stands, by a BIRD that has dropped its privileges", async () => {
     const [, config = ""] = /^```bird\n(.*?)^```/ms.exec(PAGE) ?? [];
-    const bird = new TestBird(
-      (folder) => config.replace("/run/lychgate", folder),
-      makeNamespace("docs").name,
-    );
+    const run = join(scratch("run"), "lychgate");
+    mkdirSync(run);
+    chmodSync(dirname(run), 0o755);
+    const bird = new TestBird(() => config.replace("/run/lychgate", run), makeNamespace("docs").name);
     // Its user reads what we write and makes its own socket and PID file.
     chmodSync(bird.folder, 0o777);
     await bird.start(["-u", "nobody", "-g", "nogroup"]);
     const announcer = new BirdAnnouncer({
       controlSocket: bird.socket,
-      includeFile: join(bird.folder, "anycast.conf"),
+      includeFile: join(run, "anycast.conf"),
       prefix: "lychgate_anycast",
       timeoutMs: 2000,
     });
