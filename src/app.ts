@@ -11,6 +11,7 @@ import type { Origin } from "./config/origins.ts";
 import type { Config } from "./config/schema.ts";
 import { flagOf } from "./config/settings.ts";
 import { OwnAddresses } from "./host/anycast/own-addresses.ts";
+import { createOverlapMonitor } from "./host-overlap.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics/registry.ts";
 import { createPeerServer } from "./peers/peer-server.ts";
@@ -111,6 +112,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       log,
     });
   table.addListener(metrics.table);
+  const overlap = createOverlapMonitor(config.host, table, { observer: metrics.host.overlap, clock, log });
 
   const readiness: ReadinessCheck[] = [
     { name: "synced", ready: () => table.synced || "the first list of sandboxes is not in" },
@@ -118,6 +120,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     ...(workers
       ? [{ name: "workers", ready: () => workers.ready > 0 || "no worker knows the routes yet" }]
       : []),
+    ...(overlap ? [{ name: "overlap", ready: () => overlap.ready() }] : []),
   ];
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
@@ -187,6 +190,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     };
     timer.start();
     view.start();
+    overlap?.start();
     informer?.start();
     ownAddresses?.start();
     if (workers)

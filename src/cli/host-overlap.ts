@@ -1,0 +1,168 @@
+import type { RoutesPage } from "../admin/api-types.ts";
+import type { CidrVerdict, OverlapOptions, OverlapReport } from "../host-overlap.ts";
+import type { Command, CommandFlag, Invocation } from "./command.ts";
+import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
+import { printable, table } from "./printable.ts";
+import { ADMIN_FLAG, ADMIN_SETTINGS, type AdminPort, adminPort, getJson } from "./router-client.ts";
+
+const TIMEOUT_MS = 10_000;
+const PAGE_SIZE = 1000;
+
+/** `--netns`, for commands that look into a network namespace. */
+export const NETNS_FLAG: CommandFlag = {
+  name: "netns",
+  kind: "text",
+  placeholder: "<name|path>",
+  description:
+    "Network namespace: a name under /run/netns, or a path such as /proc/1/ns/net. Needs CAP_SYS_ADMIN. (default: its own)",
+};
+
+/** `--metrics-file`, for commands that count. */
+export const METRICS_FILE_FLAG: CommandFlag = {
+  name: "metrics-file",
+  kind: "text",
+  placeholder: "<path>",
+  description: "Write metrics there, for node_exporter's textfile collector: a name that ends in .prom.",
+};
+
+/** `lychgate host overlap`. */
+export const hostOverlap: Command = {
+  name: "host overlap",
+  summary: "does the kernel send the cluster's CIDRs out of the default route's interface?",
+  details:
+    "Works out from all rules and routing tables where this node sends each address of the expected CIDRs, asks the kernel itself for some of them, and compares with the interface of the default route. Names the route that takes a CIDR, or a part of it, elsewhere, and the entry of static-routes that would fix it.\nThe CIDRs are those given; else it asks a running router for the pod IPs that it knows and takes the /24 (IPv6: /64) around each.\nExits 0 when all is well; in mode warn also when not; in mode strict 1 when a CIDR is not ok. 1 when the check could not be done, 2 on a wrong flag. Needs no privilege but for --netns.",
+  arguments: [],
+  flags: [
+    {
+      name: "cidr",
+      kind: "text",
+      repeatable: true,
+      placeholder: "<cidr>",
+      description: "An expected CIDR; repeatable, or several with commas between. IPv4 and IPv6.",
+    },
+    {
+      name: "mode",
+      kind: "text",
+      placeholder: "warn|strict",
+      description: "Whether something wrong makes the exit code 1. (default warn)",
+    },
+    {
+      name: "also-interface",
+      kind: "text",
+      repeatable: true,
+      placeholder: "<name>",
+      description:
+        "An interface that is right beside the default route's, such as the CNI's: lxc* takes all that begin so. Repeatable.",
+    },
+    JSON_FLAG,
+    {
+      name: "marker-file",
+      kind: "text",
+      placeholder: "<path>",
+      description:
+        "Keep a file there, with the report as JSON, while something is wrong; remove it when not.",
+    },
+    METRICS_FILE_FLAG,
+    NETNS_FLAG,
+    ADMIN_FLAG,
+  ],
+  settings: ADMIN_SETTINGS,
+  examples: [
+    ["host overlap --cidr 10.244.0.0/16 --cidr 10.96.0.0/12", "this node, for a person"],
+    ["host overlap --cidr 10.244.0.0/16 --mode strict --json", "for a script: exits 1 on an overlap"],
+    ["host overlap --admin http://127.0.0.1:9902", "the pods that the router on this node knows"],
+  ],
+  async run(invocation) {
+    const { io, flags } = invocation;
+    const mode = modeOf(invocation);
+    const options = {
+      mode,
+      alsoInterfaces: listOf(invocation, "also-interface"),
+      namespace: pathOf(invocation, "netns"),
+      markerFile: pathOf(invocation, "marker-file"),
+      metricsFile: pathOf(invocation, "metrics-file"),
+      expected: await expectedOf(invocation),
+    };
+    const { runOverlap } = await import("../host-overlap.ts");
+    const end = await runOverlap(options);
+    if ("failure" in end) throw new CommandError(EXIT.fault, printable(end.failure));
+    const { report } = end;
+    io.stdout.write(flags.own.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : reportText(report));
+    return report.ok || mode === "warn" ? EXIT.ok : EXIT.fault;
+  },
+};
+
+/** The value of a flag that must not be empty when given. */
+export function pathOf({ flags }: Invocation, name: string): string | undefined {
+  const value = flags.own.get(name)?.at(-1);
+  if (value === "") throw new CommandError(EXIT.usage, `--${name} must not be empty`);
+  return value;
+}
+
+function modeOf(invocation: Invocation): OverlapOptions["mode"] {
+  const mode = pathOf(invocation, "mode") ?? "warn";
+  if (mode === "warn" || mode === "strict") return mode;
+  throw new CommandError(EXIT.usage, `--mode must be warn or strict; it is "${mode}"`);
+}
+
+function listOf({ flags }: Invocation, name: string): string[] {
+  const values = (flags.own.get(name) ?? []).flatMap((text) => text.split(","));
+  const found = values.map((value) => value.trim());
+  if (found.includes("")) throw new CommandError(EXIT.usage, `--${name} must not be empty`);
+  return found;
+}
+
+async function expectedOf(invocation: Invocation): Promise<OverlapOptions["expected"]> {
+  const cidrs = listOf(invocation, "cidr");
+  if (cidrs.length > 0) return { cidrs };
+  const admin = adminPort(invocation);
+  const podIps: string[] = [];
+  let after: string | undefined;
+  do {
+    const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(after !== undefined && { after }) });
+    const page = await askRouter(admin, `/api/routes?${query.toString()}`);
+    podIps.push(...page.routes.map(({ ip }) => ip));
+    after = page.next;
+  } while (after !== undefined);
+  return { podIps };
+}
+
+async function askRouter(admin: AdminPort, path: string): Promise<RoutesPage> {
+  try {
+    return await getJson<RoutesPage>(admin, path, TIMEOUT_MS);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const message = `${error.message}; or say which CIDRs to check with --cidr`;
+    throw new CommandError(EXIT.fault, message, { cause: error });
+  }
+}
+
+function reportText({ defaults, cidrs, ok }: OverlapReport): string {
+  const lines = defaults.map(
+    ({ family, routes }) => `IPv${family}: ${routes.join("; ") || "no default route"}`,
+  );
+  if (cidrs.length === 0) return "no CIDRs to check: the router knows no pod\n";
+  const heading = ["CIDR", "VERDICT", "PART", "BY", "INTERFACE", "EXPECTED"];
+  let text = `${printable(lines.join("\n")).replaceAll("\\u{a}", "\n")}\n\n`;
+  text += table([heading, ...cidrs.flatMap(rows)]);
+  if (ok) return `${text}\nok: everything leaves by the interface of the default route\n`;
+  const wrong = cidrs.filter(({ verdict }) => verdict !== "ok").length;
+  text += `\n${wrong} of ${cidrs.length} ${cidrs.length === 1 ? "CIDR is" : "CIDRs are"} not ok\n`;
+  const fixes = new Set(cidrs.flatMap(({ findings }) => findings.map(({ fix }) => fix.text)));
+  for (const fix of fixes) text += `fix: ${printable(fix)}\n`;
+  return text;
+}
+
+function rows({ cidr, verdict, expected, findings, moreFindings }: CidrVerdict): string[][] {
+  const own = expected.join(", ");
+  if (findings.length === 0) return [[cidr, verdict, "", "", verdict === "ok" ? own : "", own]];
+  const found = findings.map((finding) => [
+    cidr,
+    finding.verdict,
+    `${finding.parts.join(", ")}${finding.moreParts > 0 ? ` and ${finding.moreParts} more` : ""}`,
+    finding.condition ? `${finding.route} for ${finding.condition}` : finding.route,
+    finding.interfaces.join(", "),
+    own,
+  ]);
+  return moreFindings > 0 ? [...found, [cidr, verdict, `${moreFindings} more`, "", "", own]] : found;
+}

@@ -1,0 +1,111 @@
+import { systemClock } from "./clock.ts";
+import type { Config } from "./config/schema.ts";
+import type { Cidr } from "./host/cidr.ts";
+import { describeHostError, HostError } from "./host/host-error.ts";
+import { IpRoute, type NetworkNamespace } from "./host/iproute.ts";
+import { checkOverlap, type OverlapResult, verdictCounts } from "./host/overlap/check.ts";
+import { cidrsOfPodIps, parseExpected } from "./host/overlap/expected-cidrs.ts";
+import { OverlapMonitor, type OverlapMonitorOptions } from "./host/overlap/monitor.ts";
+import { removeFile, writeWhole } from "./host/write-whole.ts";
+import { hostMetricsText } from "./metrics/host-metrics.ts";
+import type { RouteTable } from "./routes/table.ts";
+
+export type { OverlapResult } from "./host/overlap/check.ts";
+export type { CidrVerdict } from "./host/overlap/verdict.ts";
+
+/** One run of `lychgate host overlap`. */
+export interface OverlapOptions {
+  /** As given; or the pod IPs that a router holds. */
+  readonly expected: { readonly cidrs: readonly string[] } | { readonly podIps: readonly string[] };
+  readonly mode: "warn" | "strict";
+  readonly alsoInterfaces: readonly string[];
+  /** A name under /run/netns, or a path; absent: this process's own. */
+  readonly namespace?: string | undefined;
+  /** Exists, with the report, exactly while something is wrong. */
+  readonly markerFile?: string | undefined;
+  /** For node_exporter's textfile collector. */
+  readonly metricsFile?: string | undefined;
+}
+
+/** What a run ended with: what was found, or why nothing could be found, in one line. */
+export type OverlapEnd = { readonly report: OverlapReport } | { readonly failure: string };
+
+/** What `--json` prints and the marker file holds. */
+export interface OverlapReport extends OverlapResult {
+  readonly mode: "warn" | "strict";
+  /** When the check ended, RFC 3339. */
+  readonly checkedAt: string;
+}
+
+/** Runs one check and writes the files that were asked for. */
+export async function runOverlap(options: OverlapOptions): Promise<OverlapEnd> {
+  const counted = hostMetricsText();
+  const { metrics } = counted;
+  const { mode, markerFile, metricsFile } = options;
+  const writeMetrics = async () => {
+    if (metricsFile !== undefined) await writeWhole(metricsFile, await counted.text());
+  };
+  try {
+    const ip = new IpRoute({ namespace: namespaceOf(options.namespace) });
+    const cidrs = cidrsOf(options.expected);
+    let result: OverlapResult;
+    try {
+      result = await checkOverlap(ip, { cidrs, alsoInterfaces: options.alsoInterfaces });
+    } catch (error) {
+      metrics.overlap.failed();
+      await writeMetrics();
+      throw error;
+    }
+    const atMs = systemClock.nowMs();
+    const report = { mode, checkedAt: new Date(atMs).toISOString(), ...result };
+    metrics.overlap.checked({ verdictCounts: verdictCounts(result), strict: mode === "strict", atMs });
+    await writeMetrics();
+    if (markerFile !== undefined)
+      await (result.ok
+        ? removeFile(markerFile)
+        : writeWhole(markerFile, `${JSON.stringify(report, undefined, 2)}\n`));
+    return { report };
+  } catch (error) {
+    if (error instanceof HostError) return { failure: describeHostError(error) };
+    throw error;
+  }
+}
+
+/**
+ * The router's own check (`host.overlap…` of the configuration): of the CIDRs that are configured, else of those around the pod IPs that
+ * `table` holds. `undefined` when it is off. Throws {@link HostError} `invalid` for a bad CIDR.
+ */
+export function createOverlapMonitor(
+  config: Config["host"],
+  table: RouteTable,
+  surroundings: Pick<OverlapMonitorOptions, "observer" | "clock" | "log">,
+): OverlapMonitor | undefined {
+  const { overlapMode, overlapCidrs, overlapInterfaces, overlapIntervalMs } = config;
+  if (overlapMode === "off") return undefined;
+  const ip = new IpRoute();
+  const given = parseExpected(overlapCidrs, "host.overlapCidrs");
+  return new OverlapMonitor({
+    ...surroundings,
+    strict: overlapMode === "strict",
+    intervalMs: overlapIntervalMs,
+    cidrs: () => (given.length > 0 ? given : cidrsOfPodIps(podIps(table))),
+    check: (cidrs) => checkOverlap(ip, { cidrs, alsoInterfaces: overlapInterfaces }),
+  });
+}
+
+function* podIps(table: RouteTable): Generator<string, void, undefined> {
+  for (const key of table.keys()) {
+    const ip = table.inspect(key)?.inEffect?.route.ip;
+    if (ip) yield ip;
+  }
+}
+
+function cidrsOf(expected: OverlapOptions["expected"]): readonly Cidr[] {
+  return "cidrs" in expected ? parseExpected(expected.cidrs, "CIDR") : cidrsOfPodIps(expected.podIps);
+}
+
+/** `--netns`. */
+export function namespaceOf(given: string | undefined): NetworkNamespace {
+  if (given === undefined) return { kind: "own" };
+  return given.includes("/") ? { kind: "path", path: given } : { kind: "name", name: given };
+}

@@ -1,0 +1,150 @@
+import {
+  addressBits,
+  type Cidr,
+  cidrAt,
+  formatCidr,
+  type IpFamily,
+  parseAddress,
+  parseCidr,
+} from "../cidr.ts";
+
+/** What the kernel does with a packet that a route takes (rtnetlink(7), `rtm_type`). */
+export type RouteType =
+  | "unicast"
+  | "local"
+  | "broadcast"
+  | "anycast"
+  | "multicast"
+  | "blackhole"
+  | "unreachable"
+  | "prohibit"
+  | "throw"
+  | "other";
+
+/** One way out of a route. */
+export interface NextHop {
+  /** Absent: whoever is asked for is on the link itself. May be of the other family. */
+  readonly gateway?: string;
+  readonly dev: string;
+  /** Its device is gone or down: the kernel skips it. */
+  readonly dead: boolean;
+}
+
+/** A route, as the kernel holds it. */
+export interface KernelRoute {
+  readonly destination: Cidr;
+  readonly type: RouteType;
+  readonly table: number;
+  /** Lower wins. */
+  readonly metric: number;
+  /** Who installed it (rtnetlink(7), `rtm_protocol`). */
+  readonly protocol: number;
+  readonly nextHops: readonly NextHop[];
+  /** Only packets with this TOS, or from these addresses (IPv6), take it. */
+  readonly conditional: boolean;
+}
+
+const TYPES: Readonly<Record<number, RouteType>> = {
+  1: "unicast",
+  2: "local",
+  3: "broadcast",
+  4: "anycast",
+  5: "multicast",
+  6: "blackhole",
+  7: "unreachable",
+  8: "prohibit",
+  9: "throw",
+};
+
+/** Reads one element of `ip -json -details -N route show`; `undefined` for what is no route of this family. */
+export function readKernelRoute(value: unknown, family: IpFamily): KernelRoute | undefined {
+  if (!isRecord(value)) return undefined;
+  const destination = destinationOf(value["dst"], family);
+  if (!destination) return undefined;
+  const { type, tos } = value;
+  return {
+    destination,
+    // Left out: unicast.
+    type: type === undefined ? "unicast" : (TYPES[Number(type)] ?? "other"),
+    table: Number(value["table"] ?? 254),
+    metric: Number(value["metric"] ?? 0),
+    protocol: Number(value["protocol"] ?? 0),
+    nextHops: Array.isArray(value["nexthops"])
+      ? value["nexthops"].filter(isRecord).map(nextHopOf)
+      : typeof value["dev"] === "string"
+        ? [nextHopOf(value)]
+        : [],
+    conditional: (tos !== undefined && Number(tos) !== 0) || "from" in value,
+  };
+}
+
+/** The interfaces that a route may send by, each once: dead ones are left out while there is another. */
+export function interfacesOf({ nextHops }: KernelRoute): readonly string[] {
+  const living = nextHops.filter(({ dead }) => !dead);
+  return [...new Set((living.length > 0 ? living : nextHops).map(({ dev }) => dev))];
+}
+
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  0: "unspec",
+  1: "redirect",
+  2: "kernel",
+  3: "boot",
+  4: "static",
+  9: "ra",
+  12: "bird",
+  16: "dhcp",
+  18: "keepalived",
+  42: "babel",
+  186: "bgp",
+  187: "isis",
+  188: "ospf",
+  189: "rip",
+};
+
+const TABLES: Readonly<Record<number, string>> = { 253: "default", 254: "main", 255: "local" };
+
+/** A table's name, or its number. */
+export function tableName(table: number): string {
+  return TABLES[table] ?? String(table);
+}
+
+/** A route in iproute2's words: `172.16.0.0/16 dev ib0 proto kernel`; the table and the metric when they are not the usual ones. */
+export function formatKernelRoute(route: KernelRoute): string {
+  const { destination, type, nextHops, protocol, metric, table } = route;
+  const hops = nextHops.map(({ gateway, dev }) => (gateway ? `via ${gateway} dev ${dev}` : `dev ${dev}`));
+  return [
+    ...(type === "unicast" ? [] : [type]),
+    destination.prefixLength === 0 ? "default" : formatCidr(destination),
+    ...(hops.length > 1 ? hops.map((hop) => `nexthop ${hop}`) : hops),
+    `proto ${PROTOCOLS[protocol] ?? protocol}`,
+    ...(metric > 0 ? [`metric ${metric}`] : []),
+    ...(table === 254 ? [] : [`table ${tableName(table)}`]),
+  ].join(" ");
+}
+
+/** A value of iproute2's JSON that has fields. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function destinationOf(dst: unknown, family: IpFamily): Cidr | undefined {
+  if (typeof dst !== "string") return undefined;
+  if (dst === "default") return cidrAt({ family, value: 0n }, 0);
+  const cidr = dst.includes("/") ? parseCidr(dst, "a route to") : hostOf(dst);
+  return cidr?.family === family ? cidr : undefined;
+}
+
+function hostOf(text: string): Cidr | undefined {
+  const address = parseAddress(text);
+  return address && cidrAt(address, addressBits(address.family));
+}
+
+function nextHopOf(value: Readonly<Record<string, unknown>>): NextHop {
+  const via = isRecord(value["via"]) ? value["via"]["host"] : undefined;
+  const gateway = value["gateway"] ?? via;
+  return {
+    ...(typeof gateway === "string" && { gateway }),
+    dev: typeof value["dev"] === "string" ? value["dev"] : "?",
+    dead: Array.isArray(value["flags"]) && value["flags"].includes("dead"),
+  };
+}
