@@ -23,7 +23,7 @@ if (major > 22 || (major === 22 && minor >= 19)) {
     process.exit(1);
   }
   const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"]) {
     process.on(signal, () => {
       // A terminal sends Ctrl-C to the whole group: passing it on as well would count as the second one.
       if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);

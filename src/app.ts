@@ -142,6 +142,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     readiness,
     informer,
     workersReady: workers && (() => workers.ready),
+    describeConnectionsTo: traffic.describeConnectionsTo?.bind(traffic),
     clock,
   });
   const adminListen = listenAddress(config.adminListen);

@@ -8,13 +8,14 @@ import { pageOfRoutes, routeCounts, routeView, watermarks } from "./admin/route-
 import { TrafficSampler } from "./admin/traffic-sampler.ts";
 import type { Clock } from "./clock.ts";
 import { formatOrigin, type Origin } from "./config/origins.ts";
-import { shownValueOf } from "./config/render.ts";
+import { shownValueOf, valueOf } from "./config/render.ts";
 import { type Config, SECTION_TITLES } from "./config/schema.ts";
 import { SETTINGS } from "./config/settings.ts";
 import type { Metrics } from "./metrics/registry.ts";
 import { askReadiness, type ReadinessCheck } from "./peers/readiness.ts";
 import { explainRequest } from "./proxy/explain.ts";
 import type { Target, TargetParser } from "./proxy/target.ts";
+import type { Incarnation, Lookup } from "./routes/lookup.ts";
 import type { RouteTable } from "./routes/table.ts";
 import type { EntryView } from "./routes/table-view.ts";
 import { READING_METRICS, trafficReadingOf } from "./traffic-reading.ts";
@@ -36,6 +37,8 @@ export interface RouterViewParts {
   readonly informer: Informer | undefined;
   /** How many workers serve; undefined when this process does. */
   readonly workersReady: (() => number) | undefined;
+  /** Connections to a pod now, in words; absent where workers have them. */
+  readonly describeConnectionsTo: ((incarnation: Incarnation) => string) | undefined;
   readonly clock: Clock;
 }
 
@@ -80,7 +83,12 @@ export function createRouterView(parts: RouterViewParts): RouterView {
       const head = { method: "GET", target: input.path, rawHeaders };
       const { steps, verdict, target } = explainRequest(head, parseTarget, table, config.auth);
       const entry = target && entryOf(target, table);
-      return { input, steps, verdict, ...(entry && { route: routeView(entry) }) };
+      return {
+        input,
+        steps: [...steps, ...surroundings(parts, target)],
+        verdict,
+        ...(entry && { route: routeView(entry) }),
+      };
     },
     config: () => configView(parts),
     metrics: () => metrics.text(),
@@ -180,11 +188,35 @@ function configView({ config, origins, configFile }: RouterViewParts): ConfigVie
         section: SECTION_TITLES[setting.section] ?? setting.section,
         value: JSON.stringify(shownValueOf(config, setting)),
         origin: formatOrigin(origin),
-        isDefault: origin.kind === "default",
+        isDefault: JSON.stringify(valueOf(config, setting)) === JSON.stringify(setting.default),
         description: setting.description,
       };
     }),
   };
+}
+
+/** What else bears on a request: how old the table may be, and whether the pod has a connection to spare. */
+function surroundings(
+  { informer, table, describeConnectionsTo, clock }: RouterViewParts,
+  target: Target | undefined,
+): { readonly step: string; readonly result: string }[] {
+  const watch = (informer?.status().scopes ?? []).map(({ scope, connected, lastHeardAtMs, lastFault }) => {
+    const heard =
+      lastHeardAtMs === undefined
+        ? "the API server was never heard"
+        : `the API server was heard ${Math.max(0, Math.round((clock.nowMs() - lastHeardAtMs) / 1_000))} s ago`;
+    const why = connected || !lastFault ? "" : `: ${lastFault.message}`;
+    const name = scope === "" ? "" : ` of ${scope}`;
+    return { step: "watch", result: `${connected ? "connected" : "not connected"}${name}, ${heard}${why}` };
+  });
+  const found = target && lookupOf(target, table);
+  const incarnation = found?.kind === "found" ? found.incarnation : undefined;
+  if (!incarnation || !describeConnectionsTo) return watch;
+  return [...watch, { step: "to the pod", result: describeConnectionsTo(incarnation) }];
+}
+
+function lookupOf({ by }: Target, table: RouteTable): Lookup {
+  return by.kind === "id" ? table.lookup(by.id) : table.lookupObject(by.namespace, by.name);
 }
 
 /** What the table knows of the object that a target names, be a route in effect for it or not. */

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { dashboardJson } from "./dashboard.ts";
+import { drillMarkdown } from "./drill.ts";
 import { NODE } from "./node-dashboard.ts";
 import { OVERVIEW } from "./overview-dashboard.ts";
 import { ROUTES } from "./routes-dashboard.ts";
@@ -19,6 +20,7 @@ export function madeFiles(): MadeFiles {
     "deploy/prometheus/lychgate.rules.yaml": rulesYaml(),
     "deploy/prometheus/lychgate.rules.test.yaml": rulesTestYaml("lychgate.rules.yaml"),
     "deploy/prometheus/prometheusrule.yaml": prometheusRuleYaml(),
+    "docs/drill.md": drillMarkdown(),
   };
 }
 

@@ -49,7 +49,14 @@ describe.skipIf(NO_PROMETHEUS)(title, () => {
   beforeAll(async () => {
     const ports = [await freePort(), await freePort(), await freePort()] as const;
     demo = await startDemoProcess({ host: "127.0.0.1", ports }, [
-      ...["--workers", "2", "--sandboxes", "40", "--churn-per-minute", "600", "--seed", "7"],
+      "--workers",
+      "2",
+      "--sandboxes",
+      "40",
+      "--churn-per-minute",
+      "600",
+      "--seed",
+      "7",
     ]);
     stops.push(() => demo.stop());
     const node = await serveHostMetrics();
@@ -182,10 +189,10 @@ async function serveHostMetrics() {
   };
 }
 
-/** A few requests at a time: most to a sandbox that lives, some to none, and one now and then that times nothing out. */
+/** A few requests at a time: most to a sandbox that lives, some to none, and one now and then that is malformed. */
 function sendTraffic({ traffic }: DemoProcess) {
   let answered = 0;
-  let stopped = false;
+  const stopping = new AbortController();
   const [host, port] = traffic.split(":");
   const ask = (id: string) =>
     new Promise<void>((resolve) => {
@@ -201,7 +208,7 @@ function sendTraffic({ traffic }: DemoProcess) {
       sent.end("a body");
     });
   const client = async (): Promise<void> => {
-    for (let turn = 0; !stopped; turn++) {
+    for (let turn = 0; !stopping.signal.aborted; turn++) {
       // One in fifty is a 5xx of the router: below what an alert asks for.
       await ask(turn % 50 === 7 ? "nobody" : "hello");
       if (turn % 25 === 9) await ask("not a name");
@@ -212,7 +219,7 @@ function sendTraffic({ traffic }: DemoProcess) {
   return {
     answered: () => answered,
     stop: async () => {
-      stopped = true;
+      stopping.abort();
       await Promise.all(clients);
     },
   };

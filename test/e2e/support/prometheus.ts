@@ -40,6 +40,8 @@ export interface Prometheus {
 export async function startPrometheus(
   targets: Readonly<Record<string, string>>,
   rules: string,
+  /** A command to run it by, and the address at which it is then reached. Default: as it is, at 127.0.0.1. */
+  within: { readonly wrapper: readonly string[]; readonly host: string } = { wrapper: [], host: "127.0.0.1" },
 ): Promise<Prometheus> {
   const folder = mkdtempSync(join(tmpdir(), "lychgate-prometheus-"));
   const port = await freePort();
@@ -55,12 +57,14 @@ export async function startPrometheus(
       })),
     }),
   );
+  const [program, ...words] = [...within.wrapper, "prometheus"] as const;
   const child: ChildProcess = spawn(
-    "prometheus",
+    program,
     [
+      ...words,
       `--config.file=${join(folder, "prometheus.yaml")}`,
       `--storage.tsdb.path=${join(folder, "data")}`,
-      `--web.listen-address=127.0.0.1:${port}`,
+      `--web.listen-address=${within.host}:${port}`,
       "--log.level=warn",
     ],
     { stdio: ["ignore", "ignore", "pipe"] },
@@ -75,7 +79,7 @@ export async function startPrometheus(
   };
   const api: Prometheus["api"] = async (path, parameters = {}) => {
     const response = await fetch(
-      `http://127.0.0.1:${port}/api/v1/${path}?${new URLSearchParams(parameters).toString()}`,
+      `http://${within.host}:${port}/api/v1/${path}?${new URLSearchParams(parameters).toString()}`,
     );
     const body = (await response.json()) as { status: string; error?: string; data: unknown };
     if (body.status !== "success") throw new Error(body.error);
@@ -85,7 +89,7 @@ export async function startPrometheus(
     await eventually(
       async () => {
         if (child.exitCode !== null) throw new Error(`Prometheus ended:\n${said}`);
-        return (await fetch(`http://127.0.0.1:${port}/-/ready`)).status === 200;
+        return (await fetch(`http://${within.host}:${port}/-/ready`)).status === 200;
       },
       { timeoutMs: 20_000 },
     );
