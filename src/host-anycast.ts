@@ -89,11 +89,16 @@ export async function startAnycast(
   });
   const server = createAnycastServer({
     listen: spec.listen,
-    status: () => reconciler.status(),
+    status: () => status(),
     metrics: async () => ({ text: await counted.text(), contentType: counted.contentType }),
   });
   const events = new KernelEvents({ namespace, happened: () => reconciler.kernelChanged(), clock, log });
   const stops: (() => void)[] = [() => events.stop()];
+  let backendsFile: BackendsFile | undefined;
+  const status = (): AnycastStatus => {
+    const ofAll = reconciler.status();
+    return backendsFile?.fault ? { ...ofAll, advice: [...ofAll.advice, backendsFile.fault] } : ofAll;
+  };
   let stopPods: (() => Promise<void>) | undefined;
   const stopSources = async (): Promise<void> => {
     for (const stop of stops) stop();
@@ -108,8 +113,12 @@ export async function startAnycast(
         clock,
         log,
       });
+      backendsFile = file;
       stops.push(() => file.close());
       await file.start();
+      // What a watch of the folder may miss, such as another file system mounted over it.
+      const again = setInterval(() => void file.refresh(), spec.resyncMs);
+      stops.push(() => clearInterval(again));
     }
     if (spec.pods) {
       stopPods = await watchPods(spec.pods, surroundings, clock, (backends) =>
@@ -119,7 +128,7 @@ export async function startAnycast(
     events.start();
     return {
       address,
-      status: () => reconciler.status(),
+      status,
       async stop() {
         await stopSources();
         await reconciler.stop(spec.onExit === "withdraw");

@@ -110,7 +110,7 @@ describe.skipIf(NO_BIRD)(title, () => {
     await node.bird.stop("SIGKILL");
     node.tell(pod, { terminating: true });
     await eventually(() => expect(daemon.status().bird).toContain("is BIRD running"));
-    expect(readFileSync(node.includeFile, "utf8")).not.toContain("route");
+    await eventually(() => expect(readFileSync(node.includeFile, "utf8")).not.toContain("route"));
     node.tell(pod, { annotation: V6 });
     await eventually(() => expect(readFileSync(node.includeFile, "utf8")).toContain(V6));
     await node.bird.start();
@@ -201,6 +201,21 @@ describe.skipIf(NO_BIRD)(title, () => {
     expect(node.node.sh("nexthop show proto 77") + node.node.sh("route show proto 77")).toBe("");
   });
 
+  test("groups of the other type are replaced without a moment without a route", async () => {
+    const { node, pods } = await nodeWith(2);
+    const first = await runDaemon(node, { kernel: { groupType: "mpath" } });
+    await birdHas(node, V4, V6);
+    await eventually(() => expect(first.status().addresses[1]?.members).toHaveLength(2));
+    await first.stop();
+    expect(node.node.sh("nexthop show proto 77")).not.toContain("resilient");
+    const second = await runDaemon(node);
+    await eventually(() => expect(second.status().lastPass?.ok).toBe(true));
+    expect(node.node.sh("nexthop show proto 77").match(/type resilient/g)).toHaveLength(2);
+    expect(node.node.sh("nexthop show proto 77").match(/^id/gm)).toHaveLength(6);
+    expect(node.node.sh(`route get ${V4}`)).toContain(`dev ${pods[0]?.link.slice(0, 3)}`);
+    expect(node.bird.routes()).toEqual([V4, V6]);
+  });
+
   test("backends of a file, replaced by a rename; one that is malformed changes nothing", async () => {
     const { node, pods } = await nodeWith(1);
     const [pod] = pods as [TestPod];
@@ -217,6 +232,7 @@ describe.skipIf(NO_BIRD)(title, () => {
     await eventually(() => {
       const fault = daemon.lines.find(({ message }) => message.startsWith("the backends file was not taken"));
       expect(fault?.fields["fault"]).toContain("backends.0.addresses");
+      expect(daemon.status().advice).toEqual([expect.stringContaining("backends.0.addresses")]);
     });
     expect(node.bird.routes()).toEqual([V4]);
     write(`backends: [{name: one, addresses: [${V4}], nexthops: ["${pod.v4}"], ready: false}]`);

@@ -27,6 +27,36 @@ async function freePort(): Promise<number> {
 }
 
 describe.skipIf(NO_BIRD)(title, () => {
+  test("without CAP_NET_ADMIN it says so, and what to do", async () => {
+    const node = new AnycastNode();
+    const pod = node.addPod();
+    await node.bird.start();
+    const folder = scratch("cli");
+    const backends = join(folder, "backends.yaml");
+    writeFileSync(
+      backends,
+      JSON.stringify({ backends: [{ name: "one", addresses: [V4], nexthops: [pod.v4] }] }),
+    );
+    const spec = join(folder, "anycast.yaml");
+    const bird = { controlSocket: node.bird.socket, includeFile: node.includeFile };
+    writeFileSync(
+      spec,
+      JSON.stringify({ addresses: [V4], backendsFile: backends, bird, listen: "127.0.0.1:0" }),
+    );
+    const run = ["host", "anycast", "run", "--spec", spec, "--netns", node.node.name];
+    const daemon = spawn("setpriv", ["--bounding-set=-net_admin", process.execPath, BIN, ...run], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    onTestFinished(() => void daemon.kill("SIGKILL"));
+    let log = "";
+    daemon.stderr.on("data", (chunk: Buffer) => (log += chunk.toString()));
+    await eventually(() => expect(log).toMatch(/Operation not permitted; run it with CAP_NET_ADMIN/), {
+      timeoutMs: 10_000,
+    });
+    // What can't be installed is not announced.
+    expect(node.bird.routes()).toEqual([]);
+  });
+
   test("run, status with and without the daemon, and the end", async () => {
     const node = new AnycastNode();
     const [one, two] = [node.addPod(), node.addPod()];

@@ -129,8 +129,9 @@ export class AnycastReconciler {
     this.#timer?.handle.clear();
     await this.#running;
     if (!withdraw) return;
-    const { bird, kernel, addresses, groupType } = this.#options;
-    await this.#announce(new Set()).catch(() => {});
+    const { bird, kernel, addresses, groupType, log } = this.#options;
+    const fault = await this.#tryAnnounce(new Set());
+    if (fault !== "") log.error("BIRD may go on announcing: it could not be told to withdraw", { fault });
     const state = await kernel.read(addresses, []);
     const nothing = { addresses: [], backends: [], lingering: new Set<string>(), groupType };
     await kernel.apply(plan(nothing, state, await bird.inFile()).steps);
@@ -312,11 +313,13 @@ export class AnycastReconciler {
       await bird.announce(target);
     } catch (error) {
       const result = error instanceof BirdError ? error.result : "unreachable";
+      const fault = describeHostError(error);
       observer.birdConfigured(result);
-      this.#birdFault = describeHostError(error);
+      if (result === "refused" && fault !== this.#birdFault)
+        log.error("BIRD refused its configuration", { fault });
+      this.#birdFault = fault;
       // Refused or away: what was to be withdrawn is disabled, or not announced by a BIRD that isn't there.
       this.#announced = result === "refused" ? await bird.announced().catch(() => before) : before;
-      if (result === "refused") log.error("BIRD refused its configuration", { fault: this.#birdFault });
       throw error;
     }
     observer.birdConfigured("ok");
