@@ -2,12 +2,12 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../clock.ts";
 import type { Incarnation } from "../routes/lookup.ts";
+import { ClientBody } from "./client-body.ts";
 import type { Timed } from "./deadlines.ts";
 import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
-import type { FastPod, ResponseReader } from "./fast-pod.ts";
+import type { FastPod } from "./fast-pod.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import type { HostTarget } from "./host-targets.ts";
-import { ChunkScanner } from "./http1/chunk-scanner.ts";
 import { HeadScan, INCOMPLETE, scanRequestHead, TRAIT, UNUSUAL } from "./http1/head-scanner.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import { findPassage, judge } from "./lane.ts";
@@ -21,6 +21,7 @@ import { newRequestId, requestIdOf } from "./request-id.ts";
 import { forwardedFields, orderedRequestHead, plainRequestHead } from "./request-text.ts";
 import { clientAddressOf, RequestTrace, tracedRequest } from "./request-trace.ts";
 import { resetSocket } from "./reset-socket.ts";
+import type { ResponseReader } from "./response-reader.ts";
 import { ScannedHead } from "./scanned-head.ts";
 import { feedFrom, stopFeeding } from "./shared-read-buffer.ts";
 import type { ReadFeed } from "./shared-read-buffer.ts";
@@ -80,11 +81,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #outbound: Outbound | undefined;
   #cancelLease: (() => void) | undefined;
   #pod: FastPod | undefined;
-  /** Of the body; -1 when it is chunked. */
-  #left = 0;
-  /** The request is here whole. */
-  #bodyDone = true;
-  #chunks: ChunkScanner | undefined;
+  readonly #body = new ClientBody();
   #status = 0;
   #headSent = false;
   #delimited = true;
@@ -288,7 +285,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
         this.#hold(bytes, 0, bytes.length);
         return;
       case "overrun":
-        if (this.#takeBody(bytes, 0) === -1 || this.#bodyDone || this.#chunks?.atTrailers) this.#finish();
+        if (this.#takeBody(bytes, 0) === -1 || this.#body.done || this.#body.atTrailers) this.#finish();
         return;
       case "ended":
       case "gone":
@@ -426,9 +423,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.isHead = head.method === "HEAD";
     this.#headSent = false;
     this.#close = scan.close || this.#requests === options.maxRequestsPerConnection;
-    this.#left = scan.chunked ? -1 : Math.max(scan.contentLength, 0);
-    this.#bodyDone = this.#left === 0;
-    if (scan.chunked) this.#chunks?.reset();
+    this.#body.begin(scan);
     this.#phase = "leasing";
     options.requestStarted();
     const trace = new RequestTrace(
@@ -508,7 +503,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     const { refusals } = this.#context.options;
     if (this.#trace) refusals.tell(this.#trace, reason);
     const bodyEnd = this.#takeBody(bytes, headEnd);
-    if (bodyEnd >= 0 && this.#bodyDone) this.#hold(bytes, bodyEnd, bytes.length);
+    if (bodyEnd >= 0 && this.#body.done) this.#hold(bytes, bodyEnd, bytes.length);
     this.#refuse(reason, message);
   }
 
@@ -544,7 +539,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       return;
     }
     this.#outbound = undefined;
-    if (this.#bodyDone || flows) this.#resume();
+    if (this.#body.done || flows) this.#resume();
     this.#nextOfBody();
   }
 
@@ -556,7 +551,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#phase = "leasing";
     this.deadlineMs = Infinity;
     // What more of the body comes is left in the kernel until there is where it goes.
-    if (!this.#bodyDone) this.#pause();
+    if (!this.#body.done) this.#pause();
     const cancel = options.upstreams.lease(incarnation, { kind: pods, port, want }, this);
     if (this.#phase === "leasing") this.#cancelLease = cancel;
   }
@@ -572,18 +567,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** How far `bytes`, from `start` on, are body of this request; -1 when the body is not well formed. */
   #takeBody(bytes: Buffer, start: number): number {
-    const trace = this.#trace;
-    if (this.#left >= 0) {
-      const taken = Math.min(this.#left, bytes.length - start);
-      this.#left -= taken;
-      this.#bodyDone = this.#left === 0;
-      if (trace) trace.bytesIn += taken;
-      return start + taken;
-    }
-    this.#chunks ??= new ChunkScanner();
-    const end = this.#chunks.feed(bytes, start, bytes.length);
-    this.#bodyDone = this.#chunks.done;
-    if (trace) trace.bytesIn += this.#chunks.dataBytes;
+    const end = this.#body.take(bytes, start);
+    if (this.#trace) this.#trace.bytesIn += this.#body.taken;
     return end;
   }
 
@@ -600,7 +585,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
         this.#sharesBuffer && end <= SMALL_READ_BYTES
           ? podSocket.write(bytes.toString("latin1", 0, end), "latin1")
           : podSocket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
-      if (!flows && podSocket.writableLength > 0 && !this.#bodyDone) this.#pause();
+      if (!flows && podSocket.writableLength > 0 && !this.#body.done) this.#pause();
     }
     this.#hold(bytes, end, bytes.length);
     this.#nextOfBody();
@@ -608,11 +593,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** Chooses the phase by what of the body is still to come, and goes on with what was held. */
   #nextOfBody(): void {
-    this.#phase = this.#bodyDone
-      ? "answer"
-      : this.#left < 0 && this.#chunks?.atTrailers
-        ? "trailers"
-        : "body";
+    this.#phase = this.#body.done ? "answer" : this.#body.atTrailers ? "trailers" : "body";
     this.#touch();
     if (this.#phase === "trailers") {
       this.#onTrailers();
@@ -637,7 +618,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#pod?.sendPromptly();
     this.#pod?.socket.write(section.text, "latin1");
     this.#held = undefined;
-    this.#bodyDone = true;
+    this.#body.end();
     this.#hold(held.bytes, section.length, held.length);
     this.#nextOfBody();
   }
@@ -719,7 +700,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#trace = new RequestTrace(tracedRequest({ socket: this.#socket }), options);
     this.isHead = false;
     this.#headSent = false;
-    this.#bodyDone = true;
+    this.#body.end();
     this.#close = true;
     this.#held = undefined;
     this.#refuse(reason, message);
@@ -736,7 +717,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#trace = undefined;
     trace.end(reply.status, reason);
     // What is not well formed has no end to wait for.
-    if (!this.#bodyDone && reason !== "bad_request") this.#overrun();
+    if (!this.#body.done && reason !== "bad_request") this.#overrun();
     else if (close) this.#finish();
     else if (this.writeIsPending) this.#flush();
     else this.#next();
@@ -776,7 +757,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** The request has a body, and it is not here whole. */
   get #isUploading(): boolean {
-    return this.#trace !== undefined && !this.#bodyDone;
+    return this.#trace !== undefined && !this.#body.done;
   }
 
   /** Something moved. */
@@ -818,7 +799,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** A long body is read into a buffer of its own, which is written to the pod as it is. */
   #chooseBuffer(): void {
-    const isLong = this.#phase === "body" && (this.#left < 0 || this.#left > SMALL_READ_BYTES);
+    const isLong = this.#phase === "body" && this.#body.isLong;
     this.#reads.choose(isLong ? "long" : "short", (this.#pod?.socket.writableLength ?? 1) > 0);
   }
 
