@@ -5,7 +5,7 @@
 export const SMALL_READ_BYTES = 15_360;
 /** A body of 64 KiB and its head, in one read. */
 const BULK_READ_BYTES = 131_072;
-const MAX_SPARE = 32;
+const MAX_SPARE = 8;
 /** Large buffers that connections may hold while they are idle. */
 const MAX_WAITING = 64;
 
