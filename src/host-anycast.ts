@@ -256,7 +256,7 @@ async function readNode(spec: AnycastSpec, namespace: NetworkNamespace): Promise
       const foreign = state.foreignRoutes.get(address);
       return {
         address,
-        announced: typeof inBird !== "string" && inBird.has(address),
+        announced: typeof inBird === "string" ? null : inBird.has(address),
         members: members.map(({ via, device }) => ({ nexthop: via, device, eligible: true })),
         why: foreign === undefined ? "" : `another program has a route for it: ${foreign}`,
       };

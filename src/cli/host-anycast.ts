@@ -113,7 +113,7 @@ function printStatus(status: AnycastStatus, { io }: Invocation): void {
   const heading = ["ADDRESS", "STATE", "BACKENDS", "WHY"];
   const rows = status.addresses.map(({ address, announced, members, why }) => [
     address,
-    announced ? "announced" : "withdrawn",
+    announced === null ? "unknown" : announced ? "announced" : "withdrawn",
     members
       .map(
         ({ backend, nexthop, device, eligible }) =>

@@ -118,6 +118,25 @@ describe.skipIf(NO_BIRD)(title, () => {
     await eventually(() => expect(daemon.status()).toMatchObject({ bird: "", lastPass: { ok: true } }));
   });
 
+  test("BIRD hangs: the kernel's part goes on, the file says what is wanted, and all is right when it goes on", async () => {
+    const { node, pods } = await nodeWith(2);
+    const [first, second] = pods as [TestPod, TestPod];
+    const bird = { controlSocket: node.bird.socket, includeFile: node.includeFile, timeoutMs: 200 };
+    const daemon = await runDaemon(node, { bird });
+    await birdHas(node, V4, V6);
+    await eventually(() => expect(daemon.status().addresses[0]?.members).toHaveLength(2));
+    node.bird.signal("SIGSTOP");
+    node.tell(first, { terminating: true });
+    await eventually(() => expect(node.node.sh("nexthop show proto 77")).not.toContain(`dev ${first.link} `));
+    node.tell(second, { annotation: V6 });
+    await eventually(() => expect(daemon.status().bird).toContain("did not answer"));
+    expect(daemon.status().addresses.map(({ announced }) => announced)).toEqual([null, null]);
+    await eventually(() => expect(readFileSync(node.includeFile, "utf8")).not.toContain(V4));
+    node.bird.signal("SIGCONT");
+    await birdHas(node, V6);
+    await eventually(() => expect(daemon.status()).toMatchObject({ bird: "", lastPass: { ok: true } }));
+  });
+
   test("BIRD restarts: it has its addresses from the first moment", async () => {
     const { node } = await nodeWith(1);
     await runDaemon(node);

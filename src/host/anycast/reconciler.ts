@@ -149,7 +149,7 @@ export class AnycastReconciler {
         const plan = plans.get(address);
         return {
           address,
-          announced: this.#announced.has(address),
+          announced: this.#isBirdKnown ? this.#announced.has(address) : null,
           members: plan?.members ?? [],
           why: plan ? this.#whyNot(plan) : "waiting for the sources of backends",
         };
@@ -232,7 +232,8 @@ export class AnycastReconciler {
     // What the file says BIRD may have: enough to know what to withdraw before anything is asked.
     if (!this.#isBirdKnown && this.#announced.size === 0) this.#announced = await bird.inFile();
     const early = this.#among(this.#announced);
-    if (early.size < this.#announced.size) faults.push(await this.#tryAnnounce(early));
+    const earlyFault = early.size < this.#announced.size ? await this.#tryAnnounce(early) : "";
+    faults.push(earlyFault);
 
     const backends = this.#backends();
     const lingering = this.#lingering();
@@ -240,7 +241,10 @@ export class AnycastReconciler {
     const nexthops = [...new Set(backends.flatMap((backend) => backend.nexthops))];
     const [state, inBird] = await Promise.all([
       kernel.read(addresses, nexthops),
-      bird.announced().catch((error: unknown) => describeHostError(error)),
+      // One that did not answer a moment ago is not waited for again: the kernel's part must not lag.
+      earlyFault !== "" && !this.#isBirdKnown
+        ? earlyFault
+        : bird.announced().catch((error: unknown) => describeHostError(error)),
     ]);
     if (typeof inBird === "string") faults.push(this.#birdAway(inBird));
     else {
@@ -320,6 +324,7 @@ export class AnycastReconciler {
       this.#birdFault = fault;
       // Refused or away: what was to be withdrawn is disabled, or not announced by a BIRD that isn't there.
       this.#announced = result === "refused" ? await bird.announced().catch(() => before) : before;
+      this.#isBirdKnown = result === "refused";
       throw error;
     }
     observer.birdConfigured("ok");

@@ -4,8 +4,8 @@ import type { Member } from "./plan.ts";
 /** One committed address, as the daemon last left it or as kernel and BIRD show it. */
 export interface AddressStatus {
   readonly address: string;
-  /** BIRD has it. */
-  readonly announced: boolean;
+  /** BIRD has it; null when BIRD can't be asked. */
+  readonly announced: boolean | null;
   readonly members: readonly (Omit<Member, "backend"> & { readonly backend?: string })[];
   /** Why it is not announced, or what is wrong with some of its backends; empty when all is well. */
   readonly why: string;

@@ -66,6 +66,11 @@ export class TestBird {
     });
   }
 
+  /** Stops its process and lets it go on: SIGSTOP, SIGCONT. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
   birdc(command: string): string {
     const { stdout, stderr } = spawnSync("birdc", ["-s", this.socket, ...command.split(" ")], {
       encoding: "utf8",
