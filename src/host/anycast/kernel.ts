@@ -17,6 +17,8 @@ import {
 /** `proto` of every route and nexthop that is ours (rtnetlink's rtm_protocol; 77 belongs to no known daemon). */
 export const ANYCAST_PROTOCOL = 77;
 
+const PATHS_AT_A_TIME = 4;
+
 const MAIN_TABLE = "254";
 const UNICAST = "1";
 const LOCAL = "2";
@@ -45,13 +47,13 @@ export class AnycastKernel {
 
   /** What there is, for the committed `addresses` and the backends' own addresses `nexthops`. */
   async read(addresses: readonly string[], nexthops: readonly string[]): Promise<KernelState> {
-    const [objects, v4, v6, paths] = await Promise.all([
+    const paths = this.#paths(nexthops);
+    const [objects, v4, v6] = await Promise.all([
       this.#ip.json(["nexthop", "show"]),
       this.#ip.json(["-4", "route", "show", "table", "all"]),
       this.#ip.json(["-6", "route", "show", "table", "all"]),
-      Promise.all(nexthops.map(async (nexthop) => [nexthop, await this.#path(nexthop)] as const)),
     ]);
-    return kernelState(addresses, objects, [...v4, ...v6], new Map(paths));
+    return kernelState(addresses, objects, [...v4, ...v6], await paths);
   }
 
   /** Does the kernel's share of a plan, in one call and in order; what it refuses does not keep the rest from being done. */
@@ -97,6 +99,17 @@ export class AnycastKernel {
       // A kernel without IPv6 has no such file; then there is nothing to advise.
       return undefined;
     }
+  }
+
+  /** Where each of `nexthops` leads; a few processes at a time. Never rejects. */
+  async #paths(nexthops: readonly string[]): Promise<ReadonlyMap<string, Path>> {
+    const paths = new Map<string, Path>();
+    const left = nexthops.values();
+    const work = async (): Promise<void> => {
+      for (const nexthop of left) paths.set(nexthop, await this.#path(nexthop));
+    };
+    await Promise.all(Array.from({ length: PATHS_AT_A_TIME }, work));
+    return paths;
   }
 
   async #path(nexthop: string): Promise<Path> {

@@ -25,7 +25,7 @@ export interface Group {
   readonly type: GroupType;
 }
 
-/** What the kernel has, as far as it matters here. `paths` has an entry for each nexthop of each backend. */
+/** What the kernel has, as far as it matters here. `paths` has an entry for each nexthop of each eligible backend. */
 export interface KernelState {
   readonly paths: ReadonlyMap<string, Path>;
   /** Committed addresses that the host itself has. */

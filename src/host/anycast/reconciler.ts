@@ -98,7 +98,12 @@ export class AnycastReconciler {
     const wereEligible = new Set(
       this.#backends().flatMap(({ key, state }) => (state === "eligible" ? [key] : [])),
     );
-    this.#bySource.set(source, backends);
+    // What binds no committed address is none of ours: anyone may annotate a pod with anything.
+    const committed = new Set(this.#options.addresses);
+    this.#bySource.set(
+      source,
+      backends.filter(({ addresses }) => addresses.some((address) => committed.has(address))),
+    );
     const all = this.#backends();
     for (const { key, state } of all) {
       if (state === "eligible") this.#leftAtMs.delete(key);
@@ -238,7 +243,10 @@ export class AnycastReconciler {
     const backends = this.#backends();
     const lingering = this.#lingering();
     const wish = JSON.stringify([backends, [...lingering]]);
-    const nexthops = [...new Set(backends.flatMap((backend) => backend.nexthops))];
+    // Only where something may be sent anew: each look-up is a process.
+    const nexthops = [
+      ...new Set(backends.flatMap(({ state, nexthops }) => (state === "eligible" ? nexthops : []))),
+    ];
     const [state, inBird] = await Promise.all([
       kernel.read(addresses, nexthops),
       // One that did not answer a moment ago is not waited for again: the kernel's part must not lag.
