@@ -10,10 +10,16 @@ export const CHROMIUM: string | undefined = [process.env["CHROMIUM"], ...PLACES]
 );
 
 /** Starts it without a window. It talks to nobody but whom it is sent to. */
-export function openBrowser(): Promise<Browser> {
+export function openBrowser(more: readonly string[] = []): Promise<Browser> {
   if (CHROMIUM === undefined) throw new Error("there is no Chromium here: apt-get install chromium");
   return chromium.launch({
     executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-background-networking",
+      "--disable-component-update",
+      ...more,
+    ],
   });
 }
