@@ -18,6 +18,12 @@ import {
   hostLinkSnapshot,
 } from "./host-link.ts";
 import { hostOverlap } from "./host-overlap.ts";
+import {
+  hostStaticRoutesApply,
+  hostStaticRoutesInstall,
+  hostStaticRoutesPlan,
+  hostStaticRoutesRemove,
+} from "./host-static-routes.ts";
 import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import { load } from "./load.ts";
 import { routes } from "./routes.ts";
@@ -37,6 +43,10 @@ export const COMMANDS: readonly Command[] = [
   health,
   version,
   hostOverlap,
+  hostStaticRoutesPlan,
+  hostStaticRoutesApply,
+  hostStaticRoutesRemove,
+  hostStaticRoutesInstall,
   hostLinkSnapshot,
   hostLinkPlan,
   hostLinkMove,

@@ -1,0 +1,161 @@
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { systemClock } from "./clock.ts";
+import { describeHostError, HostError } from "./host/host-error.ts";
+import { formatCidr } from "./host/cidr.ts";
+import { parseExpected } from "./host/overlap/expected-cidrs.ts";
+import { IpRoute } from "./host/iproute.ts";
+import { applyRoutes, planNow } from "./host/static-routes/apply.ts";
+import { type Installed, INSTALLED_SPEC, installUnit } from "./host/static-routes/install.ts";
+import { formatStep, type Step } from "./host/static-routes/plan.ts";
+import { parseSpec, type StaticRoute, wantedRoutes } from "./host/static-routes/spec.ts";
+import { writeWhole } from "./host/write-whole.ts";
+import { namespaceOf } from "./host-overlap.ts";
+import { hostMetricsText } from "./metrics/host-metrics.ts";
+
+/** Where `apply` and `plan` read when no file is named: where `install` puts it. */
+export const DEFAULT_SPEC_FILE: string = INSTALLED_SPEC;
+
+/** `plan`, `apply` or `remove`. */
+export interface StaticRoutesOptions {
+  readonly action: "plan" | "apply" | "remove";
+  /** The specification; `remove` reads none. */
+  readonly file: string;
+  /** How long a default route is waited for, when an entry needs one. */
+  readonly waitMs: number;
+  /** A name under /run/netns, or a path; absent: this process's own. */
+  readonly namespace?: string | undefined;
+  readonly metricsFile?: string | undefined;
+}
+
+/** What `--json` prints. */
+export interface StaticRoutesReport {
+  readonly action: StaticRoutesOptions["action"];
+  /** `keep` is as it should be; of `plan` the others are still to do, and a `conflict` can't be done. */
+  readonly steps: readonly { readonly kind: Step["kind"]; readonly text: string }[];
+}
+
+/** What a run ended with, or why it failed: lines for a person. */
+export type StaticRoutesEnd = { readonly report: StaticRoutesReport } | { readonly failure: string };
+
+/** Runs one action. */
+export async function runStaticRoutes(options: StaticRoutesOptions): Promise<StaticRoutesEnd> {
+  const { action, file, waitMs, metricsFile } = options;
+  return orFailure(async () => {
+    const ip = new IpRoute({ namespace: namespaceOf(options.namespace) });
+    const routes: readonly StaticRoute[] = action === "remove" ? [] : readRoutes(file);
+    const act = action === "plan" ? planNow : applyRoutes;
+    const steps = await whileAlive(act(ip, routes, { waitMs, clock: systemClock }));
+    if (metricsFile !== undefined) await writeWhole(metricsFile, await metricsOf(action, steps));
+    return { report: { action, steps: steps.map((step) => ({ kind: step.kind, text: formatStep(step) })) } };
+  });
+}
+
+/** `install`. */
+export interface InstallRequest {
+  readonly file: string;
+  readonly root: string;
+  readonly before: string;
+  readonly overlapMode: "warn" | "strict";
+  readonly cidrs: readonly string[];
+  /** How `lychgate` is started at boot. */
+  readonly program: readonly string[];
+}
+
+/** Installs the systemd unit, or removes it when no route is wanted. */
+export async function runInstall(
+  request: InstallRequest,
+): Promise<{ readonly installed: Installed } | { readonly failure: string }> {
+  return orFailure(async () => ({
+    installed: await installUnit({
+      ...request,
+      cidrs: parseExpected(request.cidrs, "--cidr").map(formatCidr),
+      specText: readSpecFile(request.file),
+      specName: request.file,
+      systemctl,
+      removeRoutes: async () => {
+        await applyRoutes(new IpRoute(), [], { waitMs: 0, clock: systemClock });
+      },
+    }),
+  }));
+}
+
+function readRoutes(file: string): readonly StaticRoute[] {
+  return wantedRoutes(parseSpec(readSpecFile(file), file));
+}
+
+function readSpecFile(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new HostError("not_found", `can't read the specification: ${why}`, {
+      cause,
+      fix: "name it with --file",
+    });
+  }
+}
+
+async function orFailure<T>(work: () => Promise<T>): Promise<T | { readonly failure: string }> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof HostError) return { failure: describeHostError(error) };
+    throw error;
+  }
+}
+
+async function metricsOf(action: StaticRoutesOptions["action"], steps: readonly Step[]): Promise<string> {
+  const counted = hostMetricsText();
+  const { staticRoutes } = counted.metrics;
+  const count = (...kinds: readonly Step["kind"][]) =>
+    steps.filter(({ kind }) => kinds.includes(kind)).length;
+  if (action === "plan") {
+    const wrong = count("replace", "conflict", "remove");
+    staticRoutes.counted({ present: count("keep"), missing: count("add"), wrong });
+  } else {
+    staticRoutes.counted({ present: count("keep", "add", "replace") });
+    for (const { kind } of steps) {
+      if (kind === "add") staticRoutes.changed("added");
+      if (kind === "replace") staticRoutes.changed("replaced");
+      if (kind === "remove") staticRoutes.changed("removed");
+    }
+  }
+  return counted.text();
+}
+
+/** The clock's timers don't keep a process alive, and here there is nothing else that would. */
+async function whileAlive<T>(work: Promise<T>): Promise<T> {
+  const timer = setInterval(() => {}, 60_000);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function systemctl(args: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("systemctl", args, { stdio: ["ignore", "ignore", "pipe"] });
+    const said: Buffer[] = [];
+    child.stderr.on("data", (chunk: Buffer) => said.push(chunk));
+    child.on("error", (cause) =>
+      reject(
+        new HostError("missing_program", `systemctl: ${cause.message}`, {
+          cause,
+          fix: "for an image use --root",
+        }),
+      ),
+    );
+    child.on("close", (code) => {
+      if (code === 0) resolve();
+      else {
+        const words = Buffer.concat(said).toString().trim() || `exit code ${code}`;
+        const fix = /not been booted|Failed to connect/.test(words)
+          ? "for an image use --root"
+          : "see journalctl -u lychgate-static-routes";
+        reject(new HostError("failed", `systemctl ${args.join(" ")}: ${words}`, { fix }));
+      }
+    });
+  });
+}
