@@ -62,7 +62,7 @@ export const routeAlerts: AlertMaker = (pace) => {
       summary: "{{ $labels.instance }} remembers nearly as many deletions as it may",
       description:
         "Above tombstones.max the oldest are evicted, and a late push could then revive a dead route.",
-      panel: { dashboard: "lychgate-routes", title: "Claims and tombstones" },
+      panel: { dashboard: "lychgate-routes", title: "Claims and tombstones, share of the limit" },
       cases: [
         {
           title: "90 of 100",

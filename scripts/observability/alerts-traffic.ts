@@ -125,7 +125,7 @@ export const trafficAlerts: AlertMaker = (pace) => {
       forSeconds: 5 * MINUTE,
       summary: "{{ $labels.instance }} has nearly as many client connections as it takes",
       description: "Above lychgate_client_connections_limit new connections are told 503 and closed.",
-      panel: { dashboard: "lychgate-overview", title: "Connections from clients" },
+      panel: { dashboard: "lychgate-overview", title: "Client connections, share of the limit" },
       cases: [
         {
           title: "95 of 100",

@@ -121,7 +121,7 @@ export const NODE: DashboardSpec = {
           unit: "short",
           width: 12,
           queries: [
-            { expr: q.increase(HOST_METRICS.staticRouteChanges, WINDOW, "change"), legend: "{{change}}" },
+            { expr: q.seenIncrease(HOST_METRICS.staticRouteChanges, WINDOW, "change"), legend: "{{change}}" },
           ],
         },
       ],
@@ -155,7 +155,7 @@ export const NODE: DashboardSpec = {
           unit: "short",
           width: 8,
           queries: [
-            { expr: q.increase(HOST_METRICS.anycastChanges, WINDOW, "change"), legend: "{{change}}" },
+            { expr: q.seenIncrease(HOST_METRICS.anycastChanges, WINDOW, "change"), legend: "{{change}}" },
           ],
         },
         {

@@ -251,16 +251,31 @@ export const OVERVIEW: DashboardSpec = {
         {
           title: "Connections from clients",
           description:
-            "Open, the most that are taken, and those that were refused per second for want of room.",
+            "Open, and those that were refused per second for want of room: in all, or from one address.",
           kind: "time",
           unit: "short",
-          width: 8,
+          width: 6,
           queries: [
             { expr: `sum(${q.series(METRICS.clientConnectionsOpen)})`, legend: "open" },
-            { expr: `sum(${q.series(METRICS.clientConnectionsLimit)})`, legend: "limit" },
             {
               expr: q.rate(METRICS.clientConnectionsRefused, WINDOW, "reason"),
               legend: "refused/s: {{reason}}",
+            },
+          ],
+        },
+        {
+          title: "Client connections, share of the limit",
+          description:
+            "Of those that each router takes at most. At 1 new connections are told 503 and closed.",
+          kind: "time",
+          unit: "percentunit",
+          width: 6,
+          max: 1,
+          thresholds: [[0.9, "red"]],
+          queries: [
+            {
+              expr: `${q.series(METRICS.clientConnectionsOpen)} / ${q.series(METRICS.clientConnectionsLimit)}`,
+              legend: "{{instance}}",
             },
           ],
         },
@@ -270,7 +285,7 @@ export const OVERVIEW: DashboardSpec = {
             "Open connections, incarnations that have any, requests that wait for one, and 503 overloaded per second. Waiting requests mean that a sandbox uses all that it may have.",
           kind: "time",
           unit: "short",
-          width: 8,
+          width: 6,
           queries: [
             { expr: `sum(${q.series(METRICS.upstreamConnectionsOpen)})`, legend: "open" },
             { expr: `sum(${q.series(METRICS.upstreamPools)})`, legend: "incarnations" },
@@ -286,9 +301,9 @@ export const OVERVIEW: DashboardSpec = {
           description: "Attempts by how they ended, and requests that found a kept connection.",
           kind: "time",
           unit: "ops",
-          width: 8,
+          width: 6,
           queries: [
-            { expr: q.rate(METRICS.upstreamConnects, WINDOW, "result"), legend: "{{result}}" },
+            { expr: q.seenRate(METRICS.upstreamConnects, WINDOW, "result"), legend: "{{result}}" },
             { expr: q.rate(METRICS.upstreamReuse, WINDOW), legend: "reused" },
             { expr: q.rate(METRICS.upstreamRetries, WINDOW), legend: "sent again" },
           ],
@@ -400,7 +415,7 @@ export const OVERVIEW: DashboardSpec = {
           unit: "ops",
           width: 8,
           queries: [
-            { expr: q.rate(METRICS.workerRestarts, WINDOW, "end"), legend: "{{end}}" },
+            { expr: q.seenRate(METRICS.workerRestarts, WINDOW, "end"), legend: "{{end}}" },
             { expr: q.rate(METRICS.workerLags, WINDOW, "worker"), legend: "worker {{worker}} fell behind" },
             { expr: q.rate(METRICS.workerMetricsMissed, WINDOW), legend: "metrics missed" },
             { expr: q.rate(METRICS.workerBatches, WINDOW), legend: "batches" },

@@ -66,6 +66,10 @@ export interface Promql {
     by?: string,
     matchers?: Readonly<Record<string, Matcher>>,
   ): string;
+  /** {@link rate}, but only of those that grew in the time shown: of a long list of words most never occur. */
+  seenRate(spec: MetricSpec, window: string, by: string): string;
+  /** The same with {@link increase}. */
+  seenIncrease(spec: MetricSpec, window: string, by: string): string;
   /** A quantile of a histogram. */
   quantile(q: number, spec: MetricSpec, window: string, by?: string): string;
   /** The growth of each bucket, for a heat map. */
@@ -75,12 +79,17 @@ export interface Promql {
 /** @param common text of matchers that every selector has, such as `namespace=~"$namespace"`. */
 export function promql(common = ""): Promql {
   const series: Promql["series"] = (spec, matchers) => selector(spec, matchers, "", common);
+  // At the end of the time shown, so that it is worked out once and not for each point.
+  const seen = (spec: MetricSpec, by: string) =>
+    ` and on (${by}) (sum by (${by}) (increase(${series(spec)}[$__range] @ end())) > 0)`;
   const over: (name: string) => Promql["rate"] = (name) => (spec, window, by, matchers) =>
     `${sumBy(by)}(${name}(${series(spec, matchers)}[${window}]))`;
   return {
     series,
     rate: over("rate"),
     increase: over("increase"),
+    seenRate: (spec, window, by) => `${over("rate")(spec, window, by)}${seen(spec, by)}`,
+    seenIncrease: (spec, window, by) => `${over("increase")(spec, window, by)}${seen(spec, by)}`,
     quantile(q, spec, window, by) {
       const bucket = selector(spec, {}, "_bucket", common);
       return `histogram_quantile(${q}, ${sumBy(by === undefined ? "le" : `le, ${by}`)}(rate(${bucket}[${window}])))`;
@@ -91,4 +100,9 @@ export function promql(common = ""): Promql {
 
 function sumBy(labels: string | undefined): string {
   return labels === undefined ? "sum" : `sum by (${labels}) `;
+}
+
+/** The expression without what leaves out the words that did not occur ({@link Promql.seenRate}). */
+export function withoutSeen(expr: string): string {
+  return expr.replace(/ and on \([^)]*\) \(sum by .* @ end\(\)\)\) > 0\)$/, "");
 }

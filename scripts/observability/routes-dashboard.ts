@@ -1,7 +1,7 @@
 import { METRICS } from "../../src/metrics/names.ts";
 import { CHOSEN, WINDOW } from "./dashboard.ts";
 import type { DashboardSpec } from "./dashboard.ts";
-import { is, promql } from "./promql.ts";
+import { is, promql, selector } from "./promql.ts";
 
 const q = promql(CHOSEN);
 
@@ -100,7 +100,7 @@ export const ROUTES: DashboardSpec = {
           stacked: true,
           queries: [
             {
-              expr: `${q.rate(METRICS.routeMutations, WINDOW, "source, outcome")} > 0`,
+              expr: q.seenRate(METRICS.routeMutations, WINDOW, "source, outcome"),
               legend: "{{source}} {{outcome}}",
             },
           ],
@@ -119,7 +119,7 @@ export const ROUTES: DashboardSpec = {
           width: 12,
           queries: [
             {
-              expr: q.rate(METRICS.resurrectionAttempts, WINDOW, "source, guard"),
+              expr: q.seenRate(METRICS.resurrectionAttempts, WINDOW, "source, guard"),
               legend: "{{source}} stopped by {{guard}}",
             },
           ],
@@ -132,20 +132,32 @@ export const ROUTES: DashboardSpec = {
           unit: "ops",
           width: 12,
           queries: [
-            { expr: q.rate(METRICS.incarnationsEnded, WINDOW, "reason"), legend: "{{reason}}" },
-            { expr: q.rate(METRICS.upstreamResets, WINDOW, "reason"), legend: "reset: {{reason}}" },
+            { expr: q.seenRate(METRICS.incarnationsEnded, WINDOW, "reason"), legend: "{{reason}}" },
+            { expr: q.seenRate(METRICS.upstreamResets, WINDOW, "reason"), legend: "reset: {{reason}}" },
           ],
         },
         {
           title: "Claims and tombstones",
-          description:
-            "Pushed updates and deletions that the informer has not confirmed yet, and how many are kept at most.",
+          description: "Pushed updates and deletions that the informer has not confirmed yet.",
           kind: "time",
           unit: "short",
-          width: 8,
+          width: 6,
+          queries: [{ expr: `sum by (kind) (${q.series(METRICS.tableFacts)})`, legend: "{{kind}}s" }],
+        },
+        {
+          title: "Claims and tombstones, share of the limit",
+          description:
+            "Of those that a router keeps at most. At 1 the oldest are evicted: of tombstones each opens a window for a late push.",
+          kind: "time",
+          unit: "percentunit",
+          width: 6,
+          max: 1,
+          thresholds: [[0.8, "red"]],
           queries: [
-            { expr: `sum by (kind) (${q.series(METRICS.tableFacts)})`, legend: "{{kind}}s" },
-            { expr: `min by (kind) (${q.series(METRICS.tableFactsLimit)})`, legend: "most {{kind}}s kept" },
+            {
+              expr: `${q.series(METRICS.tableFacts)} / ${q.series(METRICS.tableFactsLimit)}`,
+              legend: "{{kind}}s {{instance}}",
+            },
           ],
         },
         {
@@ -154,11 +166,11 @@ export const ROUTES: DashboardSpec = {
             "contradicted, expired: the informer did not confirm them, somebody lies. evicted: there were too many; of tombstones it opens a window for late pushes.",
           kind: "time",
           unit: "short",
-          width: 8,
+          width: 6,
           thresholds: [[1, "red"]],
           queries: [
             {
-              expr: q.increase(METRICS.tableFactsDropped, WINDOW, "kind, reason"),
+              expr: q.seenIncrease(METRICS.tableFactsDropped, WINDOW, "kind, reason"),
               legend: "{{kind}} {{reason}}",
             },
           ],
@@ -169,7 +181,7 @@ export const ROUTES: DashboardSpec = {
             "Routing IDs and pod IPs that several living sandboxes claim; none of them is served, or the latest only.",
           kind: "time",
           unit: "short",
-          width: 8,
+          width: 6,
           thresholds: [[1, "orange"]],
           queries: [{ expr: `sum by (kind) (${q.series(METRICS.routeConflicts)})`, legend: "{{kind}}" }],
         },
@@ -185,7 +197,7 @@ export const ROUTES: DashboardSpec = {
           kind: "time",
           unit: "ops",
           width: 8,
-          queries: [{ expr: q.rate(METRICS.peerPushes, WINDOW, "result"), legend: "{{result}}" }],
+          queries: [{ expr: q.seenRate(METRICS.peerPushes, WINDOW, "result"), legend: "{{result}}" }],
         },
         {
           title: "Push-to-apply lag",
@@ -262,17 +274,22 @@ export const ROUTES: DashboardSpec = {
           unit: "short",
           width: 8,
           queries: [
-            { expr: q.increase(METRICS.watchRelists, WINDOW, "reason"), legend: "{{reason}}" },
+            { expr: q.seenIncrease(METRICS.watchRelists, WINDOW, "reason"), legend: "{{reason}}" },
             { expr: q.increase(METRICS.watchLists, WINDOW), legend: "lists taken" },
           ],
         },
         {
           title: "Time to read a list",
-          description: "Over the time shown.",
+          description: "Mean of all whole lists since the router started.",
           kind: "time",
           unit: "s",
           width: 8,
-          queries: [{ expr: q.quantile(0.99, METRICS.watchListDuration, "$__range"), legend: "p99" }],
+          queries: [
+            {
+              expr: `${selector(METRICS.watchListDuration, {}, "_sum", CHOSEN)} / ${selector(METRICS.watchListDuration, {}, "_count", CHOSEN)}`,
+              legend: "{{instance}}",
+            },
+          ],
         },
         {
           title: "Faults of the watch",
@@ -282,8 +299,11 @@ export const ROUTES: DashboardSpec = {
           unit: "short",
           width: 8,
           queries: [
-            { expr: q.increase(METRICS.watchRestarts, WINDOW, "reason"), legend: "{{reason}}" },
-            { expr: q.increase(METRICS.watchInvalidObjects, WINDOW, "reason"), legend: "object: {{reason}}" },
+            { expr: q.seenIncrease(METRICS.watchRestarts, WINDOW, "reason"), legend: "{{reason}}" },
+            {
+              expr: q.seenIncrease(METRICS.watchInvalidObjects, WINDOW, "reason"),
+              legend: "object: {{reason}}",
+            },
             { expr: q.increase(METRICS.clusterRestores, WINDOW), legend: "cluster restored" },
           ],
         },

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { ALERTS } from "../../scripts/observability/alerts.ts";
 import { ROUTER_FAULTS, SANDBOX_FAULTS } from "../../scripts/observability/fault-reasons.ts";
 import { DASHBOARDS, madeFiles } from "../../scripts/observability/generate.ts";
@@ -42,6 +43,27 @@ describe("what is committed is what the code makes (else run: node scripts/obser
   it("dashboards/ holds no others", () => {
     const names = readdirSync(join(root, "dashboards")).filter((name) => name.endsWith(".json"));
     expect(names.sort()).toEqual(dashboards.map(({ uid }) => `${uid}.json`).sort());
+  });
+});
+
+describe("what Kubernetes and Grafana are given", () => {
+  it.each(["dashboards", "deploy/grafana", "deploy/prometheus"])(
+    "%s/kustomization.yaml names what is there",
+    (folder) => {
+      const { resources = [], configMapGenerator = [] } = parse(
+        readFileSync(join(root, folder, "kustomization.yaml"), "utf8"),
+      ) as { resources?: readonly string[]; configMapGenerator?: readonly { files: readonly string[] }[] };
+      const named = [...resources, ...configMapGenerator.flatMap(({ files }) => files)];
+      expect(named.length).toBeGreaterThan(0);
+      for (const path of named) expect(existsSync(join(root, folder, path)), path).toBe(true);
+      if (folder === "dashboards")
+        expect([...named].sort()).toEqual(dashboards.map(({ uid }) => `${uid}.json`).sort());
+    },
+  );
+
+  it("the operator's rules are Prometheus's own", () => {
+    const rule = parse(files["deploy/prometheus/prometheusrule.yaml"]!) as { spec: object };
+    expect(rule.spec).toEqual(parse(files["deploy/prometheus/lychgate.rules.yaml"]!));
   });
 });
 
