@@ -4,6 +4,7 @@ import { describeHostError } from "../host-error.ts";
 import type { Backend } from "./backend.ts";
 import { BirdError } from "./bird-announcer.ts";
 import type { FailedStep } from "./kernel.ts";
+import { LingeringBackends } from "./lingering.ts";
 import type { AnycastObserver } from "./observer.ts";
 import {
   addressesWithBackend,
@@ -63,8 +64,7 @@ const RETRY_MS: Milliseconds = 1000;
 export class AnycastReconciler {
   readonly #options: ReconcilerOptions;
   readonly #bySource = new Map<string, readonly Backend[]>();
-  /** When a backend was first seen to be eligible no more. */
-  readonly #leftAtMs = new Map<string, Milliseconds>();
+  readonly #lingering: LingeringBackends;
   /** When an address was heard to lose its last eligible backend. */
   readonly #lostAtMs = new Map<string, Milliseconds>();
   #announced: ReadonlySet<string> = new Set();
@@ -83,6 +83,7 @@ export class AnycastReconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#lingering = new LingeringBackends(options.lingerMs);
   }
 
   /** All sources have been heard. */
@@ -95,9 +96,7 @@ export class AnycastReconciler {
     const { clock, observer } = this.#options;
     const before = this.#withBackend();
     const nowMs = clock.monotonicMs();
-    const wereEligible = new Set(
-      this.#backends().flatMap(({ key, state }) => (state === "eligible" ? [key] : [])),
-    );
+    const earlier = this.#backends();
     // What binds no committed address is none of ours: anyone may annotate a pod with anything.
     const committed = new Set(this.#options.addresses);
     this.#bySource.set(
@@ -105,12 +104,7 @@ export class AnycastReconciler {
       backends.filter(({ addresses }) => addresses.some((address) => committed.has(address))),
     );
     const all = this.#backends();
-    for (const { key, state } of all) {
-      if (state === "eligible") this.#leftAtMs.delete(key);
-      else if (wereEligible.has(key)) this.#leftAtMs.set(key, nowMs);
-    }
-    const keys = new Set(all.map(({ key }) => key));
-    for (const key of this.#leftAtMs.keys()) if (!keys.has(key)) this.#leftAtMs.delete(key);
+    this.#lingering.changed(earlier, all, nowMs);
     const after = this.#withBackend();
     for (const address of before) if (!after.has(address)) this.#lostAtMs.set(address, nowMs);
     for (const address of after) this.#lostAtMs.delete(address);
@@ -227,12 +221,12 @@ export class AnycastReconciler {
       withdrawn: this.#options.addresses.filter((address) => !this.#announced.has(address)).length,
     });
     if (!ok) return Math.min(RETRY_MS, resyncMs);
-    return Math.min(resyncMs, this.#untilLingerEnds());
+    return Math.min(resyncMs, this.#lingering.nextEndMs(clock.monotonicMs()) + 1);
   }
 
   /** Resolves to what went wrong, empty when nothing did. Rejects when nothing could be done at all. */
   async #reconcile(): Promise<string> {
-    const { addresses, groupType, kernel, bird, log, observer } = this.#options;
+    const { addresses, groupType, kernel, bird, clock, log, observer } = this.#options;
     const faults: string[] = [];
     // What the file says BIRD may have: enough to know what to withdraw before anything is asked.
     if (!this.#isBirdKnown && this.#announced.size === 0) this.#announced = await bird.inFile();
@@ -241,7 +235,7 @@ export class AnycastReconciler {
     faults.push(earlyFault);
 
     const backends = this.#backends();
-    const lingering = this.#lingering();
+    const lingering = this.#lingering.keys(clock.monotonicMs());
     const wish = JSON.stringify([backends, [...lingering]]);
     // Only where something may be sent anew: each look-up is a process.
     const nexthops = [
@@ -378,19 +372,6 @@ export class AnycastReconciler {
         log.info("route removed", { address: step.address });
       }
     }
-  }
-
-  #lingering(): ReadonlySet<string> {
-    const { lingerMs, clock } = this.#options;
-    const sinceMs = clock.monotonicMs() - lingerMs;
-    return new Set([...this.#leftAtMs].filter(([, atMs]) => atMs > sinceMs).map(([key]) => key));
-  }
-
-  #untilLingerEnds(): Milliseconds {
-    const { lingerMs, clock } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const ends = [...this.#leftAtMs.values()].map((atMs) => atMs + lingerMs - nowMs).filter((ms) => ms > 0);
-    return Math.min(Number.POSITIVE_INFINITY, ...ends.map((ms) => ms + 1));
   }
 
   async #advise(plans: readonly AddressPlan[]): Promise<void> {

@@ -6,6 +6,7 @@ import { silentLog } from "../../../src/log.ts";
 import type { Backend } from "../../../src/host/anycast/backend.ts";
 import { BackendsFile } from "../../../src/host/anycast/backends-file.ts";
 import { kernelState } from "../../../src/host/anycast/kernel.ts";
+import { LingeringBackends } from "../../../src/host/anycast/lingering.ts";
 import { NEXTHOP_IDS } from "../../../src/host/anycast/plan.ts";
 import { PodBackends, podBackend, type PodView } from "../../../src/host/anycast/pod-backends.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -124,4 +125,25 @@ describe("what the kernel has", () => {
     expect([...state.hostAddresses]).toEqual(["192.0.2.10"]);
     expect([...state.foreignRoutes, ...state.routes]).toEqual([]);
   });
+});
+
+test("a backend lingers from when it is eligible no more, until the time is over, it is eligible again or gone", () => {
+  const one = podBackend(pod("one"));
+  if (!one) throw new Error("no backend");
+  const ending: Backend = { ...one, state: "terminating" };
+  const lingering = new LingeringBackends(100);
+  lingering.changed([], [ending], 0);
+  expect([...lingering.keys(1)]).toEqual([]);
+  lingering.changed([one], [ending], 10);
+  lingering.changed([ending], [ending], 50);
+  expect([...lingering.keys(109)]).toEqual([one.key]);
+  expect(lingering.nextEndMs(50)).toBe(60);
+  expect([...lingering.keys(110)]).toEqual([]);
+  expect(lingering.nextEndMs(110)).toBe(Number.POSITIVE_INFINITY);
+  lingering.changed([one], [ending], 200);
+  lingering.changed([ending], [one], 210);
+  expect([...lingering.keys(220)]).toEqual([]);
+  lingering.changed([one], [ending], 230);
+  lingering.changed([ending], [], 240);
+  expect([...lingering.keys(250)]).toEqual([]);
 });
