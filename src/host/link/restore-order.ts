@@ -201,6 +201,8 @@ interface Path {
 function connectGateways(node: Node, nodes: readonly Node[], snapshot: LinkSnapshot): string | undefined {
   const paths: Path[] = [];
   for (const gateway of node.gateways) {
+    // What covers a gateway of another link is there, and not in this snapshot.
+    if (gateway.dev !== snapshot.link.name) continue;
     if (gateway.family === 4 && isOwnAddress(gateway, snapshot)) continue;
     const possible = pathsTo(gateway, node, nodes, snapshot);
     const [best] = possible.sort((one, other) => one.blockers.length - other.blockers.length);
