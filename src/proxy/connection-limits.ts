@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 
-import { clientAddressOf } from "./request-trace.ts";
+import { clientAddressOf } from "./traced-request.ts";
 
 /** How many connections clients may have. 0: no limit. */
 export interface ConnectionLimitOptions {

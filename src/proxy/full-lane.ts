@@ -9,7 +9,8 @@ import type { PodConnection } from "./pod-connection.ts";
 import type { ConnectionKind } from "./pooled-connection.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
-import { RequestTrace, tracedRequest } from "./request-trace.ts";
+import { RequestTrace } from "./request-trace.ts";
+import { tracedRequest } from "./traced-request.ts";
 
 /** What the full lane's requests work with beside {@link LaneOptions}. */
 export interface FullLaneOptions extends LaneOptions {

@@ -13,7 +13,7 @@ import { allValues } from "./request-head.ts";
 import { recordHost, recordPath } from "./request-record.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { JudgedAs, RequestSpans, RequestTracing } from "./request-spans.ts";
-import type { TracedRequest } from "./request-trace.ts";
+import type { TracedRequest } from "./traced-request.ts";
 
 /**
  * Spans by OpenTelemetry's API, named and filled as its semantic conventions for HTTP say, when an SDK is registered at the time

@@ -1,6 +1,6 @@
 import type { UsedConnection } from "./pod-address.ts";
 import type { RequestRecord } from "./request-record.ts";
-import type { TracedRequest } from "./request-trace.ts";
+import type { TracedRequest } from "./traced-request.ts";
 
 /** Makes spans for requests. Absent unless the user has loaded an SDK that takes them, so that nobody else pays. */
 export interface RequestTracing {

@@ -1,26 +1,13 @@
-import type { IncomingMessage } from "node:http";
-
 import type { Clock, Milliseconds } from "../clock.ts";
 import type { UsedConnection } from "./pod-address.ts";
 import type { Reason } from "./reasons.ts";
 import type { ReplyContext } from "./reply.ts";
 import { allValues, firstValue } from "./request-head.ts";
 import type { RequestHead } from "./request-head.ts";
-import { requestIdOf } from "./request-id.ts";
 import { recordPath } from "./request-record.ts";
 import type { RequestObserver, RequestRecord } from "./request-record.ts";
 import type { RequestSpans, RequestTracing } from "./request-spans.ts";
-
-/** What a lane knows of a request when it begins. */
-export interface TracedRequest {
-  /** May be made of the bytes only when it is read. */
-  readonly head: RequestHead;
-  readonly requestId: string;
-  /** The client's IP address, see {@link clientAddressOf}. */
-  readonly clientAddress: string;
-  /** `HTTP/1.1` and so on. */
-  readonly protocol: string;
-}
+import type { TracedRequest } from "./traced-request.ts";
 
 /** Whom a trace tells. */
 export interface TraceSurroundings {
@@ -108,24 +95,6 @@ export class RequestTrace {
     this.#observer(record);
     this.spans?.ended(record);
   }
-}
-
-/** The client's address as records and pods see it: an IPv4 client of a socket that listens on IPv6 too is IPv4. */
-export function clientAddressOf(remoteAddress: string | undefined): string {
-  return (remoteAddress ?? "").replace(/^::ffff:(?=.*\.)/i, "");
-}
-
-/** What the trace of a request of node:http begins with. Of a request that could not be parsed only the socket is known. */
-export function tracedRequest(
-  request: Pick<IncomingMessage, "socket"> & Partial<IncomingMessage>,
-): TracedRequest {
-  const { method = "", url: target = "", rawHeaders = [], httpVersion = "1.1" } = request;
-  return {
-    head: { method, target, rawHeaders },
-    requestId: requestIdOf(rawHeaders),
-    clientAddress: clientAddressOf(request.socket.remoteAddress),
-    protocol: `HTTP/${httpVersion}`,
-  };
 }
 
 /** What costs time is worked out when it is read: without an access log nobody does. */

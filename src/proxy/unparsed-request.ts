@@ -5,7 +5,8 @@ import type { LaneOptions } from "./lane.ts";
 import { closeWithReply } from "./raw-reply.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
-import { RequestTrace, tracedRequest } from "./request-trace.ts";
+import { RequestTrace } from "./request-trace.ts";
+import { tracedRequest } from "./traced-request.ts";
 
 /**
  * Answers what never became a request of node:http (a malformed or late head, CONNECT), in the format of every other
