@@ -78,11 +78,15 @@ const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
 
 /** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (kernel-facts 1). */
 const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
+  // First: also a namespace that may not be entered.
+  [
+    /Operation not permitted|Permission denied \(you must be root\)|\/ns\/.*Permission denied/i,
+    "not_permitted",
+  ],
   [
     /Cannot open network namespace|cannot open .*\/ns\/|reassociate to namespace|setting the network namespace/i,
     "namespace",
   ],
-  [/Operation not permitted|Permission denied \(you must be root\)/i, "not_permitted"],
   [
     /Nexthop has invalid gateway|Network is unreachable|No route to host|Egress device not specified/i,
     "unreachable",
