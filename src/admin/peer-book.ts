@@ -13,6 +13,7 @@ type Counts = { -readonly [Key in keyof PeerView]: PeerView[Key] };
  */
 export class PeerBook {
   readonly #peers = new Map<string, Counts>();
+  #latest: Counts | undefined;
 
   /** The table judged a push. */
   judged(address: string, outcome: Outcome, nowMs: Milliseconds): void {
@@ -40,6 +41,8 @@ export class PeerBook {
   }
 
   #peerOf(address: string): Counts {
+    // Pushes come in rows from one address: its place is right already.
+    if (this.#latest?.address === address) return this.#latest;
     const peer = this.#peers.get(address) ?? {
       address,
       pushes: 0,
@@ -53,8 +56,11 @@ export class PeerBook {
     // A Map keeps the order of insertion: the first is the one that was silent for longest.
     this.#peers.delete(address);
     this.#peers.set(address, peer);
-    const [longestSilent] = this.#peers.keys();
-    if (this.#peers.size > MAX_PEERS && longestSilent !== undefined) this.#peers.delete(longestSilent);
+    if (this.#peers.size > MAX_PEERS) {
+      const [longestSilent] = this.#peers.keys();
+      if (longestSilent !== undefined) this.#peers.delete(longestSilent);
+    }
+    this.#latest = peer;
     return peer;
   }
 }

@@ -1,16 +1,31 @@
-import type { HistoryFact, HistoryView } from "./api-types.ts";
+import type { FactWhat, HistoryFact, HistoryView } from "./api-types.ts";
 
 /** How much a {@link RouteHistory} keeps. */
 export interface HistoryBounds {
-  /** Facts of all routes together; 0 keeps none. Each takes up to about 300 bytes. */
+  /** Facts of all routes together; 0 keeps none. Each takes up to about 400 bytes. */
   readonly maxFacts: number;
   /** Facts of one route, at least 1. */
   readonly maxFactsPerRoute: number;
 }
 
+/** What is told of a fact. Each names all fields: facts are made for each mutation, and objects of one shape cost least. */
+export interface NewFact {
+  readonly atMs: number;
+  readonly writer: HistoryFact["writer"];
+  readonly what: FactWhat;
+  readonly outcome: string;
+  readonly resourceVersion: string | undefined;
+  readonly state: string | undefined;
+  readonly ip: string | undefined;
+  readonly uid: string | undefined;
+  readonly from: string | undefined;
+  readonly incarnation: number | undefined;
+  readonly isRevival: boolean;
+}
+
 /** A fact with its places in the order of its route and in that of all facts. */
 interface Kept {
-  readonly fact: HistoryFact;
+  readonly fact: NewFact;
   readonly route: RouteFacts;
   newerOfRoute: Kept | undefined;
   newer: Kept | undefined;
@@ -51,7 +66,7 @@ export class RouteHistory {
     return { facts: this.#facts, routes: this.#routes };
   }
 
-  add(namespace: string, name: string, fact: HistoryFact): void {
+  add(namespace: string, name: string, fact: NewFact): void {
     if (this.bounds.maxFacts === 0) return;
     if (namespace.length > MAX_NAME_CHARACTERS || name.length > MAX_NAME_CHARACTERS) return;
     const route = this.#routeOf(namespace, name);
@@ -72,7 +87,7 @@ export class RouteHistory {
   of(namespace: string, name: string): HistoryView {
     const route = this.#namespaces.get(namespace)?.get(name);
     const facts: HistoryFact[] = [];
-    for (let kept = route?.oldest; kept; kept = kept.newerOfRoute) facts.push(kept.fact);
+    for (let kept = route?.oldest; kept; kept = kept.newerOfRoute) facts.push(viewOf(kept.fact));
     return { facts, forgotten: route?.forgotten ?? 0 };
   }
 
@@ -116,4 +131,22 @@ export class RouteHistory {
     if (names?.size === 0) this.#namespaces.delete(route.namespace);
     this.#routes--;
   }
+}
+
+/** Without the fields that say nothing. */
+function viewOf(fact: NewFact): HistoryFact {
+  const { atMs, writer, what, outcome, resourceVersion, state, ip, uid, from, incarnation, isRevival } = fact;
+  return {
+    atMs,
+    writer,
+    ...(from !== undefined && { from }),
+    what,
+    ...(resourceVersion !== undefined && { resourceVersion }),
+    ...(state !== undefined && { state }),
+    ...(ip !== undefined && { ip }),
+    ...(uid !== undefined && { uid }),
+    ...(incarnation !== undefined && { incarnation }),
+    outcome,
+    ...(isRevival && { revival: true }),
+  };
 }

@@ -6,9 +6,8 @@ import type { DropReason, Outcome, PushedFact } from "../routes/outcome.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
 import { objectKey } from "../routes/route.ts";
 import type { PushedDeletion, PushedRoute, RouteTable } from "../routes/table.ts";
-import type { HistoryFact } from "./api-types.ts";
 import type { PeerBook } from "./peer-book.ts";
-import type { RouteHistory } from "./route-history.ts";
+import type { NewFact, RouteHistory } from "./route-history.ts";
 
 /** What {@link TableWriters} writes to. */
 export interface TableWritersOptions {
@@ -88,12 +87,9 @@ export class TableWriters {
     const nowMs = this.#begin();
     const outcome = this.#table.remove(scope, namespace, name, uid, version, nowMs);
     this.#history.add(namespace, name, {
-      atMs: nowMs,
-      writer: "informer",
-      what: "deleted",
+      ...bare(nowMs, "informer", "deleted", outcome),
       resourceVersion: version,
       uid,
-      outcome,
     });
     this.#end();
   }
@@ -112,8 +108,21 @@ export class TableWriters {
     const nowMs = this.#begin(from);
     const outcome = this.#table.pushUpdate(push, nowMs);
     this.#peers.judged(from, outcome, nowMs);
-    const { uid, ip, state } = push;
-    this.#pushed(push, { what: "update", atMs: nowMs, outcome, from, state: cut(state), ip, uid: cut(uid) });
+    const { namespace, name, resourceVersion, state, ip, uid } = push;
+    this.#history.add(namespace, name, {
+      atMs: nowMs,
+      writer: "peer",
+      what: "update",
+      outcome,
+      resourceVersion: cut(resourceVersion),
+      state: cut(state),
+      ip,
+      uid: cut(uid),
+      from,
+      incarnation: undefined,
+      isRevival: this.#isRevival,
+    });
+    this.#end();
     return outcome;
   }
 
@@ -121,21 +130,15 @@ export class TableWriters {
     const nowMs = this.#begin(from);
     const outcome = this.#table.pushDelete(push, nowMs);
     this.#peers.judged(from, outcome, nowMs);
-    this.#pushed(push, { what: "deletion", atMs: nowMs, outcome, from, state: "dead" });
-    return outcome;
-  }
-
-  #pushed(
-    { namespace, name, resourceVersion }: PushedDeletion,
-    fact: Omit<HistoryFact, "writer" | "resourceVersion">,
-  ): void {
+    const { namespace, name, resourceVersion } = push;
     this.#history.add(namespace, name, {
-      ...fact,
-      writer: "peer",
+      ...bare(nowMs, "peer", "deletion", outcome),
       resourceVersion: cut(resourceVersion),
-      ...(this.#isRevival && { revival: true }),
+      state: "dead",
+      from,
     });
     this.#end();
+    return outcome;
   }
 
   // ---- lists
@@ -161,13 +164,7 @@ export class TableWriters {
       const listed = gone.length > 0 ? new Set(observations.map(keyOf)) : undefined;
       for (const key of gone) {
         if (listed?.has(key)) continue;
-        this.#addTo(key, {
-          atMs: nowMs,
-          writer: "informer",
-          what: "unlisted",
-          resourceVersion: version,
-          outcome: "applied",
-        });
+        this.#addTo(key, { ...bare(nowMs, "informer", "unlisted", "applied"), resourceVersion: version });
       }
       this.#list = undefined;
       this.#end();
@@ -184,7 +181,7 @@ export class TableWriters {
 
   #shutDown(key: string): void {
     const atMs = this.#clock.nowMs();
-    this.#addTo(key, { atMs, writer: "clock", what: "shutdown", state: "dead", outcome: "applied" });
+    this.#addTo(key, { ...bare(atMs, "clock", "shutdown", "applied"), state: "dead" });
   }
 
   #dropped(fact: PushedFact, reason: DropReason, key: string): void {
@@ -194,15 +191,15 @@ export class TableWriters {
       if (from !== undefined) this.#peers.contradicted(from);
     }
     const what = fact === "claim" ? "claim-dropped" : "tombstone-dropped";
-    this.#effect(key, { atMs: this.#clock.nowMs(), writer: "table", what, outcome: reason });
+    this.#effect(key, bare(this.#clock.nowMs(), "table", what, reason));
   }
 
   #ended(key: string, incarnation: number, ip: string, uid: string, outcome: EndReason): void {
     const atMs = this.#clock.nowMs();
-    this.#effect(key, { atMs, writer: "table", what: "incarnation-ended", incarnation, ip, uid, outcome });
+    this.#effect(key, { ...bare(atMs, "table", "incarnation-ended", outcome), incarnation, ip, uid });
   }
 
-  #effect(key: string, fact: HistoryFact): void {
+  #effect(key: string, fact: NewFact): void {
     if (this.#isTelling) this.#effects.push(() => this.#addTo(key, fact));
     else this.#addTo(key, fact);
   }
@@ -221,11 +218,11 @@ export class TableWriters {
     if (this.#effects.length > 0) for (const effect of this.#effects.splice(0)) effect();
   }
 
-  #add({ namespace, name }: Observation, fact: HistoryFact): void {
+  #add({ namespace, name }: Observation, fact: NewFact): void {
     this.#history.add(namespace, name, fact);
   }
 
-  #addTo(key: string, fact: HistoryFact): void {
+  #addTo(key: string, fact: NewFact): void {
     const [namespace, name] = partsOf(key);
     this.#history.add(namespace, name, fact);
   }
@@ -237,17 +234,41 @@ function factOf(
   atMs: Milliseconds,
   outcome: Outcome,
   isRevival: boolean,
-): HistoryFact {
+): NewFact {
   return {
     atMs,
     writer: "informer",
     what,
+    outcome,
     resourceVersion,
     state: route?.state ?? "ending",
     ip: route?.ip ?? "",
     uid,
+    from: undefined,
+    incarnation: undefined,
+    isRevival,
+  };
+}
+
+/** A fact of which nothing more is to be said, or what more there is is added. */
+function bare(
+  atMs: Milliseconds,
+  writer: NewFact["writer"],
+  what: NewFact["what"],
+  outcome: string,
+): NewFact {
+  return {
+    atMs,
+    writer,
+    what,
     outcome,
-    ...(isRevival && { revival: true }),
+    resourceVersion: undefined,
+    state: undefined,
+    ip: undefined,
+    uid: undefined,
+    from: undefined,
+    incarnation: undefined,
+    isRevival: false,
   };
 }
 

@@ -277,7 +277,7 @@ const admin = z.strictObject({
     0,
     5_000_000,
     50_000,
-    "Facts that the history of all routes keeps together (who told the table what, and what came of it); above, the oldest go. Each takes up to about 300 bytes. 0: none.",
+    "Facts that the history of all routes keeps together (who told the table what, and what came of it); above, the oldest go. Each takes about 400 bytes, so the default about 20 MB. 0: none.",
   ),
   historyFactsPerRoute: int(
     1,
