@@ -1,0 +1,95 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+
+const repository = resolve(import.meta.dirname, "../..");
+const bin = join(repository, "bin/lychgate.mjs");
+const NO_KUBECTL = spawnSync("kubectl", ["version", "--client"]).error
+  ? "kubectl is not installed"
+  : undefined;
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
+  readonly rules?: unknown;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: {
+    readonly selector?: { readonly matchLabels?: object };
+    readonly ports?: readonly { readonly name: string; readonly targetPort: string }[];
+    readonly endpoints?: readonly { readonly port: string }[];
+    readonly template?: {
+      readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+      readonly spec: {
+        readonly terminationGracePeriodSeconds: number;
+        readonly containers: readonly {
+          readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
+        }[];
+      };
+    };
+  };
+}
+
+function build(folder: string): Manifest[] {
+  const text = execFileSync("kubectl", ["kustomize", join(repository, folder)], { encoding: "utf8" });
+  return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
+}
+
+const kustomizations = ["deploy", "dashboards"].flatMap((folder) =>
+  readdirSync(join(repository, folder), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith("kustomization.yaml"))
+    .map((path) => relative(repository, dirname(join(repository, folder, path)))),
+);
+
+describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` : ""}`, () => {
+  test.each(kustomizations)("kubectl kustomize %s builds", (folder) => {
+    expect(build(folder).every(({ kind, metadata }) => kind !== "" && metadata.name !== "")).toBe(true);
+  });
+
+  test("the router's parts fit together: ports, labels, RBAC, grace", () => {
+    const all = build("deploy/base");
+    const only = (kind: string, name = "lychgate") =>
+      all.find((each) => each.kind === kind && each.metadata.name.startsWith(name));
+    const pod = only("Deployment")?.spec?.template;
+    const ports = pod?.spec.containers[0]?.ports ?? [];
+    expect(ports.map(({ containerPort }) => containerPort)).toEqual([7788, 7789, 9902]);
+    const labels = pod?.metadata.labels;
+    for (const { spec } of all.filter(({ kind }) => kind === "Service")) {
+      expect(labels).toMatchObject(spec?.selector ?? {});
+      for (const { targetPort } of spec?.ports ?? [])
+        expect(ports.map(({ name }) => name)).toContain(targetPort);
+    }
+    for (const kind of ["Deployment", "PodDisruptionBudget"]) {
+      expect(labels).toEqual(only(kind)?.spec?.selector?.matchLabels);
+    }
+    // README.md says what the service account needs.
+    expect(only("ClusterRole")?.rules).toEqual([
+      { apiGroups: ["agents.kruise.io"], resources: ["sandboxes"], verbs: ["list", "watch"] },
+    ]);
+    // drain.delayMs and drain.timeoutMs.
+    expect(pod?.spec.terminationGracePeriodSeconds).toBeGreaterThan(35);
+  });
+
+  test("the ServiceMonitor finds the port with the metrics", () => {
+    const file = readFileSync(join(repository, "deploy/prometheus/servicemonitor.yaml"), "utf8");
+    const monitor = parse(file) as Manifest;
+    const services = build("deploy/base").filter(({ kind }) => kind === "Service");
+    const watched = services.filter(({ metadata }) =>
+      Object.entries(monitor.spec?.selector?.matchLabels ?? {}).every(
+        ([key, value]) => metadata.labels?.[key] === value,
+      ),
+    );
+    const named = watched.flatMap(({ spec }) => spec?.ports?.map(({ name }) => name) ?? []);
+    expect(named).toEqual(expect.arrayContaining(monitor.spec?.endpoints?.map(({ port }) => port) ?? ["?"]));
+  });
+
+  test("the configuration in it is valid", () => {
+    const config = build("deploy/base").find(({ kind }) => kind === "ConfigMap");
+    const directory = mkdtempSync(join(tmpdir(), "lychgate-deploy-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    writeFileSync(join(directory, "lychgate.yaml"), config?.data?.["lychgate.yaml"] ?? "not: there");
+    execFileSync(process.execPath, [bin, "check-config", join(directory, "lychgate.yaml")]);
+  });
+});
