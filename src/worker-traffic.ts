@@ -52,8 +52,8 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
   metrics.readFrom({
     workers: () => ({ wanted: config.workers, ready: supervisor.ready, lags: supervisor.lags }),
   });
-  metrics.addWorkers(async () => {
-    const told = await supervisor.metrics();
+  metrics.addWorkers(async (names) => {
+    const told = await supervisor.metrics(names);
     return told.map(({ worker, id, metrics }) => {
       return { worker, id, metrics: metrics as readonly MetricSnapshot[] | undefined };
     });

@@ -53,7 +53,7 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
   };
   return {
     listen: () => traffic.listen(),
-    metrics: () => metrics.snapshot(),
+    metrics: (names) => (names ? metrics.read(names) : metrics.snapshot()),
     drain: (timeoutMs) => traffic.drain(timeoutMs),
     orphanTimeoutMs: config.drain.timeoutMs,
   };

@@ -104,12 +104,15 @@ export interface Metrics {
    */
   read(names: readonly string[]): Promise<MetricSnapshot[]>;
   /** In a primary: {@link Metrics.text} is the sum of this process and what `ask` says of all living workers. */
-  addWorkers(ask: () => Promise<readonly WorkerShare[]>): void;
+  addWorkers(ask: AskWorkers): void;
   /** The media type of {@link Metrics.text}. */
   readonly contentType: string;
   /** Stops measuring the process. */
   close(): void;
 }
+
+/** Asks all living workers for the named metrics, or for all. */
+type AskWorkers = (names?: readonly string[]) => Promise<readonly WorkerShare[]>;
 
 const TEXT_CACHE_MS = 1_000;
 
@@ -211,7 +214,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
   read(METRICS.buildInfo, (set) => set(1, { version, node: process.version }));
   const stopProcessMetrics = processMetrics ? addProcessMetrics(registry) : () => {};
 
-  let askWorkers: (() => Promise<readonly WorkerShare[]>) | undefined;
+  let askWorkers: AskWorkers | undefined;
+  /** Of what is read by name: beside those of the scrapes, which must know all that a worker had counted when it ends. */
+  const sharesRead = new WorkerShares();
   const shares = new WorkerShares();
   const makeText = async (): Promise<string> => {
     if (!askWorkers) return registry.metrics();
@@ -292,7 +297,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
         }),
       );
       if (!askWorkers) return own;
-      return shares.sum(own, await askWorkers()).filter(({ name }) => names.includes(name));
+      return sharesRead.sum(own, await askWorkers(names));
     },
     addWorkers: (ask) => void (askWorkers = ask),
     contentType: registry.contentType,

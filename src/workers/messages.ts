@@ -18,7 +18,8 @@ export interface StartMessage {
 export type ToWorker =
   | StartMessage
   | { readonly kind: "routes"; readonly batch: RouteBatch }
-  | { readonly kind: "metrics"; readonly request: number }
+  /** `names`: only these; absent: all. */
+  | { readonly kind: "metrics"; readonly request: number; readonly names?: readonly string[] | undefined }
   /** Accept no more and end when all requests have, at most after `timeoutMs`. */
   | { readonly kind: "drain"; readonly timeoutMs: Milliseconds };
 

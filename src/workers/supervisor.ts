@@ -94,11 +94,11 @@ export class Supervisor {
     }
   }
 
-  /** Asks all workers that listen; waits a second at most. */
-  metrics(): Promise<WorkerMetrics[]> {
+  /** Asks all workers that listen for the named metrics, or for all; waits a second at most. */
+  metrics(names?: readonly string[]): Promise<WorkerMetrics[]> {
     return Promise.all(
       this.#listening.map(async (process) => {
-        const metrics = await process.metrics(METRICS_TIMEOUT_MS);
+        const metrics = await process.metrics(METRICS_TIMEOUT_MS, names);
         if (metrics === undefined) this.#options.observer.metricsMissed?.();
         return { worker: process.worker, id: process.pid ?? 0, metrics };
       }),

@@ -110,8 +110,8 @@ export class WorkerProcess {
     });
   }
 
-  /** Asks for its metrics; `undefined` when it does not answer in time. */
-  metrics(timeoutMs: Milliseconds): Promise<unknown> {
+  /** Asks for its metrics, or the named ones; `undefined` when it does not answer in time. */
+  metrics(timeoutMs: Milliseconds, names?: readonly string[]): Promise<unknown> {
     const request = ++this.#lastMetricRequest;
     return new Promise((resolve) => {
       const answer = (metrics: unknown): void => {
@@ -121,7 +121,7 @@ export class WorkerProcess {
       };
       const timer = this.#clock.setTimeout(() => answer(undefined), timeoutMs);
       this.#metricRequests.set(request, answer);
-      this.#send({ kind: "metrics", request });
+      this.#send({ kind: "metrics", request, names });
     });
   }
 

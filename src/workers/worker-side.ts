@@ -16,7 +16,7 @@ export interface PrimaryChannel {
 export interface WorkerTraffic {
   listen(): Promise<AddressInfo>;
   /** For the primary, which adds them up. */
-  metrics(): Promise<unknown>;
+  metrics(names: readonly string[] | undefined): Promise<unknown>;
   /** The ordered end; resolves when nothing is left. May be called before `listen`. */
   drain(timeoutMs: Milliseconds): Promise<void>;
   /** How long a drain may take that the primary can't ask for any more. */
@@ -70,7 +70,7 @@ export function runWorkerSide(
           if (mirror.current && traffic) void listen(traffic);
           break;
         case "metrics":
-          void traffic?.metrics().then((metrics) => {
+          void traffic?.metrics(message.names).then((metrics) => {
             primary.send({ kind: "metrics", request: message.request, metrics });
           });
           break;
