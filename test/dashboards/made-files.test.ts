@@ -7,6 +7,8 @@ import { ROUTER_FAULTS, SANDBOX_FAULTS } from "../../scripts/observability/fault
 import { DASHBOARDS, madeFiles } from "../../scripts/observability/generate.ts";
 import { is, matching, selector } from "../../scripts/observability/promql.ts";
 import { HOST_METRICS, METRICS, PROCESS_METRICS } from "../../src/metrics/names.ts";
+import { COMMANDS } from "../../src/cli/main.ts";
+import { settingOf, SETTINGS } from "../../src/config/settings.ts";
 import { REASONS } from "../../src/proxy/reasons.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -140,6 +142,20 @@ describe("alerts", () => {
   it("are all that there are runbooks for, and their names are unique", () => {
     const runbooks = readdirSync(join(root, "docs/runbooks")).filter((file) => file !== "README.md");
     expect(runbooks.sort()).toEqual(ALERTS.map(({ name }) => `${name}.md`).sort());
+  });
+
+  it("runbooks name commands and settings that exist", () => {
+    for (const file of readdirSync(join(root, "docs/runbooks"))) {
+      const text = readFileSync(join(root, "docs/runbooks", file), "utf8");
+      for (const [, command = ""] of text.matchAll(/`lychgate ([a-z -]+)/g)) {
+        const known = COMMANDS.some(({ name }) => command === name || command.startsWith(`${name} `));
+        expect(known, `${file}: lychgate ${command}`).toBe(true);
+      }
+      const sections = new Set(SETTINGS.map(({ section }) => section));
+      for (const [, key = ""] of text.matchAll(/`(\w+\.\w+)`/g)) {
+        if (sections.has(key.split(".")[0]!)) expect(settingOf(key), `${file}: ${key}`).toBeDefined();
+      }
+    }
   });
 
   it("runbooks name metrics and files that exist", () => {

@@ -137,6 +137,7 @@ describe.skipIf(NO_PROMETHEUS)(title, () => {
     const rules = groups.flatMap(({ rules }) => rules);
     expect(rules.length).toBe(ALERTS.length + recordingRules(paceOf(1)).length);
     expect(rules.filter(({ health }) => health !== "ok")).toEqual([]);
+    // Some may be pending: addresses change hands, and a busy machine makes event loops late.
     expect(rules.filter(({ state }) => state === "firing").map(({ name }) => name)).toEqual([]);
   });
 

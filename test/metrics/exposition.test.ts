@@ -194,7 +194,10 @@ describe("/metrics", () => {
       requestsInFlight: () => 4,
       upgradesOpen: () => 3,
       clientConnectionsOpen: () => 2,
+      clientConnectionsLimit: () => 20,
       upstreamPools: () => 1,
+      upstreamWaiting: () => 12,
+      tableLimits: () => ({ claims: 60, tombstones: 70 }),
       table: () => ({
         states: new Map([
           ["running", 5],
@@ -212,7 +215,11 @@ describe("/metrics", () => {
       ["lychgate_requests_in_flight", {}, 4],
       ["lychgate_upgrades_open", {}, 3],
       ["lychgate_client_connections_open", {}, 2],
+      ["lychgate_client_connections_limit", {}, 20],
       ["lychgate_upstream_pools", {}, 1],
+      ["lychgate_upstream_waiting", {}, 12],
+      ["lychgate_table_facts_limit", { kind: "claim" }, 60],
+      ["lychgate_table_facts_limit", { kind: "tombstone" }, 70],
       ["lychgate_routes", { state: "running" }, 5],
       ["lychgate_routes", { state: "paused" }, 0],
       ["lychgate_routes", { state: "other" }, 3],
