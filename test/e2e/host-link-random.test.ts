@@ -25,11 +25,29 @@ const block6 = fc
       ? `2001:db8:${a}:${b}::${c + 1}`
       : `2001:db8:${length > 32 ? a : 0}:${length > 48 ? b : 0}::/${length}`,
   );
-const extra = fc.constantFrom("", "", " mtu lock 1300", " mtu 1400 advmss 1200", " metric 5", " proto 42", " congctl cubic");
+const extra = fc.constantFrom(
+  "",
+  "",
+  " mtu lock 1300",
+  " mtu 1400 advmss 1200",
+  " metric 5",
+  " proto 42",
+  " congctl cubic",
+);
 
 const lines4 = fc.oneof(
-  { weight: 2, arbitrary: fc.tuple(address4, fc.constantFrom(24, 32)).map(([one, length]) => `address add ${one}/${length} dev eth0`) },
-  { weight: 4, arbitrary: fc.tuple(block4, table, extra).map(([to, of, more]) => `route append ${to} dev eth0${of}${more}`) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(address4, fc.constantFrom(24, 32))
+      .map(([one, length]) => `address add ${one}/${length} dev eth0`),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(block4, table, extra)
+      .map(([to, of, more]) => `route append ${to} dev eth0${of}${more}`),
+  },
   {
     weight: 6,
     arbitrary: fc
@@ -40,15 +58,41 @@ const lines4 = fc.oneof(
     weight: 1,
     arbitrary: fc
       .tuple(block4, address4, address4)
-      .map(([to, one, two]) => `route append ${to} nexthop via ${one} dev eth0 nexthop via ${two} dev eth0 weight 3`),
+      .map(
+        ([to, one, two]) =>
+          `route append ${to} nexthop via ${one} dev eth0 nexthop via ${two} dev eth0 weight 3`,
+      ),
   },
-  { weight: 1, arbitrary: fc.tuple(fc.integer({ min: 1, max: 4 }), address4).map(([id, via]) => `nexthop add id ${id} via ${via} dev eth0`) },
-  { weight: 1, arbitrary: fc.tuple(block4, fc.integer({ min: 1, max: 4 })).map(([to, id]) => `route append ${to} nhid ${id}`) },
-  { weight: 1, arbitrary: fc.constantFrom(101, 102).map((of) => `rule add from 0.0.0.0/0 priority ${of} lookup ${of}`) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.integer({ min: 1, max: 4 }), address4)
+      .map(([id, via]) => `nexthop add id ${id} via ${via} dev eth0`),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(block4, fc.integer({ min: 1, max: 4 }))
+      .map(([to, id]) => `route append ${to} nhid ${id}`),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(101, 102).map((of) => `rule add from 0.0.0.0/0 priority ${of} lookup ${of}`),
+  },
 );
 const lines6 = fc.oneof(
-  { weight: 2, arbitrary: fc.tuple(address6, fc.constantFrom(64, 128)).map(([one, length]) => `address add ${one}/${length} dev eth0 nodad`) },
-  { weight: 4, arbitrary: fc.tuple(block6, table, extra).map(([to, of, more]) => `route append ${to} dev eth0${of}${more}`) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(address6, fc.constantFrom(64, 128))
+      .map(([one, length]) => `address add ${one}a/${length} dev eth0 nodad`),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(block6, table, extra)
+      .map(([to, of, more]) => `route append ${to} dev eth0${of}${more}`),
+  },
   {
     weight: 6,
     arbitrary: fc
@@ -59,16 +103,31 @@ const lines6 = fc.oneof(
     weight: 1,
     arbitrary: fc
       .tuple(block6, address6, address6)
-      .map(([to, one, two]) => `route append ${to} nexthop via ${one} dev eth0 nexthop via ${two} dev eth0 weight 3`),
+      .map(
+        ([to, one, two]) =>
+          `route append ${to} nexthop via ${one} dev eth0 nexthop via ${two} dev eth0 weight 3`,
+      ),
   },
-  { weight: 1, arbitrary: fc.tuple(fc.integer({ min: 11, max: 14 }), address6).map(([id, via]) => `nexthop add id ${id} via ${via} dev eth0`) },
-  { weight: 1, arbitrary: fc.tuple(block6, fc.integer({ min: 11, max: 14 })).map(([to, id]) => `route append ${to} nhid ${id}`) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.integer({ min: 11, max: 14 }), address6)
+      .map(([id, via]) => `nexthop add id ${id} via ${via} dev eth0`),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(block6, fc.integer({ min: 11, max: 14 }))
+      .map(([to, id]) => `route append ${to} nhid ${id}`),
+  },
 );
 /** What the kernel allows though nothing depends on it any more afterwards: a cover goes, its dependants stay. */
 const deletions = fc.oneof(block4, block6).map((to) => `route delete ${to} dev eth0`);
 
 /** Makes the table, moves the link, compares, takes it back, compares. Returns how many routes needed `onlink`. */
-async function thereAndBack(lines: readonly string[]): Promise<{ readonly routes: number; readonly onlink: number }> {
+async function thereAndBack(
+  lines: readonly string[],
+): Promise<{ readonly routes: number; readonly onlink: number }> {
   const made = makePod();
   await made.pod.ip.batch(lines);
   const before = await look(made.pod);
@@ -88,11 +147,14 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
   test("what the kernel took once it takes again in our order, and no route needs onlink", async () => {
     let routes = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.oneof(lines4, lines6), { minLength: 30, maxLength: 60 }), async (lines) => {
-        const result = await thereAndBack(lines);
-        routes += result.routes;
-        expect(result.onlink).toBe(0);
-      }),
+      fc.asyncProperty(
+        fc.array(fc.oneof(lines4, lines6), { minLength: 30, maxLength: 60 }),
+        async (lines) => {
+          const result = await thereAndBack(lines);
+          routes += result.routes;
+          expect(result.onlink).toBe(0);
+        },
+      ),
       { numRuns: 8, endOnFailure: true },
     );
     expect(routes).toBeGreaterThan(80);

@@ -18,7 +18,8 @@ function unprivileged(script: string, ...args: readonly string[]) {
 }
 
 const probe = unprivileged("ip netns add a");
-const reason = probe.status === 0 ? "" : ` (no user namespaces here: ${probe.stderr.trim() || String(probe.error)})`;
+const reason =
+  probe.status === 0 ? "" : ` (no user namespaces here: ${probe.stderr.trim() || String(probe.error)})`;
 
 describe.skipIf(probe.status !== 0)(`without privileges${reason}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "lychgate-nobody-"));
@@ -61,6 +62,8 @@ describe.skipIf(probe.status !== 0)(`without privileges${reason}`, () => {
     ].join("\n");
     const { status, stderr } = unprivileged(script, process.execPath);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^lychgate host link snapshot: ip .*; run it with CAP_NET_ADMIN, and with CAP_SYS_ADMIN/);
+    expect(stderr).toMatch(
+      /^lychgate host link snapshot: ip .*; run it with CAP_NET_ADMIN, and with CAP_SYS_ADMIN/,
+    );
   });
 });

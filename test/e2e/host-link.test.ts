@@ -38,7 +38,8 @@ async function naively({ pod, interior }: Pod, addresses: readonly string[]): Pr
   interior.sh("link set eth0 up");
   for (const address of addresses) interior.sh(`address add ${address} dev eth0`);
   for (const { family, lines } of families) {
-    for (const line of lines) await interior.ip.run([family, "route", "replace", ...line.split(" "), "dev", "eth0"]);
+    for (const line of lines)
+      await interior.ip.run([family, "route", "replace", ...line.split(" "), "dev", "eth0"]);
   }
 }
 
@@ -49,7 +50,9 @@ const everything = (made: Pod): void => {
   pod.sh("address add 10.10.0.1 peer 10.10.0.2/32 dev eth0 label eth0:x");
   pod.sh("address add 2001:db8:1::5/64 dev eth0 valid_lft 1000 preferred_lft 500");
   pod.sh("address add 2001:db8:2::5/64 dev eth0 nodad");
-  pod.sh("route replace default via 10.8.0.157 dev eth0 mtu lock 1400 advmss 1300 rto_min 20ms congctl cubic");
+  pod.sh(
+    "route replace default via 10.8.0.157 dev eth0 mtu lock 1400 advmss 1300 rto_min 20ms congctl cubic",
+  );
   pod.sh(
     "route add 10.50.0.0/16 proto static metric 5 table 101 src 10.9.0.1 nexthop via 10.9.0.9 dev eth0 weight 3 nexthop via 10.77.0.10 dev eth0 onlink",
   );
@@ -69,7 +72,11 @@ const everything = (made: Pod): void => {
   pod.sh("route add 10.70.0.0/16 dev eth0 tos 0x10 metric 9");
   pod.sh("neighbour add 10.9.0.77 lladdr 02:00:00:00:00:77 nud permanent dev eth0");
   pod.sh("link set eth0 mtu 1450 txqueuelen 500 promisc on alias web");
-  pod.exec("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/eth0/proxy_arp; echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_ra");
+  pod.exec(
+    "sh",
+    "-c",
+    "echo 1 > /proc/sys/net/ipv4/conf/eth0/proxy_arp; echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_ra",
+  );
 };
 
 describe.skipIf(NO_NAMESPACES)(title, () => {
@@ -107,9 +114,10 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
     // And back by hand, without the IPv4 routes: it is IPv6 that must fail.
     made.interior.sh("-4 route flush dev eth0");
     await expect(
-      naively({ ...made, pod: made.interior, interior: pod }, [
-        "2001:db8::201/128 nodad",
-      ].map((words) => words.replace(" nodad", ""))),
+      naively(
+        { ...made, pod: made.interior, interior: pod },
+        ["2001:db8::201/128 nodad"].map((words) => words.replace(" nodad", "")),
+      ),
     ).rejects.toMatchObject({ reason: "unreachable" });
   });
 
@@ -195,7 +203,9 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
     const { step, differences: left } = await moveLink(options, watched);
     expect(step).toMatchObject({
       at: "rolled_back",
-      cause: expect.stringMatching(/^after the restore the link is not what it was: missing: .*10\.70\.0\.0\/16/),
+      cause: expect.stringMatching(
+        /^after the restore the link is not what it was: missing: .*10\.70\.0\.0\/16/,
+      ),
     });
     expect(left).toEqual([]);
     expect(differences(before, await look(made.pod))).toEqual([]);
@@ -215,7 +225,9 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
     const failed = await moveLink(options, watched).catch((error: unknown) => error);
     expect(failed).toBeInstanceOf(HostError);
     expect(failed).toMatchObject({
-      message: expect.stringMatching(/^there is no link eth0 in network namespace .*; and then the way back of eth0 failed/),
+      message: expect.stringMatching(
+        /^there is no link eth0 in network namespace .*; and then the way back of eth0 failed/,
+      ),
       fix: expect.stringContaining("rollback"),
     });
     made.interior.sh("link set lost name eth0");
@@ -227,7 +239,10 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
   test("a restore that can't come out well is refused by the rehearsal, with the pod untouched", async () => {
     const made = makeCiliumPod();
     const before = await look(made.pod);
-    const broken = { ...before, routes: [...before.routes, { ...before.routes[0]!, destination: "10.0.0.255/24" }] };
+    const broken = {
+      ...before,
+      routes: [...before.routes, { ...before.routes[0]!, destination: "10.0.0.255/24" }],
+    };
     await expect(rehearse(broken)).rejects.toMatchObject({ code: "invalid" });
     expect(differences(before, await look(made.pod))).toEqual([]);
   });
@@ -283,7 +298,9 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
       spawnSync(process.execPath, ["src/cli.ts", "host", "link", ...args], { encoding: "utf8" });
     const where = ["--netns", made.pod.name];
     expect(lychgate("snapshot", "eth0", ...where, "--out", file)).toMatchObject({ status: 0, stderr: "" });
-    expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ gateways: [{ address: GATEWAY }, { address: GATEWAY6 }] });
+    expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({
+      gateways: [{ address: GATEWAY }, { address: GATEWAY6 }],
+    });
     const plan = lychgate("plan", "eth0", "--snapshot", file, "--rehearse");
     expect(plan).toMatchObject({ status: 0, stderr: "rehearsed: the stand-in came out the same\n" });
     expect(plan.stdout.split("\n")).toEqual([
@@ -299,7 +316,9 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
     expect(move).toMatchObject({ status: 0, stdout: "moved: it is eth0 there\n" });
     expect(lychgate("move", "eth0", ...where, "--to", made.node.name)).toMatchObject({
       status: 1,
-      stderr: expect.stringMatching(/^lychgate host link move: there is no link eth0 in network namespace \S+; see ip link show there\n$/),
+      stderr: expect.stringMatching(
+        /^lychgate host link move: there is no link eth0 in network namespace \S+; see ip link show there\n$/,
+      ),
     });
     const rollback = lychgate("rollback", "eth0", "--state", state, "--json");
     expect(rollback.status).toBe(0);

@@ -31,7 +31,11 @@ const resolve = ({ pod }: Pod, gateways: readonly string[], timeoutMs = 3500) =>
 
 /** All settings of the namespace's kernel that a tool could have turned. */
 const proxies = ({ interior }: Pod): string =>
-  interior.exec("sh", "-c", "cd /proc/sys/net; cat ipv4/conf/*/proxy_arp ipv4/conf/*/arp_ignore ipv6/conf/*/proxy_ndp");
+  interior.exec(
+    "sh",
+    "-c",
+    "cd /proc/sys/net; cat ipv4/conf/*/proxy_arp ipv4/conf/*/arp_ignore ipv6/conf/*/proxy_ndp",
+  );
 
 describe.skipIf(NO_NAMESPACES)(title, () => {
   test("the naive way: moved and restored, but nothing answers ARP for the gateway: no packet arrives", async () => {

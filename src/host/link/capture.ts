@@ -183,7 +183,7 @@ function addressOf(dumped: z.infer<typeof dumpedAddress>): LinkAddress {
     ...(label !== undefined && { label }),
     ...(metric !== undefined && { metric }),
     // What the kernel marks as its own it marks again.
-    ...(protocol !== undefined && !/^kernel/.test(protocol) && { protocol }),
+    ...(protocol !== undefined && !protocol.startsWith("kernel") && { protocol }),
     noPrefixRoute: dumped.noprefixroute,
     home: dumped.home,
     manageTemporary: dumped.mngtmpaddr,

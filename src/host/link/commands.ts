@@ -21,7 +21,6 @@ function option(name: string, value: string | number | undefined): Words {
 /** `address add …`: what puts an address back; IPv6 without the wait for duplicates, so that routes can use it at once. */
 export function addressLine(address: LinkAddress, dev: string): string {
   const { family, local, prefixLength, peer, broadcast, scope, label, metric, protocol } = address;
-  const forever = (seconds: number | undefined): string | number => seconds ?? "forever";
   const isLimited = address.validS !== undefined || address.preferredS !== undefined;
   return line([
     "address add",
@@ -35,7 +34,7 @@ export function addressLine(address: LinkAddress, dev: string): string {
     ...option("metric", metric),
     ...option("proto", protocol),
     ...(isLimited
-      ? ["valid_lft", forever(address.validS), "preferred_lft", forever(address.preferredS)]
+      ? ["valid_lft", address.validS ?? "forever", "preferred_lft", address.preferredS ?? "forever"]
       : []),
     address.noPrefixRoute && "noprefixroute",
     address.home && "home",
@@ -100,9 +99,7 @@ export function routeLine(verb: "append" | "replace" | "delete", route: LinkRout
     ...option("pref", route.pref),
     ...option("expires", route.expiresS),
     ...route.metrics.flatMap(({ name, value, locked }) => [name, locked && takesLock(name) && "lock", value]),
-    ...(nexthopId === undefined && !single
-      ? hops.flatMap((hop) => ["nexthop", ...hopWords(hop, onlink), ...option("weight", hop.weight)])
-      : []),
+    ...(nexthopId === undefined && !single ? hops.flatMap((hop) => weightedHopWords(hop, onlink)) : []),
   ]);
 }
 
@@ -121,14 +118,21 @@ function hopWords(hop: Hop | undefined, onlink: boolean): Words {
   ];
 }
 
+function weightedHopWords(hop: Hop, onlink: boolean): Words {
+  return ["nexthop", ...hopWords(hop, onlink), ...option("weight", hop.weight)];
+}
+
 /** `neighbour replace …`: the entry as a permanent one, which neither ages nor asks. */
 export function pinLine({ address, mac }: Neighbour, dev: string): string {
   return line(["neighbour replace", address, "lladdr", mac, "nud permanent dev", dev]);
 }
 
+function onOff(on: boolean): string {
+  return on ? "on" : "off";
+}
+
 /** What sets the link as it was, without bringing it up. Only what differs is set: some drivers refuse the rest. */
 export function settingLines(want: LinkSettings, have: LinkSettings): readonly string[] {
-  const onOff = (on: boolean): string => (on ? "on" : "off");
   const words: Words = [
     ...(want.mac && want.mac !== have.mac ? ["address", want.mac] : []),
     ...(want.mtu === have.mtu ? [] : ["mtu", want.mtu]),

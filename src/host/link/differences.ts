@@ -22,9 +22,7 @@ export function differences(
   have: LinkSnapshot,
   excused: Excused = { onlink: [], unrestorable: [], pinned: false },
 ): readonly string[] {
-  const keys = (exceptions: readonly Exception[]): ReadonlySet<string> =>
-    new Set(exceptions.map(({ key }) => key));
-  const [onlink, unrestorable] = [keys(excused.onlink), keys(excused.unrestorable)];
+  const [onlink, unrestorable] = [keysOf(excused.onlink), keysOf(excused.unrestorable)];
   const routesOf = ({ routes }: LinkSnapshot): readonly string[] =>
     routes
       .filter((route) => !unrestorable.has(routeKey(route)))
@@ -33,8 +31,6 @@ export function differences(
     nexthops
       .filter(({ id }) => !unrestorable.has(`nexthop ${id}`))
       .map((nexthop) => nexthopLine(nexthop, onlink.has(`nexthop ${nexthop.id}`)));
-  const addressesOf = ({ addresses, link }: LinkSnapshot): readonly string[] =>
-    addresses.map((address) => comparableAddress(address, link.name));
   const learned = new Set([
     ...have.routes
       .filter(({ protocol, expiresS }) => protocol === ROUTER_ADVERTISEMENT || expiresS !== undefined)
@@ -43,8 +39,6 @@ export function differences(
       .filter(({ validS }) => validS !== undefined)
       .map((address) => comparableAddress(address, have.link.name)),
   ]);
-  const rulesOf = ({ rules }: LinkSnapshot): readonly string[] =>
-    rules.filter(({ unknown }) => unknown.length === 0).map((rule) => ruleLine("add", rule));
   const pins = [...want.permanentNeighbours, ...(excused.pinned ? want.gateways : [])];
   const pinsOf = (of: typeof pins): readonly string[] => of.map((pin) => pinLine(pin, want.link.name));
   return [
@@ -60,6 +54,20 @@ export function differences(
       return now === undefined || now === value ? [] : [`${name} is ${now}, not ${value}`];
     }),
   ];
+}
+
+function keysOf(exceptions: readonly Exception[]): ReadonlySet<string> {
+  return new Set(exceptions.map(({ key }) => key));
+}
+
+function addressesOf({ addresses, link }: LinkSnapshot): readonly string[] {
+  return addresses.map((address) => comparableAddress(address, link.name));
+}
+
+function rulesOf({ rules }: LinkSnapshot): readonly string[] {
+  return rules
+    .filter(({ unknown }) => unknown.length === 0)
+    .map((rule) => `${rule.family} ${ruleLine("add", rule)}`);
 }
 
 function comparableRoute(route: LinkRoute, onlink: boolean): string {
@@ -92,15 +100,17 @@ function settingDifferences({ link: want }: LinkSnapshot, { link: have }: LinkSn
 
 /** The order of addresses decides which one the kernel takes for packets of its own. */
 function orderDifference(want: LinkSnapshot, have: LinkSnapshot): readonly string[] {
-  const locals = ({ addresses }: LinkSnapshot, among: ReadonlySet<string>): string =>
-    addresses
-      .map(({ local }) => local)
-      .filter((local) => among.has(local))
-      .join(", ");
   const [wanted, there] = [want, have].map(({ addresses }) => new Set(addresses.map(({ local }) => local)));
   if (!wanted || !there) return [];
-  const [one, other] = [locals(want, there), locals(have, wanted)];
+  const [one, other] = [localsOf(want, there), localsOf(have, wanted)];
   return one === other ? [] : [`the addresses are in the order ${other}, not ${one}`];
+}
+
+function localsOf({ addresses }: LinkSnapshot, among: ReadonlySet<string>): string {
+  return addresses
+    .map(({ local }) => local)
+    .filter((local) => among.has(local))
+    .join(", ");
 }
 
 function missing(want: readonly string[], have: readonly string[]): readonly string[] {

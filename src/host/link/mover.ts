@@ -16,7 +16,7 @@ import { isOver, type MoveStep, nextStep } from "./move-step.ts";
 import { listed, rehearse } from "./rehearsal.ts";
 import { type Exception, restoreOrder } from "./restore-order.ts";
 import { changeRules, restoreLink, restoreOrOnlink, ruleKey, verifyLink } from "./restore.ts";
-import { dumpRoutes } from "./route-dump.ts";
+import { dumpNexthops, dumpRoutes } from "./route-dump.ts";
 import { dumpRules } from "./rule-dump.ts";
 import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
 import { pathOfNamespace } from "./sysctls.ts";
@@ -152,16 +152,12 @@ async function checkTarget(
     });
   }
   const ids = new Set(snapshot.nexthops.map(({ id }) => id));
-  const taken = (await ip.json(["nexthop", "show"]).catch(() => []))
-    .map((entry) => (entry as { readonly id?: unknown }).id)
-    .find((id) => ids.has(Number(id)));
-  if (taken !== undefined) {
-    throw new HostError("failed", `${where} has a nexthop object ${String(taken)} already`, {
-      fix: `remove it there: ip nexthop delete id ${String(taken)}`,
+  const taken = (await dumpNexthops(ip)).find(({ id }) => ids.has(id));
+  if (taken) {
+    throw new HostError("failed", `${where} has a nexthop object ${taken.id} already`, {
+      fix: `remove it there: ip nexthop delete id ${taken.id}`,
     });
   }
-  const keyOf = ({ destination, table, metric, tos, from }: LinkSnapshot["routes"][number]): string =>
-    [destination, table, metric ?? 0, tos ?? "", from ?? ""].join(" ");
   const keys = new Set(snapshot.routes.filter(({ family }) => family === 4).map(keyOf));
   const clash = (await dumpRoutes(ip, 4)).find((route) => keys.has(keyOf(route)));
   if (clash) {
@@ -176,6 +172,11 @@ async function checkTarget(
   return (await dumpRules(ip)).map(ruleKey);
 }
 
+/** What the kernel tells routes of one family apart by. */
+function keyOf({ destination, table, metric, tos, from }: LinkSnapshot["routes"][number]): string {
+  return [destination, table, metric ?? 0, tos ?? "", from ?? ""].join(" ");
+}
+
 function shown(route: LinkSnapshot["routes"][number]): string {
   return routeLine("append", route).replace(/^route append /, "");
 }
@@ -185,19 +186,22 @@ async function run(from: MoveState, statePath: string, surroundings: MoveSurroun
   await writeMoveState(statePath, state);
   while (!isOver(state.step)) {
     surroundings.progress(PROGRESS[state.step.at](state));
-    const before = state.step;
-    try {
-      state = { ...state, ...(await perform(state)), step: nextStep(state.step, { type: "done" }) };
-    } catch (error) {
-      const cause = describeHostError(error);
-      const step = nextStep(before, { type: "failed", cause });
-      if (step === before) throw stuck(state, error);
-      surroundings.progress(`failed: ${cause}`);
-      state = { ...state, step };
-    }
+    state = await afterStep(state, surroundings);
     await writeMoveState(statePath, state);
   }
   return state;
+}
+
+async function afterStep(state: MoveState, { progress }: MoveSurroundings): Promise<MoveState> {
+  try {
+    return { ...state, ...(await perform(state)), step: nextStep(state.step, { type: "done" }) };
+  } catch (error) {
+    const cause = describeHostError(error);
+    const step = nextStep(state.step, { type: "failed", cause });
+    if (step === state.step) throw stuck(state, error);
+    progress(`failed: ${cause}`);
+    return { ...state, step };
+  }
 }
 
 /** The way back failed: the first cause is told first. */

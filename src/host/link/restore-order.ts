@@ -54,7 +54,6 @@ interface Gateway {
 }
 
 interface Node {
-  readonly index: number;
   readonly step: RestoreStep;
   readonly route?: LinkRoute;
   readonly nexthop?: LinkNexthop;
@@ -85,9 +84,7 @@ export function restoreOrder(snapshot: LinkSnapshot, place: RestorePlace = {}): 
   const { kept, unrestorable } = separate(snapshot, place);
   const onlink = new Map<string, Exception>();
   const wanted = place.onlink ?? new Map<string, string>();
-  const nodes = [...kept.nexthops.map(nexthopNode), ...kept.routes.map(routeNode)].map((node, index) => {
-    return { ...node, index };
-  });
+  const nodes = [...kept.nexthops.map(nexthopNode), ...kept.routes.map(routeNode)];
   const exempt = (node: Node, why: string): void => {
     onlink.set(node.step.key, { what: node.step.line, why, key: node.step.key });
     node.covers.clear();
@@ -104,12 +101,17 @@ export function restoreOrder(snapshot: LinkSnapshot, place: RestorePlace = {}): 
     if (uncovered !== undefined) exempt(node, uncovered);
   }
   const ordered = sort(nodes, exempt);
-  const lines = ordered.map(({ step, route, nexthop }): RestoreStep => {
-    const isOnlink = onlink.has(step.key);
-    if (nexthop) return { ...step, line: nexthopLine(nexthop, isOnlink) };
-    return route ? { ...step, line: routeLine(verbOf(route, snapshot), route, isOnlink) } : step;
+  const steps = ordered.map(({ step, route, nexthop }): RestoreStep => {
+    const { kind, key, needsSix, canBeOnlink } = step;
+    const isOnlink = onlink.has(key);
+    const line = nexthop
+      ? nexthopLine(nexthop, isOnlink)
+      : route
+        ? routeLine(verbOf(route, snapshot), route, isOnlink)
+        : step.line;
+    return { kind, key, needsSix, canBeOnlink, line };
   });
-  return { steps: lines, onlink: [...onlink.values()], unrestorable };
+  return { steps, onlink: [...onlink.values()], unrestorable };
 }
 
 /** The key of a route's step. */
@@ -126,7 +128,7 @@ function verbOf(route: LinkRoute, { link }: LinkSnapshot): "append" | "replace" 
   return route.hops.some(({ dev }) => dev !== link.name) ? "replace" : "append";
 }
 
-function routeNode(route: LinkRoute): Omit<Node, "index"> {
+function routeNode(route: LinkRoute): Node {
   const gateways = route.nexthopId === undefined ? gatewaysOf(route.hops) : [];
   return {
     step: {
@@ -144,7 +146,7 @@ function routeNode(route: LinkRoute): Omit<Node, "index"> {
   };
 }
 
-function nexthopNode(nexthop: LinkNexthop): Omit<Node, "index"> {
+function nexthopNode(nexthop: LinkNexthop): Node {
   const gateways = gatewaysOf(nexthop.hop ? [nexthop.hop] : []);
   return {
     step: {
@@ -299,9 +301,7 @@ function tablesByRules(family: IpFamily, { rules }: LinkSnapshot): readonly numb
 
 /** Kahn's algorithm, level by level: objects and routes without gateways first, else the kernel's order. `exempt` cuts a cycle. */
 function sort(nodes: readonly Node[], exempt: (node: Node, why: string) => void): readonly Node[] {
-  const left = new Set(
-    nodes.toSorted((one, other) => tierOf(one) - tierOf(other) || one.index - other.index),
-  );
+  const left = new Set(nodes.toSorted((one, other) => tierOf(one) - tierOf(other)));
   const ordered: Node[] = [];
   while (left.size > 0) {
     const before = ordered.length;
@@ -358,7 +358,10 @@ function separate(
   const faultOf = (unknown: readonly string[], hops: readonly Hop[]): string | undefined => {
     if (unknown.length > 0) return `it has ${unknown.join(", ")}, which is not supported`;
     const missing = missingDevice(hops);
-    return missing === undefined ? undefined : `it also uses ${missing}, which is not there`;
+    if (missing !== undefined) return `it also uses ${missing}, which is not there`;
+    // It was there before the address; IPv6 does not take it any more, not even with onlink.
+    const own = hops.find(({ gateway }) => gateway?.family === 6 && sources.has(gateway.address));
+    return own && `its gateway ${own.gateway?.address} has become an address of the link itself`;
   };
   const nexthops = snapshot.nexthops.filter((nexthop) => {
     const { id, hop, unknown } = nexthop;

@@ -156,27 +156,30 @@ export async function dumpNexthops(ip: IpRoute): Promise<readonly LinkNexthop[]>
     throw error;
   }
   const sixIds = new Set(ofSix.map((entry) => understood(dumpedNexthop, entry).id));
+  // An entry does not tell its family; the list that it is in does.
   return entries.map((entry) => {
     const dumped = understood(dumpedNexthop, entry);
-    const { id, protocol, group, dev, type, resilient_args: resilient } = dumped;
-    const unknown = Object.keys(dumped).filter((key) => !KNOWN_NEXTHOP.has(key));
-    if (group) {
-      return {
-        id,
-        protocol,
-        group,
-        ...(resilient && {
-          resilient: {
-            buckets: resilient.buckets,
-            idleTimerS: resilient.idle_timer,
-            unbalancedTimerS: resilient.unbalanced_timer,
-          },
-        }),
-        unknown: type === undefined || type === "mpath" || resilient ? unknown : [...unknown, `type ${type}`],
-      };
-    }
-    // An entry does not tell its family; the list that it is in does.
-    const family: IpFamily = sixIds.has(id) ? 6 : 4;
-    return { id, protocol, family, ...(dev !== undefined && { hop: hopOf(dumped, family) }), unknown };
+    return nexthopOf(dumped, sixIds.has(dumped.id) ? 6 : 4);
   });
+}
+
+function nexthopOf(dumped: z.infer<typeof dumpedNexthop>, family: IpFamily): LinkNexthop {
+  const { id, protocol, group, dev, type, resilient_args: resilient } = dumped;
+  const unknown = Object.keys(dumped).filter((key) => !KNOWN_NEXTHOP.has(key));
+  if (!group) {
+    return { id, protocol, family, ...(dev !== undefined && { hop: hopOf(dumped, family) }), unknown };
+  }
+  return {
+    id,
+    protocol,
+    group,
+    ...(resilient && {
+      resilient: {
+        buckets: resilient.buckets,
+        idleTimerS: resilient.idle_timer,
+        unbalancedTimerS: resilient.unbalanced_timer,
+      },
+    }),
+    unknown: type === undefined || type === "mpath" || resilient ? unknown : [...unknown, `type ${type}`],
+  };
 }

@@ -81,10 +81,6 @@ function ruleOf(rule: z.infer<typeof dumped>, family: IpFamily): LinkRule | unde
   const anyone = family === 4 ? "0.0.0.0/0" : "::/0";
   const prefixed = (address: string, length: number | undefined): string =>
     address === "all" ? anyone : `${address}/${length ?? (family === 4 ? 32 : 128)}`;
-  const option = (name: string, value: string | number | undefined): readonly string[] =>
-    value === undefined ? [] : [name, String(value)];
-  const range = (from: number | undefined, to: number | undefined): string | undefined =>
-    from === undefined || to === undefined ? undefined : `${from}-${to}`;
   const named = action === undefined ? undefined : ACTIONS.get(action);
   const words = [
     ...("not" in rule ? ["not"] : []),
@@ -128,4 +124,12 @@ function ruleOf(rule: z.infer<typeof dumped>, family: IpFamily): LinkRule | unde
     arguments: words,
     unknown: action !== undefined && named === undefined ? [...strange, `action ${action}`] : strange,
   };
+}
+
+function option(name: string, value: string | number | undefined): readonly string[] {
+  return value === undefined ? [] : [name, String(value)];
+}
+
+function range(from: number | undefined, to: number | undefined): string | undefined {
+  return from === undefined || to === undefined ? undefined : `${from}-${to}`;
 }

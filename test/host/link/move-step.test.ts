@@ -26,7 +26,10 @@ test("all goes well", () => {
 });
 
 test("a failed rehearsal moves nothing", () => {
-  expect(nextStep({ at: "rehearsing" }, { type: "failed", cause: "no" })).toEqual({ at: "refused", cause: "no" });
+  expect(nextStep({ at: "rehearsing" }, { type: "failed", cause: "no" })).toEqual({
+    at: "refused",
+    cause: "no",
+  });
 });
 
 test.each(["moving", "restoring", "pinning", "verifying"] as const)(

@@ -35,7 +35,9 @@ describe("IPv4", () => {
   });
 
   test("a route that has a gateway itself covers none", () => {
-    expect(orderOf("10.0.0.0/8 via 10.8.0.157", "10.8.0.157", "0.0.0.0/0 via 10.9.9.9").onlink).toHaveLength(1);
+    expect(orderOf("10.0.0.0/8 via 10.8.0.157", "10.8.0.157", "0.0.0.0/0 via 10.9.9.9").onlink).toHaveLength(
+      1,
+    );
   });
 
   test("an own address is a gateway that needs no route", () => {
@@ -136,7 +138,11 @@ describe("nexthop objects", () => {
     id,
     protocol: 0,
     family: 4,
-    hop: { dev: "eth0", onlink: false, ...(via !== undefined && { gateway: { family: 4 as const, address: via } }) },
+    hop: {
+      dev: "eth0",
+      onlink: false,
+      ...(via !== undefined && { gateway: { family: 4 as const, address: via } }),
+    },
     unknown: [],
   });
 
@@ -172,6 +178,25 @@ describe("nexthop objects", () => {
       "its nexthop object 1 can't be put back",
     ]);
   });
+});
+
+test("an IPv6 gateway that has become an own address is refused by the kernel: named", () => {
+  const own = {
+    family: 6 as const,
+    local: "2001:db8::1",
+    prefixLength: 64,
+    scope: 0,
+    noPrefixRoute: false,
+    home: false,
+    manageTemporary: false,
+    autojoin: false,
+  };
+  const { unrestorable } = restoreOrder(
+    snapshotOf({ addresses: [own], routes: [route("2001:db8:1::/48 via 2001:db8::1")] }),
+  );
+  expect(unrestorable).toMatchObject([
+    { why: "its gateway 2001:db8::1 has become an address of the link itself" },
+  ]);
 });
 
 test("what can't be put back is named with its reason", () => {

@@ -49,7 +49,10 @@ describe("the file", () => {
     ["another file", "{}", /format: .*; version: .*; .* and \d+ more/],
     [
       "a word that would end the line of a batch",
-      JSON.stringify({ ...full, routes: [{ ...route("10.8.0.157"), destination: "10.8.0.157\nlink delete eth0" }] }),
+      JSON.stringify({
+        ...full,
+        routes: [{ ...route("10.8.0.157"), destination: "10.8.0.157\nlink delete eth0" }],
+      }),
       /routes\.0\.destination: must be one word/,
     ],
     [
@@ -94,7 +97,9 @@ describe("what differs", () => {
 
   test("a route that is gone or new, a setting, a lock, a rule", () => {
     const [first, second] = [full.routes[0]!, full.routes[1]!];
-    expect(differences(full, { ...full, routes: [first] })).toEqual([expect.stringMatching(/^missing: .*10.8.0.157/)]);
+    expect(differences(full, { ...full, routes: [first] })).toEqual([
+      expect.stringMatching(/^missing: .*10.8.0.157/),
+    ]);
     expect(differences({ ...full, routes: [second] }, full)).toEqual([
       expect.stringMatching(/^not in the snapshot: .*0\.0\.0\.0\/0/),
     ]);
