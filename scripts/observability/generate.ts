@@ -6,6 +6,7 @@ import { NODE } from "./node-dashboard.ts";
 import { OVERVIEW } from "./overview-dashboard.ts";
 import { ROUTES } from "./routes-dashboard.ts";
 import { prometheusRuleYaml, rulesTestYaml, rulesYaml } from "./rules-files.ts";
+import { runbookIndex } from "./runbook-index.ts";
 
 /** Every dashboard. */
 export const DASHBOARDS = [OVERVIEW, ROUTES, NODE];
@@ -21,6 +22,7 @@ export function madeFiles(): MadeFiles {
     "deploy/prometheus/lychgate.rules.test.yaml": rulesTestYaml("lychgate.rules.yaml"),
     "deploy/prometheus/prometheusrule.yaml": prometheusRuleYaml(),
     "docs/drill.md": drillMarkdown(),
+    "docs/runbooks/README.md": runbookIndex(),
   };
 }
 
