@@ -1,0 +1,253 @@
+import { describe, expect, test } from "vitest";
+import { cidrAt, formatAddress, parseCidr } from "../../../src/host/cidr.ts";
+import { readFib } from "../../../src/host/fib/fib.ts";
+import { interfacesOf } from "../../../src/host/fib/kernel-route.ts";
+import { checkOverlap, describeCidr } from "../../../src/host/overlap/check.ts";
+import { askKernel } from "../../../src/host/overlap/probe.ts";
+import { applyRoutes } from "../../../src/host/static-routes/apply.ts";
+import { parseSpec, wantedRoutes } from "../../../src/host/static-routes/spec.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { NO_NAMESPACES, type TestNamespace } from "../support/namespaces.ts";
+import { makeNode } from "../support/node.ts";
+
+const skipped = NO_NAMESPACES ? ` (${NO_NAMESPACES})` : "";
+
+async function verdicts(
+  node: TestNamespace,
+  cidrs: readonly string[],
+  alsoInterfaces: readonly string[] = [],
+) {
+  const result = await checkOverlap(node.ip, {
+    cidrs: cidrs.map((text) => parseCidr(text, "a CIDR")),
+    alsoInterfaces,
+  });
+  return result.cidrs;
+}
+
+describe.skipIf(NO_NAMESPACES)(`a driver's connected /16 shadows the cluster's CIDR${skipped}`, () => {
+  test("one naive look at the default route sees nothing; the check names CIDR, route, interface; its entry cures it", async () => {
+    const node = await makeNode("shadow", ["addr add 172.16.0.9/16 dev ib0"]);
+    expect(node.sh("route show default")).toContain("dev eth0");
+    const [found] = await verdicts(node, ["172.16.5.0/24"]);
+    expect(found).toMatchObject({
+      verdict: "overlap",
+      expected: ["eth0"],
+      findings: [
+        {
+          parts: ["172.16.5.0/24"],
+          route: "172.16.0.0/16 dev ib0 proto kernel",
+          interfaces: ["ib0"],
+          source: "tables",
+          fix: { entries: [{ destination: "172.16.5.0/24", gateway: "192.168.0.1", dev: "eth0" }] },
+        },
+      ],
+    });
+    expect(found && describeCidr(found)).toBe(
+      "172.16.5.0/24 leaves by ib0 (172.16.0.0/16 dev ib0 proto kernel), not by eth0",
+    );
+    await follow(node, found?.findings.flatMap(({ fix }) => fix.entries) ?? []);
+    expect(await verdicts(node, ["172.16.5.0/24"])).toMatchObject([{ verdict: "ok", findings: [] }]);
+    expect(node.sh("route show dev ib0")).toContain("172.16.0.0/16");
+  });
+
+  test("a narrower hijack that no probe meets is found, and cured by the two halves of it", async () => {
+    const node = await makeNode("narrow", ["route add 10.1.77.4/30 dev ib0"]);
+    for (const probe of ["10.1.0.1", "10.1.64.0", "10.1.128.0", "10.1.255.254"])
+      expect(node.sh(`route get ${probe}`)).toContain("dev eth0");
+    const [found] = await verdicts(node, ["10.1.0.0/16"]);
+    expect(found).toMatchObject({
+      verdict: "overlap",
+      findings: [{ parts: ["10.1.77.4/30"], interfaces: ["ib0"] }],
+    });
+    await follow(node, found?.findings.flatMap(({ fix }) => fix.entries) ?? []);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "ok" }]);
+  });
+
+  test("a link without carrier still takes the packets, so it still counts", async () => {
+    const node = await makeNode("carrier", ["addr add 172.16.0.9/16 dev ib0", "link set ib0-peer down"]);
+    expect(node.sh("route get 172.16.5.1")).toContain("dev ib0");
+    expect(await verdicts(node, ["172.16.5.0/24"])).toMatchObject([{ verdict: "overlap" }]);
+  });
+
+  test("an address of the CIDR on another interface is one too; one on lo is nobody's loss", async () => {
+    const node = await makeNode("own", ["addr add 10.1.2.3/32 dev ib0", "addr add 10.2.2.3/32 dev lo"]);
+    const [onOther, onLo] = await verdicts(node, ["10.1.0.0/16", "10.2.0.0/16"]);
+    expect(onOther).toMatchObject({
+      verdict: "overlap",
+      findings: [
+        { parts: ["10.1.2.3/32"], fix: { entries: [], text: expect.stringContaining("take it from ib0") } },
+      ],
+    });
+    expect(onLo).toMatchObject({ verdict: "ok" });
+  });
+});
+
+describe.skipIf(NO_NAMESPACES)(`the default route, wherever it is${skipped}`, () => {
+  test.each<[string, string[], string[]]>([
+    ["without a gateway", ["route replace default dev eth0"], ["eth0"]],
+    [
+      "with several next hops",
+      ["route replace default nexthop via 192.168.0.1 dev eth0 nexthop dev ib0"],
+      ["eth0", "ib0"],
+    ],
+    [
+      "in a table that a rule leads to",
+      [
+        "route del default",
+        "route add default via 192.168.0.1 dev eth0 table 200",
+        "rule add lookup 200 pref 32800",
+      ],
+      ["eth0"],
+    ],
+    [
+      "as two halves",
+      ["route del default", "route add 0.0.0.0/1 via 192.168.0.1", "route add 128.0.0.0/1 via 192.168.0.1"],
+      ["eth0"],
+    ],
+    ["of the lowest metric", ["route add default dev ib0 metric 5"], ["eth0"]],
+  ])("%s", async (_, commands, expected) => {
+    const node = await makeNode("default", [...commands, "route add 10.9.0.0/16 dev ib1"]);
+    const [fine, taken] = await verdicts(node, ["10.1.0.0/16", "10.9.3.0/24"]);
+    expect(fine).toMatchObject({ verdict: "ok", expected });
+    expect(taken).toMatchObject({ verdict: "overlap", expected, findings: [{ interfaces: ["ib1"] }] });
+  });
+
+  test("not at all: no_default; with an interface that is named as right, that is compared with", async () => {
+    const node = await makeNode("none", ["route del default", "route add 10.1.0.0/16 dev eth0"]);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "no_default" }]);
+    expect(await verdicts(node, ["10.1.0.0/16"], ["eth*"])).toMatchObject([{ verdict: "ok" }]);
+  });
+});
+
+describe.skipIf(NO_NAMESPACES)(`what the kernel does not send at all${skipped}`, () => {
+  test.each([
+    ["unreachable 10.1.2.0/24", "unreachable"],
+    ["blackhole 10.1.2.0/24", "unreachable"],
+    ["prohibit 10.1.2.0/24", "unreachable"],
+    ["throw 10.1.2.0/24", "no_route"],
+  ])("route %s: %s", async (route, verdict) => {
+    const node = await makeNode("refuse", [`route add ${route}`]);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([
+      { verdict, findings: [{ verdict, parts: ["10.1.2.0/24"] }] },
+    ]);
+  });
+
+  test("a rule that refuses is named", async () => {
+    const node = await makeNode("rule", ["rule add to 10.1.2.0/24 prohibit pref 70"]);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([
+      { verdict: "unreachable", findings: [{ parts: ["10.1.2.0/24"], route: "rule 70 (prohibit)" }] },
+    ]);
+  });
+});
+
+describe.skipIf(NO_NAMESPACES)(`tables that rules lead to${skipped}`, () => {
+  test("a hijack there counts when a rule leads there, and not before", async () => {
+    const node = await makeNode("table", ["route add 10.1.2.0/24 dev ib0 table 100"]);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "ok" }]);
+    node.sh("rule add lookup 100 pref 50");
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([
+      {
+        verdict: "overlap",
+        findings: [
+          { parts: ["10.1.2.0/24"], fix: { entries: [], text: expect.stringContaining("table 100") } },
+        ],
+      },
+    ]);
+    node.sh("rule add lookup main suppress_prefixlength 0 pref 40");
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "overlap" }]);
+    node.sh("route add 10.1.2.0/24 via 192.168.0.1");
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "ok" }]);
+  });
+
+  test("what only some packets meet says which", async () => {
+    const node = await makeNode("mark", [
+      "rule add fwmark 0x200/0xf00 lookup 100",
+      "route add 10.1.2.0/24 dev ib0 table 100",
+    ]);
+    const [found] = await verdicts(node, ["10.1.0.0/16"]);
+    expect(found).toMatchObject({ verdict: "overlap", findings: [{ condition: "fwmark 0x200/0xf00" }] });
+  });
+
+  test("a second network's own table, with its own default route, is right for what comes from its address", async () => {
+    const node = await makeNode("source", [
+      "addr add 172.20.0.9/32 dev ib0",
+      "rule add from 172.20.0.9 lookup 100",
+      "route add default dev ib0 table 100",
+    ]);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "ok", expected: ["eth0"] }]);
+  });
+});
+
+describe.skipIf(NO_NAMESPACES)(`IPv6${skipped}`, () => {
+  test("is judged by its own default route; the fix is a command, since static-routes is for IPv4", async () => {
+    const node = await makeNode("six", [
+      "-6 route add default via fe80::1 dev eth0",
+      "-6 route add 2001:db8:1::/48 dev ib0",
+    ]);
+    expect(await verdicts(node, ["2001:db8::/32", "2001:db8:2::/48"])).toMatchObject([
+      {
+        verdict: "overlap",
+        expected: ["eth0"],
+        findings: [
+          {
+            parts: ["2001:db8:1::/48"],
+            interfaces: ["ib0"],
+            fix: {
+              entries: [],
+              text: expect.stringContaining("ip -6 route add 2001:db8:1::/49 via fe80::1 dev eth0"),
+            },
+          },
+        ],
+      },
+      { verdict: "ok" },
+    ]);
+  });
+});
+
+test.skipIf(NO_NAMESPACES)(
+  `what the tables say is what the kernel does, whatever they hold${skipped}`,
+  async () => {
+    const node = await makeNode("random", [
+      "rule add lookup 100 pref 50",
+      "rule add to 10.0.0.0/29 lookup 101 pref 60",
+    ]);
+    let seed = 4711;
+    const random = (below: number) => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+      return Math.floor((seed / 2 ** 31) * below);
+    };
+    for (let round = 0; round < 4; round += 1) {
+      const lines = Array.from({ length: 25 }, () => {
+        const length = 24 + random(9);
+        const { first } = cidrAt({ family: 4, value: (10n << 24n) + BigInt(random(64)) }, length);
+        const type = ["", "", "", "", "unreachable ", "blackhole ", "throw "][random(7)] ?? "";
+        const dev = type === "" ? ` dev ${["eth0", "ib0", "ib1"][random(3)]}` : "";
+        const metric = type === "blackhole " ? 9 : random(3);
+        return `route replace ${type}${formatAddress({ family: 4, value: first })}/${length}${dev} metric ${metric} table ${["main", "100", "101"][random(3)]}`;
+      });
+      await node.ip.batch(lines);
+      const fib = await readFib(node.ip, 4);
+      const fates = fib.fates(parseCidr("10.0.0.0/26", "it"));
+      for (const { first, last, outcome } of fates) {
+        for (const value of new Set([first, last])) {
+          const said = await askKernel(node.ip, { family: 4, value });
+          const shown = (one: typeof said) =>
+            one.kind === "routes"
+              ? `${one.routes[0]?.type} ${one.routes[0] ? interfacesOf(one.routes[0]).join() : ""}`
+              : one.kind;
+          expect(`${formatAddress({ family: 4, value })} ${shown(outcome)}`).toBe(
+            `${formatAddress({ family: 4, value })} ${shown(said)}`,
+          );
+        }
+      }
+      node.sh("route flush table 100");
+      node.sh("route flush root 10.0.0.0/8");
+    }
+  },
+);
+
+/** Puts entries into a specification, as a person would, and applies it. */
+async function follow(node: TestNamespace, entries: readonly object[]): Promise<void> {
+  const spec = parseSpec(JSON.stringify({ enabled: true, routes: entries }), "the fix");
+  await applyRoutes(node.ip, wantedRoutes(spec), { waitMs: 0, clock: systemClock });
+}
