@@ -69,6 +69,7 @@ export async function runInstall(
   return orFailure(async () => ({
     installed: await installUnit({
       ...request,
+      live: request.root === "",
       cidrs: parseExpected(request.cidrs, "--cidr").map(formatCidr),
       specText: readSpecFile(request.file),
       specName: request.file,

@@ -17,11 +17,13 @@ export interface InstallOptions extends Pick<UnitOptions, "program" | "before" |
   readonly specText: string;
   /** Where it was read, for faults. */
   readonly specName: string;
-  /** The root of an image, whose systemd does not run; empty: this machine. */
+  /** What the paths begin with: the root of an image; empty on this machine. */
   readonly root: string;
-  /** Runs `systemctl` with these arguments; called on this machine only. */
+  /** Its systemd runs: the unit is started, and the kernel is this one. */
+  readonly live: boolean;
+  /** Runs `systemctl` with these arguments; called when live. */
   readonly systemctl: (args: readonly string[]) => Promise<void>;
-  /** Removes all routes that are ours from the kernel; called on this machine only. */
+  /** Removes all routes that are ours from the kernel; called when live. */
   readonly removeRoutes: () => Promise<void>;
 }
 
@@ -33,7 +35,7 @@ export type Installed = "installed" | "updated" | "unchanged" | "removed" | "not
  * and the routes, when no route is wanted. Idempotent. Throws {@link HostError}.
  */
 export async function installUnit(options: InstallOptions): Promise<Installed> {
-  const { specText, specName, root, systemctl, before } = options;
+  const { specText, specName, root, live, systemctl, before } = options;
   const routes = wantedRoutes(parseSpec(specText, specName));
   const paths = pathsOf(root, before);
   const old = await textOf(paths.unit);
@@ -52,7 +54,7 @@ export async function installUnit(options: InstallOptions): Promise<Installed> {
     if (!linked) await link(paths.link);
   }
   const changed = old !== text || oldSpec !== specText;
-  if (root === "") {
+  if (live) {
     if (changed || !linked) await systemctl(["daemon-reload"]);
     // Starts it when it isn't active, and starts nothing when it is and nothing changed.
     await systemctl([changed ? "reload-or-restart" : "start", UNIT_NAME]);
@@ -77,21 +79,21 @@ function pathsOf(root: string, before: string): Paths {
 }
 
 async function uninstall(
-  { root, systemctl, removeRoutes }: InstallOptions,
+  { live, systemctl, removeRoutes }: InstallOptions,
   paths: Paths,
   installed: boolean,
 ): Promise<Installed> {
-  if (root === "") await removeRoutes();
+  if (live) await removeRoutes();
   if (!installed) return "nothing";
   await removeFile(paths.link);
-  if (root === "") {
+  if (live) {
     // Only when the kubelet does not require it any more may it be stopped.
     await systemctl(["daemon-reload"]);
     await systemctl(["stop", UNIT_NAME]);
   }
   await removeFile(paths.unit);
   await removeFile(paths.spec);
-  if (root === "") await systemctl(["daemon-reload"]);
+  if (live) await systemctl(["daemon-reload"]);
   return "removed";
 }
 

@@ -39,13 +39,22 @@ const rule = fc
     table: fc.constantFrom(100, 254),
     suppressUpTo: fc.constantFrom(-1, 0, 28),
   })
-  .map(({ priority, to, toOthers, table, suppressUpTo }): KernelRule => {
-    const rest = { priority, takes: "always", condition: "" } as const;
-    const action = { kind: "table", table, suppressUpTo } as const;
-    if (!to) return { ...rest, action, toOthers: false };
-    const block = cidrAt({ family: 4, value: BASE.first + BigInt(to.offset) }, to.length);
-    return { ...rest, action, to: block, toOthers };
-  });
+  .map(asRule);
+
+function asRule(drawn: {
+  readonly priority: number;
+  readonly to: { readonly offset: number; readonly length: number } | undefined;
+  readonly toOthers: boolean;
+  readonly table: number;
+  readonly suppressUpTo: number;
+}): KernelRule {
+  const { priority, to, toOthers, table, suppressUpTo } = drawn;
+  const action = { kind: "table", table, suppressUpTo } as const;
+  const rest = { priority, takes: "always", condition: "", action } as const;
+  if (!to) return { ...rest, toOthers: false };
+  const block = cidrAt({ family: 4, value: BASE.first + BigInt(to.offset) }, to.length);
+  return { ...rest, to: block, toOthers };
+}
 
 /** The kernel's lookup, for one address, in the plainest way. */
 function naive(rules: readonly KernelRule[], routes: readonly KernelRoute[], value: bigint): Outcome {
