@@ -67,7 +67,7 @@ function* watchFindings({ watch, nowMs }: HealthInput): Generator<Finding> {
     yield {
       level: "degraded",
       text: `the API server was last heard ${seconds} s ago${scope && ` (namespace ${scope})`}`,
-      advice: `Known routes are served on; what changes meanwhile is not seen, and nothing expires.${fault ? ` ${fault}` : ""}`,
+      advice: `Known routes are served on; what changes meanwhile is not seen, and nothing expires.${fault ? ` The last fault: ${fault}` : ""}`,
     };
   }
 }

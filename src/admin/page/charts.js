@@ -6,8 +6,9 @@ const LEFT = 40;
 const RIGHT = 4;
 const TOP = 8;
 const BOTTOM = 20;
-/** What a chart shows: the last minutes. */
-const SPAN_MS = 5 * 60_000;
+/** What a chart shows: the last five minutes, or less while there is less. */
+const SPANS_MS = [60_000, 2 * 60_000, 5 * 60_000];
+const LONGEST_MS = 5 * 60_000;
 
 /**
  * A chart over time. `series` are `{ label, color, value, stacked? }` with `value(point)`, undefined for a gap. Returns the
@@ -52,7 +53,8 @@ export function chart({ title, unit, series, format }) {
   let pointedAt;
   /** In pixels, so that texts keep their shape. */
   let width = 360;
-  const x = (atMs) => LEFT + (1 - (nowMs - atMs) / SPAN_MS) * (width - LEFT - RIGHT);
+  let spanMs = LONGEST_MS;
+  const x = (atMs) => LEFT + (1 - (nowMs - atMs) / spanMs) * (width - LEFT - RIGHT);
 
   function show() {
     const point = pointedAt === undefined ? points.at(-1) : nearest(pointedAt);
@@ -78,7 +80,7 @@ export function chart({ title, unit, series, format }) {
   picture.addEventListener("pointermove", (event) => {
     const box = picture.getBoundingClientRect();
     const at = ((event.clientX - box.left) / box.width) * width;
-    pointedAt = nowMs - (1 - (at - LEFT) / (width - LEFT - RIGHT)) * SPAN_MS;
+    pointedAt = nowMs - (1 - (at - LEFT) / (width - LEFT - RIGHT)) * spanMs;
     show();
   });
   picture.addEventListener("pointerleave", () => {
@@ -89,11 +91,13 @@ export function chart({ title, unit, series, format }) {
   function draw(all, atMs) {
     nowMs = atMs;
     width = picture.clientWidth || width;
-    points = all.filter((point) => point.atMs > nowMs - SPAN_MS);
+    points = all.filter((point) => point.atMs > nowMs - LONGEST_MS);
+    const oldestMs = points[0]?.atMs ?? nowMs;
+    spanMs = SPANS_MS.find((each) => nowMs - oldestMs <= each) ?? LONGEST_MS;
     const tops = layered(series, points);
     const scale = niceScale(Math.max(0, ...tops.flat().map(([, to]) => to ?? 0)));
     const y = (value) => HEIGHT - BOTTOM - (value / scale.max) * (HEIGHT - TOP - BOTTOM);
-    drawGrid(grid, { scale, width, y, format });
+    drawGrid(grid, { scale, width, spanMs, y, format });
     series.forEach(({ stacked }, index) => {
       setAttribute(
         marks[index],
@@ -152,8 +156,8 @@ function area(points, tops, x, y) {
   return `M${upper.join("L")}L${lower.reverse().join("L")}Z`;
 }
 
-function drawGrid(grid, { scale, width, y, format }) {
-  const key = `${scale.max} ${width}`;
+function drawGrid(grid, { scale, width, spanMs, y, format }) {
+  const key = `${scale.max} ${width} ${spanMs}`;
   if (grid.dataset.scale === key) return;
   grid.dataset.scale = key;
   const children = [];
@@ -164,10 +168,12 @@ function drawGrid(grid, { scale, width, y, format }) {
       svg("text", { class: "tick", x: LEFT - 6, y: at, dy: "0.32em", "text-anchor": "end" }, format(value)),
     );
   }
-  for (const minutes of [4, 3, 2, 1, 0]) {
-    const at = LEFT + (1 - (minutes * 60_000) / SPAN_MS) * (width - LEFT - RIGHT);
-    const anchor = minutes === 0 ? "end" : "middle";
-    const text = minutes === 0 ? "now" : `−${minutes} min`;
+  const stepMs = spanMs === LONGEST_MS ? 60_000 : spanMs / 4;
+  for (let backMs = 0; backMs < spanMs; backMs += stepMs) {
+    const at = LEFT + (1 - backMs / spanMs) * (width - LEFT - RIGHT);
+    const anchor = backMs === 0 ? "end" : "middle";
+    const text =
+      backMs === 0 ? "now" : spanMs === LONGEST_MS ? `−${backMs / 60_000} min` : `−${backMs / 1_000} s`;
     children.push(svg("text", { class: "tick", x: at, y: HEIGHT - 4, "text-anchor": anchor }, text));
   }
   grid.replaceChildren(...children);

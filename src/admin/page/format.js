@@ -10,7 +10,7 @@ export function count(value) {
 /** A rate or another number of which small ones matter. */
 export function number(value) {
   if (value === 0) return "0";
-  return (value < 10 ? two : value < 100 ? one : whole).format(value);
+  return (value < 1 ? two : value < 100 ? one : whole).format(value);
 }
 
 /** Milliseconds, with the unit that reads best. */
