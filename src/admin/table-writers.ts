@@ -200,8 +200,9 @@ export class TableWriters {
   }
 
   #effect(key: string, fact: NewFact): void {
-    if (this.#isTelling) this.#effects.push(() => this.#addTo(key, fact));
-    else this.#addTo(key, fact);
+    this.#effects.push(() => this.#addTo(key, fact));
+    // Time passes without a writer; the table tells last of all that the clock spoke, and that comes first here too.
+    if (!this.#isTelling && this.#effects.length === 1) queueMicrotask(() => this.#end());
   }
 
   // ---- books

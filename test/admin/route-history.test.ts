@@ -110,11 +110,17 @@ test("a restored cluster's list is history too", () => {
   expect(told("b")).toEqual(["informer listed 60 applied", "informer unlisted 30 applied"]);
 });
 
-test("a sandbox's shutdownTime is told by the clock", () => {
-  const { writers, told, table } = scene();
+test("a sandbox's shutdownTime is told by the clock, and then that its connections ended", async () => {
+  const { writers, all, table } = scene();
   writers.relist("", version(10), [observed("box", 5, { shutdownAtMs: 2_000 })]);
+  table.lookup("ns--box");
   table.advance(2_500);
-  expect(told("box")).toContain("clock shutdown - applied");
+  await Promise.resolve();
+  expect(all("box")).toEqual([
+    "informer listed 5 applied",
+    "clock shutdown - applied",
+    "table incarnation-ended - dead",
+  ]);
 });
 
 test("a busy route forgets its own oldest facts, not those of others", () => {
