@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
 import type { Cidr } from "./host/cidr.ts";
@@ -8,6 +9,7 @@ import { cidrsOfPodIps, parseExpected } from "./host/overlap/expected-cidrs.ts";
 import { OverlapMonitor, type OverlapMonitorOptions } from "./host/overlap/monitor.ts";
 import { removeFile, writeWhole } from "./host/write-whole.ts";
 import { hostMetricsText } from "./metrics/host-metrics.ts";
+import { handleSignals } from "./process-signals.ts";
 import type { RouteTable } from "./routes/table.ts";
 
 export type { OverlapResult } from "./host/overlap/check.ts";
@@ -38,8 +40,10 @@ export interface OverlapReport extends OverlapResult {
 }
 
 /** Runs one check and writes the files that were asked for. */
-export async function runOverlap(options: OverlapOptions): Promise<OverlapEnd> {
-  const counted = hostMetricsText();
+export async function runOverlap(
+  options: OverlapOptions,
+  counted: ReturnType<typeof hostMetricsText> = hostMetricsText(),
+): Promise<OverlapEnd> {
   const { metrics } = counted;
   const { mode, markerFile, metricsFile } = options;
   const writeMetrics = async () => {
@@ -69,6 +73,31 @@ export async function runOverlap(options: OverlapOptions): Promise<OverlapEnd> {
     if (error instanceof HostError) return { failure: describeHostError(error) };
     throw error;
   }
+}
+
+/**
+ * Runs checks, `everyMs` from the end of one to the start of the next, until SIGTERM or SIGINT; `tell` hears of each. A check that can't be done does not
+ * end it. `options` is asked anew for each, and may reject with what it failed with.
+ */
+export async function watchOverlap(
+  options: () => Promise<OverlapOptions>,
+  everyMs: number,
+  tell: (end: OverlapEnd) => void,
+): Promise<void> {
+  const stopping = new AbortController();
+  const stop = (): void => stopping.abort();
+  const unlisten = handleSignals({ onFirst: stop, onSecond: stop }, () => systemClock.monotonicMs());
+  const counted = hostMetricsText();
+  while (!stopping.signal.aborted) {
+    try {
+      tell(await runOverlap(await options(), counted));
+    } catch (error) {
+      tell({ failure: error instanceof Error ? error.message : String(error) });
+    }
+    // Rejects when it is stopped.
+    await sleep(everyMs, undefined, { signal: stopping.signal }).catch(() => {});
+  }
+  unlisten();
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { RoutesPage } from "../admin/api-types.ts";
-import type { CidrVerdict, OverlapOptions, OverlapReport } from "../host-overlap.ts";
+import type { CidrVerdict, OverlapEnd, OverlapOptions, OverlapReport } from "../host-overlap.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 import { printable, table } from "./printable.ts";
@@ -30,7 +30,7 @@ export const hostOverlap: Command = {
   name: "host overlap",
   summary: "does the kernel send the cluster's CIDRs out of the default route's interface?",
   details:
-    "Works out from all rules and routing tables where this node sends each address of the expected CIDRs, asks the kernel itself for some of them, and compares with the interface of the default route. Names the route that takes a CIDR, or a part of it, elsewhere, and the entry of static-routes that would fix it.\nThe CIDRs are those given; else it asks a running router for the pod IPs that it knows and takes the /24 (IPv6: /64) around each.\nExits 0 when all is well; in mode warn also when not; in mode strict 1 when a CIDR is not ok. 1 when the check could not be done, 2 on a wrong flag. Needs no privilege but for --netns.",
+    "Works out from all rules and routing tables where this node sends each address of the expected CIDRs, asks the kernel itself for some of them, and compares with the interface of the default route. Names the route that takes a CIDR, or a part of it, elsewhere, and the entry of static-routes that would fix it.\nThe CIDRs are those given; else it asks a running router for the pod IPs that it knows and takes the /24 (IPv6: /64) around each.\nExits 0 when all is well; in mode warn also when not; in mode strict 1 when a CIDR is not ok. 1 when the check could not be done, 2 on a wrong flag. With --every-s it runs until it is stopped, and exits 0. Needs no privilege but for --netns.",
   arguments: [],
   flags: [
     {
@@ -62,6 +62,13 @@ export const hostOverlap: Command = {
       description:
         "Keep a file there, with the report as JSON, while something is wrong; remove it when not.",
     },
+    {
+      name: "every-s",
+      kind: "text",
+      placeholder: "<number>",
+      description:
+        "Check again and again, so many seconds apart, until it is stopped; print what changes. 1 to 86400.",
+    },
     METRICS_FILE_FLAG,
     NETNS_FLAG,
     ADMIN_FLAG,
@@ -72,25 +79,57 @@ export const hostOverlap: Command = {
     ["host overlap --cidr 10.244.0.0/16 --mode strict --json", "for a script: exits 1 on an overlap"],
     ["host overlap --admin http://127.0.0.1:9902", "the pods that the router on this node knows"],
   ],
+  longRunning: true,
   async run(invocation) {
-    const { io, flags } = invocation;
+    const { flags } = invocation;
     const mode = modeOf(invocation);
-    const options = {
+    const given = {
       mode,
       alsoInterfaces: listOf(invocation, "also-interface"),
       namespace: pathOf(invocation, "netns"),
       markerFile: pathOf(invocation, "marker-file"),
       metricsFile: pathOf(invocation, "metrics-file"),
-      expected: await expectedOf(invocation),
     };
-    const { runOverlap } = await import("../host-overlap.ts");
-    const end = await runOverlap(options);
+    const everyMs = everyMsOf(invocation);
+    const options = async () => ({ ...given, expected: await expectedOf(invocation) });
+    const { runOverlap, watchOverlap } = await import("../host-overlap.ts");
+    if (everyMs !== undefined) {
+      await watchOverlap(options, everyMs, tellChanges(invocation));
+      return EXIT.ok;
+    }
+    const end = await runOverlap(await options());
     if ("failure" in end) throw new CommandError(EXIT.fault, printable(end.failure));
-    const { report } = end;
-    io.stdout.write(flags.own.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : reportText(report));
-    return report.ok || mode === "warn" ? EXIT.ok : EXIT.fault;
+    invocation.io.stdout.write(asked(end.report, flags.own.has("json")));
+    return end.report.ok || mode === "warn" ? EXIT.ok : EXIT.fault;
   },
 };
+
+function asked(report: OverlapReport, json: boolean): string {
+  return json ? `${JSON.stringify(report, undefined, 2)}\n` : reportText(report);
+}
+
+/** Prints what differs from what was printed last; of JSON each report, one in a line. */
+function tellChanges({ io, flags }: Invocation): (end: OverlapEnd) => void {
+  let last = "";
+  return (end) => {
+    const failed = "failure" in end;
+    const text = failed
+      ? `lychgate host overlap: ${printable(end.failure)}\n`
+      : flags.own.has("json")
+        ? `${JSON.stringify(end.report)}\n`
+        : reportText(end.report);
+    if (text !== last) (failed ? io.stderr : io.stdout).write(text);
+    last = text;
+  };
+}
+
+function everyMsOf(invocation: Invocation): number | undefined {
+  const given = pathOf(invocation, "every-s");
+  if (given === undefined) return undefined;
+  const value = Number(given);
+  if (/^\d{1,5}$/.test(given) && value >= 1 && value <= 86_400) return value * 1000;
+  throw new CommandError(EXIT.usage, `--every-s must be an integer from 1 to 86400; it is "${given}"`);
+}
 
 /** The value of a flag that must not be empty when given. */
 export function pathOf({ flags }: Invocation, name: string): string | undefined {
