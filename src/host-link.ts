@@ -1,4 +1,6 @@
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
 import { describeHostError, HostError } from "./host/host-error.ts";
 import { IpRoute, type NetworkNamespace } from "./host/iproute.ts";
@@ -143,15 +145,19 @@ export async function restoreFrom(
   } catch (error) {
     progress(`failed: ${describeHostError(error)}`);
     progress("putting back what was there");
-    await restoreOrOnlink(namespace, before, { devices, hasOtherAddresses: true }).catch(
-      (second: unknown) => {
-        throw new HostError(
-          "failed",
-          `${describeHostError(error)}; and then putting back what was there failed: ${describeHostError(second)}`,
-          { cause: error, fix: `what was there: ${formatSnapshot(before)}` },
-        );
-      },
-    );
+    const place = { devices, hasOtherAddresses: true };
+    await restoreOrOnlink(namespace, before, place).catch((second: unknown) => rescue(before, error, second));
     throw error;
   }
+}
+
+/** Nothing is lost: what the link had is in a file. Always throws, the first cause first. */
+async function rescue(before: LinkSnapshot, first: unknown, second: unknown): Promise<never> {
+  const path = join(await mkdtemp(join(tmpdir(), "lychgate-link-")), `${before.link.name}.json`);
+  await writeFile(path, formatSnapshot(before), { mode: 0o600 });
+  throw new HostError(
+    "failed",
+    `${describeHostError(first)}; and then putting back what was there failed: ${describeHostError(second)}`,
+    { cause: first, fix: `what was there is in ${path}: lychgate host link restore takes it` },
+  );
 }

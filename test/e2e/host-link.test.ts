@@ -282,6 +282,20 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
     expect(differences(before, await look(made.interior))).toEqual([]);
   });
 
+  test.each([
+    ["nexthop add id 7 dev other0", /has a nexthop object 7 already/],
+    ["route add default dev other0", /has a route to the same destination already: unicast 0\.0\.0\.0\/0/],
+    ["-6 route add default dev other0", /has a route to the same destination already: unicast ::\/0/],
+  ])("what stands in the way in the target is named before anything moves: ip %s", async (words, message) => {
+    const made = makeCiliumPod();
+    made.pod.sh(`nexthop add id 7 via ${GATEWAY} dev eth0`);
+    joinByVeth(made.interior, "other0", makeNamespace("other"), "other1");
+    made.interior.sh(words);
+    const before = await look(made.pod);
+    await expect(moveLink(moveOf(made, { neighbourTimeoutMs: 0 }), surroundings())).rejects.toThrow(message);
+    expect(differences(before, await look(made.pod))).toEqual([]);
+  });
+
   test("a namespace that isn't there is named", async () => {
     const made = makePod();
     const to = { kind: "name", name: "lych-nowhere" } as const;

@@ -18,8 +18,11 @@ import { type Exception, restoreOrder } from "./restore-order.ts";
 import { changeRules, restoreLink, restoreOrOnlink, ruleKey, verifyLink } from "./restore.ts";
 import { dumpNexthops, dumpRoutes } from "./route-dump.ts";
 import { dumpRules } from "./rule-dump.ts";
-import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
+import { type LinkRoute, type LinkSnapshot, withLinkName } from "./snapshot.ts";
 import { pathOfNamespace } from "./sysctls.ts";
+
+/** The kernel's own number as a protocol of routes. */
+const KERNEL = 2;
 
 /** A move that is asked for. */
 export interface MoveOptions {
@@ -158,26 +161,29 @@ async function checkTarget(
       fix: `remove it there: ip nexthop delete id ${taken.id}`,
     });
   }
-  const keys = new Set(snapshot.routes.filter(({ family }) => family === 4).map(keyOf));
-  const clash = (await dumpRoutes(ip, 4)).find((route) => keys.has(keyOf(route)));
+  const keys = new Set(snapshot.routes.filter(isSingle).map(keyOf));
+  const there = (await Promise.all([dumpRoutes(ip, 4), dumpRoutes(ip, 6)])).flat().filter(isSingle);
+  const clash = there.find((route) => keys.has(keyOf(route)));
   if (clash) {
-    throw new HostError(
-      "failed",
-      `${where} has a route that the link's would stand behind: ${shown(clash)}`,
-      {
-        fix: `remove it there: ip ${routeLine("delete", clash)}`,
-      },
-    );
+    // IPv4 would take the one that was there first, IPv6 both in turn.
+    throw new HostError("failed", `${where} has a route to the same destination already: ${shown(clash)}`, {
+      fix: `remove it there: ip ${routeLine("delete", clash)}`,
+    });
   }
   return (await dumpRules(ip)).map(ruleKey);
 }
 
-/** What the kernel tells routes of one family apart by. */
-function keyOf({ destination, table, metric, tos, from }: LinkSnapshot["routes"][number]): string {
+/** What the kernel makes for IPv6, such as fe80::/64, each link has of its own. */
+function isSingle({ family, protocol }: LinkRoute): boolean {
+  return family === 4 || protocol !== KERNEL;
+}
+
+/** What the kernel tells routes apart by. */
+function keyOf({ destination, table, metric, tos, from }: LinkRoute): string {
   return [destination, table, metric ?? 0, tos ?? "", from ?? ""].join(" ");
 }
 
-function shown(route: LinkSnapshot["routes"][number]): string {
+function shown(route: LinkRoute): string {
   return routeLine("append", route).replace(/^route append /, "");
 }
 
