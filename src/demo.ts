@@ -152,6 +152,7 @@ function whatToTry({ addresses }: Router, name: string): string {
     ${kubectl} patch sandbox ${name} --type merge -p '{"spec":{"paused":true}}'
     npx lychgate explain 3000-${EXAMPLE}.example.com${flag}
     npx lychgate routes${flag}
+    npx lychgate top${flag}
 
   Status   ${admin}/
   Metrics  ${admin}/metrics
