@@ -187,7 +187,10 @@ function printPlan(plan: LinkPlan, invocation: Invocation): void {
   const { io } = invocation;
   for (const { line } of plan.steps) io.stdout.write(`ip ${printable(line)}\n`);
   printExceptions(plan, invocation);
-  for (const line of remarks(plan.snapshot)) io.stderr.write(`${printable(line)}\n`);
+  for (const line of plan.snapshot.notes) io.stderr.write(`${printable(line)}\n`);
+  if (plan.gateways.length > 0) {
+    io.stderr.write(`gateways that a move pins when they answer: ${printable(plan.gateways.join(", "))}\n`);
+  }
   if (plan.rehearsed) io.stderr.write("rehearsed: the stand-in came out the same\n");
 }
 
