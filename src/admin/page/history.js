@@ -112,7 +112,7 @@ export function history(dialog, onClose) {
       facts.replaceChildren();
       rows.setRows([]);
       clearInterval(timer);
-      timer = setInterval(() => load(namespace, name), FRESH_MS);
+      timer = setInterval(() => void load(namespace, name), FRESH_MS);
       if (!dialog.open) dialog.showModal();
       void load(namespace, name);
     },

@@ -222,7 +222,7 @@ export function routes(section, open) {
   let typing;
   text.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(() => begin(false), TYPING_MS);
+    typing = setTimeout(() => void begin(false), TYPING_MS);
   });
   for (const select of [state, served]) select.addEventListener("change", () => begin(false));
   new ResizeObserver(() => visible && render()).observe(scroller);
