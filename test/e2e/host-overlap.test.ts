@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
-import { resolve } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { NO_NAMESPACES, type TestNamespace } from "../host/support/namespaces.ts";
 import { makeNode } from "../host/support/node.ts";
@@ -72,5 +74,34 @@ test.skipIf(NO_NAMESPACES)(
       { timeoutMs: 20_000 },
     );
     expect(get(node, readyz)).toMatch(/^200 /);
+  },
+);
+
+test.skipIf(NO_NAMESPACES)(
+  `--every-s tells what changes, keeps the marker and the metrics, and ends with 0${NO_NAMESPACES ? ` (${NO_NAMESPACES})` : ""}`,
+  async () => {
+    const node = await makeNode("every");
+    const folder = mkdtempSync(join(tmpdir(), "lychgate-every-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const [marker, prom] = [join(folder, "overlap.json"), join(folder, "overlap.prom")];
+    const files = ["--marker-file", marker, "--metrics-file", prom];
+    const line = ["host", "overlap", "--cidr", "10.244.0.0/16", "--every-s", "1", "--json", ...files];
+    const child = spawn("ip", ["netns", "exec", node.name, process.execPath, LAUNCHER, ...line]);
+    const ended = new Promise((done) => child.once("close", done));
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let told = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (told += text));
+
+    await eventually(() => expect(told).toContain('"ok":true'), { timeoutMs: 20_000 });
+    expect(existsSync(marker)).toBe(false);
+    node.sh("route add 10.244.3.0/24 dev ib0");
+    await eventually(() => expect(told).toContain('"ok":false'), { timeoutMs: 20_000 });
+    await eventually(() => expect(existsSync(marker)).toBe(true));
+    node.sh("route del 10.244.3.0/24");
+    await eventually(() => expect(existsSync(marker)).toBe(false), { timeoutMs: 20_000 });
+    const checks = /lychgate_host_overlap_checks_total\{result="ok"\} (\d+)/.exec(readFileSync(prom, "utf8"));
+    expect(Number(checks?.[1])).toBeGreaterThanOrEqual(3);
+    child.kill("SIGTERM");
+    expect(await ended).toBe(0);
   },
 );

@@ -192,7 +192,7 @@ export class Fib {
 }
 
 /** Reads the kernel's rules and all its tables of one family. Throws `IpRouteError`. */
-export async function readFib(ip: IpRoute, family: IpFamily): Promise<Fib> {
+export async function readFib(ip: Pick<IpRoute, "json">, family: IpFamily): Promise<Fib> {
   const [rules, routes] = await Promise.all([
     ip.json([`-${family}`, "rule", "show"]),
     ip.json([`-${family}`, "route", "show", "table", "all"]),

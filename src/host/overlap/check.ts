@@ -43,7 +43,10 @@ const PROBES_AT_ONCE = 4;
  * Where does the kernel send each expected CIDR? All rules and tables are worked out for every address, and the kernel itself is asked for
  * some of them: where the two differ, the kernel is right. Needs no privilege. Throws `IpRouteError`.
  */
-export async function checkOverlap(ip: IpRoute, request: OverlapRequest): Promise<OverlapResult> {
+export async function checkOverlap(
+  ip: Pick<IpRoute, "json">,
+  request: OverlapRequest,
+): Promise<OverlapResult> {
   const families = ([4, 6] as const).filter((family) => request.cidrs.some((cidr) => cidr.family === family));
   const judged = new Map<Cidr, { fib: Fib; way: ExpectedWay; findings: readonly RawFinding[] }>();
   const defaults: OverlapResult["defaults"][number][] = [];

@@ -15,7 +15,7 @@ export function probesOf({ family, first, last }: Cidr): readonly IpAddress[] {
 }
 
 /** Asks the kernel which route it would take to `address`: `ip route get fibmatch`. Throws `IpRouteError`. */
-export async function askKernel(ip: IpRoute, address: IpAddress): Promise<Outcome> {
+export async function askKernel(ip: Pick<IpRoute, "json">, address: IpAddress): Promise<Outcome> {
   const { family } = address;
   let answer: readonly unknown[];
   try {

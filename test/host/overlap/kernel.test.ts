@@ -63,6 +63,26 @@ describe.skipIf(NO_NAMESPACES)(`a driver's connected /16 shadows the cluster's C
     expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "ok" }]);
   });
 
+  test("one of the same length and a metric is cured by an entry of metric 0", async () => {
+    const node = await makeNode("metric", ["route add 10.1.0.0/16 dev ib0 metric 20"]);
+    const [found] = await verdicts(node, ["10.1.0.0/16"]);
+    const entries = found?.findings.flatMap(({ fix }) => fix.entries) ?? [];
+    expect(entries).toEqual([{ destination: "10.1.0.0/16", gateway: "192.168.0.1", dev: "eth0" }]);
+    await follow(node, entries);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "ok" }]);
+  });
+
+  test("a whole block on lo takes its packets; a single address there takes nobody's", async () => {
+    const node = await makeNode("lo", [
+      "route add local 10.1.2.0/24 dev lo",
+      "route add local 10.2.2.3 dev lo",
+    ]);
+    expect(await verdicts(node, ["10.1.0.0/16", "10.2.0.0/16"])).toMatchObject([
+      { verdict: "overlap", findings: [{ parts: ["10.1.2.0/24"], interfaces: ["lo"] }] },
+      { verdict: "ok" },
+    ]);
+  });
+
   test("a link without carrier still takes the packets, so it still counts", async () => {
     const node = await makeNode("carrier", ["addr add 172.16.0.9/16 dev ib0", "link set ib0-peer down"]);
     expect(node.sh("route get 172.16.5.1")).toContain("dev ib0");
@@ -79,6 +99,60 @@ describe.skipIf(NO_NAMESPACES)(`a driver's connected /16 shadows the cluster's C
       ],
     });
     expect(onLo).toMatchObject({ verdict: "ok" });
+  });
+});
+
+describe.skipIf(NO_NAMESPACES)(
+  `routes that the kernel passes over, since their link has no carrier${skipped}`,
+  () => {
+    const ignoreLinkdown = (node: TestNamespace, dev: string) =>
+      node.exec("sh", "-c", `echo 1 > /proc/sys/net/ipv4/conf/${dev}/ignore_routes_with_linkdown`);
+
+    test("take nothing, and leave it to the next", async () => {
+      const node = await makeNode("ignored", [
+        "route add 10.1.0.0/16 dev ib0",
+        "route add 10.2.0.0/16 dev ib0",
+        "route add 10.2.0.0/16 dev ib1 metric 9",
+        "link set ib0-peer down",
+      ]);
+      ignoreLinkdown(node, "ib0");
+      expect(node.sh("route get 10.1.2.3")).toContain("dev eth0");
+      expect(node.sh("route get 10.2.2.3")).toContain("dev ib1");
+      expect(await verdicts(node, ["10.1.0.0/16", "10.2.0.0/16"])).toMatchObject([
+        { verdict: "ok" },
+        { verdict: "overlap", findings: [{ interfaces: ["ib1"] }] },
+      ]);
+    });
+  },
+);
+
+describe("where the tables and the kernel's own answer differ, the kernel is right", () => {
+  /** A kernel whose answers don't follow from its tables, as when they change between two questions. */
+  const kernel = (hijacked: boolean, answer: object) => ({
+    json: async (args: readonly string[]): Promise<readonly unknown[]> => {
+      if (args.includes("rule")) return [{ priority: 32_766, src: "all", table: "254" }];
+      if (args.includes("get")) return [answer];
+      const routes = [{ dst: "default", gateway: "192.168.0.1", dev: "eth0" }];
+      return hijacked ? [...routes, { dst: "10.1.0.0/16", dev: "ib0" }] : routes;
+    },
+  });
+  const cidrs = [parseCidr("10.1.0.0/16", "it")];
+  const check = async (hijacked: boolean, answer: object) =>
+    (await checkOverlap(kernel(hijacked, answer), { cidrs, alsoInterfaces: [] })).cidrs;
+
+  test("it names a route that they don't", async () => {
+    expect(await check(false, { dst: "10.1.0.0/16", dev: "ib0" })).toMatchObject([
+      {
+        verdict: "overlap",
+        findings: [{ source: "kernel", parts: ["10.1.0.0/32"], interfaces: ["ib0"] }, {}, {}, {}],
+      },
+    ]);
+  });
+
+  test("what it does not do is not told", async () => {
+    expect(await check(true, { dst: "10.1.0.0/16", dev: "eth0" })).toMatchObject([
+      { verdict: "ok", findings: [] },
+    ]);
   });
 });
 
