@@ -121,9 +121,8 @@ function matches(entry: EntryView, { text, state, served }: Filter): boolean {
 
 /** As `routeView` has it, but without reading `incarnation`: a search must not make one for each route. */
 function isServed({ inEffect, idConflict }: EntryView): boolean {
-  return (
-    inEffect !== undefined && !idConflict && isServable(inEffect.route, inEffect.state, inEffect.ipReassigned)
-  );
+  if (inEffect === undefined || idConflict || inEffect.ipReassigned) return false;
+  return isServable(inEffect.route, inEffect.state);
 }
 
 /** Merge sort, in slices: sorting a large table at once would hold up traffic for a tenth of a second. */

@@ -52,9 +52,9 @@ export class IncarnationNumbers {
 /** What tells one life behind an address from another. */
 export type PodIdentity = Pick<Route, "uid" | "ip" | "podUid">;
 
-/** True when requests may be sent to the pod: running, with an IP that is an IP and is its own. */
-export function isServable(route: Route | undefined, state: RouteState, ipReassigned: boolean): boolean {
-  return state === "running" && !ipReassigned && isIP(route?.ip ?? "") !== 0;
+/** True when requests may be sent to the pod if the IP is its own: running, with an IP that is an IP. */
+export function isServable(route: Route | undefined, state: RouteState): boolean {
+  return state === "running" && isIP(route?.ip ?? "") !== 0;
 }
 
 /**

@@ -57,17 +57,24 @@ export class IpIndex {
     }
   }
 
-  remove(ip: string, entry: Entry): void {
+  /** Says whether others still hold the IP. */
+  remove(ip: string, entry: Entry): "free" | "held" {
     const slot = this.#slots.get(ip);
     if (slot === entry) {
       this.#slots.delete(ip);
     } else if (slot instanceof SharedIp && slot.holders.delete(entry)) {
       if (slot.served === entry) slot.served = undefined;
       this.#classify(ip, slot);
-      if (slot.holders.size > 0) return;
+      if (slot.holders.size > 0) return "held";
       this.#slots.delete(ip);
       this.#conflicts--;
     }
+    return "free";
+  }
+
+  /** Whether more than one holds the IP, or did until the last decision. */
+  isShared(ip: string): boolean {
+    return this.#slots.get(ip) instanceof SharedIp;
   }
 
   /**

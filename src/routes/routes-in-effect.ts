@@ -19,7 +19,7 @@ interface Shutdown {
 /**
  * What follows from the facts: which route is in effect for each object, who is served under which ID and IP, and which
  * incarnations live. Knows nothing of writers; the table calls {@link RoutesInEffect.refresh} for each entry whose facts
- * changed.
+ * changed, once in a mutation, and {@link RoutesInEffect.decide} when it is through.
  */
 export class RoutesInEffect {
   readonly #rules: Rules;
@@ -29,6 +29,8 @@ export class RoutesInEffect {
   readonly #ips: IpIndex;
   readonly #states = new Map<string, number>();
   readonly #shutdowns = new Heap<Shutdown>((a, b) => a.atMs - b.atMs);
+  /** Pod IPs whose holders changed in the mutation at hand, and which entries changed what they hold there. */
+  readonly #undecided = new Map<string, Entry[]>();
   #routes = 0;
   #incarnations = 0;
 
@@ -90,30 +92,44 @@ export class RoutesInEffect {
     if (route && before?.id !== route.id) this.#ids.add(route.id, entry);
     else if (route) this.#ids.touch(route.id, entry);
 
-    if (this.#ips.conflicts === 0 && keepsIp(before, stateBefore, route, state)) {
-      this.#live(entry, before, false);
-      this.#announce(entry);
-    } else {
-      this.#settle(entry, before, stateBefore);
-    }
+    const isContested =
+      !(this.#ips.conflicts === 0 && keepsIp(before, stateBefore, route, state)) &&
+      this.#hold(entry, this.#heldIp(before, stateBefore), this.#heldIp(route, state));
+    this.#live(entry, before, isContested ? "undecided" : "own");
+    this.#announce(entry);
     if (endsAtMs !== undefined) this.#awaitShutdown(entry, endsAtMs, before, stateBefore);
   }
 
   /**
-   * To be called when a scope's watermark has moved: routes that only peers told of are known to be younger now, and
-   * that may settle who took an IP later.
+   * To be called when a scope's watermark has moved, before {@link RoutesInEffect.decide}: routes that only peers told of
+   * are known to be younger now, and that may settle who took an IP later.
    */
   watermarkMoved({ pending }: Scope<Entry>): void {
     const { contested } = this.#ips;
     if (contested.size === 0 || pending.claim.size === 0) return;
     if (contested.size < pending.claim.size) {
-      for (const ip of contested) this.#serve(ip);
+      for (const ip of contested) this.#leaveUndecided(ip);
       return;
     }
     for (const { entry } of pending.claim) {
       const ip = this.#heldIp(entry.inEffect, entry.state);
-      if (ip && contested.has(ip)) this.#serve(ip);
+      if (ip && contested.has(ip)) this.#leaveUndecided(ip);
     }
+  }
+
+  /**
+   * Decides who is served behind each pod IP whose holders changed in this mutation. Not earlier: while some of what a
+   * mutation brings is in and some is not, one holder may look like another's rival that it is not.
+   */
+  decide(): void {
+    if (this.#undecided.size === 0) return;
+    for (const [ip, entries] of this.#undecided) {
+      const { before, now } = this.#ips.decide(ip);
+      for (const entry of entries) this.#assign(ip, entry, now);
+      if (before && before !== now) this.#assign(ip, before, now);
+      if (now) this.#assign(ip, now, now);
+    }
+    this.#undecided.clear();
   }
 
   /** When the next sandbox reaches its shutdownTime, in milliseconds since the epoch. */
@@ -143,42 +159,38 @@ export class RoutesInEffect {
     return route && this.#onePodPerIp && hasPod(state) ? oneSpelling(route.ip) : undefined;
   }
 
-  /** Decides who is served behind the IP that an entry held and the one that it holds now. */
-  #settle(entry: Entry, before: Route | undefined, stateBefore: RouteState): void {
-    const ipBefore = this.#heldIp(before, stateBefore);
-    const ip = this.#heldIp(entry.inEffect, entry.state);
+  /** Notes that an entry let go of one IP and holds another; true when others hold that one too. */
+  #hold(entry: Entry, ipBefore: string | undefined, ip: string | undefined): boolean {
     if (ipBefore !== ip) {
-      if (ipBefore) this.#ips.remove(ipBefore, entry);
+      if (ipBefore && this.#ips.remove(ipBefore, entry) === "held") this.#leaveUndecided(ipBefore);
       if (ip) this.#ips.add(ip, entry);
     }
-    const decided = ip === undefined ? undefined : this.#ips.decide(ip);
-    const isReassigned = decided !== undefined && entry.state === "running" && decided.now !== entry;
-    this.#live(entry, before, isReassigned);
-    this.#announce(entry);
-    if (ipBefore && ipBefore !== ip) this.#serve(ipBefore);
-    if (decided?.before && decided.before !== entry) this.#reassign(decided.before, decided.now);
-    if (decided?.now && decided.now !== entry) this.#reassign(decided.now, decided.now);
+    if (ip === undefined || !this.#ips.isShared(ip)) return false;
+    this.#leaveUndecided(ip, entry);
+    return true;
   }
 
-  /** Decides anew who is served behind `ip`. Only who was and who is now can be touched by it. */
-  #serve(ip: string): void {
-    const { before, now } = this.#ips.decide(ip);
-    if (before !== now && before) this.#reassign(before, now);
-    if (now) this.#reassign(now, now);
+  #leaveUndecided(ip: string, entry?: Entry): void {
+    const entries = this.#undecided.get(ip);
+    if (entries === undefined) this.#undecided.set(ip, entry ? [entry] : []);
+    else if (entry) entries.push(entry);
   }
 
-  #reassign(entry: Entry, served: Entry | undefined): void {
-    const { inEffect, state } = entry;
-    const isReassigned =
-      state === "running" && served !== entry && this.#heldIp(inEffect, state) !== undefined;
-    if (entry.ipReassigned === isReassigned) return;
-    this.#live(entry, inEffect, isReassigned);
-    this.#announce(entry);
+  /** Lets a holder of `ip` live there, or not, now that it is decided that `served` does. */
+  #assign(ip: string, entry: Entry, served: Entry | undefined): void {
+    const { inEffect, state, life } = entry;
+    if (this.#heldIp(inEffect, state) !== ip) return;
+    this.#live(entry, inEffect, served === entry ? "own" : "reassigned");
+    if (entry.life !== life) this.#announce(entry);
   }
 
-  /** Ends and begins incarnations (design.md 3.3). `before` was in effect until now. */
-  #live(entry: Entry, before: Route | undefined, isReassigned: boolean): void {
+  /**
+   * Ends and begins incarnations (design.md 3.3). `before` was in effect until now; `ip` says whose the pod IP is. What an
+   * entry's own facts end is ended while that is undecided, and nothing begins.
+   */
+  #live(entry: Entry, before: Route | undefined, ip: "own" | "reassigned" | "undecided"): void {
     const { life, inEffect: route, state } = entry;
+    const isReassigned = ip === "reassigned" && state === "running";
     const current = life === "lives" ? before : life instanceof LivingIncarnation ? life : undefined;
     if (current) {
       const end = endOf(current, route, state, isReassigned);
@@ -198,11 +210,11 @@ export class RoutesInEffect {
     }
     if (isReassigned) {
       entry.life = "ip-reassigned";
-    } else if (isServable(route, state, isReassigned)) {
+    } else if (!isServable(route, state)) {
+      if (entry.life === "ip-reassigned") entry.life = undefined;
+    } else if (ip !== "undecided") {
       entry.life = "lives";
       this.#incarnations++;
-    } else if (entry.life === "ip-reassigned") {
-      entry.life = undefined;
     }
   }
 

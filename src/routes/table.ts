@@ -25,7 +25,8 @@ import { type EntryView, type TableStats, viewOf } from "./table-view.ts";
 export interface RouteTableOptions {
   /**
    * The namespaces that an informer watches, `[""]` for all of them; `"none"` for a table that only peers write
-   * (`source: none`): a last-writer-wins map by version (rule 7).
+   * (`source: none`): a last-writer-wins map by version (rule 7). Each at most once, and `""` alone: two watermarks for
+   * one object would let the slower informer bring back what the other has seen end.
    */
   readonly scopes: readonly string[] | "none";
   /** How long a live informer may take to confirm a claim. Default 60,000. */
@@ -77,7 +78,11 @@ export class RouteTable implements RouteLookup {
   readonly #effects: RoutesInEffect;
   #nowMs: Milliseconds = 0;
   #synced = false;
+  /** Of the mutation at hand: the entries whose facts changed, and the scopes whose watermark moved. */
+  readonly #touched: Entry[] = [];
+  readonly #moved: Scope<Entry>[] = [];
 
+  /** @throws RangeError when two of `options.scopes` overlap. */
   constructor(options: RouteTableOptions) {
     this.#rules = options.rules ?? RULES;
     this.#claimTtlMs = options.claimTtlMs ?? 60_000;
@@ -87,7 +92,7 @@ export class RouteTable implements RouteLookup {
     const scopes =
       options.scopes === "none"
         ? [new Scope<Entry>("", false, 0)]
-        : options.scopes.map((name) => new Scope<Entry>(name, true, this.#claimTtlMs / 2));
+        : disjoint(options.scopes).map((name) => new Scope<Entry>(name, true, this.#claimTtlMs / 2));
     this.#scopes = new Map(scopes.map((scope) => [scope.name, scope]));
     this.#everyNamespace = this.#scopes.get("");
     this.#effects = new RoutesInEffect(this.#rules, this.#news, options.onePodPerIp ?? true);
@@ -134,7 +139,7 @@ export class RouteTable implements RouteLookup {
     if (behind) for (const observation of observations) this.#reportSeen(observation, "ignored/watermark");
     else this.#takeList(scope, version, observations);
     this.#expire(scope);
-    this.#news.deliver();
+    this.#complete();
     return behind ? "behind" : "applied";
   }
 
@@ -156,9 +161,10 @@ export class RouteTable implements RouteLookup {
       entry.unconfirm();
       this.#drop("claim", entry, "restored");
       this.#drop("tombstone", entry, "restored");
+      this.#touched.push(entry);
     }
     this.#takeList(scope, version, observations);
-    this.#news.deliver();
+    this.#complete();
   }
 
   /** ADDED or MODIFIED. */
@@ -174,10 +180,10 @@ export class RouteTable implements RouteLookup {
       const isOlder = known !== undefined && this.#rules.eventIsOlder(resourceVersion, known);
       if (!isOlder) this.#confirm(entry, observation, before, false);
       this.#passWatermark(scope, true);
-      this.#refresh(entry);
       outcome = isOlder ? "ignored/stale" : entry.tombstone === undefined ? "applied" : "ignored/tombstone";
     }
     this.#expire(scope);
+    this.#complete();
     this.#tell("informer", outcome, namespace, name, this.#guardOf(observation, outcome));
     return outcome;
   }
@@ -204,6 +210,7 @@ export class RouteTable implements RouteLookup {
       outcome = isOlder ? "ignored/stale" : "applied";
     }
     this.#expire(scope);
+    this.#complete();
     this.#tell("informer", outcome, namespace, name);
     return outcome;
   }
@@ -216,7 +223,7 @@ export class RouteTable implements RouteLookup {
       this.#passWatermark(scope, true);
     }
     this.#expire(scope);
-    this.#news.deliver();
+    this.#complete();
   }
 
   /**
@@ -252,6 +259,7 @@ export class RouteTable implements RouteLookup {
         this.#claim(this.#entries.getOrAdd(namespace, name, scope), claimOf(push, resourceVersion));
       }
     }
+    this.#complete();
     const isRefused = outcome !== "applied";
     const guard = isRefused && this.#rules.resurrection(outcome, this.#isLiving(namespace, name));
     this.#tell("peer", outcome, namespace, name, guard || undefined);
@@ -275,6 +283,7 @@ export class RouteTable implements RouteLookup {
       outcome = this.#rules.judgeDelete(facts, version, scope);
       if (outcome === "applied") this.#bury(this.#entries.getOrAdd(namespace, name, scope), version);
     }
+    this.#complete();
     this.#tell("peer", outcome, namespace, name);
     return outcome;
   }
@@ -285,10 +294,9 @@ export class RouteTable implements RouteLookup {
   advance(nowMs: Milliseconds): void {
     this.#tick(nowMs);
     for (const scope of this.#scopes.values()) this.#expire(scope);
-    for (const { namespace, name } of this.#effects.shutDown(this.#nowMs)) {
-      this.#tell("clock", "applied", namespace.name, name);
-    }
-    this.#news.deliver();
+    const ended = this.#effects.shutDown(this.#nowMs);
+    this.#complete();
+    for (const { namespace, name } of ended) this.#tell("clock", "applied", namespace.name, name);
   }
 
   /** When {@link RouteTable.advance} has something to do next, in milliseconds since the epoch. */
@@ -339,11 +347,9 @@ export class RouteTable implements RouteLookup {
       if (known) listed.add(known);
     }
     scope.watermark = version;
-    // The gone leave first, so that what they held is free for the living.
     for (const entry of this.#entries.ofScope(scope)) {
-      if (!this.#rules.isGone(listed.has(entry))) continue;
-      if (entry.confirmedUid !== undefined) this.#unconfirm(entry, entry.confirmedUid);
-      else this.#refresh(entry);
+      if (entry.confirmedUid === undefined || !this.#rules.isGone(listed.has(entry))) continue;
+      this.#unconfirm(entry, entry.confirmedUid);
     }
     const applied: Observation[] = [];
     for (const observation of observations) {
@@ -351,7 +357,6 @@ export class RouteTable implements RouteLookup {
       if (isUnchanged(entry, observation)) continue;
       // Whatever its version: what a list shows is so (a cluster may have been restored while nobody looked).
       this.#confirm(entry, observation, before, true);
-      this.#refresh(entry);
       if (entry.tombstone === undefined) applied.push(observation);
       else this.#reportSeen(observation, "ignored/tombstone");
     }
@@ -369,6 +374,7 @@ export class RouteTable implements RouteLookup {
   #confirm(entry: Entry, observation: Observation, until: ResourceVersion, gap: boolean): void {
     const known = { hold: entry.hold, route: entry.confirmedRoute, until, gap };
     entry.confirm(observation, holdAfter(known, observation.route));
+    this.#touched.push(entry);
     if (!entry.pushed) return;
     this.#compareClaim(entry, observation);
     if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
@@ -382,7 +388,7 @@ export class RouteTable implements RouteLookup {
       this.#drop("claim", entry, reached ? undefined : "contradicted");
     }
     if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
-    this.#refresh(entry);
+    this.#touched.push(entry);
   }
 
   /** Compares a claim with what the informer just said of the same object. */
@@ -416,16 +422,16 @@ export class RouteTable implements RouteLookup {
         this.#drop("claim", entry, everyEvent ? "contradicted" : undefined);
       }
       if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
-      this.#refresh(entry);
+      this.#touched.push(entry);
     }
-    this.#effects.watermarkMoved(scope);
+    this.#moved.push(scope);
   }
 
   // ---- pushed facts
 
   #claim(entry: Entry, claim: Route): void {
     this.#keep("claim", entry, claim.resourceVersion, claim);
-    this.#refresh(entry);
+    this.#touched.push(entry);
     if (this.#pushed.claim > this.#maxClaims) this.#evictOldest("claim");
   }
 
@@ -435,7 +441,7 @@ export class RouteTable implements RouteLookup {
     if (tombstone === version) return;
     if (claim && compareResourceVersions(claim.resourceVersion, version) <= 0) this.#drop("claim", entry);
     this.#keep("tombstone", entry, version);
-    this.#refresh(entry);
+    this.#touched.push(entry);
     if (this.#pushed.tombstone > this.#maxTombstones) this.#evictOldest("tombstone");
   }
 
@@ -459,7 +465,7 @@ export class RouteTable implements RouteLookup {
     for (let next = queue.oldest; next; next = queue.oldest) {
       if (!this.#rules.isOverdue(next.deadlineMs, liveMs)) break;
       this.#drop(fact, next.entry, "expired");
-      this.#refresh(next.entry);
+      this.#touched.push(next.entry);
     }
   }
 
@@ -471,7 +477,7 @@ export class RouteTable implements RouteLookup {
     }
     if (!oldest) return;
     this.#drop(fact, oldest.entry, "evicted");
-    this.#refresh(oldest.entry);
+    this.#touched.push(oldest.entry);
   }
 
   /** Keeps a pushed fact, in place of an older one of its kind. */
@@ -531,9 +537,20 @@ export class RouteTable implements RouteLookup {
     return this.#everyNamespace ?? this.#scopes.get(namespace);
   }
 
-  #refresh(entry: Entry): void {
-    this.#effects.refresh(entry, this.#nowMs);
-    if (!entry.hasFacts) this.#entries.remove(entry);
+  /**
+   * Ends a mutation: works out what follows from the facts that changed, once for each entry and once for each pod IP, and
+   * tells of it. Were it done fact by fact, an incarnation could end for what another sandbox was a moment ago.
+   */
+  #complete(): void {
+    for (const entry of this.#touched) {
+      this.#effects.refresh(entry, this.#nowMs);
+      if (!entry.hasFacts) this.#entries.remove(entry);
+    }
+    this.#touched.length = 0;
+    for (const scope of this.#moved) this.#effects.watermarkMoved(scope);
+    this.#moved.length = 0;
+    this.#effects.decide();
+    this.#news.deliver();
   }
 
   #isLiving(namespace: string, name: string): boolean {
@@ -552,13 +569,15 @@ export class RouteTable implements RouteLookup {
   #reportSeen(observation: Observation, outcome: Outcome): void {
     if (!this.#news.hearsMutated) return;
     const { namespace, name } = observation;
-    const guard = this.#guardOf(observation, outcome);
-    this.#news.add((listener) => listener.mutated?.("informer", outcome, objectKey(namespace, name), guard));
+    // Whether the key has a living route is known when the mutation is complete.
+    this.#news.add((listener) => {
+      const guard = this.#guardOf(observation, outcome);
+      listener.mutated?.("informer", outcome, objectKey(namespace, name), guard);
+    });
   }
 
-  /** Ends a mutation: tells all that happened, and last of all what was made of what the writer said. */
+  /** Tells, last of all, what was made of what the writer said. */
   #tell(source: Source, outcome: Outcome, namespace: string, name: string, guard?: Guard): void {
-    this.#news.deliver();
     if (this.#news.hearsMutated) {
       this.#news.mutated(source, outcome, objectKey(namespace, name), guard);
     }
@@ -570,14 +589,42 @@ const UNKNOWN: Lookup = { kind: "unknown" };
 /** What is known of an object that nobody has told of. */
 const NO_FACTS: Facts = { confirmed: undefined, claim: undefined, tombstone: undefined };
 
-/** Most of a relist says what is known. It can bring nothing about, so it costs nothing either. */
-function isUnchanged({ confirmed, claim, tombstone }: Entry, { uid, resourceVersion }: Observation): boolean {
+/**
+ * Most of a relist says what is known. It can bring nothing about, so it costs nothing either. The version alone does not
+ * tell: after a restore from a backup that nobody noticed, one version may have been given out twice.
+ */
+function isUnchanged(entry: Entry, { uid, resourceVersion, route }: Observation): boolean {
   return (
-    confirmed?.resourceVersion === resourceVersion &&
-    confirmed.uid === uid &&
-    claim === undefined &&
-    tombstone === undefined
+    entry.pushed === undefined &&
+    entry.confirmedVersion === resourceVersion &&
+    entry.confirmedUid === uid &&
+    saysTheSame(entry.confirmedRoute, route)
   );
+}
+
+/** Compares two routes of one object at one version, field by field. */
+function saysTheSame(a: Route | undefined, b: Route | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.state === b.state &&
+    a.ip === b.ip &&
+    a.id === b.id &&
+    a.podUid === b.podUid &&
+    a.shutdownAtMs === b.shutdownAtMs &&
+    a.owner === b.owner &&
+    a.accessToken === b.accessToken &&
+    a.requireTrafficAuth === b.requireTrafficAuth
+  );
+}
+
+/** @throws RangeError when an object would lie in two of the scopes. */
+function disjoint(scopes: readonly string[]): readonly string[] {
+  const twice = scopes.find((name, index) => scopes.indexOf(name) !== index);
+  if (twice !== undefined) throw new RangeError(`the scope ${JSON.stringify(twice)} is named twice`);
+  if (scopes.length > 1 && scopes.includes("")) {
+    throw new RangeError('the scope "" is all namespaces and stands alone');
+  }
+  return scopes;
 }
 
 /** Names of Kubernetes objects hold no `/`; one that did would be taken for another object's key. */

@@ -53,6 +53,8 @@ class Life {
   readonly #scopes: readonly string[];
   readonly #alive = new Map<number, Incarnation>();
   readonly #ended = new Set<number>();
+  /** What ended in the operation at hand. */
+  #endedNow: Incarnation[] = [];
   readonly #watermarks = new Map<string, number>();
   #nowMs = 1_000;
 
@@ -67,7 +69,9 @@ class Life {
     });
     this.table.addListener({
       // One may begin and end within a mutation, unseen: when a list takes first one holder of an IP away, then another.
-      incarnationEnded: ({ number }) => {
+      incarnationEnded: (incarnation) => {
+        const { number } = incarnation;
+        this.#endedNow.push(incarnation);
         expect(this.#ended.has(number), `incarnation ${number} ended twice`).toBe(false);
         this.#ended.add(number);
         this.#alive.delete(number);
@@ -77,6 +81,7 @@ class Life {
 
   do({ kind, route, others, step, waitMs, yes }: Operation): void {
     this.#nowMs += waitMs;
+    this.#endedNow = [];
     const scope = this.#scopes.find((name) => name === "" || name === route.namespace);
     const version = Math.max(1, (this.#watermarks.get(scope ?? "") ?? 10) + step);
     switch (kind) {
@@ -158,6 +163,7 @@ class Life {
     expect(new Map(stats.states)).toEqual(states);
     expect(stats.ipConflicts).toBe([...byIp.values()].filter((holders) => holders.length > 1).length);
     this.#checkIncarnations(served);
+    this.#checkEnds(served);
     this.#checkIds(byId, stats.idConflicts);
     for (const [ip, holders] of byIp) {
       expect(holders.filter(({ incarnation }) => incarnation).length, `${ip} is served for`).toBeLessThan(2);
@@ -181,6 +187,17 @@ class Life {
     }
     const now = new Set(served.map(({ incarnation }) => incarnation?.number));
     expect(new Set<number | undefined>(this.#alive.keys())).toEqual(now);
+  }
+
+  /** Nobody's connections are reset for what happened to another. */
+  #checkEnds(served: readonly RouteInEffect[]): void {
+    for (const ended of this.#endedNow) {
+      const begun = served.find(({ incarnation }) => incarnation?.key === ended.key)?.incarnation;
+      if (begun === undefined) continue;
+      expect(identityOf(begun), `${ended.key} ended and began again as it was`).not.toEqual(
+        identityOf(ended),
+      );
+    }
   }
 
   #checkIds(byId: ReadonlyMap<string, readonly RouteInEffect[]>, conflicts: number): void {
@@ -219,6 +236,12 @@ class Life {
       });
     }
   }
+}
+
+/** What tells one life from another that begins in the same mutation. */
+function identityOf(incarnation: Incarnation): unknown {
+  const { uid, ip } = incarnation;
+  return { uid, ip, podUid: "podUid" in incarnation ? incarnation.podUid : undefined };
 }
 
 function oneSpelling(ip: string): string {

@@ -163,3 +163,50 @@ describe("rule 10: one IP, one sandbox", () => {
     expect(served(t)).toEqual(["ns/c"]);
   });
 });
+
+describe("nobody's connections are reset for what happened to another", () => {
+  // `old` is confirmed with an IP that a push gave to `fresh`, and fresh is rightly served with it.
+  function reused(scopes: readonly string[] = [""]) {
+    const t = new RouteTable({ scopes });
+    for (const scope of scopes) t.relist(scope, rv(10), scope === scopes[0] ? [on("old", 5)] : [], 0);
+    t.pushUpdate(makeRoute("fresh", 19), 0);
+    const begun = t.inspect("ns/fresh")?.inEffect?.incarnation;
+    expect(begun).toBeDefined();
+    const ended: string[] = [];
+    t.addListener({ incarnationEnded: ({ key }, reason) => void ended.push(`${key} ${reason}`) });
+    return { t, begun, ended };
+  }
+  const leavings: Record<string, (t: RouteTable) => void> = {
+    "it moves to another IP": (t) => t.observe("", on("old", 17, { ip: "10.0.0.7" }), 0),
+    "it loses its IP": (t) => t.observe("", on("old", 17, { ip: "", state: "creating" }), 0),
+    "it is paused": (t) => t.observe("", on("old", 17, { ip: "", state: "paused" }), 0),
+    "it is deleted": (t) => t.remove("", "ns", "old", "old-1", rv(17), 0),
+    "a list shows it elsewhere": (t) => t.relist("", rv(17), [on("old", 16, { ip: "10.0.0.7" })], 0),
+    "a list lacks it": (t) => t.relist("", rv(17), [], 0),
+  };
+  for (const [what, leave] of Object.entries(leavings)) {
+    test(`the new tenant of a pod IP lives on when the informer tells how the old one left: ${what}`, () => {
+      const { t, begun, ended } = reused();
+      leave(t);
+      expect(ended.filter((end) => end.startsWith("ns/fresh"))).toEqual([]);
+      expect(t.inspect("ns/fresh")?.inEffect?.incarnation).toBe(begun);
+    });
+  }
+
+  test("two objects that swap their IPs in one list each begin again, and nobody else does", () => {
+    const t = table(on("a", 5), on("b", 6, { ip: "10.0.0.2" }), on("c", 7, { ip: "10.0.0.3" }));
+    const before = served(t).map((key) => t.inspect(key)?.inEffect?.incarnation);
+    const ended: string[] = [];
+    t.addListener({ incarnationEnded: ({ key }, reason) => void ended.push(`${key} ${reason}`) });
+    t.relist("", rv(30), [on("a", 21, { ip: "10.0.0.2" }), on("b", 22), on("c", 7, { ip: "10.0.0.3" })], 0);
+    expect(before.every((incarnation) => incarnation !== undefined)).toBe(true);
+    expect(ended.sort()).toEqual(["ns/a ip-moved", "ns/b ip-moved"]);
+    expect(served(t).sort()).toEqual(["ns/a", "ns/b", "ns/c"]);
+  });
+});
+
+test("scopes that overlap are refused: two watermarks for one object would undo each other", () => {
+  expect(() => new RouteTable({ scopes: ["a", ""] })).toThrow(RangeError);
+  expect(() => new RouteTable({ scopes: ["a", "b", "a"] })).toThrow(/"a" is named twice/);
+  expect(() => new RouteTable({ scopes: ["a", "b"] })).not.toThrow();
+});

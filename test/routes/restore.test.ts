@@ -59,3 +59,24 @@ test("restored twice: the highest height counts", () => {
   expect(table.stats().scopes[0]).toMatchObject({ watermark: "20", barredUntil: "100" });
   expect(table.lookup("ns--one").kind).toBe("unknown");
 });
+
+test("a list that shows a known version with other content is believed: the restore went unnoticed", () => {
+  const route = makeRoute("one", 7);
+  const others = {
+    "it is ending": undefined,
+    "another state": { ...route, state: "paused" },
+    "another IP": { ...route, ip: "10.9.9.9" },
+    "another ID": { ...route, id: "other" },
+    "another pod": { ...route, podUid: "pod-2" },
+    "another owner": { ...route, owner: "somebody" },
+    "another token": { ...route, accessToken: "secret" },
+    "a JWT asked for": { ...route, requireTrafficAuth: true },
+    "a shutdownTime": { ...route, shutdownAtMs: 5_000 },
+  };
+  for (const [what, other] of Object.entries(others)) {
+    const table = new RouteTable({ scopes: [""] });
+    table.relist("", rv(10), [observe(route)], 0);
+    table.relist("", rv(12), [{ ...observe(route), route: other }], 0);
+    expect(table.inspect("ns/one")?.inEffect?.route, what).toEqual(other);
+  }
+});

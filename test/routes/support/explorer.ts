@@ -1,4 +1,4 @@
-import type { RouteInEffect } from "../../../src/routes/lookup.ts";
+import type { Incarnation, RouteInEffect } from "../../../src/routes/lookup.ts";
 import type { ObjectKey, Route } from "../../../src/routes/route.ts";
 import { RULES, type Rules } from "../../../src/routes/rules.ts";
 import { RouteTable } from "../../../src/routes/table.ts";
@@ -100,6 +100,7 @@ export class Witness {
   #watermark = 0;
   #attempts = 0;
   #expectedAttempts = 0;
+  #ended: Incarnation[] = [];
 
   constructor(moments: readonly Moment[], rules: Rules = RULES) {
     this.#moments = moments;
@@ -114,6 +115,7 @@ export class Witness {
       mutated: (_source, _outcome, _key, resurrection) => {
         if (resurrection) this.#attempts++;
       },
+      incarnationEnded: (incarnation) => this.#ended.push(incarnation),
     });
     return table;
   }
@@ -121,7 +123,8 @@ export class Witness {
   /** Takes the step; says what is wrong after it, if anything is. */
   take(step: Step): Violation | undefined {
     this.#trail.push(describeStep(step));
-    const wrong = this.#apply(step) ?? this.#unsafe();
+    this.#ended = [];
+    const wrong = this.#apply(step) ?? this.#endedForNothing(step) ?? this.#unsafe();
     return wrong === undefined ? undefined : this.violation(wrong);
   }
 
@@ -257,6 +260,15 @@ export class Witness {
 
   #alive(key: ObjectKey): boolean {
     return isAlive(this.#inEffect(key)?.route);
+  }
+
+  /** What ends and begins in one mutation must differ. A sweep is many mutations. */
+  #endedForNothing(step: Step): string | undefined {
+    for (const { key, uid, ip } of step.t === "sweep" ? [] : this.#ended) {
+      const begun = this.#inEffect(key)?.incarnation;
+      if (begun?.uid === uid && begun.ip === ip) return `${uid} on ${ip} ended and began again as it was`;
+    }
+    return undefined;
   }
 
   /** What must hold at every step, whatever was told so far. */
