@@ -21,7 +21,10 @@ export class TableTimer {
   }
 
   start(): void {
-    this.#removeListener = this.#table.addListener({ mutated: () => this.#schedule() });
+    this.#removeListener = this.#table.addListener({
+      mutated: () => this.#schedule(),
+      doubtChanged: () => this.#schedule(),
+    });
     this.#tick();
   }
 

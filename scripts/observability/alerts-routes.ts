@@ -92,7 +92,7 @@ export const routeAlerts: AlertMaker = (pace) => {
       conditions: [
         {
           value: q.increase(METRICS.tableFactsDropped, ten, ROUTER, {
-            reason: is("contradicted", "expired"),
+            reason: is("contradicted", "refuted", "expired"),
           }),
           is: "> 0",
         },
@@ -102,13 +102,22 @@ export const routeAlerts: AlertMaker = (pace) => {
       forSeconds: 0,
       summary: "A peer of {{ $labels.instance }} pushed what the API server does not say",
       description:
-        "The informer contradicted pushed routes, or did not confirm them in time. They were in effect until then.",
+        "A read of the API server refuted what was pushed, the informer contradicted it, or did not confirm it in time. With `peers.trust: serve` it was in effect until then.",
       panel: { dashboard: "lychgate-routes", title: "Pushed facts given up" },
       cases: [
         {
           title: "a claim that nobody confirms",
           series: {
             [dropped("claim", "expired")]: "0x5 1x20",
+            [seriesName(METRICS.watchConnected, { scope: "" })]: "1x30",
+          },
+          atMinutes: 8,
+          firing: [ONE],
+        },
+        {
+          title: "a push that a read refutes",
+          series: {
+            [dropped("tombstone", "refuted")]: "0x5 1x20",
             [seriesName(METRICS.watchConnected, { scope: "" })]: "1x30",
           },
           atMinutes: 8,

@@ -58,7 +58,7 @@ export const ROUTES: DashboardSpec = {
         {
           title: "Unconfirmed pushes",
           description:
-            "Pushed facts, in the time shown, that the informer contradicted or did not confirm in time: somebody lies, or pushes to the wrong cluster.",
+            "Pushed facts, in the time shown, that a read of the API server refuted, that the informer contradicted, or that it did not confirm in time: somebody lies, or pushes to the wrong cluster.",
           kind: "stat",
           unit: "short",
           width: 5,
@@ -66,7 +66,7 @@ export const ROUTES: DashboardSpec = {
           queries: [
             {
               expr: q.increase(METRICS.tableFactsDropped, "$__range", undefined, {
-                reason: is("contradicted", "expired"),
+                reason: is("contradicted", "refuted", "expired"),
               }),
               legend: "unconfirmed",
             },
@@ -142,7 +142,10 @@ export const ROUTES: DashboardSpec = {
           kind: "time",
           unit: "short",
           width: 6,
-          queries: [{ expr: `sum by (kind) (${q.series(METRICS.tableFacts)})`, legend: "{{kind}}s" }],
+          queries: [
+            { expr: `sum by (kind) (${q.series(METRICS.tableFacts)})`, legend: "{{kind}}s" },
+            { expr: `sum(${q.series(METRICS.tableDoubts)})`, legend: "in doubt" },
+          ],
         },
         {
           title: "Claims and tombstones, share of the limit",
@@ -163,7 +166,7 @@ export const ROUTES: DashboardSpec = {
         {
           title: "Pushed facts given up",
           description:
-            "contradicted, expired: the informer did not confirm them, somebody lies. evicted: there were too many; of tombstones it opens a window for late pushes.",
+            "refuted, contradicted, expired: a read or the informer says otherwise, or nothing in time: somebody lies. evicted: there were too many; of tombstones it opens a window for late pushes.",
           kind: "time",
           unit: "short",
           width: 6,

@@ -162,6 +162,7 @@ export interface HistoryFact {
  * |---|---|
  * | `listed`, `unlisted` | a whole list holds it, or lacks it |
  * | `observed`, `deleted` | an event of the watch |
+ * | `read` | a read of this one object, since a peer had pushed something of it |
  * | `update`, `deletion` | a push |
  * | `shutdown` | its shutdownTime came |
  * | `claim-dropped`, `tombstone-dropped` | a pushed fact was given up |
@@ -172,6 +173,7 @@ export type FactWhat =
   | "unlisted"
   | "observed"
   | "deleted"
+  | "read"
   | "update"
   | "deletion"
   | "shutdown"
@@ -257,6 +259,8 @@ export interface PeerView {
   readonly stopped: number;
   /** Updates that the informer denied or did not confirm in time. */
   readonly contradicted: number;
+  /** Pushes that a read of the API server showed to be untrue. */
+  readonly refuted: number;
   readonly lastPushAtMs: number;
 }
 

@@ -20,7 +20,7 @@ export class PeerBook {
     const peer = this.#peerOf(address);
     peer.pushes++;
     peer.lastPushAtMs = nowMs;
-    if (outcome === "applied") peer.applied++;
+    if (outcome === "applied" || outcome === "unsettled") peer.applied++;
     else if (outcome.startsWith("invalid/")) peer.invalid++;
     else peer.ignored++;
   }
@@ -33,6 +33,11 @@ export class PeerBook {
   /** The informer said otherwise than an update of this peer, or nothing in time. */
   contradicted(address: string): void {
     this.#peerOf(address).contradicted++;
+  }
+
+  /** A read of the API server said otherwise than a push of this peer. */
+  refuted(address: string): void {
+    this.#peerOf(address).refuted++;
   }
 
   /** All that is known, the latest first. */
@@ -51,6 +56,7 @@ export class PeerBook {
       invalid: 0,
       stopped: 0,
       contradicted: 0,
+      refuted: 0,
       lastPushAtMs: 0,
     };
     // A Map keeps the order of insertion: the first is the one that was silent for longest.

@@ -91,16 +91,6 @@ export class RouteHistory {
     return { facts, forgotten: route?.forgotten ?? 0 };
   }
 
-  /** The peer whose update of this route was the last that the table kept. */
-  lastClaimant(namespace: string, name: string): string | undefined {
-    let from: string | undefined;
-    for (let kept = this.#namespaces.get(namespace)?.get(name)?.oldest; kept; kept = kept.newerOfRoute) {
-      const { fact } = kept;
-      if (fact.what === "update" && fact.outcome === "applied") from = fact.from;
-    }
-    return from;
-  }
-
   #routeOf(namespace: string, name: string): RouteFacts {
     let names = this.#namespaces.get(namespace);
     if (!names) this.#namespaces.set(namespace, (names = new Map()));

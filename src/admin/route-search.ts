@@ -175,5 +175,5 @@ async function merge(
 }
 
 function goneView(key: ObjectKey): EntryView {
-  return { key, facts: [], inEffect: undefined, idConflict: false };
+  return { key, facts: [], inEffect: undefined, idConflict: false, doubt: undefined };
 }

@@ -1,7 +1,13 @@
-import { KNOWN_STATES, type ObjectKey } from "../routes/route.ts";
+import { DOUBTED, KNOWN_STATES, type ObjectKey } from "../routes/route.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { EntryView, TableStats } from "../routes/table-view.ts";
 import type { RouteCounts, RouteView } from "./api-types.ts";
+
+function whyGone(facts: EntryView["facts"]): string {
+  if (facts.some(({ kind }) => kind === "tombstone")) return "a peer pushed its deletion";
+  if (facts.every(({ kind }) => kind === "read")) return "a read of the API server shows no such object";
+  return "it is being deleted";
+}
 
 /** A table's entry as the admin API shows it, be a route in effect or not. */
 export function routeView(entry: EntryView): RouteView {
@@ -9,9 +15,7 @@ export function routeView(entry: EntryView): RouteView {
   const [namespace = "", name = ""] = entry.key.split("/");
   const newest = facts.at(-1)?.resourceVersion ?? "";
   if (!inEffect) {
-    const why = facts.some(({ kind }) => kind === "tombstone")
-      ? "a peer pushed its deletion"
-      : "it is being deleted";
+    const why = whyGone(facts);
     const nothing = { id: "", uid: "", owner: "", ip: "" };
     return {
       namespace,
@@ -44,6 +48,8 @@ export function routeView(entry: EntryView): RouteView {
 
 function whyNotServed({ inEffect, idConflict }: EntryView): string | undefined {
   if (!inEffect) return "no route is in effect";
+  if (inEffect.state === DOUBTED)
+    return "a peer pushed its deletion, and no read of the API server has settled that";
   if (inEffect.state !== "running") return `its state is ${inEffect.state}`;
   if (idConflict) return "another living sandbox claims the same ID";
   if (inEffect.ipReassigned) return "another sandbox has, or may have, its pod IP";

@@ -2,10 +2,11 @@ import type { Clock, Milliseconds } from "../clock.ts";
 import type { EndReason } from "../routes/lookup.ts";
 import type { TableListener } from "../routes/news.ts";
 import type { Observation } from "../routes/observation.ts";
-import type { DropReason, Outcome, PushedFact } from "../routes/outcome.ts";
+import type { AheadFact, DropReason, Outcome } from "../routes/outcome.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
 import { objectKey } from "../routes/route.ts";
-import type { PushedDeletion, PushedRoute, RouteTable } from "../routes/table.ts";
+import type { PushedDeletion, PushedRoute } from "../routes/push.ts";
+import type { ObjectRead, RouteTable } from "../routes/table.ts";
 import type { PeerBook } from "./peer-book.ts";
 import type { NewFact, RouteHistory } from "./route-history.ts";
 
@@ -52,7 +53,7 @@ export class TableWriters {
         if (source === "clock") this.#shutDown(key);
         else if (this.#list) this.#listed(this.#list, key, outcome, resurrection !== undefined);
       },
-      factDropped: (fact, reason, key) => this.#dropped(fact, reason, key),
+      factDropped: (fact, reason, key, from) => this.#dropped(fact, reason, key, from),
       incarnationEnded: ({ key, number, ip, uid }, reason) => this.#ended(key, number, ip, uid, reason),
     };
     table.addListener(listener);
@@ -106,7 +107,7 @@ export class TableWriters {
 
   pushUpdate(push: PushedRoute, from: string): Outcome {
     const nowMs = this.#begin(from);
-    const outcome = this.#table.pushUpdate(push, nowMs);
+    const outcome = this.#table.pushUpdate(push, nowMs, from);
     this.#peers.judged(from, outcome, nowMs);
     const { namespace, name, resourceVersion, state, ip, uid } = push;
     this.#history.add(namespace, name, {
@@ -128,7 +129,7 @@ export class TableWriters {
 
   pushDelete(push: PushedDeletion, from: string): Outcome {
     const nowMs = this.#begin(from);
-    const outcome = this.#table.pushDelete(push, nowMs);
+    const outcome = this.#table.pushDelete(push, nowMs, from);
     this.#peers.judged(from, outcome, nowMs);
     const { namespace, name, resourceVersion } = push;
     this.#history.add(namespace, name, {
@@ -139,6 +140,25 @@ export class TableWriters {
     });
     this.#end();
     return outcome;
+  }
+
+  // ---- reads
+
+  /** What a read of one object says, which a push asked for. */
+  settle(read: ObjectRead): "settled" | "open" | "behind" {
+    const nowMs = this.#begin();
+    const result = this.#table.settle(read, nowMs);
+    const { namespace, name, version, observation } = read;
+    const state = observation ? (observation.route?.state ?? "ending") : "gone";
+    this.#history.add(namespace, name, {
+      ...bare(nowMs, "informer", "read", result),
+      resourceVersion: version,
+      state,
+      ip: observation?.route?.ip ?? "",
+      uid: observation?.uid,
+    });
+    this.#end();
+    return result;
   }
 
   // ---- lists
@@ -184,14 +204,13 @@ export class TableWriters {
     this.#addTo(key, { ...bare(atMs, "clock", "shutdown", "applied"), state: "dead" });
   }
 
-  #dropped(fact: PushedFact, reason: DropReason, key: string): void {
-    const [namespace, name] = partsOf(key);
-    if (fact === "claim" && (reason === "contradicted" || reason === "expired")) {
-      const from = this.#history.lastClaimant(namespace, name);
-      if (from !== undefined) this.#peers.contradicted(from);
-    }
+  #dropped(fact: AheadFact, reason: DropReason, key: string, from: string): void {
+    if (fact === "read") return;
+    if (reason === "refuted") this.#peers.refuted(from);
+    if (fact === "claim" && (reason === "contradicted" || reason === "expired"))
+      this.#peers.contradicted(from);
     const what = fact === "claim" ? "claim-dropped" : "tombstone-dropped";
-    this.#effect(key, bare(this.#clock.nowMs(), "table", what, reason));
+    this.#effect(key, { ...bare(this.#clock.nowMs(), "table", what, reason), from });
   }
 
   #ended(key: string, incarnation: number, ip: string, uid: string, outcome: EndReason): void {

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { DROP_REASONS, GUARDS, OUTCOMES, PUSHED_FACTS } from "../routes/outcome.ts";
+import { AHEAD_FACTS, DROP_REASONS, GUARDS, OUTCOMES } from "../routes/outcome.ts";
 import { KNOWN_STATES } from "../routes/route.ts";
 
 /**
@@ -100,8 +100,8 @@ export const MUTATION_OUTCOMES = closed(OUTCOMES);
 /** The rule that stopped a resurrection attempt. */
 export const RESURRECTION_GUARDS = closed(GUARDS);
 
-/** Kinds of fact that peers bring. */
-export const FACT_KINDS = closed(PUSHED_FACTS);
+/** Kinds of fact that are kept beyond the informer's word. */
+export const FACT_KINDS = closed(AHEAD_FACTS);
 
 /** Why a pushed fact was given up. */
 export const FACT_DROP_REASONS = closed(DROP_REASONS);

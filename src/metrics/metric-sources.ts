@@ -5,6 +5,8 @@ export interface TableGauges {
   /** Routes in effect by state; unknown states are added up as `other`. */
   readonly states: ReadonlyMap<string, number>;
   readonly claims: number;
+  readonly reads: number;
+  readonly doubtful: number;
   readonly tombstones: number;
   readonly idConflicts: number;
   readonly ipConflicts: number;

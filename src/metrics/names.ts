@@ -166,13 +166,18 @@ export const METRICS = {
   tableFacts: {
     name: "lychgate_table_facts",
     type: "gauge",
-    help: "Pushed facts that the informer has not confirmed: claims (updates) and tombstones (deletions).",
+    help: "What is kept beyond the informer's word: claims (pushed updates), tombstones (pushed deletions), and objects that a read has shown ahead of the watermark.",
     labels: { kind: label.FACT_KINDS },
+  },
+  tableDoubts: {
+    name: "lychgate_table_doubts",
+    type: "gauge",
+    help: "Sandboxes of which a peer pushed something that no read of the API server has settled yet, and for which requests are held.",
   },
   tableFactsLimit: {
     name: "lychgate_table_facts_limit",
     type: "gauge",
-    help: "The most claims and tombstones kept at a time; above, the oldest is given up early.",
+    help: "The most facts kept beyond the informer's word at a time, by kind; above, the oldest is given up early.",
     labels: { kind: label.FACT_KINDS },
     across: "primary",
   },

@@ -65,7 +65,7 @@ export interface Metrics {
     wedged(): void;
   };
   /** The route table. Keys and incarnations are ignored: they would name a tenant. */
-  readonly table: Required<Omit<TableListener, "routeChanged" | "pauseEnded">>;
+  readonly table: Required<Omit<TableListener, "routeChanged" | "pauseEnded" | "doubted" | "doubtChanged">>;
   /** The informer. */
   readonly watch: {
     listed(reason: string, count: number, tookMs: Milliseconds): void;
@@ -163,11 +163,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
     const table = sources.table?.();
     set(table?.claims ?? 0, { kind: "claim" });
     set(table?.tombstones ?? 0, { kind: "tombstone" });
+    set(table?.reads ?? 0, { kind: "read" });
   });
+  read(METRICS.tableDoubts, (set) => set(sources.table?.().doubtful ?? 0));
   read(METRICS.tableFactsLimit, (set) => {
     const limits = sources.tableLimits?.();
     set(limits?.claims ?? 0, { kind: "claim" });
     set(limits?.tombstones ?? 0, { kind: "tombstone" });
+    set(limits?.tombstones ?? 0, { kind: "read" });
   });
   const tableFactsDropped = count(METRICS.tableFactsDropped);
   const incarnationsEnded = count(METRICS.incarnationsEnded);

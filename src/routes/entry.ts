@@ -1,3 +1,4 @@
+import type { Milliseconds } from "../clock.ts";
 import {
   type IncarnationNumbers,
   type Life,
@@ -8,7 +9,7 @@ import {
 import type { Incarnation, RouteInEffect } from "./lookup.ts";
 import type { Observation } from "./observation.ts";
 import type { Pending } from "./pending.ts";
-import type { ResourceVersion } from "./resource-version.ts";
+import { compareResourceVersions, type ResourceVersion } from "./resource-version.ts";
 import { objectKey, type ObjectKey, type Route, type RouteState } from "./route.ts";
 import type { Facts, IpHold } from "./rules.ts";
 import type { Scope } from "./scope.ts";
@@ -22,10 +23,28 @@ export interface Namespace {
   readonly numbers: IncarnationNumbers;
 }
 
-/** What peers pushed of one object and the informer has not confirmed. Most objects have none. */
-export interface Pushed {
+/** That peers pushed something of an object which no read has settled yet (design.md 3.2 rule 12). */
+export interface Doubt {
+  /** When the first push came that is not settled. */
+  readonly sinceMs: Milliseconds;
+  /** The serial of the last push: a read that began after it settles all. */
+  serial: number;
+  /** Not every push that waits is kept: only the newest of its kind is, and not when the informer has contradicted it. */
+  isPartlyKept: boolean;
+  /** It has lasted for longer than requests are held: a deletion that was pushed counts from now on. */
+  overdue: boolean;
+  /** So do updates. */
+  serves: boolean;
+}
+
+/** What is known of one object beyond the informer's word. Of most objects nothing is. */
+export interface Ahead {
   claim: Pending<Entry> | undefined;
   tombstone: Pending<Entry> | undefined;
+  /** A read has shown the object as it was at this version, which the watermark has not reached (rule 12). */
+  read: Pending<Entry> | undefined;
+  /** What peers pushed waits for a read. */
+  doubt: Doubt | undefined;
 }
 
 /**
@@ -41,7 +60,7 @@ export class Entry implements RouteInEffect {
 
   /** What the informer last said. Its route alone when that says all, since then the observation is not kept. */
   #confirmed: Route | Unrouted | undefined = undefined;
-  pushed: Pushed | undefined = undefined;
+  ahead: Ahead | undefined = undefined;
   /** Since when the informer has seen the object with its present pod IP: `undefined` while it has none. */
   #heldAfter: ResourceVersion | undefined = undefined;
   #heldBy: ResourceVersion | undefined = undefined;
@@ -133,21 +152,40 @@ export class Entry implements RouteInEffect {
   }
 
   get claim(): Route | undefined {
-    return this.pushed?.claim?.route;
+    return this.ahead?.claim?.route;
   }
 
   get tombstone(): ResourceVersion | undefined {
-    return this.pushed?.tombstone?.version;
+    return this.ahead?.tombstone?.version;
   }
 
-  /** All facts, as the rules ask for them. */
+  /** The version at which a read has shown the object, while that is ahead of the watermark. */
+  get readVersion(): ResourceVersion | undefined {
+    return this.ahead?.read?.version;
+  }
+
+  get doubt(): Doubt | undefined {
+    return this.ahead?.doubt;
+  }
+
+  /** The facts that count, as the rules ask for them: what is pushed and not settled does not (rule 12). */
   get facts(): Facts {
-    return { confirmed: this.confirmed, claim: this.claim, tombstone: this.tombstone };
+    const { confirmed, ahead } = this;
+    if (ahead === undefined) return { confirmed, claim: undefined, tombstone: undefined };
+    if (ahead.doubt === undefined) return { confirmed, claim: this.claim, tombstone: this.tombstone };
+    return { confirmed, claim: ahead.doubt.serves ? this.claim : undefined, tombstone: undefined };
+  }
+
+  /** A peer pushed the end of `route`, and no read has settled that in time: it is not served, and holds what it holds. */
+  isCondemned(route: Route): boolean {
+    const { tombstone, doubt } = this;
+    if (tombstone === undefined || doubt?.overdue !== true) return false;
+    return compareResourceVersions(route.resourceVersion, tombstone) <= 0;
   }
 
   /** True while a fact is left to keep the entry for. */
   get hasFacts(): boolean {
-    return this.#confirmed !== undefined || this.pushed !== undefined;
+    return this.#confirmed !== undefined || this.ahead !== undefined;
   }
 }
 

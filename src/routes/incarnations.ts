@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import type { EndReason, Incarnation } from "./lookup.ts";
-import { objectKey, type ObjectKey, type Route, type RouteState } from "./route.ts";
+import { DOUBTED, objectKey, type ObjectKey, type Route, type RouteState } from "./route.ts";
 
 /**
  * What stands of a sandbox's life: `lives` is an incarnation that nobody has asked for yet, so that all there is to say
@@ -67,7 +67,7 @@ export function endOf(
   state: RouteState,
   ipReassigned: boolean,
 ): EndReason | undefined {
-  if (route === undefined || state === "dead") return "dead";
+  if (route === undefined || state === "dead" || state === DOUBTED) return "dead";
   if (route.uid !== current.uid) return "replaced";
   if (state === "paused") return "paused";
   if (route.ip !== current.ip) return "ip-moved";

@@ -47,6 +47,12 @@ export interface RouteLookup {
   lookup(id: string): Lookup;
   /** Finds by object, for clients that name one (`x-sandbox-id` with `x-sandbox-namespace`). Never throws. */
   lookupObject(namespace: string, name: string): Lookup;
+  /** How many sandboxes are in doubt (rule 12). Nearly always 0: then no request is held, and nothing need be asked. */
+  readonly doubtful: number;
+  /** Whether a request for a routing ID is to be held until a read has settled what peers pushed. */
+  isHeld(id: string): boolean;
+  /** The same for a request that names an object. */
+  isObjectHeld(namespace: string, name: string): boolean;
 }
 
 /** Told synchronously, after the mutation is complete; must not throw and must not mutate the table. */
@@ -57,11 +63,13 @@ export interface IncarnationListener {
    * pod. What still lingers of the incarnation is to be reset. Follows each `paused` end at most once.
    */
   pauseEnded?(incarnation: Incarnation, reason: EndReason): void;
+  /** Requests for `key`, or for what was pushed of it, are held from now on, or are not any more (rule 12). */
+  doubtChanged?(key: ObjectKey): void;
 }
 
-/** A fact as `explain` and the status page show it: no tokens. */
+/** A fact as `explain` and the status page show it: no tokens. A `read` has shown the object at that version of the cluster. */
 export interface FactView {
-  readonly kind: "confirmed" | "claim" | "tombstone";
+  readonly kind: "confirmed" | "claim" | "tombstone" | "read";
   readonly resourceVersion: ResourceVersion;
   readonly state: string;
 }

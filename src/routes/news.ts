@@ -1,6 +1,6 @@
 import type { Milliseconds } from "../clock.ts";
 import type { EndReason, Incarnation, RouteInEffect } from "./lookup.ts";
-import type { DropReason, Guard, Outcome, PushedFact, Source } from "./outcome.ts";
+import type { AheadFact, DropReason, Guard, Outcome, Source } from "./outcome.ts";
 import type { ObjectKey } from "./route.ts";
 
 /**
@@ -15,10 +15,14 @@ export interface TableListener {
   incarnationEnded?(incarnation: Incarnation, reason: EndReason): void;
   /** See `IncarnationListener.pauseEnded`. */
   pauseEnded?(incarnation: Incarnation, reason: EndReason): void;
-  /** A pushed fact was given up without the informer confirming it. */
-  factDropped?(fact: PushedFact, reason: DropReason, key: ObjectKey): void;
+  /** A fact that `from` pushed, or that a read has shown, was given up without the informer confirming it. */
+  factDropped?(fact: AheadFact, reason: DropReason, key: ObjectKey, from: string): void;
   /** The informer confirmed a claim, `lagMs` after the push had arrived. */
   claimConfirmed?(lagMs: Milliseconds): void;
+  /** A push of `key` waits for a read of the API server that begins after now (rule 12). */
+  doubted?(key: ObjectKey): void;
+  /** Requests for `key`, or for what was pushed of it, are held from now on, or are not any more. */
+  doubtChanged?(key: ObjectKey): void;
 }
 
 /** Collects what happens during a mutation and passes it on when the table is consistent again. */

@@ -7,9 +7,14 @@ export type Source = "informer" | "peer" | "clock";
  * | outcome | meaning |
  * |---|---|
  * | `applied` | the fact is kept |
+ * | `unsettled` | a push is kept and waits for a read of the API server; what the read says is told as a further outcome |
  * | `ignored/stale` | at or below a version known for the key |
  * | `ignored/tombstone` | at or below a deletion that was pushed for the key |
  * | `ignored/watermark` | the informer has already seen that moment |
+ * | `ignored/read` | a read of this object has already shown a later moment |
+ * | `ignored/refuted` | a read of the API server says otherwise than the push |
+ * | `ignored/implausible` | so far ahead of the watermark that nobody can have seen it yet |
+ * | `ignored/distrusted` | the sender was refuted too often of late |
  * | `ignored/ended` | the informer says that this very UID is ending for good |
  * | `ignored/restored` | the cluster was restored from a backup; pushes wait for the watermark's old height |
  * | `ignored/out-of-scope` | the informer does not watch that namespace |
@@ -22,9 +27,14 @@ export type Source = "informer" | "peer" | "clock";
  */
 export const OUTCOMES = [
   "applied",
+  "unsettled",
   "ignored/stale",
   "ignored/tombstone",
   "ignored/watermark",
+  "ignored/read",
+  "ignored/refuted",
+  "ignored/implausible",
+  "ignored/distrusted",
   "ignored/ended",
   "ignored/restored",
   "ignored/out-of-scope",
@@ -40,13 +50,23 @@ export const OUTCOMES = [
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** The rule that stopped a resurrection attempt: the second half of an `ignored/…` outcome. */
-export const GUARDS = ["stale", "tombstone", "watermark", "ended", "restored"] as const;
+export const GUARDS = [
+  "stale",
+  "tombstone",
+  "watermark",
+  "read",
+  "refuted",
+  "implausible",
+  "distrusted",
+  "ended",
+  "restored",
+] as const;
 
 /** One of {@link GUARDS}. */
 export type Guard = (typeof GUARDS)[number];
 
 /** Why the table gave up a fact without the informer confirming it. */
-export const DROP_REASONS = ["contradicted", "expired", "evicted", "restored"] as const;
+export const DROP_REASONS = ["contradicted", "refuted", "expired", "evicted", "restored"] as const;
 
 /** One of {@link DROP_REASONS}. */
 export type DropReason = (typeof DROP_REASONS)[number];
@@ -56,3 +76,9 @@ export const PUSHED_FACTS = ["claim", "tombstone"] as const;
 
 /** One of {@link PUSHED_FACTS}. */
 export type PushedFact = (typeof PUSHED_FACTS)[number];
+
+/** What is kept of an object beyond the informer's word: pushed facts, and up to when a read has shown it. */
+export const AHEAD_FACTS = [...PUSHED_FACTS, "read"] as const;
+
+/** One of {@link AHEAD_FACTS}. */
+export type AheadFact = (typeof AHEAD_FACTS)[number];

@@ -1,11 +1,11 @@
 import type { Milliseconds } from "../clock.ts";
-import type { PushedFact } from "./outcome.ts";
+import type { AheadFact } from "./outcome.ts";
 import { compareResourceVersions, type ResourceVersion } from "./resource-version.ts";
 import type { Route } from "./route.ts";
 
 /** What a {@link Pending} fact is about, when and for how long. */
 export interface PendingFields<E> {
-  readonly fact: PushedFact;
+  readonly fact: AheadFact;
   readonly entry: E;
   readonly version: ResourceVersion;
   /** Of a claim. */
@@ -15,17 +15,20 @@ export interface PendingFields<E> {
   readonly deadlineMs: Milliseconds;
   /** Rises from fact to fact, over all scopes. */
   readonly serial: number;
+  /** Who pushed it, for people to read. */
+  readonly from: string;
 }
 
 /** A fact that a peer pushed and the informer has not confirmed, and its place in the queue of its kind and scope. */
 export class Pending<E> implements PendingFields<E> {
-  readonly fact: PushedFact;
+  readonly fact: AheadFact;
   readonly entry: E;
   readonly version: ResourceVersion;
   readonly route: Route | undefined;
   readonly arrivedAtMs: Milliseconds;
   readonly deadlineMs: Milliseconds;
   readonly serial: number;
+  readonly from: string;
   /** Its neighbours, and whether it stands in a queue: a {@link PendingQueue}'s business. */
   older: Pending<E> | undefined = undefined;
   newer: Pending<E> | undefined = undefined;
@@ -39,6 +42,7 @@ export class Pending<E> implements PendingFields<E> {
     this.arrivedAtMs = fields.arrivedAtMs;
     this.deadlineMs = fields.deadlineMs;
     this.serial = fields.serial;
+    this.from = fields.from;
   }
 }
 

@@ -8,7 +8,7 @@ export type ObjectKey = `${string}/${string}`;
  * The states that Lychgate itself acts on. A peer may push any other word; it is kept and shown, and the route
  * is not served (rivals.md 2.2, 2.5).
  */
-export const KNOWN_STATES = ["running", "paused", "creating", "available", "dead"] as const;
+export const KNOWN_STATES = ["running", "paused", "creating", "available", "dead", "doubted"] as const;
 
 /** One of {@link KNOWN_STATES}, or a word from a newer peer. */
 export type RouteState = string;
@@ -41,6 +41,12 @@ export function objectKey(namespace: string, name: string): ObjectKey {
   return `${namespace}/${name}`;
 }
 
+/**
+ * The state of a sandbox whose end a peer pushed while the API server does not answer, so that nothing settles it (design.md
+ * 3.2 rule 12). It is not served; its ID and its pod IP are still its own.
+ */
+export const DOUBTED: RouteState = "doubted";
+
 /** The one predicate that decides, for every writer, whether a state is an end (design.md 3.2 rule 3). */
 export function isTerminal(state: RouteState): boolean {
   return state === "dead";
@@ -51,7 +57,7 @@ export function isTerminal(state: RouteState): boolean {
  * memory of it. Words of newer peers are taken as no pod.
  */
 export function hasPod(state: RouteState): boolean {
-  return state === "running" || state === "available" || state === "creating";
+  return state === "running" || state === "available" || state === "creating" || state === DOUBTED;
 }
 
 /**

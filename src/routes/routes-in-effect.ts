@@ -7,7 +7,7 @@ import { holdInEffect } from "./ip-hold.ts";
 import { IpIndex, oneSpelling } from "./ip-index.ts";
 import type { EndReason, Lookup } from "./lookup.ts";
 import type { News } from "./news.ts";
-import { hasPod, type Route, type RouteState } from "./route.ts";
+import { DOUBTED, hasPod, type Route, type RouteState } from "./route.ts";
 import type { Rules } from "./rules.ts";
 import type { Scope } from "./scope.ts";
 
@@ -74,7 +74,7 @@ export class RoutesInEffect {
     const { facts } = entry;
     const route = this.#rules.inEffect(facts);
     const endsAtMs = route && this.#rules.endsAtMs(facts, route);
-    const state = route ? this.#rules.stateAt(route, endsAtMs, nowMs) : "";
+    const state = route ? this.#stateOf(entry, route, endsAtMs, nowMs) : "";
     if (before === route && stateBefore === state) {
       // The claim in effect is the same, and what it takes over from the informer's word may be new.
       if (endsAtMs !== route?.shutdownAtMs && endsAtMs !== undefined)
@@ -149,6 +149,11 @@ export class RoutesInEffect {
       if (entry.state !== state) ended.push(entry);
     }
     return ended;
+  }
+
+  #stateOf(entry: Entry, route: Route, endsAtMs: Milliseconds | undefined, nowMs: Milliseconds): RouteState {
+    const state = this.#rules.stateAt(route, endsAtMs, nowMs);
+    return entry.isCondemned(route) && !this.#rules.isTerminal(state) ? DOUBTED : state;
   }
 
   /**

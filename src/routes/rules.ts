@@ -17,7 +17,23 @@ export interface ScopeView {
   readonly watermark: ResourceVersion;
   /** Set after a restore from a backup: no push is kept until the watermark has passed it (rule 5). */
   readonly barredUntil: ResourceVersion | undefined;
+  /** Nobody can have seen a version above it yet; `undefined` when any is believed (rule 13). */
+  readonly ceiling: ResourceVersion | undefined;
 }
+
+/** What a read of the API server says of one object (rule 12). */
+export interface ReadView {
+  /** The list's version: the object was so at that moment. */
+  readonly version: ResourceVersion;
+  /** `undefined`: there is no such object. */
+  readonly observation: Pick<Observation, "uid" | "resourceVersion" | "route"> | undefined;
+}
+
+/**
+ * What a read makes of a push: `confirmed` as it was, `passed` (true perhaps, and the object has gone on since), `refuted`,
+ * or still `open`, since the push came after the read had begun and tells of a later moment.
+ */
+export type Settlement = "confirmed" | "passed" | "refuted" | "open";
 
 /**
  * What is known of the moment at which an object took its pod IP: after `after`, at or before `by` (rule 10).
@@ -53,6 +69,20 @@ export interface Rules {
     confirmed: ResourceVersion | undefined,
     watermark: ResourceVersion,
   ): boolean;
+  /** Rule 12: has a read of the object shown a later moment than an event of it, or the same? */
+  eventIsRead(event: ResourceVersion, read: ResourceVersion): boolean;
+  /**
+   * Rule 12: what a read makes of an update that was pushed. `isAfter`: the read began after the push had come, so whatever was
+   * true when it was sent is in it.
+   */
+  settleUpdate(push: Route, read: ReadView, isAfter: boolean): Settlement;
+  /** Rule 12: what a read makes of a deletion at `version`. `uid`: of the object that was known until now. */
+  settleDelete(
+    version: ResourceVersion,
+    uid: string | undefined,
+    read: ReadView,
+    isAfter: boolean,
+  ): Settlement;
   /** Rule 5: is a list older than what has been seen? */
   listIsBehind(list: ResourceVersion, watermark: ResourceVersion): boolean;
   /** Rule 5: is an object that a list lacks gone? */
@@ -85,6 +115,7 @@ export const RULES: Rules = {
     const version = push.resourceVersion;
     if (scope.barredUntil !== undefined) return "ignored/restored";
     if (olderOrSame(version, scope.watermark)) return "ignored/watermark";
+    if (scope.ceiling !== undefined && older(scope.ceiling, version)) return "ignored/implausible";
     if (facts.tombstone !== undefined && olderOrSame(version, facts.tombstone)) return "ignored/tombstone";
     const { confirmed, claim } = facts;
     if (confirmed !== undefined) {
@@ -97,6 +128,7 @@ export const RULES: Rules = {
 
   judgeDelete(facts, version, scope) {
     if (scope.barredUntil !== undefined) return "ignored/restored";
+    if (scope.ceiling !== undefined && older(scope.ceiling, version)) return "ignored/implausible";
     if (facts.tombstone !== undefined && older(version, facts.tombstone)) return "ignored/stale";
     if (facts.confirmed !== undefined) {
       return older(version, facts.confirmed.resourceVersion) ? "ignored/stale" : "applied";
@@ -114,6 +146,28 @@ export const RULES: Rules = {
 
   tombstoneIsDone(tombstone, confirmed, watermark) {
     return confirmed === undefined ? olderOrSame(tombstone, watermark) : older(tombstone, confirmed);
+  },
+
+  eventIsRead: olderOrSame,
+
+  settleUpdate(push, { version, observation }, isAfter) {
+    if (!isAfter && older(version, push.resourceVersion)) return "open";
+    if (observation === undefined || older(observation.resourceVersion, push.resourceVersion))
+      return "refuted";
+    if (observation.resourceVersion !== push.resourceVersion) return "passed";
+    const { uid, route } = observation;
+    const same =
+      route !== undefined && uid === push.uid && route.ip === push.ip && route.state === push.state;
+    return same ? "confirmed" : "refuted";
+  },
+
+  settleDelete(version, uid, { observation }, isAfter) {
+    if (observation?.route === undefined || isTerminal(observation.route.state)) return "confirmed";
+    if (!isAfter) return "open";
+    // It was deleted and made again under its name, or has come back to life since.
+    const wentOn =
+      older(version, observation.resourceVersion) || (uid !== undefined && uid !== observation.uid);
+    return wentOn ? "passed" : "refuted";
   },
 
   listIsBehind: older,
@@ -154,6 +208,10 @@ const GUARD_OF: { readonly [outcome in Outcome]?: Guard } = {
   "ignored/stale": "stale",
   "ignored/tombstone": "tombstone",
   "ignored/watermark": "watermark",
+  "ignored/read": "read",
+  "ignored/refuted": "refuted",
+  "ignored/implausible": "implausible",
+  "ignored/distrusted": "distrusted",
   "ignored/ended": "ended",
   "ignored/restored": "restored",
 };

@@ -1,15 +1,15 @@
 import type { Milliseconds } from "../clock.ts";
 import { Heap } from "./heap.ts";
-import type { PushedFact } from "./outcome.ts";
+import type { AheadFact } from "./outcome.ts";
 import { byVersion, type Pending, PendingQueue } from "./pending.ts";
 import { compareResourceVersions, NOTHING_SEEN, type ResourceVersion } from "./resource-version.ts";
-import type { ScopeView } from "./rules.ts";
+import type { WatermarkPace } from "./watermark-pace.ts";
 
 /**
  * The part of the table that one informer watches: a namespace, or all of them. It has the watermark, the time for
  * which that informer was live, and the pushed facts that wait for it. `E` is what a fact is about.
  */
-export class Scope<E> implements ScopeView {
+export class Scope<E> {
   /** The watched namespace; `""` for all. */
   readonly name: string;
   /** False for a table without an informer: claims then last until another push replaces them (rule 7). */
@@ -19,10 +19,11 @@ export class Scope<E> implements ScopeView {
   barredUntil: ResourceVersion | undefined = undefined;
   synced: boolean;
 
-  /** The pushed facts that are in force. */
-  readonly pending: Readonly<Record<PushedFact, PendingQueue<E>>> = {
+  /** What is in force beyond the informer's word. */
+  readonly pending: Readonly<Record<AheadFact, PendingQueue<E>>> = {
     claim: new PendingQueue(),
     tombstone: new PendingQueue(),
+    read: new PendingQueue(),
   };
 
   /** Those that wait for the watermark, and some that do not count any more. */
@@ -32,12 +33,14 @@ export class Scope<E> implements ScopeView {
   #liveForMs: Milliseconds = 0;
 
   readonly #longestGapMs: Milliseconds;
+  readonly #pace: WatermarkPace;
 
   /** `longestGapMs`: what one silence adds to the live time at most. */
-  constructor(name: string, watched: boolean, longestGapMs: Milliseconds) {
+  constructor(name: string, watched: boolean, longestGapMs: Milliseconds, pace: WatermarkPace) {
     this.name = name;
     this.watched = watched;
     this.#longestGapMs = longestGapMs;
+    this.#pace = pace;
     this.synced = !watched;
     this.#live = !watched;
   }
@@ -54,6 +57,7 @@ export class Scope<E> implements ScopeView {
 
   /** To be called whenever the informer says something. */
   heard(nowMs: Milliseconds): void {
+    this.#pace.note(this.watermark, nowMs);
     if (!this.#live) return;
     // After a long silence what is said first may be old: the rest of a burst that a stall held back.
     this.#liveForMs += Math.min(Math.max(0, nowMs - this.#heardAtMs), this.#longestGapMs);
@@ -78,11 +82,23 @@ export class Scope<E> implements ScopeView {
     this.pending[pending.fact].add(pending);
     if (!this.watched) return;
     // Replaced facts leave items behind; a peer that pushes ever higher versions must not pile them up.
-    const { claim, tombstone } = this.pending;
-    if (this.#awaited.size > 2 * (claim.size + tombstone.size) + 1_024) {
+    const { claim, tombstone, read } = this.pending;
+    if (this.#awaited.size > 2 * (claim.size + tombstone.size + read.size) + 1_024) {
       this.#awaited.compact(({ queued }) => queued);
     }
     this.#awaited.push(pending);
+  }
+
+  /** The newest version that a push is believed at, or `undefined` when any is (rule 13). */
+  ceiling(nowMs: Milliseconds): ResourceVersion | undefined {
+    return this.watched ? this.#pace.ceiling(this.watermark, this.#heardAtMs, nowMs) : undefined;
+  }
+
+  /** The cluster was restored from a backup, at a version below what was seen: no push is kept until `height` is passed. */
+  restored(height: ResourceVersion): void {
+    this.watermark = NOTHING_SEEN;
+    this.barredUntil = height;
+    this.#pace.reset();
   }
 
   /** Takes out the facts in force that waited for a version up to the watermark, one at a time. */

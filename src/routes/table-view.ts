@@ -10,6 +10,8 @@ export interface EntryView {
   readonly inEffect: RouteInEffect | undefined;
   /** Another living object claims the same ID. */
   readonly idConflict: boolean;
+  /** Peers pushed something that no read has settled yet (rule 12); `overdue` when requests are held no longer for it. */
+  readonly doubt: "held" | "overdue" | undefined;
 }
 
 /** What a scope's informer has delivered. */
@@ -30,6 +32,10 @@ export interface TableStats {
   readonly servable: number;
   readonly claims: number;
   readonly tombstones: number;
+  /** Objects that a read has shown ahead of the watermark. */
+  readonly reads: number;
+  /** Sandboxes for which requests are held until a read settles what peers pushed. */
+  readonly doubtful: number;
   readonly idConflicts: number;
   readonly ipConflicts: number;
   readonly scopes: readonly ScopeStats[];
@@ -37,7 +43,7 @@ export interface TableStats {
 
 /** What is to be seen of an entry. `ids` tells whether its ID is disputed. */
 export function viewOf(entry: Entry, ids: { lookup(id: string): Lookup }): EntryView {
-  const { confirmed, claim, tombstone, inEffect } = entry;
+  const { confirmed, claim, tombstone, readVersion, doubt, inEffect } = entry;
   const facts: FactView[] = [];
   if (confirmed) {
     const { resourceVersion, route } = confirmed;
@@ -45,11 +51,16 @@ export function viewOf(entry: Entry, ids: { lookup(id: string): Lookup }): Entry
   }
   if (claim) facts.push({ kind: "claim", resourceVersion: claim.resourceVersion, state: claim.state });
   if (tombstone) facts.push({ kind: "tombstone", resourceVersion: tombstone, state: "dead" });
+  if (readVersion) {
+    const state = confirmed?.route?.state ?? (confirmed ? "ending" : "gone");
+    facts.push({ kind: "read", resourceVersion: readVersion, state });
+  }
   const byId = inEffect && ids.lookup(inEffect.id);
   return {
     key: entry.key,
     facts,
     inEffect: inEffect && asRouteInEffect(entry),
     idConflict: byId?.kind === "id-conflict" && byId.keys.includes(entry.key),
+    doubt: doubt && (doubt.overdue ? "overdue" : "held"),
   };
 }

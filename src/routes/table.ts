@@ -1,25 +1,27 @@
 import type { Milliseconds } from "../clock.ts";
-import { asRouteInEffect, type Entry } from "./entry.ts";
+import { AheadFacts } from "./ahead-facts.ts";
+import type { DoubtNames } from "./doubts.ts";
+import { asRouteInEffect, Entry } from "./entry.ts";
 import { holdAfter } from "./ip-hold.ts";
 import type { Lookup, RouteLookup } from "./lookup.ts";
 import { News, type TableListener } from "./news.ts";
 import type { Observation } from "./observation.ts";
-import type { DropReason, Guard, Outcome, PushedFact, Source } from "./outcome.ts";
+import type { Guard, Outcome, Source } from "./outcome.ts";
+import { checkDeletion, checkUpdate, type PushedDeletion, type PushedRoute } from "./push.ts";
 import {
   compareResourceVersions,
   newerResourceVersion,
   NOTHING_SEEN,
-  parseResourceVersion,
   type ResourceVersion,
 } from "./resource-version.ts";
 import { IncarnationNumbers } from "./incarnations.ts";
 import { ObjectIndex } from "./object-index.ts";
-import { Pending } from "./pending.ts";
-import { objectKey, type ObjectKey, type Route, routingId } from "./route.ts";
+import { objectKey, type ObjectKey, type Route } from "./route.ts";
 import { RoutesInEffect } from "./routes-in-effect.ts";
-import { type Facts, RULES, type Rules } from "./rules.ts";
+import { type Facts, type ReadView, RULES, type Rules, type ScopeView, type Settlement } from "./rules.ts";
 import { Scope } from "./scope.ts";
 import { type EntryView, type TableStats, viewOf } from "./table-view.ts";
+import { WatermarkPace } from "./watermark-pace.ts";
 
 /** How a table is set up. */
 export interface RouteTableOptions {
@@ -39,18 +41,31 @@ export interface RouteTableOptions {
   readonly maxTombstones?: number;
   /** Rule 10. Switch it off for pods on the host network, which share an IP by right. Default true. */
   readonly onePodPerIp?: boolean;
+  /**
+   * What a push is worth (rule 12). `serve`: it takes effect at once. `verify`: it is a rumour that a read of the API server
+   * settles ({@link RouteTable.settle}); until then requests for the sandbox are held. Without an informer always `serve`.
+   * Default `serve`.
+   */
+  readonly trust?: "serve" | "verify";
+  /** How long requests are held for a sandbox of which a push is not settled. Default 500. */
+  readonly settleMs?: Milliseconds;
+  /** Whether an update that is not settled within `settleMs` takes effect then. Default `hold`. */
+  readonly unsettled?: "hold" | "serve";
+  /**
+   * A push further ahead of the watermark than it moves in so many hours is refused (rule 13); there is a floor for quiet
+   * clusters. 0 believes any version. Default 12.
+   */
+  readonly maxAheadHours?: number;
   /** For the explorer, which shows that each rule is needed. Default {@link RULES}. */
   readonly rules?: Rules;
 }
 
-/** A push as it was decoded: nothing in it is validated yet. */
-export type PushedRoute = Omit<Route, "resourceVersion"> & { readonly resourceVersion: string };
-
-/** A delete push: it needs the object and a version only. */
-export interface PushedDeletion {
+/** What a read of one object, begun at {@link RouteTable.pushSerial} `asOf`, says of it. */
+export interface ObjectRead extends ReadView {
   readonly namespace: string;
   readonly name: string;
-  readonly resourceVersion: string;
+  readonly observation: Observation | undefined;
+  readonly asOf: number;
 }
 
 /**
@@ -63,17 +78,11 @@ export interface PushedDeletion {
  */
 export class RouteTable implements RouteLookup {
   readonly #rules: Rules;
-  readonly #claimTtlMs: Milliseconds;
-  readonly #maxClaims: number;
-  readonly #tombstoneTtlMs: Milliseconds;
-  readonly #maxTombstones: number;
-
+  readonly #trust: "serve" | "verify";
   readonly #scopes: ReadonlyMap<string, Scope<Entry>>;
   readonly #everyNamespace: Scope<Entry> | undefined;
   readonly #entries = new ObjectIndex(new IncarnationNumbers());
-  /** Pushed facts in force, over all scopes. */
-  readonly #pushed: Record<PushedFact, number> = { claim: 0, tombstone: 0 };
-  #lastSerial = 0;
+  readonly #ahead: AheadFacts;
   readonly #news = new News();
   readonly #effects: RoutesInEffect;
   #nowMs: Milliseconds = 0;
@@ -85,17 +94,27 @@ export class RouteTable implements RouteLookup {
   /** @throws RangeError when two of `options.scopes` overlap. */
   constructor(options: RouteTableOptions) {
     this.#rules = options.rules ?? RULES;
-    this.#claimTtlMs = options.claimTtlMs ?? 60_000;
-    this.#maxClaims = options.maxClaims ?? 200_000;
-    this.#tombstoneTtlMs = options.tombstoneTtlMs ?? 600_000;
-    this.#maxTombstones = options.maxTombstones ?? 100_000;
+    this.#trust = options.trust ?? "serve";
+    const { claimTtlMs = 60_000, maxAheadHours = 12 } = options;
+    const makeScope = (name: string, watched: boolean): Scope<Entry> =>
+      new Scope(name, watched, claimTtlMs / 2, new WatermarkPace(maxAheadHours));
     const scopes =
       options.scopes === "none"
-        ? [new Scope<Entry>("", false, 0)]
-        : disjoint(options.scopes).map((name) => new Scope<Entry>(name, true, this.#claimTtlMs / 2));
+        ? [makeScope("", false)]
+        : disjoint(options.scopes).map((name) => makeScope(name, true));
     this.#scopes = new Map(scopes.map((scope) => [scope.name, scope]));
     this.#everyNamespace = this.#scopes.get("");
     this.#effects = new RoutesInEffect(this.#rules, this.#news, options.onePodPerIp ?? true);
+    const limits = {
+      claimTtlMs,
+      maxClaims: options.maxClaims ?? 200_000,
+      tombstoneTtlMs: options.tombstoneTtlMs ?? 600_000,
+      maxTombstones: options.maxTombstones ?? 100_000,
+      settleMs: options.settleMs ?? 500,
+      servesUnsettled: options.unsettled === "serve",
+    };
+    const touch = (entry: Entry): void => void this.#touched.push(entry);
+    this.#ahead = new AheadFacts(limits, scopes, this.#rules, this.#news, touch);
   }
 
   // ---- what the proxy sees
@@ -115,6 +134,37 @@ export class RouteTable implements RouteLookup {
     // An object whose ID is disputed is served under no name.
     const byId = this.#effects.lookup(entry.inEffect.id);
     return byId.kind === "id-conflict" && byId.keys.includes(entry.key) ? byId : asRouteInEffect(entry);
+  }
+
+  get doubtful(): number {
+    return this.#ahead.doubts.size;
+  }
+
+  isHeld(id: string): boolean {
+    const { doubts } = this.#ahead;
+    if (doubts.size === 0) return false;
+    const found = this.#effects.lookup(id);
+    const entry = found instanceof Entry ? found : undefined;
+    return doubts.hold(id, entry, entry);
+  }
+
+  isObjectHeld(namespace: string, name: string): boolean {
+    const { doubts } = this.#ahead;
+    if (doubts.size === 0) return false;
+    const entry = this.#entries.get(namespace, name);
+    if (entry === undefined) return false;
+    return doubts.hold(entry.inEffect?.id ?? "", entry, entry.inEffect && asRouteInEffect(entry));
+  }
+
+  /** The sandboxes in doubt for which requests are held. */
+  *doubtKeys(): Generator<ObjectKey, void, undefined> {
+    for (const { key } of this.#ahead.doubts.keys()) yield key;
+  }
+
+  /** What requests are held for, of a sandbox in doubt; `undefined` when none are. */
+  doubtOf(key: ObjectKey): DoubtNames | undefined {
+    const entry = this.#entryOf(key);
+    return entry && this.#ahead.doubts.namesOf(entry);
   }
 
   /** Calls `listener` from now on; returns what stops that. */
@@ -138,7 +188,7 @@ export class RouteTable implements RouteLookup {
     const behind = this.#rules.listIsBehind(version, scope.watermark);
     if (behind) for (const observation of observations) this.#reportSeen(observation, "ignored/watermark");
     else this.#takeList(scope, version, observations);
-    this.#expire(scope);
+    this.#ahead.expire(scope, this.#nowMs);
     this.#complete();
     return behind ? "behind" : "applied";
   }
@@ -154,13 +204,12 @@ export class RouteTable implements RouteLookup {
     nowMs: Milliseconds,
   ): void {
     const scope = this.#begin(scopeName, nowMs);
-    const height = newerResourceVersion(scope.watermark, scope.barredUntil ?? NOTHING_SEEN);
-    scope.watermark = NOTHING_SEEN;
-    scope.barredUntil = height;
+    scope.restored(newerResourceVersion(scope.watermark, scope.barredUntil ?? NOTHING_SEEN));
     for (const entry of this.#entries.ofScope(scope)) {
       entry.unconfirm();
-      this.#drop("claim", entry, "restored");
-      this.#drop("tombstone", entry, "restored");
+      this.#ahead.drop("claim", entry, "restored");
+      this.#ahead.drop("tombstone", entry, "restored");
+      this.#ahead.drop("read", entry);
       this.#touched.push(entry);
     }
     this.#takeList(scope, version, observations);
@@ -176,13 +225,13 @@ export class RouteTable implements RouteLookup {
       const before = scope.watermark;
       scope.watermark = resourceVersion;
       const entry = this.#entries.getOrAdd(namespace, name, scope);
-      const known = entry.confirmedVersion;
-      const isOlder = known !== undefined && this.#rules.eventIsOlder(resourceVersion, known);
-      if (!isOlder) this.#confirm(entry, observation, before, false);
+      const old = this.#oldNews(entry, resourceVersion);
+      if (!old) this.#confirm(entry, observation, before, false);
+      else this.#touched.push(entry);
       this.#passWatermark(scope, true);
-      outcome = isOlder ? "ignored/stale" : entry.tombstone === undefined ? "applied" : "ignored/tombstone";
+      outcome = old ?? (entry.facts.tombstone === undefined ? "applied" : "ignored/tombstone");
     }
-    this.#expire(scope);
+    this.#ahead.expire(scope, this.#nowMs);
     this.#complete();
     this.#tell("informer", outcome, namespace, name, this.#guardOf(observation, outcome));
     return outcome;
@@ -202,14 +251,13 @@ export class RouteTable implements RouteLookup {
     if (!this.#rules.eventIsSeen(version, scope.watermark)) {
       scope.watermark = version;
       const entry = this.#entries.get(namespace, name);
-      const known = entry?.confirmedVersion;
-      const isOlder = known !== undefined && this.#rules.eventIsOlder(version, known);
+      const old = entry && this.#oldNews(entry, version);
       // The server may leave the UID out; then it is that of the object which was there.
-      if (entry && !isOlder) this.#unconfirm(entry, uid || entry.confirmedUid);
+      if (entry && !old) this.#unconfirm(entry, uid || entry.confirmedUid);
       this.#passWatermark(scope, true);
-      outcome = isOlder ? "ignored/stale" : "applied";
+      outcome = old ?? "applied";
     }
-    this.#expire(scope);
+    this.#ahead.expire(scope, this.#nowMs);
     this.#complete();
     this.#tell("informer", outcome, namespace, name);
     return outcome;
@@ -222,7 +270,7 @@ export class RouteTable implements RouteLookup {
       scope.watermark = version;
       this.#passWatermark(scope, true);
     }
-    this.#expire(scope);
+    this.#ahead.expire(scope, this.#nowMs);
     this.#complete();
   }
 
@@ -237,63 +285,116 @@ export class RouteTable implements RouteLookup {
 
   // ---- what peers say
 
-  /** Any push but a deletion (rule 1). A terminal state makes it one (rule 3). */
-  pushUpdate(push: PushedRoute, nowMs: Milliseconds): Outcome {
-    if (this.#rules.isTerminal(push.state)) return this.pushDelete(push, nowMs);
+  /** Any push but a deletion (rule 1). A terminal state makes it one (rule 3). `from`: who pushed, for people to read. */
+  pushUpdate(push: PushedRoute, nowMs: Milliseconds, from = ""): Outcome {
+    if (this.#rules.isTerminal(push.state)) return this.pushDelete(push, nowMs, from);
     this.#tick(nowMs);
-    const { namespace, name, uid } = push;
-    const resourceVersion = parseResourceVersion(push.resourceVersion);
+    const { namespace, name } = push;
+    const checked = checkUpdate(push);
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
-    if (!isKey(namespace, name)) outcome = "invalid/key";
-    else if (!push.id) outcome = "invalid/id";
-    else if (!uid) outcome = "invalid/uid";
-    else if (!resourceVersion) outcome = "invalid/resource-version";
-    else if (sizeOf(push) > MAX_PUSH_CHARACTERS) outcome = "invalid/size";
+    if (checked.kind === "invalid") outcome = checked.outcome;
     else if (!scope) outcome = "ignored/out-of-scope";
     else {
-      this.#expire(scope);
-      const facts = this.#entries.get(namespace, name)?.facts ?? NO_FACTS;
-      outcome = this.#rules.judgeUpdate(facts, { resourceVersion, uid }, scope);
+      this.#ahead.expire(scope, this.#nowMs);
+      const known = this.#entries.get(namespace, name);
+      outcome = this.#rules.judgeUpdate(
+        this.#factsFor(known, scope),
+        checked.push,
+        this.#viewFor(known, scope),
+      );
       if (outcome === "applied") {
-        this.#claim(this.#entries.getOrAdd(namespace, name, scope), claimOf(push, resourceVersion));
+        const entry = this.#entries.getOrAdd(namespace, name, scope);
+        outcome = this.#keep("claim", entry, { version: checked.version, route: checked.push, from });
       }
     }
     this.#complete();
-    const isRefused = outcome !== "applied";
+    const isRefused = outcome !== "applied" && outcome !== "unsettled";
     const guard = isRefused && this.#rules.resurrection(outcome, this.#isLiving(namespace, name));
     this.#tell("peer", outcome, namespace, name, guard || undefined);
     return outcome;
   }
 
   /** A push that ends a sandbox (rule 2). */
-  pushDelete(push: PushedDeletion, nowMs: Milliseconds): Outcome {
+  pushDelete(push: PushedDeletion, nowMs: Milliseconds, from = ""): Outcome {
     this.#tick(nowMs);
     const { namespace, name } = push;
-    const version = parseResourceVersion(push.resourceVersion);
+    const checked = checkDeletion(push);
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
-    if (!isKey(namespace, name)) outcome = "invalid/key";
-    else if (!version) outcome = "invalid/resource-version";
-    else if (namespace.length + name.length + version.length > MAX_PUSH_CHARACTERS) outcome = "invalid/size";
+    if (checked.kind === "invalid") outcome = checked.outcome;
     else if (!scope) outcome = "ignored/out-of-scope";
     else {
-      this.#expire(scope);
-      const facts = this.#entries.get(namespace, name)?.facts ?? NO_FACTS;
-      outcome = this.#rules.judgeDelete(facts, version, scope);
-      if (outcome === "applied") this.#bury(this.#entries.getOrAdd(namespace, name, scope), version);
+      this.#ahead.expire(scope, this.#nowMs);
+      const known = this.#entries.get(namespace, name);
+      outcome = this.#rules.judgeDelete(
+        this.#factsFor(known, scope),
+        checked.version,
+        this.#viewFor(known, scope),
+      );
+      if (outcome === "applied") {
+        const entry = this.#entries.getOrAdd(namespace, name, scope);
+        outcome = this.#keep("tombstone", entry, { version: checked.version, from });
+      }
     }
     this.#complete();
     this.#tell("peer", outcome, namespace, name);
     return outcome;
   }
 
+  // ---- what a read says
+
+  /** The serial of the last push: take it before a read is sent, and give it to {@link RouteTable.settle} with the answer. */
+  get pushSerial(): number {
+    return this.#ahead.lastSerial;
+  }
+
+  /**
+   * What a consistent read of one object says (rule 12): it is confirmed up to the read's version, ahead of the watermark,
+   * and settles what peers pushed before the read began. Returns `open` when a push came meanwhile that it can't settle, and
+   * `behind`, having changed nothing, when the answer is older than what the informer has delivered.
+   * @throws Error when no informer watches the namespace.
+   */
+  settle(read: ObjectRead, nowMs: Milliseconds): "settled" | "open" | "behind" {
+    this.#tick(nowMs);
+    const { namespace, name, version, observation } = read;
+    const scope = this.#scopeOf(namespace);
+    if (!scope?.watched) throw new Error(`no informer watches the namespace ${JSON.stringify(namespace)}`);
+    const known = this.#entries.get(namespace, name);
+    const seen = newerResourceVersion(scope.watermark, known?.readVersion ?? NOTHING_SEEN);
+    if (this.#rules.listIsBehind(version, seen)) return "behind";
+    // Even of an object that nobody knows it is remembered that it is gone: the informer may have yet to tell of its life.
+    const entry = known ?? this.#entries.getOrAdd(namespace, name, scope);
+    const refuted = this.#settlePushes(entry, read);
+    const { confirmedVersion } = entry;
+    const isOlder =
+      observation !== undefined &&
+      confirmedVersion !== undefined &&
+      this.#rules.eventIsOlder(observation.resourceVersion, confirmedVersion);
+    if (observation && !isOlder) this.#confirm(entry, observation, seen, true);
+    else if (!observation) this.#unconfirm(entry, entry.confirmedUid);
+    if (compareResourceVersions(version, scope.watermark) > 0) {
+      this.#ahead.keep("read", entry, { version, from: "" }, this.#nowMs);
+    }
+    const result = this.#ahead.settleDoubt(entry, read.asOf, this.#nowMs);
+    this.#complete();
+    if (refuted) {
+      const guard = this.#rules.resurrection("ignored/refuted", this.#isLiving(namespace, name));
+      this.#tell("peer", "ignored/refuted", namespace, name, guard);
+    }
+    return result;
+  }
+
   // ---- time
 
-  /** Lets time pass: sandboxes reach their shutdownTime (rule 8); without an informer tombstones run out (rule 7). */
+  /**
+   * Lets time pass: sandboxes reach their shutdownTime (rule 8); without an informer tombstones run out (rule 7); requests
+   * are held no longer for what no read has settled (rule 12).
+   */
   advance(nowMs: Milliseconds): void {
     this.#tick(nowMs);
-    for (const scope of this.#scopes.values()) this.#expire(scope);
+    for (const scope of this.#scopes.values()) this.#ahead.expire(scope, this.#nowMs);
+    this.#ahead.passTime(this.#nowMs);
     const ended = this.#effects.shutDown(this.#nowMs);
     this.#complete();
     for (const { namespace, name } of ended) this.#tell("clock", "applied", namespace.name, name);
@@ -301,7 +402,10 @@ export class RouteTable implements RouteLookup {
 
   /** When {@link RouteTable.advance} has something to do next, in milliseconds since the epoch. */
   nextDeadlineMs(): Milliseconds | undefined {
-    let next = this.#effects.nextShutdownMs() ?? Number.POSITIVE_INFINITY;
+    let next = Math.min(
+      this.#effects.nextShutdownMs() ?? Number.POSITIVE_INFINITY,
+      this.#ahead.nextOverdueMs ?? Number.POSITIVE_INFINITY,
+    );
     for (const scope of this.#scopes.values()) {
       next = Math.min(next, scope.nextExpiryMs() ?? Number.POSITIVE_INFINITY);
     }
@@ -312,8 +416,7 @@ export class RouteTable implements RouteLookup {
 
   /** Everything that is known of one object. */
   inspect(key: ObjectKey): EntryView | undefined {
-    const slash = key.indexOf("/");
-    const entry = this.#entries.get(key.slice(0, slash), key.slice(slash + 1));
+    const entry = this.#entryOf(key);
     return entry && viewOf(entry, this.#effects);
   }
 
@@ -327,8 +430,10 @@ export class RouteTable implements RouteLookup {
       states: this.#effects.states,
       entries: this.#entries.size,
       servable: this.#effects.incarnations,
-      claims: this.#pushed.claim,
-      tombstones: this.#pushed.tombstone,
+      claims: this.#ahead.counts.claim,
+      tombstones: this.#ahead.counts.tombstone,
+      reads: this.#ahead.counts.read,
+      doubtful: this.#ahead.doubts.size,
       idConflicts: this.#effects.idConflicts,
       ipConflicts: this.#effects.ipConflicts,
       scopes: [...this.#scopes.values()].map(({ name, watermark, synced, live, barredUntil }) => {
@@ -349,15 +454,16 @@ export class RouteTable implements RouteLookup {
     scope.watermark = version;
     for (const entry of this.#entries.ofScope(scope)) {
       if (entry.confirmedUid === undefined || !this.#rules.isGone(listed.has(entry))) continue;
+      if (this.#isReadLater(entry, version)) continue;
       this.#unconfirm(entry, entry.confirmedUid);
     }
     const applied: Observation[] = [];
     for (const observation of observations) {
       const entry = this.#entries.getOrAdd(observation.namespace, observation.name, scope);
-      if (isUnchanged(entry, observation)) continue;
+      if (isUnchanged(entry, observation) || this.#isReadLater(entry, version)) continue;
       // Whatever its version: what a list shows is so (a cluster may have been restored while nobody looked).
       this.#confirm(entry, observation, before, true);
-      if (entry.tombstone === undefined) applied.push(observation);
+      if (entry.facts.tombstone === undefined) applied.push(observation);
       else this.#reportSeen(observation, "ignored/tombstone");
     }
     // One piece of news for all: a piece for each would take more memory than the routes at hand.
@@ -375,9 +481,9 @@ export class RouteTable implements RouteLookup {
     const known = { hold: entry.hold, route: entry.confirmedRoute, until, gap };
     entry.confirm(observation, holdAfter(known, observation.route));
     this.#touched.push(entry);
-    if (!entry.pushed) return;
+    if (!entry.ahead) return;
     this.#compareClaim(entry, observation);
-    if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
+    if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
   }
 
   #unconfirm(entry: Entry, uid: string | undefined): void {
@@ -385,25 +491,25 @@ export class RouteTable implements RouteLookup {
     // No UID lives again, so a claim of a later life of this one is wrong.
     if (entry.claim && entry.claim.uid === uid) {
       const reached = this.#rules.claimIsReached(entry.claim.resourceVersion, entry.scope.watermark);
-      this.#drop("claim", entry, reached ? undefined : "contradicted");
+      this.#ahead.close("claim", entry, reached ? undefined : "contradicted");
     }
-    if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
+    if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
     this.#touched.push(entry);
   }
 
   /** Compares a claim with what the informer just said of the same object. */
   #compareClaim(entry: Entry, { resourceVersion, uid, route }: Observation): void {
-    const { claim, scope, pushed } = entry;
+    const { claim, scope, ahead } = entry;
     if (!claim) return;
     if (route === undefined && claim.uid === uid) {
-      this.#drop("claim", entry, "contradicted");
+      this.#ahead.close("claim", entry, "contradicted");
     } else if (
       claim.resourceVersion === resourceVersion &&
       this.#rules.claimIsReached(resourceVersion, scope.watermark)
     ) {
       const same = claim.uid === uid && claim.ip === route?.ip && claim.state === route.state;
-      const lagMs = this.#nowMs - (pushed?.claim?.arrivedAtMs ?? this.#nowMs);
-      this.#drop("claim", entry, same ? undefined : "contradicted");
+      const lagMs = this.#nowMs - (ahead?.claim?.arrivedAtMs ?? this.#nowMs);
+      this.#ahead.drop("claim", entry, same ? undefined : "contradicted");
       if (same) this.#news.add((listener) => listener.claimConfirmed?.(lagMs));
     }
   }
@@ -418,10 +524,12 @@ export class RouteTable implements RouteLookup {
     }
     for (let reached = scope.takeReached(); reached; reached = scope.takeReached()) {
       const { entry } = reached;
+      // From here on the informer says all that the read did.
+      if (reached.fact === "read") this.#ahead.drop("read", entry);
       if (entry.claim && this.#rules.claimIsReached(entry.claim.resourceVersion, scope.watermark)) {
-        this.#drop("claim", entry, everyEvent ? "contradicted" : undefined);
+        this.#ahead.drop("claim", entry, everyEvent ? "contradicted" : undefined);
       }
-      if (this.#tombstoneIsDone(entry)) this.#drop("tombstone", entry);
+      if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
       this.#touched.push(entry);
     }
     this.#moved.push(scope);
@@ -429,20 +537,85 @@ export class RouteTable implements RouteLookup {
 
   // ---- pushed facts
 
-  #claim(entry: Entry, claim: Route): void {
-    this.#keep("claim", entry, claim.resourceVersion, claim);
-    this.#touched.push(entry);
-    if (this.#pushed.claim > this.#maxClaims) this.#evictOldest("claim");
+  /** Keeps a push: in effect at once, or until a read settles it. */
+  #keep(
+    fact: "claim" | "tombstone",
+    entry: Entry,
+    push: { readonly version: ResourceVersion; readonly route?: Route; readonly from: string },
+  ): "applied" | "unsettled" {
+    if (this.#isVerified(entry.scope)) {
+      this.#ahead.doubt(fact, entry, push, this.#nowMs);
+      return "unsettled";
+    }
+    const { claim, tombstone } = entry;
+    if (fact === "tombstone") {
+      // The same deletion told again does not last longer for it.
+      if (tombstone === push.version) return "applied";
+      if (claim && compareResourceVersions(claim.resourceVersion, push.version) <= 0)
+        this.#ahead.drop("claim", entry);
+    }
+    this.#ahead.keep(fact, entry, push, this.#nowMs);
+    return "applied";
   }
 
-  #bury(entry: Entry, version: ResourceVersion): void {
-    const { claim, tombstone } = entry;
-    // The same deletion told again does not last longer for it.
-    if (tombstone === version) return;
-    if (claim && compareResourceVersions(claim.resourceVersion, version) <= 0) this.#drop("claim", entry);
-    this.#keep("tombstone", entry, version);
-    this.#touched.push(entry);
-    if (this.#pushed.tombstone > this.#maxTombstones) this.#evictOldest("tombstone");
+  /** Drops the pushes of an entry that a read has settled; true when it has refuted an update. */
+  #settlePushes(entry: Entry, { asOf, ...read }: ObjectRead): boolean {
+    const { claim, tombstone } = entry.ahead ?? {};
+    let refutedUpdate = false;
+    if (claim?.route) {
+      const settled = this.#rules.settleUpdate(claim.route, read, claim.serial <= asOf);
+      refutedUpdate = settled === "refuted";
+      this.#closePush("claim", entry, settled, claim.arrivedAtMs);
+    }
+    if (tombstone) {
+      const isAfter = tombstone.serial <= asOf;
+      const settled = this.#rules.settleDelete(tombstone.version, entry.confirmedUid, read, isAfter);
+      this.#closePush("tombstone", entry, settled, tombstone.arrivedAtMs);
+    }
+    return refutedUpdate;
+  }
+
+  #closePush(
+    fact: "claim" | "tombstone",
+    entry: Entry,
+    settled: Settlement,
+    arrivedAtMs: Milliseconds,
+  ): void {
+    if (settled === "open") return;
+    this.#ahead.close(fact, entry, settled === "refuted" ? "refuted" : undefined);
+    if (fact === "claim" && settled === "confirmed") {
+      const lagMs = this.#nowMs - arrivedAtMs;
+      this.#news.add((listener) => listener.claimConfirmed?.(lagMs));
+    }
+  }
+
+  #isVerified(scope: Scope<Entry>): boolean {
+    return this.#trust === "verify" && scope.watched;
+  }
+
+  /** The facts that a push is judged by. One that waits for a read must not stop another: it may be a lie. */
+  #factsFor(entry: Entry | undefined, scope: Scope<Entry>): Facts {
+    if (entry === undefined) return NO_FACTS;
+    return this.#isVerified(scope) ? { ...NO_FACTS, confirmed: entry.confirmed } : entry.facts;
+  }
+
+  /** What the informer, and reads, have shown of an object, up to which version. */
+  #viewFor(entry: Entry | undefined, scope: Scope<Entry>): ScopeView {
+    const { barredUntil } = scope;
+    const watermark = newerResourceVersion(scope.watermark, entry?.readVersion ?? NOTHING_SEEN);
+    return { watermark, barredUntil, ceiling: scope.ceiling(this.#nowMs) };
+  }
+
+  /** Why an event of the informer says nothing new of an object, if so. */
+  #oldNews(entry: Entry, version: ResourceVersion): "ignored/stale" | "ignored/read" | undefined {
+    const { confirmedVersion: known, readVersion: read } = entry;
+    if (known === version) return undefined;
+    if (read !== undefined && this.#rules.eventIsRead(version, read)) return "ignored/read";
+    return known !== undefined && this.#rules.eventIsOlder(version, known) ? "ignored/stale" : undefined;
+  }
+
+  #isReadLater({ readVersion }: Entry, list: ResourceVersion): boolean {
+    return readVersion !== undefined && !this.#rules.eventIsRead(readVersion, list);
   }
 
   #tombstoneIsDone({ tombstone, confirmedVersion, scope }: Entry): boolean {
@@ -451,65 +624,6 @@ export class RouteTable implements RouteLookup {
       scope.watched &&
       this.#rules.tombstoneIsDone(tombstone, confirmedVersion, scope.watermark)
     );
-  }
-
-  #expire(scope: Scope<Entry>): void {
-    const { claim, tombstone } = scope.pending;
-    if (claim.size > 0 && scope.watched) this.#expireKind("claim", scope);
-    if (tombstone.size > 0) this.#expireKind("tombstone", scope);
-  }
-
-  #expireKind(fact: PushedFact, scope: Scope<Entry>): void {
-    const liveMs = scope.liveMs(this.#nowMs);
-    const queue = scope.pending[fact];
-    for (let next = queue.oldest; next; next = queue.oldest) {
-      if (!this.#rules.isOverdue(next.deadlineMs, liveMs)) break;
-      this.#drop(fact, next.entry, "expired");
-      this.#touched.push(next.entry);
-    }
-  }
-
-  #evictOldest(fact: PushedFact): void {
-    let oldest: Pending<Entry> | undefined;
-    for (const { pending } of this.#scopes.values()) {
-      const first = pending[fact].oldest;
-      if (first && (!oldest || first.serial < oldest.serial)) oldest = first;
-    }
-    if (!oldest) return;
-    this.#drop(fact, oldest.entry, "evicted");
-    this.#touched.push(oldest.entry);
-  }
-
-  /** Keeps a pushed fact, in place of an older one of its kind. */
-  #keep(fact: PushedFact, entry: Entry, version: ResourceVersion, route?: Route): void {
-    const { scope } = entry;
-    this.#drop(fact, entry);
-    const ttlMs = fact === "claim" ? this.#claimTtlMs : this.#tombstoneTtlMs;
-    const pending = new Pending({
-      fact,
-      entry,
-      version,
-      route,
-      arrivedAtMs: this.#nowMs,
-      deadlineMs: scope.liveMs(this.#nowMs) + ttlMs,
-      serial: ++this.#lastSerial,
-    });
-    entry.pushed ??= { claim: undefined, tombstone: undefined };
-    entry.pushed[fact] = pending;
-    this.#pushed[fact]++;
-    scope.keep(pending);
-  }
-
-  /** Gives up a fact, if there is one; without a `reason` because the informer or a newer push took its place. */
-  #drop(fact: PushedFact, entry: Entry, reason?: DropReason): void {
-    const { pushed } = entry;
-    const pending = pushed?.[fact];
-    if (!pushed || !pending) return;
-    pushed[fact] = undefined;
-    if (!pushed.claim && !pushed.tombstone) entry.pushed = undefined;
-    entry.scope.pending[fact].remove(pending);
-    this.#pushed[fact]--;
-    if (reason) this.#news.add((listener) => listener.factDropped?.(fact, reason, entry.key));
   }
 
   // ---- books
@@ -531,6 +645,11 @@ export class RouteTable implements RouteLookup {
   /** A clock that is set back must not bring a sandbox back whose shutdownTime has passed. */
   #tick(nowMs: Milliseconds): void {
     this.#nowMs = Math.max(this.#nowMs, nowMs);
+  }
+
+  #entryOf(key: ObjectKey): Entry | undefined {
+    const slash = key.indexOf("/");
+    return this.#entries.get(key.slice(0, slash), key.slice(slash + 1));
   }
 
   #scopeOf(namespace: string): Scope<Entry> | undefined {
@@ -595,7 +714,7 @@ const NO_FACTS: Facts = { confirmed: undefined, claim: undefined, tombstone: und
  */
 function isUnchanged(entry: Entry, { uid, resourceVersion, route }: Observation): boolean {
   return (
-    entry.pushed === undefined &&
+    entry.ahead === undefined &&
     entry.confirmedVersion === resourceVersion &&
     entry.confirmedUid === uid &&
     saysTheSame(entry.confirmedRoute, route)
@@ -625,48 +744,4 @@ function disjoint(scopes: readonly string[]): readonly string[] {
     throw new RangeError('the scope "" is all namespaces and stands alone');
   }
   return scopes;
-}
-
-/** Names of Kubernetes objects hold no `/`; one that did would be taken for another object's key. */
-function isKey(namespace: string, name: string): boolean {
-  return namespace !== "" && name !== "" && !namespace.includes("/") && !name.includes("/");
-}
-
-/** All that a claim keeps of what a peer wrote. Names are at most 253 characters long; tokens are what may be long. */
-const MAX_PUSH_CHARACTERS = 16_384;
-
-function sizeOf(push: PushedRoute): number {
-  const { namespace, name, id, uid, owner, ip, state, resourceVersion, accessToken, podUid = "" } = push;
-  return (
-    namespace.length +
-    name.length +
-    id.length +
-    uid.length +
-    owner.length +
-    ip.length +
-    state.length +
-    resourceVersion.length +
-    accessToken.length +
-    podUid.length
-  );
-}
-
-/** What is kept of a push: its known fields and nothing else that a peer may have written. */
-function claimOf(push: PushedRoute, resourceVersion: ResourceVersion): Route {
-  const { namespace, name, uid, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid } =
-    push;
-  return {
-    namespace,
-    name,
-    id: routingId(namespace, name, push.id),
-    uid,
-    owner,
-    ip,
-    state,
-    resourceVersion,
-    accessToken,
-    requireTrafficAuth,
-    shutdownAtMs,
-    podUid,
-  };
 }

@@ -1,3 +1,4 @@
+import type { DoubtNames } from "../routes/doubts.ts";
 import type { EndReason, RouteInEffect } from "../routes/lookup.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
 import type { ObjectKey, Route } from "../routes/route.ts";
@@ -41,8 +42,11 @@ export type EndTuple = readonly [
   reason: EndReason,
 ];
 
+/** What requests are held for, of a sandbox in doubt; `null` when it is in doubt no more (`Doubts` of the table). */
+export type DoubtTuple = readonly [key: ObjectKey, names: DoubtNames | null];
+
 /**
- * A step of the feed, to be applied whole, in the order ends, gone, routes. `ends` holds every end, up to the moment when
+ * A step of the feed, to be applied whole, in the order ends, gone, routes, doubts. `ends` holds every end, up to the moment when
  * the batch was made, that the worker needs to hear of.
  */
 export interface RouteBatch {
@@ -56,6 +60,8 @@ export interface RouteBatch {
   /** No route is in effect for these. */
   readonly gone: readonly ObjectKey[];
   readonly routes: readonly RouteTuple[];
+  /** Doubts that began, or changed; in a `current` batch also those that ended, since what settled them is known by then. */
+  readonly doubts: readonly DoubtTuple[];
 }
 
 /** Reads the route at once, as {@link RouteInEffect} asks. */

@@ -37,6 +37,7 @@ export class RouteFeed {
       routeChanged: (key, route) => this.#routeChanged(key, route !== undefined),
       incarnationEnded: (incarnation, reason) => this.#ended("ended", incarnation, reason),
       pauseEnded: (incarnation, reason) => this.#ended("pauseEnded", incarnation, reason),
+      doubtChanged: (key) => this.#doubtChanged(key),
     });
   }
 
@@ -79,6 +80,11 @@ export class RouteFeed {
     for (const subscription of this.#subscriptions) {
       subscription.incarnationEnded(kind, incarnation.key, incarnation.number, reason);
     }
+    this.#schedule();
+  }
+
+  #doubtChanged(key: ObjectKey): void {
+    for (const subscription of this.#subscriptions) subscription.doubtChanged(key);
     this.#schedule();
   }
 

@@ -1,3 +1,4 @@
+import { Doubts } from "../routes/doubts.ts";
 import type { EndReason, Incarnation, IncarnationListener, Lookup, RouteLookup } from "../routes/lookup.ts";
 import { objectKey, type ObjectKey } from "../routes/route.ts";
 import { MirroredRoute } from "./mirrored-route.ts";
@@ -16,6 +17,7 @@ type News = readonly [kind: EndTuple[0], incarnation: Incarnation, reason: EndRe
 export class RouteMirror implements RouteLookup {
   readonly #routes = new Map<ObjectKey, MirroredRoute>();
   readonly #ids = new MirrorIds();
+  readonly #doubts = new Doubts<ObjectKey>();
   readonly #listeners = new Set<IncarnationListener>();
   #news: News[] = [];
   #current = false;
@@ -48,6 +50,24 @@ export class RouteMirror implements RouteLookup {
     return byId.kind === "id-conflict" && byId.keys.includes(found.key) ? byId : found;
   }
 
+  get doubtful(): number {
+    return this.#doubts.size;
+  }
+
+  isHeld(id: string): boolean {
+    if (this.#doubts.size === 0) return false;
+    const found = this.#ids.lookup(id);
+    const route = found instanceof MirroredRoute ? found : undefined;
+    return this.#doubts.hold(id, route?.key, route);
+  }
+
+  isObjectHeld(namespace: string, name: string): boolean {
+    if (this.#doubts.size === 0) return false;
+    const key = objectKey(namespace, name);
+    const found = this.#routes.get(key);
+    return this.#doubts.hold(found?.route.id ?? "", key, found);
+  }
+
   /** Calls `listener` from now on; returns what stops that. */
   addListener(listener: IncarnationListener): () => void {
     this.#listeners.add(listener);
@@ -55,10 +75,14 @@ export class RouteMirror implements RouteLookup {
   }
 
   /** Takes over a batch, ends first; then tells the listeners what ended. */
-  apply({ ends, gone, routes, extent, synced }: RouteBatch): void {
+  apply({ ends, gone, routes, doubts, extent, synced }: RouteBatch): void {
     for (const end of ends) this.#end(end);
     for (const key of gone) this.#remove(key);
     for (const tuple of routes) this.#set(tuple);
+    for (const [key, names] of doubts) {
+      if (names) this.#doubts.set(key, names);
+      else this.#doubts.end(key);
+    }
     if (extent === "current") {
       this.#current = true;
       this.#tableSynced = synced;
@@ -71,6 +95,7 @@ export class RouteMirror implements RouteLookup {
         else listener.pauseEnded?.(incarnation, reason);
       }
     }
+    for (const [key] of doubts) for (const listener of this.#listeners) listener.doubtChanged?.(key);
   }
 
   /** The primary is gone: nobody would tell of an end any more, so nothing is served from now on. */

@@ -1,7 +1,13 @@
 import type { Clock, Milliseconds } from "../clock.ts";
 import type { EndReason } from "../routes/lookup.ts";
 import type { ObjectKey } from "../routes/route.ts";
-import { encodeRoute, type EndTuple, type RouteBatch, type RouteTuple } from "./route-batch.ts";
+import {
+  type DoubtTuple,
+  encodeRoute,
+  type EndTuple,
+  type RouteBatch,
+  type RouteTuple,
+} from "./route-batch.ts";
 import type { RouteSource } from "./route-source.ts";
 
 /** How much may be under way to a worker before it has acknowledged any of it. What comes above is coalesced. */
@@ -43,6 +49,8 @@ export class Subscription {
   #changes = new Map<ObjectKey, Change>();
   /** What ended and was not told; at most two for each change. */
   #ends: EndTuple[] = [];
+  /** Keys whose doubt began or ended and was not told. */
+  readonly #doubts: Set<ObjectKey>;
   readonly #sent: Sent[] = [];
   /** Keys that are being sent in parts: the snapshot's, or those of very many changes. */
   #parts: Iterator<ObjectKey> | undefined;
@@ -68,6 +76,7 @@ export class Subscription {
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     // A set's iterator sees what is added later, too.
     this.#parts = present.values();
+    this.#doubts = new Set(source.doubtKeys());
     this.#changedSinceMs = clock.monotonicMs();
   }
 
@@ -137,6 +146,11 @@ export class Subscription {
     this.#ends.push([kind, key, incarnation, reason]);
   }
 
+  /** Requests for a key are held from now on, or not any more. */
+  doubtChanged(key: ObjectKey): void {
+    this.#doubts.add(key);
+  }
+
   /** Sends what is to be sent, as far as the limits allow. Not to be called within a mutation of the table. */
   pump(): void {
     if (!this.#parts && this.#changes.size > this.#limits.changes && this.#hasRoom()) {
@@ -145,7 +159,8 @@ export class Subscription {
     }
     while (this.#parts && this.#hasRoom()) this.#sendPart(this.#parts);
     if (!this.#hasRoom()) return;
-    if (this.#changes.size > 0 || this.#source.synced !== this.#toldSynced) this.#sendChanges();
+    const hasNews = this.#changes.size > 0 || this.#doubts.size > 0;
+    if (hasNews || this.#source.synced !== this.#toldSynced) this.#sendChanges();
   }
 
   /** Sends an empty batch if nothing is under way, to see whether the worker still answers. */
@@ -213,7 +228,19 @@ export class Subscription {
     }
     const ends = this.#ends;
     this.#ends = [];
-    this.#send({ sequence, extent, synced, ends, ...content });
+    this.#send({ sequence, extent, synced, ends, doubts: this.#takeDoubts(extent), ...content });
+  }
+
+  #takeDoubts(extent: RouteBatch["extent"]): DoubtTuple[] {
+    const doubts: DoubtTuple[] = [];
+    for (const key of this.#doubts) {
+      const names = this.#source.doubtOf(key);
+      // Until the worker knows what settled it, it goes on holding.
+      if (names === undefined && extent !== "current") continue;
+      doubts.push([key, names ?? null]);
+      this.#doubts.delete(key);
+    }
+    return doubts;
   }
 }
 

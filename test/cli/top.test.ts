@@ -42,6 +42,7 @@ const busy: Status = {
     invalid: 3,
     stopped: 4,
     contradicted: peer,
+    refuted: 0,
     lastPushAtMs: 99_000,
   })),
   workers: {

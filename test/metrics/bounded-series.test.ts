@@ -74,6 +74,8 @@ describe("whatever words come, the number of series has a bound", () => {
       table: () => ({
         states: new Map(Array.from({ length: 1_000 }, (_, i) => [`state-${i}`, 1])),
         claims: 0,
+        reads: 0,
+        doubtful: 0,
         tombstones: 0,
         idConflicts: 0,
         ipConflicts: 0,

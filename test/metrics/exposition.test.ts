@@ -138,7 +138,7 @@ describe("/metrics", () => {
     metrics.table.mutated("peer", "ignored/tombstone", "ns/one", "tombstone");
     metrics.table.mutated("informer", "applied", "ns/one", undefined);
     metrics.table.incarnationEnded({ number: 1, key: "ns/one", uid: "uid", ip: "10.0.0.1" }, "dead");
-    metrics.table.factDropped("tombstone", "evicted", "ns/one");
+    metrics.table.factDropped("tombstone", "evicted", "ns/one", "10.0.0.7");
     metrics.table.claimConfirmed(40);
     metrics.watch.listed("initial", 3, 20);
     metrics.watch.relisted("expired");
@@ -205,6 +205,8 @@ describe("/metrics", () => {
           ["thawing", 2],
         ]),
         claims: 6,
+        reads: 0,
+        doubtful: 0,
         tombstones: 7,
         idConflicts: 8,
         ipConflicts: 9,

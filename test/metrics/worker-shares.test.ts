@@ -45,6 +45,8 @@ function setUp() {
     table: () => ({
       states: new Map([["running", 7]]),
       claims: 1,
+      reads: 0,
+      doubtful: 0,
       tombstones: 2,
       idConflicts: 0,
       ipConflicts: 0,

@@ -46,6 +46,9 @@ function table(lookup: Lookup, synced = true): RouteLookup {
     lookup: (id) => (id === "ns--mysandbox" ? lookup : { kind: "unknown" }),
     lookupObject: (namespace, name) =>
       namespace === "ns" && name === "mysandbox" ? lookup : { kind: "unknown" },
+    doubtful: 0,
+    isHeld: () => false,
+    isObjectHeld: () => false,
   };
 }
 

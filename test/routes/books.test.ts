@@ -142,11 +142,12 @@ class Life {
     const { table } = this;
     const routes: RouteInEffect[] = [];
     const count = { entries: 0, claims: 0, tombstones: 0 };
+    const kinds = { claim: "claims", tombstone: "tombstones" } as const;
     for (const key of table.keys()) {
       const view = table.inspect(key);
       expect(view?.facts.length, `${key} is kept for nothing`).toBeGreaterThan(0);
       count.entries++;
-      for (const { kind } of view?.facts ?? []) if (kind !== "confirmed") count[`${kind}s`]++;
+      for (const { kind } of view?.facts ?? []) if (kind in kinds) count[kinds[kind as keyof typeof kinds]]++;
       if (view?.inEffect) routes.push(view.inEffect);
     }
     const states = new Map<string, number>();

@@ -105,7 +105,7 @@ test("an incarnation that is not in effect any more never stays, whatever a batc
         ipReassigned: false,
       }),
     ].with(13, incarnation) as unknown as RouteTuple;
-  const batch = { extent: "current", synced: true, ends: [], gone: [] } as const;
+  const batch = { extent: "current", synced: true, ends: [], gone: [], doubts: [] } as const;
   mirror.apply({ ...batch, sequence: 1, routes: [tuple(1)] });
   mirror.apply({ ...batch, sequence: 2, routes: [tuple(2)] });
   mirror.apply({ ...batch, sequence: 3, routes: [], gone: ["ns/box"] });

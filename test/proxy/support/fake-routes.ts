@@ -14,6 +14,8 @@ export function incarnationAt(ip: string): Incarnation {
 /** A table with the read side only, changed by hand. */
 export class FakeRoutes implements RouteLookup {
   synced = true;
+  /** IDs in doubt: requests for them are held. */
+  readonly held = new Set<string>();
   readonly #found = new Map<string, Extract<Lookup, { kind: "found" }>>();
 
   /** A running sandbox; a second call with the same ID is its next life. */
@@ -51,5 +53,17 @@ export class FakeRoutes implements RouteLookup {
 
   lookupObject(_namespace: string, name: string): Lookup {
     return this.lookup(name);
+  }
+
+  get doubtful(): number {
+    return this.held.size;
+  }
+
+  isHeld(id: string): boolean {
+    return this.held.has(id);
+  }
+
+  isObjectHeld(_namespace: string, name: string): boolean {
+    return this.held.has(name);
   }
 }

@@ -1,0 +1,237 @@
+import type { Milliseconds } from "../clock.ts";
+import { Doubts } from "./doubts.ts";
+import type { Ahead, Doubt, Entry } from "./entry.ts";
+import type { News } from "./news.ts";
+import { type AheadFact, type DropReason, PUSHED_FACTS } from "./outcome.ts";
+import { Pending } from "./pending.ts";
+import { newerResourceVersion, type ResourceVersion } from "./resource-version.ts";
+import type { Route } from "./route.ts";
+import type { Rules } from "./rules.ts";
+import type { Scope } from "./scope.ts";
+
+/** How much is kept beyond the informer's word, and for how long. */
+export interface AheadLimits {
+  readonly claimTtlMs: Milliseconds;
+  readonly maxClaims: number;
+  readonly tombstoneTtlMs: Milliseconds;
+  readonly maxTombstones: number;
+  /** How long requests are held for a sandbox in doubt. */
+  readonly settleMs: Milliseconds;
+  /** Whether an update counts that no read has settled within `settleMs`. A deletion does. */
+  readonly servesUnsettled: boolean;
+}
+
+/** Where a fact comes from that is kept beyond the informer's word. */
+interface NewFact {
+  readonly version: ResourceVersion;
+  readonly route?: Route;
+  readonly from: string;
+}
+
+/**
+ * The books of what is kept beyond the informer's word: claims and tombstones that peers pushed, what reads have shown
+ * ahead of the watermark, and the doubts. Judges nothing; entries that it changes it gives to `touch`.
+ */
+export class AheadFacts {
+  /** In force, over all scopes. */
+  readonly counts: Record<AheadFact, number> = { claim: 0, tombstone: 0, read: 0 };
+  readonly doubts = new Doubts<Entry>();
+  readonly #limits: AheadLimits;
+  readonly #scopes: Iterable<Scope<Entry>>;
+  readonly #rules: Rules;
+  readonly #news: News;
+  readonly #touch: (entry: Entry) => void;
+  #lastSerial = 0;
+
+  constructor(
+    limits: AheadLimits,
+    scopes: Iterable<Scope<Entry>>,
+    rules: Rules,
+    news: News,
+    touch: (entry: Entry) => void,
+  ) {
+    this.#limits = limits;
+    this.#scopes = scopes;
+    this.#rules = rules;
+    this.#news = news;
+    this.#touch = touch;
+  }
+
+  /** The serial of the last fact that came. */
+  get lastSerial(): number {
+    return this.#lastSerial;
+  }
+
+  /** Keeps a fact, in place of an older one of its kind. */
+  keep(fact: AheadFact, entry: Entry, { version, route, from }: NewFact, nowMs: Milliseconds): void {
+    const { scope } = entry;
+    this.#remove(fact, entry);
+    const ttlMs = fact === "claim" ? this.#limits.claimTtlMs : this.#limits.tombstoneTtlMs;
+    const pending = new Pending({
+      fact,
+      entry,
+      version,
+      route,
+      arrivedAtMs: nowMs,
+      deadlineMs: scope.liveMs(nowMs) + ttlMs,
+      serial: ++this.#lastSerial,
+      from,
+    });
+    aheadOf(entry)[fact] = pending;
+    this.counts[fact]++;
+    scope.keep(pending);
+    this.#touch(entry);
+    const { maxClaims, maxTombstones } = this.#limits;
+    if (this.counts[fact] > (fact === "claim" ? maxClaims : maxTombstones)) this.#evictOldest(fact);
+  }
+
+  /** Gives up a fact, if there is one; without a `reason` because the informer, a read or a newer push took its place. */
+  drop(fact: AheadFact, entry: Entry, reason?: DropReason): void {
+    if (!this.#giveUp(fact, entry, reason)) return;
+    const { ahead } = entry;
+    const isUndoubted = ahead && !ahead.claim && !ahead.tombstone && !ahead.doubt?.isPartlyKept;
+    if (isUndoubted && fact !== "read") this.#endDoubt(entry, ahead);
+    tidy(entry);
+  }
+
+  #giveUp(fact: AheadFact, entry: Entry, reason: DropReason | undefined): boolean {
+    const pending = this.#remove(fact, entry);
+    if (!pending) return false;
+    this.#touch(entry);
+    if (reason) this.#news.add((listener) => listener.factDropped?.(fact, reason, entry.key, pending.from));
+    return true;
+  }
+
+  /** Lets run out what the informer has not confirmed in time. */
+  expire(scope: Scope<Entry>, nowMs: Milliseconds): void {
+    const { claim, tombstone } = scope.pending;
+    if (claim.size === 0 && tombstone.size === 0) return;
+    const liveMs = scope.liveMs(nowMs);
+    for (const fact of PUSHED_FACTS) {
+      if (fact === "claim" && !scope.watched) continue;
+      for (let next = scope.pending[fact].oldest; next; next = scope.pending[fact].oldest) {
+        if (!this.#rules.isOverdue(next.deadlineMs, liveMs)) break;
+        this.drop(fact, next.entry, "expired");
+      }
+    }
+  }
+
+  // ---- doubts
+
+  /** A push of `entry` came that only a read can settle. Keeps it when it is the newest of its kind. */
+  doubt(fact: "claim" | "tombstone", entry: Entry, push: NewFact, nowMs: Milliseconds): void {
+    const known = entry.ahead?.[fact]?.version;
+    // Others that wait are only counted: the read settles them too, whatever they say.
+    const isNewest = known === undefined || newerResourceVersion(known, push.version) !== known;
+    if (isNewest) this.keep(fact, entry, push, nowMs);
+    const ahead = aheadOf(entry);
+    if (ahead.doubt === undefined) {
+      ahead.doubt = newDoubt(nowMs, 0, false);
+      this.doubts.begin(entry);
+    }
+    if (!isNewest) ahead.doubt.isPartlyKept = true;
+    ahead.doubt.serial = isNewest ? this.#lastSerial : ++this.#lastSerial;
+    if (push.route) this.doubts.note(entry, push.route);
+    this.#news.add((listener) => {
+      listener.doubted?.(entry.key);
+      listener.doubtChanged?.(entry.key);
+    });
+  }
+
+  /** Gives up a push; what else was pushed of the entry is in doubt until {@link AheadFacts.settleDoubt}. */
+  close(fact: "claim" | "tombstone", entry: Entry, reason?: DropReason): void {
+    const { doubt } = entry;
+    if (doubt === undefined) {
+      this.drop(fact, entry, reason);
+      return;
+    }
+    doubt.isPartlyKept = true;
+    this.#giveUp(fact, entry, reason);
+  }
+
+  /**
+   * A read that began at `asOf` has settled what it could. What was pushed later, be it kept or not, is a doubt of its own:
+   * the read may have shown a moment before it.
+   */
+  settleDoubt(entry: Entry, asOf: number, nowMs: Milliseconds): "settled" | "open" {
+    const { ahead } = entry;
+    if (!ahead?.doubt) return "settled";
+    const { serial } = ahead.doubt;
+    const names = this.doubts.namesOf(entry);
+    this.#endDoubt(entry, ahead);
+    if (serial > asOf) {
+      ahead.doubt = newDoubt(nowMs, serial, true);
+      this.doubts.begin(entry);
+      // Which of them the later pushes named is not known.
+      if (names) this.doubts.set(entry, names);
+      if (ahead.claim?.route) this.doubts.note(entry, ahead.claim.route);
+    }
+    tidy(entry);
+    this.#touch(entry);
+    return serial > asOf ? "open" : "settled";
+  }
+
+  /** Ends the time for which requests are held, where it is over. */
+  passTime(nowMs: Milliseconds): void {
+    for (let entry = this.doubts.oldest; entry; entry = this.doubts.oldest) {
+      const { doubt } = entry;
+      if (doubt && doubt.sinceMs + this.#limits.settleMs > nowMs) return;
+      this.#release(entry);
+      if (!doubt) continue;
+      doubt.overdue = true;
+      doubt.serves = this.#limits.servesUnsettled;
+      this.#touch(entry);
+    }
+  }
+
+  /** When {@link AheadFacts.passTime} has something to do next. */
+  get nextOverdueMs(): Milliseconds | undefined {
+    const doubt = this.doubts.oldest?.doubt;
+    return doubt && doubt.sinceMs + this.#limits.settleMs;
+  }
+
+  #endDoubt(entry: Entry, ahead: Ahead): void {
+    if (!ahead.doubt) return;
+    ahead.doubt = undefined;
+    this.#release(entry);
+  }
+
+  #release(entry: Entry): void {
+    if (!this.doubts.end(entry)) return;
+    this.#news.add((listener) => listener.doubtChanged?.(entry.key));
+  }
+
+  // ---- books
+
+  #remove(fact: AheadFact, entry: Entry): Pending<Entry> | undefined {
+    const pending = entry.ahead?.[fact];
+    if (!entry.ahead || !pending) return undefined;
+    entry.ahead[fact] = undefined;
+    entry.scope.pending[fact].remove(pending);
+    this.counts[fact]--;
+    return pending;
+  }
+
+  #evictOldest(fact: AheadFact): void {
+    let oldest: Pending<Entry> | undefined;
+    for (const { pending } of this.#scopes) {
+      const first = pending[fact].oldest;
+      if (first && (!oldest || first.serial < oldest.serial)) oldest = first;
+    }
+    if (oldest) this.drop(fact, oldest.entry, "evicted");
+  }
+}
+
+function newDoubt(sinceMs: Milliseconds, serial: number, isPartlyKept: boolean): Doubt {
+  return { sinceMs, serial, isPartlyKept, overdue: false, serves: false };
+}
+
+/** Gives up what holds nothing any more: most entries have nothing ahead of the informer. */
+function tidy(entry: Entry): void {
+  const { ahead } = entry;
+  if (ahead && !ahead.claim && !ahead.tombstone && !ahead.read && !ahead.doubt) entry.ahead = undefined;
+}
+
+function aheadOf(entry: Entry): Ahead {
+  return (entry.ahead ??= { claim: undefined, tombstone: undefined, read: undefined, doubt: undefined });
+}

@@ -1,0 +1,86 @@
+import type { Outcome } from "./outcome.ts";
+import { parseResourceVersion, type ResourceVersion } from "./resource-version.ts";
+import { type Route, routingId } from "./route.ts";
+
+/** A push as it was decoded: nothing in it is validated yet. */
+export type PushedRoute = Omit<Route, "resourceVersion"> & { readonly resourceVersion: string };
+
+/** A delete push: it needs the object and a version only. */
+export interface PushedDeletion {
+  readonly namespace: string;
+  readonly name: string;
+  readonly resourceVersion: string;
+}
+
+/** A push that may be judged, or why it may not. */
+export type Checked<T> =
+  | { readonly kind: "valid"; readonly push: T; readonly version: ResourceVersion }
+  | { readonly kind: "invalid"; readonly outcome: Outcome };
+
+/** What an update needs before any rule looks at it. `push` holds its known fields and nothing else that a peer may have written. */
+export function checkUpdate(push: PushedRoute): Checked<Route> {
+  const version = parseResourceVersion(push.resourceVersion);
+  if (!isKey(push.namespace, push.name)) return invalid("invalid/key");
+  if (!push.id) return invalid("invalid/id");
+  if (!push.uid) return invalid("invalid/uid");
+  if (!version) return invalid("invalid/resource-version");
+  if (sizeOf(push) > MAX_PUSH_CHARACTERS) return invalid("invalid/size");
+  return { kind: "valid", push: routeOf(push, version), version };
+}
+
+/** What a deletion needs before any rule looks at it. */
+export function checkDeletion(push: PushedDeletion): Checked<PushedDeletion> {
+  const { namespace, name } = push;
+  const version = parseResourceVersion(push.resourceVersion);
+  if (!isKey(namespace, name)) return invalid("invalid/key");
+  if (!version) return invalid("invalid/resource-version");
+  if (namespace.length + name.length + version.length > MAX_PUSH_CHARACTERS) return invalid("invalid/size");
+  return { kind: "valid", push, version };
+}
+
+function invalid(outcome: Outcome): { readonly kind: "invalid"; readonly outcome: Outcome } {
+  return { kind: "invalid", outcome };
+}
+
+/** Names of Kubernetes objects hold no `/`; one that did would be taken for another object's key. */
+function isKey(namespace: string, name: string): boolean {
+  return namespace !== "" && name !== "" && !namespace.includes("/") && !name.includes("/");
+}
+
+/** All that a claim keeps of what a peer wrote. Names are at most 253 characters long; tokens are what may be long. */
+const MAX_PUSH_CHARACTERS = 16_384;
+
+function sizeOf(push: PushedRoute): number {
+  const { namespace, name, id, uid, owner, ip, state, resourceVersion, accessToken, podUid = "" } = push;
+  return (
+    namespace.length +
+    name.length +
+    id.length +
+    uid.length +
+    owner.length +
+    ip.length +
+    state.length +
+    resourceVersion.length +
+    accessToken.length +
+    podUid.length
+  );
+}
+
+function routeOf(push: PushedRoute, resourceVersion: ResourceVersion): Route {
+  const { namespace, name, uid, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid } =
+    push;
+  return {
+    namespace,
+    name,
+    id: routingId(namespace, name, push.id),
+    uid,
+    owner,
+    ip,
+    state,
+    resourceVersion,
+    accessToken,
+    requireTrafficAuth,
+    shutdownAtMs,
+    podUid,
+  };
+}

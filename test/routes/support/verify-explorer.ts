@@ -1,0 +1,399 @@
+import type { ObjectKey, Route } from "../../../src/routes/route.ts";
+import { RULES, type Rules } from "../../../src/routes/rules.ts";
+import { RouteTable } from "../../../src/routes/table.ts";
+import type { Violation } from "./explorer.ts";
+import { type Moment, makeRoute, observationOf, rv, stateOf } from "./timeline.ts";
+
+/**
+ * One thing that happens to a router with `trust: verify`. `answer`: the oldest read that is under way comes back. A forged
+ * push is like a true one, but for what it says.
+ */
+export type VerifyStep =
+  | { readonly t: "list"; readonly version: number }
+  | { readonly t: "event"; readonly moment: Moment }
+  | { readonly t: "bookmark"; readonly version: number }
+  | { readonly t: "push"; readonly route: Route; readonly forged: boolean }
+  | { readonly t: "push-delete"; readonly name: string; readonly version: number; readonly forged: boolean }
+  | { readonly t: "answer" };
+
+/** Whether a read shows the cluster as it was when it began, or as it is when it comes back: the two ends of what may be. */
+export type ReadMoment = "begin" | "end";
+
+interface Read {
+  readonly key: ObjectKey;
+  readonly asOf: number;
+  readonly begunAt: number;
+}
+
+/** Every push that managers could send of a timeline. */
+export function truePushes(moments: readonly Moment[]): VerifyStep[] {
+  const pushes: VerifyStep[] = [];
+  const cached = new Map<ObjectKey, number>();
+  for (const { key, name, version, route, gone } of moments) {
+    if (route && route.state !== "dead") pushes.push({ t: "push", route, forged: false });
+    else {
+      pushes.push({ t: "push-delete", name, version, forged: false });
+      const before = cached.get(key);
+      if (gone && before !== undefined)
+        pushes.push({ t: "push-delete", name, version: before, forged: false });
+    }
+    cached.set(key, version);
+  }
+  return pushes;
+}
+
+/** What somebody who wants to take the place of `a`, or to take it off the air, could push: the versions are his to choose. */
+export function forgedPushes(moments: readonly Moment[]): VerifyStep[] {
+  const versions = [15, 1_000_000, ...moments.map(({ version }) => version)];
+  const uid = moments[0]?.uid ?? "a-1";
+  return versions.flatMap((version): VerifyStep[] => [
+    forge("a", version, { uid, id: "x", ip: "10.6.6.6" }),
+    forge("a", version, { uid, id: "x", ip: "", state: "paused" }),
+    forge("a", version, { uid: "a-9", id: "x", ip: "10.6.6.6" }),
+    // Rules 9 and 10 as weapons: a foreign object with the victim's ID, or its pod IP.
+    forge("z", version, { uid: "z-1", id: "x", ip: "10.6.6.6" }),
+    forge("z", version, { uid: "z-1", id: "z", ip: "10.0.0.1" }),
+    { t: "push-delete", name: "a", version, forged: true },
+  ]);
+}
+
+function forge(name: string, version: number, fields: Partial<Route>): VerifyStep {
+  return { t: "push", route: makeRoute(name, version, fields), forged: true };
+}
+
+/** The ways in which an informer without a gap learns a timeline: a list at some point, the events from there, a bookmark. */
+export function gaplessScripts(moments: readonly Moment[]): VerifyStep[][] {
+  const end = (moments.at(-1)?.version ?? 0) + 5;
+  return [5, ...moments.map(({ version }) => version)].map((first) => [
+    { t: "list", version: first },
+    ...moments.filter(({ version }) => version > first).map((moment): VerifyStep => ({ t: "event", moment })),
+    { t: "bookmark", version: end },
+  ]);
+}
+
+/** All ways to merge the sequences that keep the order within each. */
+export function* mergings<T>(sequences: readonly (readonly T[])[]): Generator<T[]> {
+  const left = sequences.filter((sequence) => sequence.length > 0);
+  if (left.length === 0) yield [];
+  for (const [index, sequence] of left.entries()) {
+    const rests = left.map((other, at) => (at === index ? other.slice(1) : other));
+    for (const rest of mergings(rests)) yield [sequence[0] as T, ...rest];
+  }
+}
+
+/** A table that verifies, its reader, and what was truly told. Says after each step what is wrong, if anything is. */
+export class VerifyWitness {
+  readonly table: RouteTable;
+  readonly #moments: readonly Moment[];
+  readonly #readMoment: ReadMoment;
+  readonly #keys: readonly ObjectKey[];
+  readonly #reads: Read[] = [];
+  readonly #trail: string[] = [];
+  /** The newest true fact of each object that was told by anybody, and its newest end that the informer or a read told. */
+  readonly #told = new Map<ObjectKey, number>();
+  readonly #ends = new Map<ObjectKey, number>();
+  /** The cluster has come so far, at least. */
+  #present = 5;
+  #watermark = 0;
+  #ended: string[] = [];
+  #blamed: string[] = [];
+  #readAt = 0;
+  #synced = false;
+
+  constructor(moments: readonly Moment[], readMoment: ReadMoment, rules: Rules = RULES) {
+    this.#moments = moments;
+    this.#readMoment = readMoment;
+    this.#keys = [...new Set<ObjectKey>([...moments.map(({ key }) => key), "ns/z"])];
+    this.table = new RouteTable({ scopes: [""], trust: "verify", rules });
+    this.table.setLive("", true, 0);
+    this.table.addListener({
+      doubted: (key) => {
+        if (!this.#reads.some((read) => read.key === key)) this.#begin(key);
+      },
+      factDropped: (fact, reason, key, from) => {
+        if (reason !== "refuted" || from !== "manager") return;
+        const lives = stateOf(this.#moments, this.#readAt).some(
+          (moment) => moment.key === key && !ended(moment),
+        );
+        if (fact === "tombstone" || lives) this.#blamed.push(`a true ${fact} of ${key} was called a lie`);
+      },
+      incarnationEnded: ({ key }, reason) => void this.#ended.push(`${key} ${reason}`),
+    });
+  }
+
+  take(step: VerifyStep): Violation | undefined {
+    this.#trail.push(describeStep(step));
+    this.#ended = [];
+    const before = this.#answers();
+    this.#apply(step);
+    const wrong = this.#blamed[0] ?? this.#forgedHadEffect(step, before) ?? this.#wrong();
+    return wrong === undefined ? undefined : this.#violation(wrong);
+  }
+
+  /** All reads come back; then nothing may be left in doubt. */
+  drain(): Violation | undefined {
+    for (let turn = 0; this.#reads.length > 0; turn++) {
+      if (turn > 100) return this.#violation("reads begin for ever");
+      const violation = this.take({ t: "answer" });
+      if (violation) return violation;
+    }
+    const { claims, tombstones, doubtful } = this.table.stats();
+    return claims + tombstones + doubtful > 0
+      ? this.#violation(`left: ${claims} claims, ${tombstones} tombstones, ${doubtful} doubts`)
+      : undefined;
+  }
+
+  /** After the informer has delivered everything the table stands for the truth. */
+  notConverged(): Violation | undefined {
+    const truth = new Map(
+      stateOf(this.#moments, Number.MAX_SAFE_INTEGER).map((moment) => [moment.key, moment.route]),
+    );
+    for (const key of this.#keys) {
+      const route = this.table.inspect(key)?.inEffect?.route;
+      const inTruth = truth.get(key);
+      const alive = inTruth !== undefined && inTruth.state !== "dead";
+      if (alive ? route !== inTruth : route !== undefined && route.state !== "dead") {
+        return this.#violation(`${key} ended as ${describe(route)}, in truth it is ${describe(inTruth)}`);
+      }
+      const left = this.table.inspect(key)?.facts.filter(({ kind }) => kind !== "confirmed") ?? [];
+      if (left.length > 0) return this.#violation(`${key} is left with a ${left[0]?.kind ?? ""}`);
+    }
+    return undefined;
+  }
+
+  #begin(key: ObjectKey): void {
+    this.#reads.push({ key, asOf: this.table.pushSerial, begunAt: this.#present });
+  }
+
+  #apply(step: VerifyStep): void {
+    switch (step.t) {
+      case "list": {
+        const listed = stateOf(this.#moments, step.version);
+        this.#tellUpTo(step.version);
+        this.table.relist("", rv(step.version), listed.map(observationOf), 0);
+        this.#watermark = Math.max(this.#watermark, step.version);
+        this.#synced = true;
+        return;
+      }
+      case "event": {
+        const { name, uid, version, gone } = step.moment;
+        this.#tellUpTo(version);
+        this.#watermark = Math.max(this.#watermark, version);
+        if (gone) this.table.remove("", "ns", name, uid, rv(version), 0);
+        else this.table.observe("", observationOf(step.moment), 0);
+        return;
+      }
+      case "bookmark":
+        this.#tellUpTo(step.version);
+        this.#watermark = Math.max(this.#watermark, step.version);
+        this.table.bookmark("", rv(step.version), 0);
+        return;
+      case "push":
+        if (!step.forged) this.#tellPush(`ns/${step.route.name}`, Number(step.route.resourceVersion));
+        this.table.pushUpdate(step.route, 0, step.forged ? "forger" : "manager");
+        return;
+      case "push-delete": {
+        const { name, version, forged } = step;
+        // A manager pushes a deletion when it is done, at the version that it has cached.
+        const gone = this.#moments.find(
+          (moment) => moment.name === name && moment.version >= version && ended(moment),
+        );
+        if (!forged) this.#tellPush(`ns/${name}`, gone?.version ?? version);
+        this.table.pushDelete(
+          { namespace: "ns", name, resourceVersion: rv(version) },
+          0,
+          forged ? "forger" : "manager",
+        );
+        return;
+      }
+      case "answer":
+        this.#answer();
+    }
+  }
+
+  #answer(): void {
+    const read = this.#reads.shift();
+    if (!read) return;
+    const version = this.#readMoment === "begin" ? read.begunAt : this.#present;
+    this.#readAt = version;
+    const moment = stateOf(this.#moments, version).find(({ key }) => key === read.key);
+    const [namespace = "", name = ""] = read.key.split("/");
+    const result = this.table.settle(
+      {
+        namespace,
+        name,
+        asOf: read.asOf,
+        version: rv(version),
+        observation: moment && observationOf(moment),
+      },
+      0,
+    );
+    if (result !== "settled") this.#begin(read.key);
+    if (result !== "behind") this.#tellKeyUpTo(read.key, version);
+  }
+
+  #tellUpTo(version: number): void {
+    this.#present = Math.max(this.#present, version);
+    for (const key of this.#keys) this.#tellKeyUpTo(key, version);
+  }
+
+  #tellKeyUpTo(key: ObjectKey, version: number): void {
+    for (const moment of this.#moments) {
+      if (moment.key !== key || moment.version > version) continue;
+      this.#tell(key, moment.version);
+      if (ended(moment)) this.#ends.set(key, Math.max(moment.version, this.#ends.get(key) ?? 0));
+    }
+  }
+
+  #tellPush(key: ObjectKey, version: number): void {
+    this.#present = Math.max(this.#present, version);
+    this.#tell(key, version);
+  }
+
+  #tell(key: ObjectKey, version: number): void {
+    this.#told.set(key, Math.max(version, this.#told.get(key) ?? 0));
+  }
+
+  /** Who answers to each ID, by incarnation: `held` while the request waits. */
+  #answers(): ReadonlyMap<string, string> {
+    const answers = new Map<string, string>();
+    for (const id of ["x", "y", "z", "shared", ...this.#keys.map((key) => key.replace("/", "--"))]) {
+      const found = this.table.lookup(id);
+      const number = found.kind === "found" ? found.incarnation?.number : undefined;
+      answers.set(id, this.table.isHeld(id) ? "held" : `${found.kind} ${number ?? "nobody"}`);
+    }
+    return answers;
+  }
+
+  #forgedHadEffect(step: VerifyStep, before: ReadonlyMap<string, string>): string | undefined {
+    if (!("forged" in step) || !step.forged) return undefined;
+    if (this.#ended.length > 0) return `a forged push ended ${this.#ended.join(", ")}`;
+    for (const [id, answer] of this.#answers()) {
+      const was = before.get(id);
+      if (answer !== was && answer !== "held")
+        return `a forged push changed who answers to ${id}: ${was} → ${answer}`;
+    }
+    return undefined;
+  }
+
+  #wrong(): string | undefined {
+    for (const key of this.#keys) {
+      const view = this.table.inspect(key);
+      const effect = view?.inEffect;
+      if (effect && effect.state !== "dead") {
+        if (!this.#moments.some(({ route }) => route === effect.route))
+          return `${key} is in effect as it never was`;
+        const end = this.#ends.get(key) ?? 0;
+        if (Number(effect.route.resourceVersion) <= end) {
+          return `${key} is in effect as ${describe(effect.route)}, but its end at ${end} was told`;
+        }
+      }
+      // Before the first list nothing is served at all.
+      if (!this.#synced || this.table.isObjectHeld("ns", key.slice(3))) continue;
+      const versions = view?.facts.filter(({ kind }) => kind !== "claim" && kind !== "tombstone") ?? [];
+      const known = Math.max(
+        this.#watermark,
+        ...versions.map(({ resourceVersion }) => Number(resourceVersion)),
+      );
+      const told = this.#told.get(key) ?? 0;
+      if (known < told) return `requests for ${key} go by ${known}, though ${told} was told`;
+      const misroute = this.#misroute(key);
+      if (misroute) return misroute;
+    }
+    return undefined;
+  }
+
+  /** A request goes to a pod IP of which it was told, by whomever, that another sandbox took it later. */
+  #misroute(key: ObjectKey): string | undefined {
+    const incarnation = this.table.inspect(key)?.inEffect?.incarnation;
+    if (!incarnation) return undefined;
+    for (const other of this.#keys) {
+      const took = other === key ? undefined : this.#took(other, incarnation.ip);
+      if (took !== undefined && took > (this.#took(key, incarnation.ip) ?? 0)) {
+        return `requests for ${key} go to ${incarnation.ip}, which ${other} took at ${took}`;
+      }
+    }
+    return undefined;
+  }
+
+  /** When the object took the IP that it runs on, as far as was told; `undefined` when it does not. */
+  #took(key: ObjectKey, ip: string): number | undefined {
+    const told = this.#moments.filter(
+      (moment) => moment.key === key && moment.version <= (this.#told.get(key) ?? 0),
+    );
+    const last = told.at(-1);
+    if (last?.route?.state !== "running" || last.route.ip !== ip) return undefined;
+    const before = told.findLast(
+      ({ uid, route }) => uid !== last.uid || route?.ip !== ip || route.state !== "running",
+    );
+    return told.find(({ version }) => version > (before?.version ?? 0))?.version;
+  }
+
+  #violation(what: string): Violation {
+    return { what, trail: [...this.#trail] };
+  }
+}
+
+function ended({ route }: Moment): boolean {
+  return route === undefined || route.state === "dead";
+}
+
+function describe(route: Route | undefined): string {
+  return route
+    ? `${route.uid} ${route.state} on ${route.ip || "no IP"} @${route.resourceVersion}`
+    : "nothing";
+}
+
+function describeStep(step: VerifyStep): string {
+  switch (step.t) {
+    case "list":
+    case "bookmark":
+      return `${step.t} @${step.version}`;
+    case "event":
+      return `event ${step.moment.name} ${step.moment.happening} @${step.moment.version}`;
+    case "push":
+      return `${step.forged ? "forged " : ""}push ${describe(step.route)} of ${step.route.name}`;
+    case "push-delete":
+      return `${step.forged ? "forged " : ""}push delete ${step.name} @${step.version}`;
+    case "answer":
+      return "a read comes back";
+  }
+}
+
+/** Goes one history to its end; `last` is the informer's last word. */
+export function goThrough(
+  witness: VerifyWitness,
+  steps: readonly VerifyStep[],
+  last: VerifyStep,
+): Violation | undefined {
+  for (const step of steps) {
+    const violation = witness.take(step);
+    if (violation) return violation;
+  }
+  return witness.drain() ?? witness.take(last) ?? witness.notConverged();
+}
+
+/** Every merging of informer, one true push, one forged push and one early answer, for each of the timelines. */
+export function exploreVerify(
+  timelines: Iterable<readonly Moment[]>,
+  rules: Rules = RULES,
+): { readonly histories: number; readonly violation: Violation | undefined } {
+  let histories = 0;
+  for (const moments of timelines) {
+    for (const script of gaplessScripts(moments)) {
+      const last = script.at(-1) as VerifyStep;
+      for (const truth of truePushes(moments)) {
+        for (const forged of forgedPushes(moments)) {
+          for (const steps of mergings([script.slice(0, -1), [truth], [forged], [{ t: "answer" }]])) {
+            for (const moment of ["begin", "end"] as const) {
+              histories++;
+              const violation = goThrough(new VerifyWitness(moments, moment, rules), steps, last);
+              if (violation) return { histories, violation };
+            }
+          }
+        }
+      }
+    }
+  }
+  return { histories, violation: undefined };
+}

@@ -1,0 +1,90 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { RULES, type Rules } from "../../src/routes/rules.ts";
+import { timelines } from "./support/histories.ts";
+import { HAPPENINGS, timeline } from "./support/timeline.ts";
+import {
+  exploreVerify,
+  forgedPushes,
+  gaplessScripts,
+  goThrough,
+  truePushes,
+  type VerifyStep,
+  VerifyWitness,
+} from "./support/verify-explorer.ts";
+
+// Rule 12: a push is a rumour, and a read of the API server settles it.
+
+describe("every interleaving of informer, manager, forger and reads", () => {
+  test(
+    "no forged push changes who answers, no true one is lost, nothing dead comes back",
+    { timeout: 120_000 },
+    () => {
+      const { histories, violation } = exploreVerify(timelines(["a"], 2));
+      expect(violation).toBeUndefined();
+      expect(histories).toBeGreaterThan(50_000);
+    },
+  );
+});
+
+test("long random histories of two sandboxes, many pushes, true and forged", { timeout: 120_000 }, () => {
+  const step = fc.tuple(fc.constantFrom("a", "b"), fc.constantFrom(...HAPPENINGS));
+  const insert = fc.record({
+    what: fc.constantFrom("true", "forged", "answer"),
+    pick: fc.nat(),
+    at: fc.nat(),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(step, { minLength: 3, maxLength: 16 }),
+      fc.nat(),
+      fc.array(insert, { maxLength: 40 }),
+      fc.constantFrom("begin" as const, "end" as const),
+      (steps, scriptPick, inserts, readMoment) => {
+        const moments = timeline(steps);
+        const scripts = gaplessScripts(moments);
+        const script = scripts[scriptPick % scripts.length] as VerifyStep[];
+        const pushes = {
+          true: truePushes(moments),
+          forged: forgedPushes(moments),
+          answer: [{ t: "answer" } as const],
+        };
+        const order = script.slice(0, -1);
+        for (const { what, pick, at } of inserts) {
+          const choice = pushes[what as keyof typeof pushes];
+          const chosen = choice[pick % Math.max(1, choice.length)];
+          if (chosen) order.splice(at % (order.length + 1), 0, chosen);
+        }
+        const violation = goThrough(
+          new VerifyWitness(moments, readMoment),
+          order,
+          script.at(-1) as VerifyStep,
+        );
+        expect(violation).toBeUndefined();
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+});
+
+describe("the explorer finds the bug when a part of rule 12 is switched off", () => {
+  const switchedOff: { readonly [what: string]: Partial<Rules> } = {
+    "an event that a read has passed is taken": { eventIsRead: () => false },
+    "a read that began before a push settles it": {
+      settleUpdate: (push, read) => RULES.settleUpdate(push, read, true),
+      settleDelete: (version, uid, read) => RULES.settleDelete(version, uid, read, true),
+    },
+    "a push that waits is never given up": {
+      settleUpdate: () => "open",
+    },
+    "a deletion that waits is never given up": {
+      settleDelete: () => "open",
+    },
+  };
+  for (const [what, change] of Object.entries(switchedOff)) {
+    test(what, { timeout: 60_000 }, () => {
+      const { violation } = exploreVerify(timelines(["a"], 2), { ...RULES, ...change });
+      expect(violation?.what).toBeTypeOf("string");
+    });
+  }
+});
