@@ -14,11 +14,13 @@ import { OwnAddresses } from "./host/anycast/own-addresses.ts";
 import { createOverlapMonitor } from "./host-overlap.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics/registry.ts";
+import { Distrust } from "./peers/distrust.ts";
 import { createPeerServer } from "./peers/peer-server.ts";
 import { askReadiness, type ReadinessCheck } from "./peers/readiness.ts";
 import type { RequestObserver } from "./proxy/request-record.ts";
 import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "./routes/table.ts";
+import { startSettling } from "./settling.ts";
 import { TableTimer } from "./table-timer.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
@@ -78,6 +80,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   // First of all: a file that is missing must not leave half a router.
   const token = adminTokenOf(config, (path) => readFileSync(path, "utf8"));
   const metrics = createMetrics({ version: VERSION, clock });
+  const distrust = new Distrust(clock);
   const table = new RouteTable({
     scopes: watched ? (config.namespace.length > 0 ? config.namespace : [""]) : "none",
     claimTtlMs: config.peers.claimTtlMs,
@@ -85,6 +88,11 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     tombstoneTtlMs: config.tombstones.ttlMs,
     maxTombstones: config.tombstones.max,
     onePodPerIp: config.routes.onePodPerIp,
+    trust: config.peers.trust,
+    settleMs: config.peers.settleMs,
+    unsettled: config.peers.unsettled,
+    maxAheadHours: config.peers.maxAheadHours,
+    distrusts: (from, key) => distrust.ignores(from, key),
   });
   const timer = new TableTimer(table, clock);
   const { historyFacts: maxFacts, historyFactsPerRoute: maxFactsPerRoute } = config.admin;
@@ -112,6 +120,19 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       log,
     });
   table.addListener(metrics.table);
+  const settling =
+    informer && config.peers.trust === "verify"
+      ? startSettling({
+          table,
+          writers,
+          informer,
+          distrust,
+          maxReads: config.peers.maxReads,
+          metrics,
+          clock,
+          log,
+        })
+      : undefined;
   const overlap = createOverlapMonitor(config.host, table, { observer: metrics.host.overlap, clock, log });
 
   const readiness: ReadinessCheck[] = [
@@ -179,6 +200,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 
   const stopRest = async (): Promise<void> => {
     timer.stop();
+    settling?.stop();
     view.stop();
     await Promise.all([informer?.stop(), overlap?.stop(), peers.close(), admin.close()]);
     metrics.close();

@@ -203,9 +203,31 @@ export const ROUTES: DashboardSpec = {
           queries: [{ expr: q.seenRate(METRICS.peerPushes, WINDOW, "result"), legend: "{{result}}" }],
         },
         {
+          title: "Reads that settle pushes",
+          description:
+            "Reads of the API server for pushes, by what came of them. failed: it did not answer. Many of `open`: pushes of one sandbox come faster than reads.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [
+            { expr: q.seenRate(METRICS.pushReads, WINDOW, "of, result"), legend: "{{of}} {{result}}" },
+          ],
+        },
+        {
+          title: "How long such a read takes",
+          description: "Requests for the sandbox wait as long, `peers.settleMs` at the most.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          queries: [0.5, 0.99].map((quantile) => ({
+            expr: q.quantile(quantile, METRICS.pushReadDuration, WINDOW),
+            legend: `p${quantile * 100}`,
+          })),
+        },
+        {
           title: "Push-to-apply lag",
           description:
-            "From a push's arrival until the informer confirmed the same version: how much sooner a push is than the watch.",
+            "From a push's arrival until a read of the API server or the informer confirmed the same version.",
           kind: "time",
           unit: "s",
           width: 8,

@@ -218,6 +218,36 @@ const client = z.strictObject({
 });
 
 const peers = z.strictObject({
+  trust: z
+    .enum(["verify", "serve"])
+    .default("verify")
+    .describe(
+      "What a push is worth. `verify`: it is a rumour; the sandbox is read from the API server, and requests for it wait until that is done (some milliseconds). `serve`: it takes effect at once, for peers that can't lie. With `source: none` nothing can be read, and pushes take effect at once.",
+    ),
+  settleMs: int(
+    0,
+    MINUTE_MS,
+    500,
+    "Longest time for which requests wait until a push is verified. When it is over, a pushed deletion takes effect; what becomes of an update says `peers.unsettled`.",
+  ),
+  unsettled: z
+    .enum(["hold", "serve"])
+    .default("hold")
+    .describe(
+      "What becomes of a pushed update that can't be verified within `peers.settleMs` since the API server does not answer. `hold`: the route stays as it is known until the API server answers. `serve`: the update takes effect, true or not.",
+    ),
+  maxReads: int(
+    1,
+    1000,
+    16,
+    "Reads of the API server under way at a time to verify pushes. When very many wait, one list of their namespace takes the place of their reads.",
+  ),
+  maxAheadHours: int(
+    0,
+    8760,
+    12,
+    "A push whose resourceVersion is further ahead than the cluster moves in so many hours is refused, since nobody can have seen it yet; up to ten million versions are believed in any case. 0 believes any.",
+  ),
   claimTtlMs: int(
     SECOND_MS,
     HOUR_MS,

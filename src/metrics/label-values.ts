@@ -147,9 +147,25 @@ export const INVALID_OBJECT_REASONS = closed(
 
 /** What became of a push. */
 export const PUSH_RESULTS = closed(
-  ["applied", "ignored", "invalid", "id_only", "malformed", "too_large", "incomplete", "overloaded"],
+  [
+    "applied",
+    "unsettled",
+    "ignored",
+    "invalid",
+    "id_only",
+    "malformed",
+    "too_large",
+    "incomplete",
+    "overloaded",
+  ],
   "other",
 );
+
+/** What is read to settle pushes. */
+export const PUSH_READ_KINDS = closed(["object", "namespace"]);
+
+/** What came of such a read. */
+export const PUSH_READ_RESULTS = closed(["settled", "open", "behind", "failed"]);
 
 /** Watched namespaces, `""` for all of them. */
 export const SCOPES: LabelValues = { kind: "bounded", by: "the namespaces that the configuration names" };

@@ -266,10 +266,22 @@ export const METRICS = {
     help: "Pushes received on /refresh, by what became of them.",
     labels: { result: label.PUSH_RESULTS },
   },
+  pushReads: {
+    name: "lychgate_push_reads_total",
+    type: "counter",
+    help: "Reads of the API server that settle pushes, by what was read and what came of it.",
+    labels: { of: label.PUSH_READ_KINDS, result: label.PUSH_READ_RESULTS },
+  },
+  pushReadDuration: {
+    name: "lychgate_push_read_duration_seconds",
+    type: "histogram",
+    help: "How long the reads took that settle pushes.",
+    buckets: LAG_BUCKETS,
+  },
   pushToApply: {
     name: "lychgate_push_to_apply_seconds",
     type: "histogram",
-    help: "From a push's arrival until the informer confirmed that version: what pushes gain over watching alone.",
+    help: "From a push's arrival until a read or the informer confirmed that version.",
     buckets: LAG_BUCKETS,
   },
 

@@ -80,7 +80,11 @@ export interface Metrics {
     clusterRestored(): void;
   };
   /** Pushes from peers. */
-  readonly peers: { pushed(result: string): void };
+  readonly peers: {
+    pushed(result: string): void;
+    /** A read of the API server that settles pushes; `result` is a word of `push_reads_total{result}`. */
+    read(of: string, result: string, tookMs: Milliseconds): void;
+  };
   /** Worker processes. */
   readonly workers: {
     batchSent(): void;
@@ -197,6 +201,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const watchSinkFailures = count(METRICS.watchSinkFailures);
   const clusterRestores = count(METRICS.clusterRestores);
 
+  const pushReads = count(METRICS.pushReads);
+  const pushReadDuration = measure(METRICS.pushReadDuration);
   const peerPushes = count(METRICS.peerPushes);
   const pushToApply = measure(METRICS.pushToApply);
 
@@ -280,7 +286,13 @@ export function createMetrics(options: MetricsOptions): Metrics {
       sinkFailed: () => watchSinkFailures.add(1),
       clusterRestored: () => clusterRestores.add(1),
     },
-    peers: { pushed: (result) => peerPushes.add(1, result) },
+    peers: {
+      pushed: (result) => peerPushes.add(1, result),
+      read(of, result, tookMs) {
+        pushReads.add(1, of, result);
+        pushReadDuration.observeMs(tookMs);
+      },
+    },
     workers: {
       batchSent: () => workerBatches.add(1),
       applied: (lagMs) => workerApplyDuration.observeMs(lagMs),

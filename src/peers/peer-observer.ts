@@ -7,6 +7,7 @@ import type { Outcome } from "../routes/outcome.ts";
  * | result | the table |
  * |---|---|
  * | `applied` | kept it |
+ * | `unsettled` | kept it until a read of the API server settles it |
  * | `ignored` | knew better |
  * | `invalid` | refused it, or it is dead without a resourceVersion |
  * | `id_only` | was not asked: the push names no object |
@@ -17,6 +18,7 @@ import type { Outcome } from "../routes/outcome.ts";
  */
 export const PUSH_RESULTS = [
   "applied",
+  "unsettled",
   "ignored",
   "invalid",
   "id_only",

@@ -73,6 +73,6 @@ function plainIp(text: string): string {
 }
 
 function resultOf(outcome: Outcome): PushResult {
-  if (outcome === "applied") return "applied";
+  if (outcome === "applied" || outcome === "unsettled") return outcome;
   return outcome.startsWith("invalid/") ? "invalid" : "ignored";
 }

@@ -21,6 +21,11 @@ export class ObjectIndex {
     return this.#size;
   }
 
+  /** How many entries a namespace has. */
+  sizeOf(namespace: string): number {
+    return this.#namespaces.get(namespace)?.entries.size ?? 0;
+  }
+
   get(namespace: string, name: string): Entry | undefined {
     return this.#namespaces.get(namespace)?.entries.get(name);
   }

@@ -91,7 +91,7 @@ export class Scope<E> {
 
   /** The newest version that a push is believed at, or `undefined` when any is (rule 13). */
   ceiling(nowMs: Milliseconds): ResourceVersion | undefined {
-    return this.watched ? this.#pace.ceiling(this.watermark, this.#heardAtMs, nowMs) : undefined;
+    return this.watched ? this.#pace.ceiling(this.watermark, nowMs) : undefined;
   }
 
   /** The cluster was restored from a backup, at a version below what was seen: no push is kept until `height` is passed. */

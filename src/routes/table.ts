@@ -47,6 +47,11 @@ export interface RouteTableOptions {
    * Default `serve`.
    */
   readonly trust?: "serve" | "verify";
+  /**
+   * Whether pushes of `key` from a sender are left aside, since reads refuted it too often; asked with `verify` only. Default
+   * never.
+   */
+  readonly distrusts?: (from: string, key: ObjectKey) => boolean;
   /** How long requests are held for a sandbox of which a push is not settled. Default 500. */
   readonly settleMs?: Milliseconds;
   /** Whether an update that is not settled within `settleMs` takes effect then. Default `hold`. */
@@ -79,6 +84,7 @@ export interface ObjectRead extends ReadView {
 export class RouteTable implements RouteLookup {
   readonly #rules: Rules;
   readonly #trust: "serve" | "verify";
+  readonly #distrusts: (from: string, key: ObjectKey) => boolean;
   readonly #scopes: ReadonlyMap<string, Scope<Entry>>;
   readonly #everyNamespace: Scope<Entry> | undefined;
   readonly #entries = new ObjectIndex(new IncarnationNumbers());
@@ -95,6 +101,7 @@ export class RouteTable implements RouteLookup {
   constructor(options: RouteTableOptions) {
     this.#rules = options.rules ?? RULES;
     this.#trust = options.trust ?? "serve";
+    this.#distrusts = options.distrusts ?? (() => false);
     const { claimTtlMs = 60_000, maxAheadHours = 12 } = options;
     const makeScope = (name: string, watched: boolean): Scope<Entry> =>
       new Scope(name, watched, claimTtlMs / 2, new WatermarkPace(maxAheadHours));
@@ -295,6 +302,7 @@ export class RouteTable implements RouteLookup {
     let outcome: Outcome;
     if (checked.kind === "invalid") outcome = checked.outcome;
     else if (!scope) outcome = "ignored/out-of-scope";
+    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored/distrusted";
     else {
       this.#ahead.expire(scope, this.#nowMs);
       const known = this.#entries.get(namespace, name);
@@ -324,6 +332,7 @@ export class RouteTable implements RouteLookup {
     let outcome: Outcome;
     if (checked.kind === "invalid") outcome = checked.outcome;
     else if (!scope) outcome = "ignored/out-of-scope";
+    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored/distrusted";
     else {
       this.#ahead.expire(scope, this.#nowMs);
       const known = this.#entries.get(namespace, name);
@@ -347,6 +356,16 @@ export class RouteTable implements RouteLookup {
   /** The serial of the last push: take it before a read is sent, and give it to {@link RouteTable.settle} with the answer. */
   get pushSerial(): number {
     return this.#ahead.lastSerial;
+  }
+
+  /** Whether a push of the object waits for a read. */
+  isInDoubt(namespace: string, name: string): boolean {
+    return this.#entries.get(namespace, name)?.doubt !== undefined;
+  }
+
+  /** How many objects of a namespace anything is known of. */
+  objectsIn(namespace: string): number {
+    return this.#entries.sizeOf(namespace);
   }
 
   /**
@@ -587,6 +606,10 @@ export class RouteTable implements RouteLookup {
       const lagMs = this.#nowMs - arrivedAtMs;
       this.#news.add((listener) => listener.claimConfirmed?.(lagMs));
     }
+  }
+
+  #isDistrusted(scope: Scope<Entry>, from: string, namespace: string, name: string): boolean {
+    return this.#isVerified(scope) && this.#distrusts(from, objectKey(namespace, name));
   }
 
   #isVerified(scope: Scope<Entry>): boolean {

@@ -22,6 +22,7 @@ interface Sample {
 export class WatermarkPace {
   readonly #maxAheadHours: number;
   readonly #samples: Sample[] = [];
+  #heardAtMs: Milliseconds = 0;
 
   /** `maxAheadHours`: 0 believes any version. */
   constructor(maxAheadHours: number) {
@@ -30,6 +31,7 @@ export class WatermarkPace {
 
   /** To be called when the informer speaks; `version` is the watermark before it did. */
   note(version: ResourceVersion, nowMs: Milliseconds): void {
+    this.#heardAtMs = nowMs;
     const last = this.#samples.at(-1);
     if (last !== undefined && nowMs - last.atMs < SAMPLE_EVERY_MS) return;
     if (this.#maxAheadHours === 0 || version === NOTHING_SEEN) return;
@@ -46,19 +48,16 @@ export class WatermarkPace {
    * The newest version that is believed now, or `undefined` when any is: the watermark, and as much as it moves in
    * `maxAheadHours` and in the time since it was last heard of, at least 10 million.
    */
-  ceiling(
-    watermark: ResourceVersion,
-    heardAtMs: Milliseconds,
-    nowMs: Milliseconds,
-  ): ResourceVersion | undefined {
+  ceiling(watermark: ResourceVersion, nowMs: Milliseconds): ResourceVersion | undefined {
     if (this.#maxAheadHours === 0 || watermark === NOTHING_SEEN) return undefined;
     const base = BigInt(watermark);
     const oldest = this.#samples[0];
     let ahead = FLOOR;
-    if (oldest !== undefined && nowMs - oldest.atMs >= SAMPLE_EVERY_MS) {
+    const measuredMs = oldest === undefined ? 0 : this.#heardAtMs - oldest.atMs;
+    if (oldest !== undefined && measuredMs >= SAMPLE_EVERY_MS) {
       const moved = base - BigInt(oldest.version);
-      const spanMs = this.#maxAheadHours * 3_600_000 + Math.max(0, nowMs - heardAtMs);
-      const paced = (moved * BigInt(Math.ceil(spanMs))) / BigInt(Math.ceil(nowMs - oldest.atMs));
+      const spanMs = this.#maxAheadHours * 3_600_000 + Math.max(0, nowMs - this.#heardAtMs);
+      const paced = (moved * BigInt(Math.ceil(spanMs))) / BigInt(Math.ceil(measuredMs));
       if (paced > ahead) ahead = paced;
     }
     return String(base + ahead) as ResourceVersion;

@@ -3,6 +3,7 @@ import type { Log } from "../log.ts";
 import type { Observation } from "../routes/observation.ts";
 import { createApiClient } from "./api-client.ts";
 import type { ApiCredentials } from "./api-credentials.ts";
+import { ObjectReader } from "./object-reader.ts";
 import type { ObservationSink } from "./observation-sink.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import { type ReflectorObserver, silentObserver } from "./reflector-observer.ts";
@@ -44,7 +45,7 @@ export interface InformerStatus {
 }
 
 /** Tells a sink of every object, from `start` to `stop`. */
-export interface Informer {
+export interface Informer<T extends WatchedObject = Observation> {
   /** Begins; at once, and once. */
   start(): void;
   /** True once every scope's first list was taken; it stays true. */
@@ -54,10 +55,15 @@ export interface Informer {
   /** Ends at once. When it resolves, no socket is open and the sink is not called again. Once is enough. */
   stop(): Promise<void>;
   status(): InformerStatus;
+  /** Reads objects as they are at this moment, beside what the watches tell. */
+  readonly reader: ObjectReader<T>;
 }
 
 /** Options of {@link createInformer}. */
 export type SandboxInformerOptions = Omit<InformerOptions, "resource">;
+
+/** Whoever waits for a read has waited too long by then: it is tried again on another connection. */
+const READ_TIMEOUT_MS = 3_000;
 
 /** An informer of Sandboxes of OpenKruise Agents. */
 export function createInformer(options: SandboxInformerOptions): Informer {
@@ -65,7 +71,7 @@ export function createInformer(options: SandboxInformerOptions): Informer {
 }
 
 /** An informer over one API client: one reflector per scope, one pool of connections for all. */
-export function createInformerOf<T extends WatchedObject>(options: InformerOptions<T>): Informer {
+export function createInformerOf<T extends WatchedObject>(options: InformerOptions<T>): Informer<T> {
   const { credentials, clock, log, random = Math.random, observer = silentObserver } = options;
   const api = createApiClient({
     credentials,
@@ -92,6 +98,18 @@ export function createInformerOf<T extends WatchedObject>(options: InformerOptio
         settings: { ...DEFAULT_REFLECTOR_SETTINGS, ...options.settings },
       }),
   );
+  const { pageSize, maxPageBytes } = { ...DEFAULT_REFLECTOR_SETTINGS, ...options.settings };
+  const reader = new ObjectReader({
+    target: {
+      resource: options.resource,
+      selector: options.selector,
+      fieldSelector: options.fieldSelector,
+    },
+    api,
+    pageSize,
+    maxPageBytes,
+    timeoutMs: READ_TIMEOUT_MS,
+  });
   const isSynced = (): boolean => reflectors.every((reflector) => reflector.synced);
 
   return {
@@ -104,7 +122,9 @@ export function createInformerOf<T extends WatchedObject>(options: InformerOptio
     async waitForSync() {
       await Promise.all(reflectors.map((reflector) => reflector.waitForSync()));
     },
+    reader,
     async stop() {
+      reader.stop();
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
       await api.close();
     },

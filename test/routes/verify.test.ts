@@ -51,7 +51,7 @@ test("long random histories of two sandboxes, many pushes, true and forged", { t
         };
         const order = script.slice(0, -1);
         for (const { what, pick, at } of inserts) {
-          const choice = pushes[what as keyof typeof pushes];
+          const choice = pushes[what];
           const chosen = choice[pick % Math.max(1, choice.length)];
           if (chosen) order.splice(at % (order.length + 1), 0, chosen);
         }

@@ -64,11 +64,14 @@ function forge(name: string, version: number, fields: Partial<Route>): VerifySte
 /** The ways in which an informer without a gap learns a timeline: a list at some point, the events from there, a bookmark. */
 export function gaplessScripts(moments: readonly Moment[]): VerifyStep[][] {
   const end = (moments.at(-1)?.version ?? 0) + 5;
-  return [5, ...moments.map(({ version }) => version)].map((first) => [
-    { t: "list", version: first },
-    ...moments.filter(({ version }) => version > first).map((moment): VerifyStep => ({ t: "event", moment })),
-    { t: "bookmark", version: end },
-  ]);
+  const scripts: VerifyStep[][] = [];
+  for (const first of [5, ...moments.map(({ version }) => version)]) {
+    const events = moments.filter(({ version }) => version > first);
+    const script: VerifyStep[] = [{ t: "list", version: first }];
+    for (const moment of events) script.push({ t: "event", moment });
+    scripts.push([...script, { t: "bookmark", version: end }]);
+  }
+  return scripts;
 }
 
 /** All ways to merge the sequences that keep the order within each. */
