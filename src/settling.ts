@@ -35,7 +35,7 @@ export function startSettling(options: SettlingOptions): { stop(): void } {
       objectsIn: (namespace) => table.objectsIn(namespace),
       settle: (read) => writers.settle(read),
     },
-    observer: { read: metrics.peers.read },
+    observer: { read: (of, result, tookMs) => metrics.peers.read(of, result, tookMs) },
     maxReads,
     clock,
     log,
