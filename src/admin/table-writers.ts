@@ -145,7 +145,7 @@ export class TableWriters {
   // ---- reads
 
   /** What a read of one object says, which a push asked for. */
-  settle(read: ObjectRead): "settled" | "open" | "behind" {
+  settle(read: ObjectRead): "settled" | "open" {
     const nowMs = this.#begin();
     const result = this.#table.settle(read, nowMs);
     const { namespace, name, version, observation } = read;

@@ -165,7 +165,7 @@ export const PUSH_RESULTS = closed(
 export const PUSH_READ_KINDS = closed(["object", "namespace"]);
 
 /** What came of such a read. */
-export const PUSH_READ_RESULTS = closed(["settled", "open", "behind", "failed"]);
+export const PUSH_READ_RESULTS = closed(["settled", "open", "failed"]);
 
 /** Watched namespaces, `""` for all of them. */
 export const SCOPES: LabelValues = { kind: "bounded", by: "the namespaces that the configuration names" };

@@ -24,18 +24,18 @@ export interface SettleTable {
   isInDoubt(namespace: string, name: string): boolean;
   /** How many objects of a namespace are known: what a list of it costs. */
   objectsIn(namespace: string): number;
-  /** Takes what a read says; `open` when another is needed, `behind` when it was older than what is known. */
+  /** Takes what a read says; `open` when another is needed. */
   settle(read: {
     readonly namespace: string;
     readonly name: string;
     readonly version: ResourceVersion;
     readonly observation: Observation | undefined;
     readonly asOf: number;
-  }): "settled" | "open" | "behind";
+  }): "settled" | "open";
 }
 
 /** What came of reads. A closed list: these words are metric labels. */
-export const SETTLE_RESULTS = ["settled", "open", "behind", "failed"] as const;
+export const SETTLE_RESULTS = ["settled", "open", "failed"] as const;
 
 /** One of {@link SETTLE_RESULTS}. */
 export type SettleResult = (typeof SETTLE_RESULTS)[number];
@@ -174,11 +174,9 @@ export class PushSettler {
         const settled = table.settle({ namespace, name, version, asOf, observation: observationOf(name) });
         if (settled === "settled") continue;
         this.#wait(namespace, name);
-        if (result !== "behind") result = settled;
+        result = "open";
       }
-      if (result === "behind")
-        this.#failed(new Error("the answer is older than what the watch has delivered"));
-      else this.#failures = 0;
+      this.#failures = 0;
     } catch (error) {
       result = "failed";
       for (const name of names) {

@@ -120,6 +120,12 @@ export class Entry implements RouteInEffect {
     return { uid, resourceVersion, route: confirmed };
   }
 
+  /** The same, as the informer told it. */
+  get observation(): Observation | undefined {
+    const { confirmed, name } = this;
+    return confirmed && { ...confirmed, namespace: this.namespace.name, name };
+  }
+
   get confirmedVersion(): ResourceVersion | undefined {
     return this.#confirmed?.resourceVersion;
   }

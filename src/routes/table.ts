@@ -370,21 +370,23 @@ export class RouteTable implements RouteLookup {
 
   /**
    * What a consistent read of one object says (rule 12): it is confirmed up to the read's version, ahead of the watermark,
-   * and settles what peers pushed before the read began. Returns `open` when a push came meanwhile that it can't settle, and
-   * `behind`, having changed nothing, when the answer is older than what the informer has delivered.
+   * and settles what peers pushed before the read began. Returns `open` when a push came meanwhile that it can't settle.
    * @throws Error when no informer watches the namespace.
    */
-  settle(read: ObjectRead, nowMs: Milliseconds): "settled" | "open" | "behind" {
+  settle(read: ObjectRead, nowMs: Milliseconds): "settled" | "open" {
     this.#tick(nowMs);
-    const { namespace, name, version, observation } = read;
+    const { namespace, name } = read;
     const scope = this.#scopeOf(namespace);
     if (!scope?.watched) throw new Error(`no informer watches the namespace ${JSON.stringify(namespace)}`);
     const known = this.#entries.get(namespace, name);
     const seen = newerResourceVersion(scope.watermark, known?.readVersion ?? NOTHING_SEEN);
-    if (this.#rules.listIsBehind(version, seen)) return "behind";
+    // The informer, or another read, may have gone on while the answer was under way. What they know is true at a later moment.
+    const isPassed = this.#rules.listIsBehind(read.version, seen);
+    const version = isPassed ? seen : read.version;
+    const observation = isPassed ? known?.observation : read.observation;
     // Even of an object that nobody knows it is remembered that it is gone: the informer may have yet to tell of its life.
     const entry = known ?? this.#entries.getOrAdd(namespace, name, scope);
-    const refuted = this.#settlePushes(entry, read);
+    const refuted = this.#settlePushes(entry, { version, observation }, read.asOf);
     const { confirmedVersion } = entry;
     const isOlder =
       observation !== undefined &&
@@ -578,7 +580,7 @@ export class RouteTable implements RouteLookup {
   }
 
   /** Drops the pushes of an entry that a read has settled; true when it has refuted an update. */
-  #settlePushes(entry: Entry, { asOf, ...read }: ObjectRead): boolean {
+  #settlePushes(entry: Entry, read: ReadView, asOf: number): boolean {
     const { claim, tombstone } = entry.ahead ?? {};
     let refutedUpdate = false;
     if (claim?.route) {

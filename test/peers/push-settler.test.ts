@@ -4,7 +4,7 @@ import { silentLog } from "../../src/log.ts";
 import { type ObjectReads, PushSettler, type SettleTable } from "../../src/peers/push-settler.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 
-type Answer = "settled" | "open" | "behind";
+type Answer = "settled" | "open";
 
 /** A settler whose reads come back when the test says so. */
 function scene({ maxReads = 16, objects = 10 } = {}) {
@@ -159,17 +159,6 @@ test("while the API server does not answer it is asked again, with waits that gr
   await comesBack();
   expect(results.at(-1)).toBe("object settled");
   expect(results.filter((result) => result === "object failed").length).toBe(8);
-});
-
-test("an answer that is older than what the watch has delivered is asked for again, after a wait", async () => {
-  const { push, begun, answers, results, comesBack, pass } = scene();
-  answers.set("one", ["behind"]);
-  push("one");
-  await comesBack();
-  expect(results).toEqual(["object behind"]);
-  expect(begun.length).toBe(1);
-  pass(100);
-  expect(begun.length).toBe(2);
 });
 
 test("after stop nothing is read, and what comes back is left aside", async () => {

@@ -23,7 +23,6 @@ const OUTCOME = {
   unsettled: "waits for a read of the API server",
   settled: "settles what was pushed",
   open: "settles a part of what was pushed",
-  behind: "older than what is known",
   "ignored/stale": "refused: a newer version is known",
   "ignored/tombstone": "refused: a deletion stands",
   "ignored/watermark": "refused: the informer has passed that version",

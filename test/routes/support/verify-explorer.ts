@@ -232,7 +232,7 @@ export class VerifyWitness {
       0,
     );
     if (result !== "settled") this.#begin(read.key);
-    if (result !== "behind") this.#tellKeyUpTo(read.key, version);
+    this.#tellKeyUpTo(read.key, version);
   }
 
   #tellUpTo(version: number): void {
