@@ -18,6 +18,7 @@ const BLAME: Readonly<Record<string, Blame>> = {
   sandbox_not_found: "client",
   sandbox_id_conflict: "router",
   pod_ip_reassigned: "router",
+  pod_ip_not_allowed: "router",
   sandbox_paused: "sandbox",
   sandbox_creating: "sandbox",
   sandbox_dead: "sandbox",

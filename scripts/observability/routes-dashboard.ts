@@ -181,12 +181,18 @@ export const ROUTES: DashboardSpec = {
         {
           title: "Conflicts",
           description:
-            "Routing IDs and pod IPs that several living sandboxes claim; none of them is served, or the latest only.",
+            "Routing IDs and pod IPs that several living sandboxes claim; none of them is served, or the latest only. refused: routes with an IP that no pod can have.",
           kind: "time",
           unit: "short",
           width: 6,
           thresholds: [[1, "orange"]],
-          queries: [{ expr: `sum by (kind) (${q.series(METRICS.routeConflicts)})`, legend: "{{kind}}" }],
+          queries: [
+            { expr: `sum by (kind) (${q.series(METRICS.routeConflicts)})`, legend: "{{kind}}" },
+            {
+              expr: q.seenIncrease(METRICS.podIpsRefused, WINDOW, "source"),
+              legend: "refused, from the {{source}}",
+            },
+          ],
         },
       ],
     },

@@ -1,4 +1,4 @@
-import { DOUBTED, KNOWN_STATES, type ObjectKey } from "../routes/route.ts";
+import { DOUBTED, IP_NOT_ALLOWED, KNOWN_STATES, type ObjectKey } from "../routes/route.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { EntryView, TableStats } from "../routes/table-view.ts";
 import type { RouteCounts, RouteView } from "./api-types.ts";
@@ -50,6 +50,9 @@ function whyNotServed({ inEffect, idConflict }: EntryView): string | undefined {
   if (!inEffect) return "no route is in effect";
   if (inEffect.state === DOUBTED)
     return "a peer pushed its deletion, and no read of the API server has settled that";
+  if (inEffect.state === IP_NOT_ALLOWED) {
+    return "no pod can have its pod IP: it is special, this router's own or outside routes.podCidrs";
+  }
   if (inEffect.state !== "running") return `its state is ${inEffect.state}`;
   if (idConflict) return "another living sandbox claims the same ID";
   if (inEffect.ipReassigned) return "another sandbox has, or may have, its pod IP";

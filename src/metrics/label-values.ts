@@ -46,6 +46,7 @@ export const REQUEST_REASONS = closed(
     "sandbox_not_found",
     "sandbox_id_conflict",
     "pod_ip_reassigned",
+    "pod_ip_not_allowed",
     "sandbox_paused",
     "sandbox_creating",
     "sandbox_dead",
@@ -93,6 +94,9 @@ export const ROUTE_STATES = closed(KNOWN_STATES, "other");
 
 /** Who told the table something. */
 export const SOURCES = closed(["informer", "peer", "clock"]);
+
+/** Who brings routes to the table. */
+export const ROUTE_WRITERS = closed(["informer", "peer"]);
 
 /** What a mutation did and why. */
 export const MUTATION_OUTCOMES = closed(OUTCOMES);

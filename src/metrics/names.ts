@@ -151,6 +151,12 @@ export const METRICS = {
     help: "Routing IDs and pod IPs that several living objects claim; none of them is served, or the latest only.",
     labels: { kind: label.CONFLICT_KINDS },
   },
+  podIpsRefused: {
+    name: "lychgate_pod_ips_refused_total",
+    type: "counter",
+    help: "Routes that came into effect with an IP that no pod can have, so that they are not served, by who wrote them.",
+    labels: { source: label.ROUTE_WRITERS },
+  },
   routeMutations: {
     name: "lychgate_route_mutations_total",
     type: "counter",

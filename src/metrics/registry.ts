@@ -203,6 +203,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   const pushReads = count(METRICS.pushReads);
   const pushReadDuration = measure(METRICS.pushReadDuration);
+  const podIpsRefused = count(METRICS.podIpsRefused);
   const peerPushes = count(METRICS.peerPushes);
   const pushToApply = measure(METRICS.pushToApply);
 
@@ -269,6 +270,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
         routeMutations.add(1, source, outcome);
         if (resurrection !== undefined) resurrectionAttempts.add(1, source, resurrection);
       },
+      podIpRefused: (source) => podIpsRefused.add(1, source),
       incarnationEnded: (_incarnation, reason) => incarnationsEnded.add(1, reason),
       factDropped: (kind, reason) => tableFactsDropped.add(1, kind, reason),
       claimConfirmed: (lagMs) => pushToApply.observeMs(lagMs),

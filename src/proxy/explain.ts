@@ -1,4 +1,5 @@
 import type { RouteLookup } from "../routes/lookup.ts";
+import { IP_NOT_ALLOWED } from "../routes/route.ts";
 import { REASONS } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -85,7 +86,9 @@ function describeLookup({ by }: Target, routes: RouteLookup): string {
         ? `incarnation ${incarnation.number}`
         : ipReassigned
           ? "another sandbox has, or may have, its pod IP"
-          : "not servable";
+          : state === IP_NOT_ALLOWED
+            ? "no pod can have this IP: it is special, this router's own or outside routes.podCidrs"
+            : "not servable";
       return `${route.namespace}/${route.name} is ${state} ${place} at version ${route.resourceVersion}: ${served}`;
     }
   }

@@ -39,6 +39,8 @@ const TABLE = {
     retryAfterS: 1,
     logLevel: "warn",
   },
+  /** The sandbox's pod IP is one that no pod can have: special, the router's own, or outside `routes.podCidrs`. */
+  pod_ip_not_allowed: { status: 502, message: "healthy sandbox not found: <sandbox>", logLevel: "warn" },
   sandbox_paused: { status: 502, message: "healthy sandbox not found: <sandbox>" },
   sandbox_creating: { status: 502, message: "healthy sandbox not found: <sandbox>", retryAfterS: 1 },
   sandbox_dead: { status: 502, message: "healthy sandbox not found: <sandbox>" },

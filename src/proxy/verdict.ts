@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
 import type { Incarnation, Lookup, RouteInEffect, RouteLookup } from "../routes/lookup.ts";
-import type { Route } from "../routes/route.ts";
+import { IP_NOT_ALLOWED, type Route } from "../routes/route.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { allValues } from "./request-head.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -98,6 +98,8 @@ function reasonOfState(state: string): RefusalReason {
       return "sandbox_creating";
     case "dead":
       return "sandbox_dead";
+    case IP_NOT_ALLOWED:
+      return "pod_ip_not_allowed";
     default:
       return "sandbox_not_running";
   }

@@ -31,7 +31,7 @@ export type Lookup =
 export interface RouteInEffect {
   readonly kind: "found";
   readonly route: Route;
-  /** `route.state`, or `dead` once the sandbox's shutdownTime has passed. */
+  /** `route.state`, or `dead` once the sandbox's shutdownTime has passed, or `ip-not-allowed` where it can't have its pod IP. */
   readonly state: string;
   /** Present exactly when requests may be sent to the pod. */
   readonly incarnation: Incarnation | undefined;

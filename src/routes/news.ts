@@ -15,6 +15,8 @@ export interface TableListener {
   incarnationEnded?(incarnation: Incarnation, reason: EndReason): void;
   /** See `IncarnationListener.pauseEnded`. */
   pauseEnded?(incarnation: Incarnation, reason: EndReason): void;
+  /** The route in effect is not served, whatever its state, since no pod can have the IP that `source` gave it. */
+  podIpRefused?(source: Source, key: ObjectKey, ip: string): void;
   /** A fact that `from` pushed, or that a read has shown, was given up without the informer confirming it. */
   factDropped?(fact: AheadFact, reason: DropReason, key: ObjectKey, from: string): void;
   /** The informer confirmed a claim, `lagMs` after the push had arrived. */

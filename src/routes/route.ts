@@ -8,7 +8,21 @@ export type ObjectKey = `${string}/${string}`;
  * The states that Lychgate itself acts on. A peer may push any other word; it is kept and shown, and the route
  * is not served (rivals.md 2.2, 2.5).
  */
-export const KNOWN_STATES = ["running", "paused", "creating", "available", "dead", "doubted"] as const;
+export const KNOWN_STATES = [
+  "running",
+  "paused",
+  "creating",
+  "available",
+  "dead",
+  "doubted",
+  "ip-not-allowed",
+] as const;
+
+/**
+ * The state in effect of a route that would have a pod if its IP were one that a pod can have
+ * (`RouteTableOptions.isPodAddress`). It is shown, and never served. No writer has to say it.
+ */
+export const IP_NOT_ALLOWED = "ip-not-allowed" satisfies RouteState;
 
 /** One of {@link KNOWN_STATES}, or a word from a newer peer. */
 export type RouteState = string;

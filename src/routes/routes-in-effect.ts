@@ -7,7 +7,7 @@ import { holdInEffect } from "./ip-hold.ts";
 import { IpIndex, oneSpelling } from "./ip-index.ts";
 import type { EndReason, Lookup } from "./lookup.ts";
 import type { News } from "./news.ts";
-import { DOUBTED, hasPod, type Route, type RouteState } from "./route.ts";
+import { DOUBTED, hasPod, IP_NOT_ALLOWED, type Route, type RouteState } from "./route.ts";
 import type { Rules } from "./rules.ts";
 import type { Scope } from "./scope.ts";
 
@@ -25,6 +25,7 @@ export class RoutesInEffect {
   readonly #rules: Rules;
   readonly #news: News;
   readonly #onePodPerIp: boolean;
+  readonly #isPodAddress: (ip: string) => boolean;
   readonly #ids: IdIndex;
   readonly #ips: IpIndex;
   readonly #states = new Map<string, number>();
@@ -34,10 +35,11 @@ export class RoutesInEffect {
   #routes = 0;
   #incarnations = 0;
 
-  constructor(rules: Rules, news: News, onePodPerIp: boolean) {
+  constructor(rules: Rules, news: News, onePodPerIp: boolean, isPodAddress: (ip: string) => boolean) {
     this.#rules = rules;
     this.#news = news;
     this.#onePodPerIp = onePodPerIp;
+    this.#isPodAddress = isPodAddress;
     this.#ids = new IdIndex(rules);
     this.#ips = new IpIndex(rules, (entry) =>
       holdInEffect(entry.route, entry.confirmedRoute, entry.hold, entry.scope.watermark),
@@ -84,6 +86,7 @@ export class RoutesInEffect {
 
     entry.inEffect = route;
     entry.state = state;
+    if (route && state === IP_NOT_ALLOWED && route.state !== state) this.#reportRefusedIp(entry, route);
     if (stateBefore !== state || !before || !route) {
       if (before) this.#count(stateBefore, -1);
       if (route) this.#count(state, 1);
@@ -151,9 +154,19 @@ export class RoutesInEffect {
     return ended;
   }
 
+  /**
+   * The state in effect. Decided here, where every writer's routes come by, so that none can bring an address that no pod
+   * has: not served, and held against nobody.
+   */
   #stateOf(entry: Entry, route: Route, endsAtMs: Milliseconds | undefined, nowMs: Milliseconds): RouteState {
     const state = this.#rules.stateAt(route, endsAtMs, nowMs);
+    if (hasPod(state) && route.ip !== "" && !this.#isPodAddress(route.ip)) return IP_NOT_ALLOWED;
     return entry.isCondemned(route) && !this.#rules.isTerminal(state) ? DOUBTED : state;
+  }
+
+  #reportRefusedIp({ key, claim }: Entry, route: Route): void {
+    const source = route === claim ? "peer" : "informer";
+    this.#news.add((listener) => listener.podIpRefused?.(source, key, route.ip));
   }
 
   /**

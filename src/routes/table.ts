@@ -61,6 +61,11 @@ export interface RouteTableOptions {
    * clusters. 0 believes any version. Default 12.
    */
   readonly maxAheadHours?: number;
+  /**
+   * Whether a pod can have this IP; asked for whatever a writer gave as one. A route with another IP is kept, and is in
+   * effect in the state `ip-not-allowed`: never served. Must be fast and must not throw. Default: every IP.
+   */
+  readonly isPodAddress?: (ip: string) => boolean;
   /** For the explorer, which shows that each rule is needed. Default {@link RULES}. */
   readonly rules?: Rules;
 }
@@ -111,7 +116,12 @@ export class RouteTable implements RouteLookup {
         : disjoint(options.scopes).map((name) => makeScope(name, true));
     this.#scopes = new Map(scopes.map((scope) => [scope.name, scope]));
     this.#everyNamespace = this.#scopes.get("");
-    this.#effects = new RoutesInEffect(this.#rules, this.#news, options.onePodPerIp ?? true);
+    this.#effects = new RoutesInEffect(
+      this.#rules,
+      this.#news,
+      options.onePodPerIp ?? true,
+      options.isPodAddress ?? (() => true),
+    );
     const limits = {
       claimTtlMs,
       maxClaims: options.maxClaims ?? 200_000,
@@ -419,6 +429,15 @@ export class RouteTable implements RouteLookup {
     const ended = this.#effects.shutDown(this.#nowMs);
     this.#complete();
     for (const { namespace, name } of ended) this.#tell("clock", "applied", namespace.name, name);
+  }
+
+  /** To be called when `isPodAddress` answers otherwise than before: judges the IP of every route again. */
+  podAddressesChanged(nowMs: Milliseconds): void {
+    this.#tick(nowMs);
+    for (const scope of this.#scopes.values()) {
+      for (const entry of this.#entries.ofScope(scope)) this.#touched.push(entry);
+    }
+    this.#complete();
   }
 
   /** When {@link RouteTable.advance} has something to do next, in milliseconds since the epoch. */

@@ -34,6 +34,7 @@ describe("the reasons", () => {
       sandbox_not_found: "502 sandbox not found: abc",
       sandbox_id_conflict: "502 healthy sandbox not found: abc",
       pod_ip_reassigned: "502 healthy sandbox not found: abc",
+      pod_ip_not_allowed: "502 healthy sandbox not found: abc",
       sandbox_paused: "502 healthy sandbox not found: abc",
       sandbox_creating: "502 healthy sandbox not found: abc",
       sandbox_dead: "502 healthy sandbox not found: abc",

@@ -222,6 +222,7 @@ describe("the access token", () => {
     ["dead", { state: "dead" }],
     ["available", { state: "available" }],
     ["pod_ip_reassigned", { ipReassigned: true }],
+    ["pod_ip_not_allowed", { state: "ip-not-allowed" }],
   ])("comes before the state is told: %s", (_case, sandbox) => {
     const routes = table(found({ ...sandbox, accessToken: "good" }));
     expect(verdict(routes, on)).toEqual(unauthorized);

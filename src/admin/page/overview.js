@@ -9,6 +9,7 @@ const STATES = [
   ["creating", "--c1"],
   ["paused", "--c6"],
   ["dead", "--c2"],
+  ["ip-not-allowed", "--c3"],
   ["other", "--c4"],
 ];
 
@@ -158,6 +159,7 @@ const REFUSALS = new Set([
   "sandbox_not_found",
   "sandbox_id_conflict",
   "pod_ip_reassigned",
+  "pod_ip_not_allowed",
   "sandbox_paused",
   "sandbox_creating",
   "sandbox_dead",

@@ -28,9 +28,10 @@ export function routes(section, open) {
   const state = h(
     "select",
     { id: "routes-state" },
-    [["", "any"], ...["running", "available", "creating", "paused", "dead"].map((name) => [name, name])].map(
-      ([value, label]) => h("option", { value }, label),
-    ),
+    [
+      ["", "any"],
+      ...["running", "available", "creating", "paused", "dead", "ip-not-allowed"].map((name) => [name, name]),
+    ].map(([value, label]) => h("option", { value }, label)),
   );
   const served = h(
     "select",
