@@ -38,6 +38,8 @@ export async function measureWorkers(workers: number, pushes: number): Promise<W
     "json",
     "--access-log",
     "off",
+    "--routes-pod-cidrs",
+    "127.0.0.0/8",
   ];
   const serve = spawnNode([LYCHGATE, "serve", ...options, ...ports]);
   const clients: Client[] = [];

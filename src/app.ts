@@ -17,6 +17,9 @@ import { createMetrics, type Metrics } from "./metrics/registry.ts";
 import { Distrust } from "./peers/distrust.ts";
 import { createPeerServer } from "./peers/peer-server.ts";
 import { askReadiness, type ReadinessCheck } from "./peers/readiness.ts";
+import { InterfaceAddresses } from "./interface-addresses.ts";
+import { PodAddresses } from "./pod-addresses.ts";
+import { PodIpLog } from "./pod-ip-log.ts";
 import type { RequestObserver } from "./proxy/request-record.ts";
 import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "./routes/table.ts";
@@ -81,6 +84,11 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const token = adminTokenOf(config, (path) => readFileSync(path, "utf8"));
   const metrics = createMetrics({ version: VERSION, clock });
   const distrust = new Distrust(clock);
+  const interfaces = new InterfaceAddresses({ clock, log });
+  // Anycast addresses are the router's own before an interface has them.
+  const readPodAddresses = (): PodAddresses =>
+    new PodAddresses(config.routes.podCidrs, [...interfaces.current, ...config.anycast.addresses]);
+  let podAddresses = readPodAddresses();
   const table = new RouteTable({
     scopes: watched ? (config.namespace.length > 0 ? config.namespace : [""]) : "none",
     claimTtlMs: config.peers.claimTtlMs,
@@ -93,6 +101,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     unsettled: config.peers.unsettled,
     maxAheadHours: config.peers.maxAheadHours,
     distrusts: (from, key) => distrust.ignores(from, key),
+    isPodAddress: (ip) => podAddresses.allows(ip),
   });
   const timer = new TableTimer(table, clock);
   const { historyFacts: maxFacts, historyFactsPerRoute: maxFactsPerRoute } = config.admin;
@@ -133,6 +142,11 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
           log,
         })
       : undefined;
+  const podIpLog = new PodIpLog(log, clock);
+  table.addListener({
+    podIpRefused: (source, key, ip) =>
+      podIpLog.tell({ source, key, ip, why: podAddresses.refusalOf(ip), from: writers.pushingPeer }),
+  });
   const overlap = createOverlapMonitor(config.host, table, { observer: metrics.host.overlap, clock, log });
 
   const readiness: ReadinessCheck[] = [
@@ -201,6 +215,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const stopRest = async (): Promise<void> => {
     timer.stop();
     settling?.stop();
+    interfaces.stop();
     view.stop();
     await Promise.all([informer?.stop(), overlap?.stop(), peers.close(), admin.close()]);
     metrics.close();
@@ -212,6 +227,10 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       traffic: await named("listen", traffic.listen()),
     };
     timer.start();
+    interfaces.start(() => {
+      podAddresses = readPodAddresses();
+      table.podAddressesChanged(clock.nowMs());
+    });
     view.start();
     overlap?.start();
     informer?.start();

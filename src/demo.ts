@@ -26,6 +26,8 @@ const KUBECONFIG = ".lychgate/kubeconfig";
 const DEFAULT_ADMIN_PORT = 9902;
 /** Pods get addresses from here on; each may be reused at once by the next. */
 const FIRST_POD_IP = "127.0.64.1";
+/** All of them. */
+const POD_CIDR = "127.0.0.0/8";
 
 /**
  * Runs a whole cluster in this process and the router in front of it, fed by the real informer and by real pushes, some
@@ -44,7 +46,13 @@ export async function runDemo(
     cluster = await startCluster(options);
     // The cluster is the source, whatever the configuration says: that is what the demo is.
     router = await startRouter(
-      { ...config, source: "kubernetes", namespace: [], selector: "" },
+      {
+        ...config,
+        source: "kubernetes",
+        namespace: [],
+        selector: "",
+        routes: { ...config.routes, podCidrs: [POD_CIDR] },
+      },
       {
         log,
         accessLog: accessLog?.record,

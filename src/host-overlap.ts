@@ -10,6 +10,7 @@ import { OverlapMonitor, type OverlapMonitorOptions } from "./host/overlap/monit
 import { removeFile, writeWhole } from "./host/write-whole.ts";
 import { hostMetricsText } from "./metrics/host-metrics.ts";
 import { handleSignals } from "./process-signals.ts";
+import { IP_NOT_ALLOWED } from "./routes/route.ts";
 import type { RouteTable } from "./routes/table.ts";
 
 export type { OverlapResult } from "./host/overlap/check.ts";
@@ -124,8 +125,8 @@ export function createOverlapMonitor(
 
 function* podIps(table: RouteTable): Generator<string, void, undefined> {
   for (const key of table.keys()) {
-    const ip = table.inspect(key)?.inEffect?.route.ip;
-    if (ip) yield ip;
+    const inEffect = table.inspect(key)?.inEffect;
+    if (inEffect && inEffect.route.ip !== "" && inEffect.state !== IP_NOT_ALLOWED) yield inEffect.route.ip;
   }
 }
 

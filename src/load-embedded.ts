@@ -67,6 +67,8 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Subject> 
       "--kubeconfig",
       join(folder, "kubeconfig"),
       "--access-log=off",
+      // The embedded cluster's pods listen on loopback, which is no pod's address elsewhere.
+      "--routes-pod-cidrs=127.0.0.0/8",
       `--workers=${options.workers}`,
       // So that it is back soon after the outage, which is short.
       "--watch-backoff-min-ms=100",

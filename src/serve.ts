@@ -3,6 +3,7 @@ import { type Router, startRouter } from "./app.ts";
 import { systemClock } from "./clock.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { OperationalLog } from "./operational-log.ts";
+import { PodAddresses } from "./pod-addresses.ts";
 import { handleSignals } from "./process-signals.ts";
 import { openFilesWarning } from "./open-files.ts";
 import { accessLogOf, operationalLog } from "./router-logs.ts";
@@ -17,6 +18,13 @@ export async function runServe({ config, origins, file }: LoadedConfig): Promise
   const accessLog = accessLogOf(config);
   const warning = openFilesWarning(config.client.maxConnections);
   if (warning !== undefined) log.warn(warning);
+  const { allowedSpecial } = new PodAddresses(config.routes.podCidrs, []);
+  if (allowedSpecial.length > 0) {
+    log.warn(
+      "routes.podCidrs allows special addresses: whoever can write a route can reach this host or its network through the router",
+      { allowed: allowedSpecial },
+    );
+  }
   let router: Router;
   try {
     router = await startRouter(config, { log, accessLog: accessLog?.record, origins, configFile: file });

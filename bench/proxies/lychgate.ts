@@ -48,6 +48,8 @@ async function start(context: ProxyContext, flags: readonly string[]): Promise<R
       `--listen=127.0.0.1:${port}`,
       `--peer-listen=127.0.0.1:${peerPort}`,
       `--admin-listen=127.0.0.1:${adminPort}`,
+      // Where the benchmark's pods are.
+      "--routes-pod-cidrs=127.0.0.0/8",
       "--drain-delay-ms=0",
       "--drain-timeout-ms=0",
       ...flags,

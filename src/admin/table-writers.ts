@@ -59,6 +59,11 @@ export class TableWriters {
     table.addListener(listener);
   }
 
+  /** The address of the peer that pushes at this moment, for listeners of the table; `""` while none does. */
+  get pushingPeer(): string {
+    return this.#from;
+  }
+
   // ---- the informer
 
   relist(
@@ -235,6 +240,7 @@ export class TableWriters {
 
   #end(): void {
     this.#isTelling = false;
+    this.#from = "";
     if (this.#effects.length > 0) for (const effect of this.#effects.splice(0)) effect();
   }
 

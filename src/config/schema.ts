@@ -282,6 +282,12 @@ const routes = z.strictObject({
     true,
     "Two running sandboxes with one pod IP: only the one that surely took it later is served, or neither. Turn it off only where pods share their node's network (`hostNetwork`); then an address that changed hands is not noticed.",
   ),
+  podCidrs: list(
+    "CIDR",
+    cidrText,
+    1000,
+    "CIDRs that pods have their IPs from; a sandbox with another IP is not served (`pod_ip_not_allowed`). Empty: every IP but special ones, which are loopback, unspecified, link-local, multicast, broadcast, documentation, IPv6 addresses that stand for an IPv4 one, cloud metadata services and the router's own. A special range is allowed by an entry that lies within it (`127.0.0.0/8`; `0.0.0.0/0` does not allow it), one of the router's own addresses by an entry for that address alone: where sandboxes use `hostNetwork` on the router's node.",
+  ),
 });
 
 const admin = z.strictObject({

@@ -3,6 +3,7 @@ import { configFrom } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { type Router, type RouterSurroundings, startRouter } from "../../src/app.ts";
 import { silentLog } from "../../src/log.ts";
+import { TEST_POD_CIDRS } from "../support/pod-cidrs.ts";
 
 /** A router on free loopback ports, and the ways to talk to it. */
 export interface TestRouter {
@@ -35,6 +36,7 @@ export async function startTestRouter(
       peerListen: "127.0.0.1:0",
       adminListen: "127.0.0.1:0",
       ...input,
+      routes: { podCidrs: [...TEST_POD_CIDRS], ...input.routes },
       drain: { delayMs: 0, timeoutMs: 1_000, ...input.drain },
     }),
     { log: silentLog, ...surroundings },

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { TEST_POD_CIDRS } from "./pod-cidrs.ts";
 
 const bin = resolve(import.meta.dirname, "../../bin/lychgate.mjs");
 
@@ -21,7 +22,7 @@ export interface RouterProcess {
 }
 
 /**
- * Starts `lychgate serve`, on free ports unless `args` name others, and waits until it listens. `openFiles`: how many files
+ * Starts `lychgate serve`, on free ports unless `args` name others, for pods on loopback too, and waits until it listens. `openFiles`: how many files
  * it may have open; `nodeFlags`: what Node itself is told.
  */
 export async function startRouterProcess(
@@ -31,7 +32,20 @@ export async function startRouterProcess(
   const ports = ["--listen", "--peer-listen", "--admin-listen"].flatMap((flag) =>
     args.includes(flag) ? [] : [flag, "127.0.0.1:0"],
   );
-  const command = [process.execPath, ...nodeFlags, bin, "serve", ...ports, "--log-format", "json", ...args];
+  const podCidrs = args.some((arg) => arg.startsWith("--routes-pod-cidrs"))
+    ? []
+    : TEST_POD_CIDRS.map((cidr) => `--routes-pod-cidrs=${cidr}`);
+  const command = [
+    process.execPath,
+    ...nodeFlags,
+    bin,
+    "serve",
+    ...ports,
+    "--log-format",
+    "json",
+    ...podCidrs,
+    ...args,
+  ];
   const limit = openFiles === undefined ? "" : `ulimit -n ${openFiles} && `;
   const child = spawn("sh", ["-c", `${limit}exec "$@"`, "sh", ...command], {
     stdio: ["ignore", "pipe", "pipe"],

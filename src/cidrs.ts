@@ -1,0 +1,61 @@
+import { isIP } from "node:net";
+import ipaddr from "ipaddr.js";
+
+/** An address, parsed. An IPv4 address in an IPv6 spelling (`::ffff:10.0.0.7`, RFC 4291 2.5.5.2) is an IPv4 one. */
+export type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** A block of addresses. */
+export interface Cidr {
+  /** As a person wrote it. */
+  readonly text: string;
+  readonly base: Address;
+  /** 0 to 32, or to 128. */
+  readonly length: number;
+}
+
+/** Parses an address as `node:net` knows it. `undefined` for anything else, and for an address with a zone. */
+export function parseAddress(text: string): Address | undefined {
+  // ipaddr.js alone would take `0177.1` and `2130706433` too.
+  const family = isIP(text);
+  if (family === 0 || text.includes("%")) return undefined;
+  return ipaddr.process(family === 6 && text.includes(".") ? hexadecimal(text) : text);
+}
+
+/** An IPv6 address without its dotted end: ipaddr.js 2.5.0 takes `::10.0.0.7` for `::ffff:10.0.0.7`. */
+function hexadecimal(text: string): string {
+  const start = text.lastIndexOf(":") + 1;
+  const [a = 0, b = 0, c = 0, d = 0] = text.slice(start).split(".").map(Number);
+  return `${text.slice(0, start)}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+}
+
+/**
+ * Parses `address/length`, or an address alone for a block of one. Throws for anything else: the schema has let only
+ * right ones pass.
+ */
+export function parseCidr(text: string): Cidr {
+  const [address = "", lengthText] = text.split("/");
+  const base = parseAddress(address);
+  if (!base) throw new Error(`${JSON.stringify(text)} is no CIDR`);
+  const written = lengthText === undefined ? undefined : Number(lengthText);
+  const bits = bitsOf(base);
+  // Of a block of IPv4 addresses in their IPv6 spelling the first 96 bits are the prefix.
+  const length = written === undefined ? bits : address.includes(":") ? written - (128 - bits) : written;
+  if (!(length >= 0 && length <= bits)) throw new Error(`${JSON.stringify(text)} is no CIDR`);
+  return { text, base, length };
+}
+
+/** 32 or 128. */
+export function bitsOf(address: Address): 32 | 128 {
+  return address.kind() === "ipv4" ? 32 : 128;
+}
+
+/** Whether `address` is one of `cidr`. */
+export function isIn(address: Address, { base, length }: Cidr): boolean {
+  if (address instanceof ipaddr.IPv4) return base instanceof ipaddr.IPv4 && address.match(base, length);
+  return base instanceof ipaddr.IPv6 && address.match(base, length);
+}
+
+/** Whether every address of `inner` is one of `outer`. */
+export function isWithin(inner: Cidr, outer: Cidr): boolean {
+  return inner.length >= outer.length && isIn(inner.base, outer);
+}
