@@ -2,6 +2,7 @@ import type { Clock, Milliseconds } from "../clock.ts";
 import type { EndReason } from "../routes/lookup.ts";
 import type { TableListener } from "../routes/news.ts";
 import type { Observation } from "../routes/observation.ts";
+import { isState } from "../routes/names.ts";
 import type { AheadFact, DropReason, Outcome } from "../routes/outcome.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
 import { objectKey } from "../routes/route.ts";
@@ -20,6 +21,14 @@ export interface TableWritersOptions {
 
 /** Texts of a peer that are longer are cut: it may write whatever it likes. */
 const MAX_TEXT_CHARACTERS = 128;
+
+/** Outcomes of updates whose texts are not what any object has. */
+const UNREADABLE: ReadonlySet<Outcome> = new Set([
+  "invalid/key",
+  "invalid/id",
+  "invalid/uid",
+  "invalid/text",
+]);
 
 /**
  * The way of all writers to the table: passes on what the informer and peers say, and writes down each fact with what
@@ -115,19 +124,23 @@ export class TableWriters {
     const outcome = this.#table.pushUpdate(push, nowMs, from);
     this.#peers.judged(from, outcome, nowMs);
     const { namespace, name, resourceVersion, state, ip, uid } = push;
-    this.#history.add(namespace, name, {
-      atMs: nowMs,
-      writer: "peer",
-      what: "update",
-      outcome,
-      resourceVersion: cut(resourceVersion),
-      state: cut(state),
-      ip,
-      uid: cut(uid),
-      from,
-      incarnation: undefined,
-      isRevival: this.#isRevival,
-    });
+    // Texts that no object can have are written down nowhere.
+    const isReadable = !UNREADABLE.has(outcome);
+    if (outcome !== "invalid/key") {
+      this.#history.add(namespace, name, {
+        atMs: nowMs,
+        writer: "peer",
+        what: "update",
+        outcome,
+        resourceVersion: readableVersion(resourceVersion),
+        state: isReadable ? cut(state) : undefined,
+        ip,
+        uid: isReadable ? cut(uid) : undefined,
+        from,
+        incarnation: undefined,
+        isRevival: this.#isRevival,
+      });
+    }
     this.#end();
     return outcome;
   }
@@ -137,12 +150,14 @@ export class TableWriters {
     const outcome = this.#table.pushDelete(push, nowMs, from);
     this.#peers.judged(from, outcome, nowMs);
     const { namespace, name, resourceVersion } = push;
-    this.#history.add(namespace, name, {
-      ...bare(nowMs, "peer", "deletion", outcome),
-      resourceVersion: cut(resourceVersion),
-      state: "dead",
-      from,
-    });
+    if (outcome !== "invalid/key") {
+      this.#history.add(namespace, name, {
+        ...bare(nowMs, "peer", "deletion", outcome),
+        resourceVersion: readableVersion(resourceVersion),
+        state: "dead",
+        from,
+      });
+    }
     this.#end();
     return outcome;
   }
@@ -326,6 +341,11 @@ function keyOf({ namespace, name }: Observation): string {
 function partsOf(key: string): [namespace: string, name: string] {
   const slash = key.indexOf("/");
   return [key.slice(0, slash), key.slice(slash + 1)];
+}
+
+/** A version as a peer wrote it, if it could be one's: printable ASCII without spaces and tags. */
+function readableVersion(text: string): string {
+  return isState(text.slice(0, MAX_TEXT_CHARACTERS)) ? cut(text) : "(unreadable)";
 }
 
 function cut(text: string): string {

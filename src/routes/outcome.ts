@@ -19,9 +19,10 @@ export type Source = "informer" | "peer" | "clock";
  * | `ignored/restored` | the cluster was restored from a backup; pushes wait for the watermark's old height |
  * | `ignored/out-of-scope` | the informer does not watch that namespace |
  * | `ignored/id-only` | the push names no object, only an ID (accepted on the wire, changes nothing) |
- * | `invalid/key` | namespace or name is missing, or holds a `/` |
- * | `invalid/id` | the routing ID is missing |
- * | `invalid/uid` | the UID is missing |
+ * | `invalid/key` | namespace or name is missing, or is one that no Kubernetes object can have |
+ * | `invalid/id` | the routing ID is missing, or is no value of a label |
+ * | `invalid/uid` | the UID is missing, or holds what no UID does |
+ * | `invalid/text` | the state or the owner holds what none does: control characters, bidi marks, `<` |
  * | `invalid/resource-version` | not a canonical positive decimal integer |
  * | `invalid/size` | longer than any real route: a claim's memory must have a bound |
  */
@@ -42,6 +43,7 @@ export const OUTCOMES = [
   "invalid/key",
   "invalid/id",
   "invalid/uid",
+  "invalid/text",
   "invalid/resource-version",
   "invalid/size",
 ] as const;

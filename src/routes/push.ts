@@ -1,3 +1,4 @@
+import { isObjectName, isOwner, isRoutingId, isState, isUid } from "./names.ts";
 import type { Outcome } from "./outcome.ts";
 import { parseResourceVersion, type ResourceVersion } from "./resource-version.ts";
 import { type Route, routingId } from "./route.ts";
@@ -20,9 +21,10 @@ export type Checked<T> =
 /** What an update needs before any rule looks at it. `push` holds its known fields and nothing else that a peer may have written. */
 export function checkUpdate(push: PushedRoute): Checked<Route> {
   const version = parseResourceVersion(push.resourceVersion);
-  if (!isKey(push.namespace, push.name)) return invalid("invalid/key");
-  if (!push.id) return invalid("invalid/id");
-  if (!push.uid) return invalid("invalid/uid");
+  if (!isObjectName(push.namespace, push.name)) return invalid("invalid/key");
+  if (!isRoutingId(push.id)) return invalid("invalid/id");
+  if (!isUid(push.uid)) return invalid("invalid/uid");
+  if (!isState(push.state) || !isOwner(push.owner)) return invalid("invalid/text");
   if (!version) return invalid("invalid/resource-version");
   if (sizeOf(push) > MAX_PUSH_CHARACTERS) return invalid("invalid/size");
   return { kind: "valid", push: routeOf(push, version), version };
@@ -32,7 +34,7 @@ export function checkUpdate(push: PushedRoute): Checked<Route> {
 export function checkDeletion(push: PushedDeletion): Checked<PushedDeletion> {
   const { namespace, name } = push;
   const version = parseResourceVersion(push.resourceVersion);
-  if (!isKey(namespace, name)) return invalid("invalid/key");
+  if (!isObjectName(namespace, name)) return invalid("invalid/key");
   if (!version) return invalid("invalid/resource-version");
   if (namespace.length + name.length + version.length > MAX_PUSH_CHARACTERS) return invalid("invalid/size");
   return { kind: "valid", push, version };
@@ -40,11 +42,6 @@ export function checkDeletion(push: PushedDeletion): Checked<PushedDeletion> {
 
 function invalid(outcome: Outcome): { readonly kind: "invalid"; readonly outcome: Outcome } {
   return { kind: "invalid", outcome };
-}
-
-/** Names of Kubernetes objects hold no `/`; one that did would be taken for another object's key. */
-function isKey(namespace: string, name: string): boolean {
-  return namespace !== "" && name !== "" && !namespace.includes("/") && !name.includes("/");
 }
 
 /** All that a claim keeps of what a peer wrote. Names are at most 253 characters long; tokens are what may be long. */

@@ -184,3 +184,25 @@ test("of many addresses that push, the longest silent are forgotten", () => {
   expect(addresses[0]).toBe("10.0.1.43");
   expect(addresses).not.toContain("10.0.0.43");
 });
+
+test("texts that no object can have are counted for their sender and written down nowhere", () => {
+  const { writers, history, peers } = scene();
+  const evil = "<svg onload=x>\u202e\n";
+  for (const field of ["namespace", "name", "id", "uid", "state", "owner", "resourceVersion"]) {
+    writers.pushUpdate({ ...push("box", 12), [field]: evil }, "10.9.9.9");
+  }
+  writers.pushDelete({ namespace: "ns", name: evil, resourceVersion: "13" }, "10.9.9.9");
+  writers.pushDelete({ namespace: "ns", name: "box", resourceVersion: evil }, "10.9.9.9");
+  expect(peers.view()).toMatchObject([{ address: "10.9.9.9", pushes: 9, invalid: 9 }]);
+  expect(history.of("ns", evil).facts).toEqual([]);
+  const { facts } = history.of("ns", "box");
+  expect(facts.map(({ outcome }) => outcome)).toEqual([
+    "invalid/id",
+    "invalid/uid",
+    "invalid/text",
+    "invalid/text",
+    "invalid/resource-version",
+    "invalid/resource-version",
+  ]);
+  expect(JSON.stringify(facts)).not.toContain("svg");
+});

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestRouter, type TestRouter } from "../app/support.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
+import { FaultyApiServer } from "../watch/support/faulty-api-server.ts";
+import { ObjectStore } from "../watch/support/sandbox-store.ts";
 
 // The status page over a large table, over names that someone chose to do harm, behind a token, and with workers.
 
@@ -135,7 +137,10 @@ describe.skipIf(CHROMIUM === undefined)(`what a tenant chose${WHY}`, () => {
   const EVIL = `<img src=x onerror="globalThis.owned=1"><script>globalThis.owned=2</script>`;
 
   test("stays text, wherever it is shown", async () => {
-    const router = await startTestRouter({ source: "none" });
+    // An API server that lets everything pass: peers' texts are judged, and no object has such names.
+    const store = new ObjectStore();
+    const api = await FaultyApiServer.start(store);
+    const router = await startTestRouter({}, { apiServer: api.url });
     const complaints: string[] = [];
     const page = await newPage(complaints);
     try {
@@ -146,18 +151,19 @@ describe.skipIf(CHROMIUM === undefined)(`what a tenant chose${WHY}`, () => {
         "%3Cb%3E&lt;b&gt;",
       ];
       for (const [index, name] of names.entries()) {
-        const status = await router.push({
-          namespace: "<b>ns",
-          name,
-          id: `id${index}`,
-          uid: EVIL,
-          owner: EVIL,
-          ip: "10.0.0.9",
-          state: index === 0 ? EVIL : "running",
-          resourceVersion: String(index + 5),
+        store.putObject("<b>ns", name, {
+          apiVersion: "agents.kruise.io/v1alpha1",
+          kind: "Sandbox",
+          metadata: {
+            uid: EVIL,
+            labels: { "agents.kruise.io/sandbox-id": `id${index}` },
+            annotations: { "agents.kruise.io/owner": EVIL },
+          },
+          status: { phase: "Running", podInfo: { podIP: `10.0.0.${index + 9}` } },
         });
-        expect(status).toBe(204);
       }
+      await router.router.synced();
+      await eventually(() => router.router.table.stats().entries === names.length);
       await page.goto(`${router.adminUrl}/#/routes`);
       const table = page.getByRole("table", { name: "Routes" });
       for (const name of names) {
@@ -194,6 +200,7 @@ describe.skipIf(CHROMIUM === undefined)(`what a tenant chose${WHY}`, () => {
     } finally {
       await page.close();
       await router.router.stop();
+      await api.stop();
     }
   });
 });
