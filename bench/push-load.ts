@@ -3,6 +3,14 @@ import type { Socket } from "node:net";
 import { connectToProxy } from "./load-connection.ts";
 import { HOT_SANDBOXES, podAddress, sandboxId } from "./sandboxes.ts";
 
+/** Flags of a lychgate that is pushed to as fast as it can take it. */
+export const PUSHES_WITHOUT_LIMIT = [
+  "--peers-max-pushes-per-second=0",
+  "--peers-max-push-bytes-per-second=0",
+  "--peers-max-total-pushes-per-second=0",
+  "--peers-max-total-push-bytes-per-second=0",
+];
+
 /** Number of routes that every proxy gets. */
 export const ROUTES = 10_000;
 

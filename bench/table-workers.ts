@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Client } from "undici";
+import { PUSHES_WITHOUT_LIMIT } from "./push-load.ts";
 import { endChild, firstLine, spawnNode } from "./table-child.ts";
 
 /** How soon a push is in effect in every worker. */
@@ -40,6 +41,7 @@ export async function measureWorkers(workers: number, pushes: number): Promise<W
     "off",
     "--routes-pod-cidrs",
     "127.0.0.0/8",
+    ...PUSHES_WITHOUT_LIMIT,
   ];
   const serve = spawnNode([LYCHGATE, "serve", ...options, ...ports]);
   const clients: Client[] = [];

@@ -4,6 +4,7 @@ import { createAdminServer } from "./admin/admin-server.ts";
 import { PeerBook } from "./admin/peer-book.ts";
 import { RouteHistory } from "./admin/route-history.ts";
 import { TableWriters } from "./admin/table-writers.ts";
+import { addressIn } from "./cidrs.ts";
 import { systemClock, type Clock, type Milliseconds } from "./clock.ts";
 import { adminTokenOf } from "./config/admin-token.ts";
 import { type ListenAddress, parseListenAddress } from "./config/listen-address.ts";
@@ -162,6 +163,13 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     sink: writers,
     observer: metrics.peers,
     readinessChecks: readiness,
+    ...(config.peers.allowFrom.length > 0 && { mayPush: addressIn(config.peers.allowFrom) }),
+    rates: {
+      pushesPerSender: config.peers.maxPushesPerSecond,
+      bytesPerSender: config.peers.maxPushBytesPerSecond,
+      pushesInAll: config.peers.maxTotalPushesPerSecond,
+      bytesInAll: config.peers.maxTotalPushBytesPerSecond,
+    },
     clock,
     log,
   });

@@ -59,3 +59,12 @@ export function isIn(address: Address, { base, length }: Cidr): boolean {
 export function isWithin(inner: Cidr, outer: Cidr): boolean {
   return inner.length >= outer.length && isIn(inner.base, outer);
 }
+
+/** Whether an address of a socket is one of `cidrs`, for each that is asked. A zone makes no difference. */
+export function addressIn(cidrs: readonly string[]): (text: string) => boolean {
+  const parsed = cidrs.map(parseCidr);
+  return (text) => {
+    const address = parseAddress(text.replace(/%.*/, ""));
+    return address !== undefined && parsed.some((cidr) => isIn(address, cidr));
+  };
+}

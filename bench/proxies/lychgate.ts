@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { freePort } from "../free-port.ts";
-import { pushRoutes } from "../push-load.ts";
+import { pushRoutes, PUSHES_WITHOUT_LIMIT } from "../push-load.ts";
 import type { Proxy, ProxyContext, RunningProxy } from "./proxy.ts";
 import { startOnPort } from "./start-on-port.ts";
 import { versionOf } from "./version-of.ts";
@@ -50,6 +50,8 @@ async function start(context: ProxyContext, flags: readonly string[]): Promise<R
       `--admin-listen=127.0.0.1:${adminPort}`,
       // Where the benchmark's pods are.
       "--routes-pod-cidrs=127.0.0.0/8",
+      // All routes are pushed at once, by one sender: no manager does.
+      ...PUSHES_WITHOUT_LIMIT,
       "--drain-delay-ms=0",
       "--drain-timeout-ms=0",
       ...flags,

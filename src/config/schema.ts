@@ -26,6 +26,7 @@ const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
+const MIB = 1024 * 1024;
 
 const watch = z.strictObject({
   pageSize: int(
@@ -259,6 +260,36 @@ const peers = z.strictObject({
     10_000_000,
     200_000,
     "Pushed updates that wait for the watch at a time; above, the oldest is dropped and counted.",
+  ),
+  allowFrom: list(
+    "CIDR",
+    cidrText,
+    1000,
+    "Addresses that may push (`POST /refresh`): those of the sandbox-managers and of other replicas. Others get 403 and are counted (`forbidden`). Empty: whoever reaches the port. Health checks are answered to all. It is the address of the connection that counts: behind a proxy, the proxy's.",
+  ),
+  maxPushesPerSecond: int(
+    0,
+    1_000_000,
+    1_000,
+    "Pushes that one address may send in a second; above, a push gets 429 unread and is counted (`rate_limited`). A second's worth may come at once. Keeps one sender from taking the CPU that serves traffic: a push costs about 60 µs. 0: no limit.",
+  ),
+  maxPushBytesPerSecond: int(
+    0,
+    2 ** 31 - 1,
+    4 * MIB,
+    "Bytes of pushes that one address may send in a second; above, as with `peers.maxPushesPerSecond`. 0: no limit.",
+  ),
+  maxTotalPushesPerSecond: int(
+    0,
+    1_000_000,
+    4_000,
+    "Pushes that all addresses together may send in a second; above, a push gets 503 unread and is counted (`overloaded`). Managers try again after a 503. 0: no limit.",
+  ),
+  maxTotalPushBytesPerSecond: int(
+    0,
+    2 ** 31 - 1,
+    8 * MIB,
+    "Bytes of pushes that all addresses together may send in a second; above, as with `peers.maxTotalPushesPerSecond`. 0: no limit.",
   ),
 });
 

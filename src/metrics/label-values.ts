@@ -161,6 +161,8 @@ export const PUSH_RESULTS = closed(
     "too_large",
     "incomplete",
     "overloaded",
+    "forbidden",
+    "rate_limited",
   ],
   "other",
 );

@@ -1,7 +1,9 @@
 import type { IncomingMessage } from "node:http";
 
-/** How a body ended. */
-export type BoundedBody =
+/** How a body ended, and how many of its bytes were read. */
+export type BoundedBody = { readonly bytes: number } & BodyEnd;
+
+type BodyEnd =
   | { readonly kind: "complete"; readonly body: Buffer }
   /** Longer than the limit. It was read to its end or for {@link BodyLimits.drainBytes}, and thrown away. */
   | { readonly kind: "too-large" }
@@ -65,11 +67,11 @@ export function readBoundedBody(request: IncomingMessage, limits: BodyLimits): P
     let refused: "too-large" | "overloaded" | undefined;
     if (Number(request.headers["content-length"] ?? 0) > maxBytes) refused = "too-large";
 
-    const settle = (result: BoundedBody) => {
+    const settle = (result: BodyEnd) => {
       budget.give(buffer.length);
       buffer = Buffer.alloc(0);
       request.off("data", onData).off("end", onEnd).off("close", onClose);
-      resolve(result);
+      resolve({ ...result, bytes: length });
     };
     const grow = (needed: number): boolean => {
       const capacity = Math.min(Math.max(buffer.length * 2, needed, FIRST_BUFFER_BYTES), maxBytes);
@@ -90,8 +92,8 @@ export function readBoundedBody(request: IncomingMessage, limits: BodyLimits): P
       if (refused === undefined && end > maxBytes) refuse("too-large");
       if (refused === undefined && end > buffer.length && !grow(end)) refuse("overloaded");
       if (refused === undefined) chunk.copy(buffer, length);
-      else if (end > maxBytes + drainBytes) settle({ kind: refused });
       length = end;
+      if (refused !== undefined && end > maxBytes + drainBytes) settle({ kind: refused });
     };
     const onEnd = () =>
       settle(

@@ -14,7 +14,9 @@ import type { Outcome } from "../routes/outcome.ts";
  * | `malformed` | was not asked: no JSON object, or a wrong type |
  * | `too_large` | was not asked: the body is over the limit |
  * | `incomplete` | was not asked: the body did not arrive, or not in time |
- * | `overloaded` | was not asked: too many bodies at once |
+ * | `overloaded` | was not asked: too many bodies at once, or more pushes than all senders together may send |
+ * | `forbidden` | was not asked: the sender is none of those that may push |
+ * | `rate_limited` | was not asked: the sender pushes more than one may |
  */
 export const PUSH_RESULTS = [
   "applied",
@@ -26,6 +28,8 @@ export const PUSH_RESULTS = [
   "too_large",
   "incomplete",
   "overloaded",
+  "forbidden",
+  "rate_limited",
 ] as const;
 
 /** One of {@link PUSH_RESULTS}. */

@@ -8,10 +8,12 @@ import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import { ByteBudget, readBoundedBody } from "./bounded-body.ts";
 import type { PeerObserver } from "./peer-observer.ts";
+import { type Admission, PushBudget, type PushRates } from "./push-budget.ts";
 import type { PushSink } from "./push-sink.ts";
 import { askReadiness } from "./readiness.ts";
 import type { ReadinessCheck } from "./readiness.ts";
 import { handleRefresh } from "./refresh-handler.ts";
+import { RefusedSendersLog } from "./refused-senders-log.ts";
 
 /** Options of {@link createPeerServer}. */
 export interface PeerServerOptions {
@@ -25,6 +27,10 @@ export interface PeerServerOptions {
   readonly host?: string;
   /** Port to listen on; 0 lets the system choose. Defaults to 7789. */
   readonly port?: number;
+  /** Whether this address may push; others get 403. Defaults to all. Probes may come from anywhere. */
+  readonly mayPush?: (address: string) => boolean;
+  /** What may come to `/refresh` in a second; above, a push gets 429 or 503 and is not read. Defaults to no limit. */
+  readonly rates?: PushRates;
   /** Longest body of a push, in bytes. Defaults to 1 MiB, the limit of the gateway that Lychgate replaces. */
   readonly maxBodyBytes?: number;
   /** Memory for all bodies that are being read, in bytes. Beyond it a push gets 503. Defaults to 32 MiB. */
@@ -58,9 +64,12 @@ const TEXT_HEADERS = {
   "x-content-type-options": "nosniff",
 } as const;
 
+const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
+
 /**
  * The server for `POST /refresh` (byte for byte as rivals.md 2.2), `GET /healthz` and `GET /readyz` (503
  * `gateway is not ready`; `?verbose` lists the checks). Other paths and methods are answered as Go's ServeMux does.
+ * Who may push, and how much, is judged before a push is read.
  * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.
  */
 export function createPeerServer(options: PeerServerOptions): PeerServer {
@@ -83,7 +92,9 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
 
 function peerRequestListener(options: PeerServerOptions) {
   const { sink, readinessChecks = [], clock = systemClock, log = silentLog } = options;
-  const { maxBodyBytes = MIB, maxBufferedBytes = 32 * MIB } = options;
+  const { maxBodyBytes = MIB, maxBufferedBytes = 32 * MIB, mayPush = () => true, rates } = options;
+  const budget = rates && new PushBudget(rates, clock.monotonicMs());
+  const refusedSenders = new RefusedSendersLog(log, clock);
   const observer = options.observer ?? { pushed() {} };
   const limits = {
     maxBytes: maxBodyBytes,
@@ -91,8 +102,39 @@ function peerRequestListener(options: PeerServerOptions) {
     budget: new ByteBudget(maxBufferedBytes),
   };
 
+  /** Answers a push that is more than `admission` allows; returns whether it is one. */
+  function isOver(admission: Admission | undefined, from: string, response: ServerResponse): boolean {
+    switch (admission) {
+      case "sender":
+        refusedSenders.tell("pushes refused: more than peers.maxPush… allows one address", from);
+        observer.pushed("rate_limited");
+        // Managers do not try again after a 4xx: the informer will tell.
+        replyText(response, 429, "too many pushes from this address\n", RETRY_LATER);
+        return true;
+      case "all":
+        refusedSenders.tell("pushes refused: more than peers.maxTotalPush… allows all addresses", from);
+        observer.pushed("overloaded");
+        // As likely the fault of others: managers try again after a 5xx, and may find room.
+        replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
+        return true;
+      case "admitted":
+      case undefined:
+        return false;
+    }
+  }
+
   async function refresh(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const from = plainAddress(request.socket.remoteAddress);
+    if (!mayPush(from)) {
+      refusedSenders.tell("pushes refused: their sender is not in peers.allowFrom", from);
+      observer.pushed("forbidden");
+      replyText(response, 403, "not allowed to push routes\n", { connection: "close" });
+      return;
+    }
+    if (isOver(budget?.admitPush(from, clock.monotonicMs()), from, response)) return;
     const read = await readBoundedBody(request, limits);
+    const admission = budget?.admitBody(from, read.bytes, clock.monotonicMs());
+    if (read.kind === "complete" && isOver(admission, from, response)) return;
     switch (read.kind) {
       case "incomplete":
         observer.pushed("incomplete");
@@ -103,10 +145,9 @@ function peerRequestListener(options: PeerServerOptions) {
         return;
       case "overloaded":
         observer.pushed("overloaded");
-        replyText(response, 503, "too many pushes at once\n", { connection: "close", "retry-after": "1" });
+        replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
         return;
       case "complete": {
-        const from = plainAddress(request.socket.remoteAddress);
         const { status, body } = handleRefresh(read.body, { sink, observer, clock, log, from });
         if (status === 204) response.writeHead(204).end();
         else replyText(response, status, body);

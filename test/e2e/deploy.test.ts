@@ -19,6 +19,12 @@ interface Manifest {
   readonly spec?: {
     readonly selector?: { readonly matchLabels?: object };
     readonly ports?: readonly { readonly name: string; readonly targetPort: string }[];
+    readonly podSelector?: { readonly matchLabels?: object };
+    readonly policyTypes?: readonly string[];
+    readonly ingress?: readonly {
+      readonly ports: readonly { readonly port: string }[];
+      readonly from?: readonly object[];
+    }[];
     readonly endpoints?: readonly { readonly port: string }[];
     readonly template?: {
       readonly metadata: { readonly labels: Readonly<Record<string, string>> };
@@ -70,6 +76,43 @@ describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` :
     ]);
     // drain.delayMs and drain.timeoutMs.
     expect(pod?.spec.terminationGracePeriodSeconds).toBeGreaterThan(35);
+  });
+
+  test("the NetworkPolicy lets everybody to the traffic port, managers and replicas to the peers', Prometheus to the admin port", () => {
+    const all = build("deploy/base");
+    const policy = all.find(({ kind }) => kind === "NetworkPolicy")?.spec;
+    const pod = all.find(({ kind }) => kind === "Deployment")?.spec?.template;
+    const named = pod?.spec.containers[0]?.ports.map(({ name }) => name);
+    expect(policy?.podSelector?.matchLabels).toEqual(pod?.metadata.labels);
+    expect(policy?.policyTypes).toEqual(["Ingress"]);
+    const isLabel = (key: string, value: string) => ({
+      matchExpressions: [{ key, operator: "In", values: [value] }],
+    });
+    // Nothing more in any selector: kustomize adds labels to those with matchLabels, and then no manager would match.
+    const rules = policy?.ingress?.map(({ ports, from }) => ({ ports: ports.map(({ port }) => port), from }));
+    expect(rules).toEqual([
+      { ports: ["http"], from: undefined },
+      {
+        ports: ["peers"],
+        from: [
+          {
+            namespaceSelector: isLabel("kubernetes.io/metadata.name", "sandbox-system"),
+            podSelector: isLabel("component", "sandbox-manager"),
+          },
+          { podSelector: isLabel("app.kubernetes.io/name", "lychgate") },
+        ],
+      },
+      {
+        ports: ["admin"],
+        from: [
+          {
+            namespaceSelector: isLabel("kubernetes.io/metadata.name", "monitoring"),
+            podSelector: isLabel("app.kubernetes.io/name", "prometheus"),
+          },
+        ],
+      },
+    ]);
+    expect(named).toEqual(rules?.flatMap(({ ports }) => ports));
   });
 
   test("the ServiceMonitor finds the port with the metrics", () => {
