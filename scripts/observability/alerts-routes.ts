@@ -149,14 +149,16 @@ export const routeAlerts: AlertMaker = (pace) => {
           value: `${q.increase(METRICS.routeMutations, ten, ROUTER, {
             source: is("peer"),
             outcome: matching("invalid/.*|ignored/out-of-scope"),
-          })} + ${q.increase(METRICS.peerPushes, ten, ROUTER, { result: is("malformed", "too_large") })}`,
+          })} + ${q.increase(METRICS.peerPushes, ten, ROUTER, {
+            result: is("malformed", "too_large", "forbidden", "rate_limited"),
+          })} + ${q.increase(METRICS.podIpsRefused, ten, ROUTER, { source: is("peer") })}`,
           is: "> 0",
         },
       ],
       forSeconds: 0,
       summary: "{{ $labels.instance }} gets pushes that are not meant for it, or none at all",
       description:
-        "Bodies that are no route, routes without key or version, or of namespaces that this router does not watch.",
+        "Bodies that are no route, routes without key or version, of namespaces that this router does not watch, or with an IP that no pod can have; or pushes of somebody who may not push, or pushes too much.",
       panel: { dashboard: "lychgate-routes", title: "Pushes received" },
       cases: [
         {
@@ -164,6 +166,17 @@ export const routeAlerts: AlertMaker = (pace) => {
           series: {
             [mutated("ignored/out-of-scope")]: "0x5 3x20",
             [seriesName(METRICS.peerPushes, { result: "malformed" })]: "0x25",
+            [seriesName(METRICS.podIpsRefused, { source: "peer" })]: "0x25",
+          },
+          atMinutes: 8,
+          firing: [ONE],
+        },
+        {
+          title: "a push of the router's own address",
+          series: {
+            [mutated("ignored/out-of-scope")]: "0x25",
+            [seriesName(METRICS.peerPushes, { result: "malformed" })]: "0x25",
+            [seriesName(METRICS.podIpsRefused, { source: "peer" })]: "0x5 1x20",
           },
           atMinutes: 8,
           firing: [ONE],
@@ -174,6 +187,7 @@ export const routeAlerts: AlertMaker = (pace) => {
             [mutated("ignored/stale")]: "0+9x20",
             [mutated("ignored/out-of-scope")]: "0x25",
             [seriesName(METRICS.peerPushes, { result: "malformed" })]: "0x25",
+            [seriesName(METRICS.podIpsRefused, { source: "peer" })]: "0x25",
             [seriesName(METRICS.peerPushes, { result: "ignored" })]: "0+9x25",
           },
           atMinutes: 8,

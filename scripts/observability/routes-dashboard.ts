@@ -202,7 +202,7 @@ export const ROUTES: DashboardSpec = {
         {
           title: "Pushes received",
           description:
-            "Pushes on /refresh by what became of them. malformed, too_large, invalid: not from a peer of ours.",
+            "Pushes on /refresh by what became of them. malformed, too_large, invalid, forbidden: not from a peer of ours. rate_limited, overloaded: too many.",
           kind: "time",
           unit: "ops",
           width: 8,
