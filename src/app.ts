@@ -52,6 +52,8 @@ export interface RouterSurroundings {
    * cluster's. Spares the Kubernetes client's 80 MB.
    */
   readonly apiServer?: URL | undefined;
+  /** Reads the addresses that are the router's own, and so no pod's. Default: those of this host's interfaces. */
+  readonly readOwnAddresses?: (() => readonly string[]) | undefined;
 }
 
 /** A running router. */
@@ -85,7 +87,12 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const token = adminTokenOf(config, (path) => readFileSync(path, "utf8"));
   const metrics = createMetrics({ version: VERSION, clock });
   const distrust = new Distrust(clock);
-  const interfaces = new InterfaceAddresses({ clock, log });
+  const { readOwnAddresses } = surroundings;
+  const interfaces = new InterfaceAddresses({
+    clock,
+    log,
+    ...(readOwnAddresses && { read: readOwnAddresses }),
+  });
   // Anycast addresses are the router's own before an interface has them.
   const readPodAddresses = (): PodAddresses =>
     new PodAddresses(config.routes.podCidrs, [...interfaces.current, ...config.anycast.addresses]);

@@ -1,6 +1,9 @@
-import { networkInterfaces } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
 import { request } from "undici";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test } from "vitest";
+import { type Clock, systemClock } from "../../src/clock.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { startDevCluster } from "../../src/devcluster/cluster.ts";
 import { type LogFields, silentLog } from "../../src/log.ts";
@@ -96,6 +99,37 @@ describe("after a push of an address that is the router's", () => {
     const to = await start(input);
     expect(await to.push(pushed(ownAddress ?? ""))).toBe(204);
     expect(await ask(to, `/kruise/ns--x/${portOf(to.adminUrl)}/api/routes`, "localhost")).toEqual(notAllowed);
+  });
+
+  test("the same with an anycast address of its own, before an interface has it", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "lychgate-own-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const anycast = {
+      addresses: ["10.99.0.1"],
+      birdSocket: join(directory, "bird.ctl"),
+      includeFile: join(directory, "router.conf"),
+    };
+    const to = await start({ anycast });
+    await to.push(pushed("10.99.0.1"));
+    expect(await ask(to, "/", "80-ns--x.any.example")).toEqual(notAllowed);
+  });
+
+  test("an address that becomes the router's later ends what is served there; one that it gives up is a pod's again", async () => {
+    let own: readonly string[] = [];
+    // Each reading of the interfaces comes soon.
+    const clock: Clock = {
+      ...systemClock,
+      setTimeout: (callback, delayMs) => systemClock.setTimeout(callback, delayMs === 10_000 ? 5 : delayMs),
+    };
+    router = await startTestRouter({ source: "none" }, { clock, readOwnAddresses: () => own });
+    const to = router;
+    await to.push(pushed("10.99.0.1"));
+    const state = () => to.router.table.lookup("ns--x");
+    expect(state()).toMatchObject({ state: "running" });
+    own = ["10.99.0.1"];
+    await eventually(() => expect(state()).toMatchObject({ state: "ip-not-allowed" }), { timeoutMs: 15_000 });
+    own = [];
+    await eventually(() => expect(state()).toMatchObject({ state: "running" }), { timeoutMs: 15_000 });
   });
 
   test("workers refuse it too", async () => {
