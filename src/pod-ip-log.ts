@@ -1,5 +1,6 @@
 import type { Clock, Milliseconds } from "./clock.ts";
 import type { Log } from "./log.ts";
+import { PacedLog } from "./paced-log.ts";
 import type { Source } from "./routes/outcome.ts";
 import type { ObjectKey } from "./routes/route.ts";
 
@@ -19,30 +20,15 @@ export interface RefusedPodIp {
 
 /** Tells the operational log of refused pod IPs, at a bounded rate, and how many it did not tell. */
 export class PodIpLog {
-  readonly #log: Log;
-  readonly #clock: Clock;
-  readonly #told = new Map<Source, { readonly atMs: Milliseconds; untold: number }>();
+  readonly #log: PacedLog;
 
   constructor(log: Log, clock: Clock) {
-    this.#log = log;
-    this.#clock = clock;
+    this.#log = new PacedLog(log, clock, INTERVAL_MS);
   }
 
   tell({ source, key, ip, why, from }: RefusedPodIp): void {
-    const nowMs = this.#clock.monotonicMs();
-    const last = this.#told.get(source);
-    if (last && nowMs - last.atMs < INTERVAL_MS) {
-      last.untold += 1;
-      return;
-    }
-    this.#told.set(source, { atMs: nowMs, untold: 0 });
-    this.#log.warn("a sandbox is not served: no pod can have its IP", {
-      sandbox: key,
-      ip,
-      why,
-      writer: source,
-      ...(from !== "" && { from }),
-      ...(last && last.untold > 0 && { untoldBefore: last.untold }),
-    });
+    const message = "a sandbox is not served: no pod can have its IP";
+    const fields = { sandbox: key, ip, why, writer: source, ...(from !== "" && { from }) };
+    this.#log.tell("warn", message, () => fields, source);
   }
 }

@@ -1,6 +1,8 @@
+import { isIPv4 } from "node:net";
 import type { AccessLogFile } from "./access-log-file.ts";
 import { type Router, startRouter } from "./app.ts";
 import { systemClock } from "./clock.ts";
+import { parseListenAddress } from "./config/listen-address.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { OperationalLog } from "./operational-log.ts";
 import { PodAddresses } from "./pod-addresses.ts";
@@ -25,6 +27,12 @@ export async function runServe({ config, origins, file }: LoadedConfig): Promise
       { allowed: allowedSpecial },
     );
   }
+  if (anybodyMayPush(config)) {
+    log.warn(
+      "with source none every push is believed, and whoever reaches peerListen can push: name the managers in peers.allowFrom",
+      { peerListen: config.peerListen },
+    );
+  }
   let router: Router;
   try {
     router = await startRouter(config, { log, accessLog: accessLog?.record, origins, configFile: file });
@@ -40,6 +48,20 @@ export async function runServe({ config, origins, file }: LoadedConfig): Promise
   log.info("drained");
   log.flush();
   return 0;
+}
+
+/** Without an informer no push can be verified: then who can push decides which pod answers. */
+function anybodyMayPush({ source, peers, peerListen }: LoadedConfig["config"]): boolean {
+  const address = parseListenAddress(peerListen);
+  const host = "fault" in address ? undefined : address.host;
+  return source === "none" && peers.allowFrom.length === 0 && !isLoopback(host);
+}
+
+/** `undefined` listens on all addresses. */
+function isLoopback(host: string | undefined): boolean {
+  return (
+    host === "localhost" || host === "::1" || (host !== undefined && isIPv4(host) && host.startsWith("127."))
+  );
 }
 
 /** Waits for a signal and drains `router`; resolves when it is gone. A second signal exits. */

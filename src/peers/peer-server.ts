@@ -6,6 +6,7 @@ import type { Clock, Milliseconds } from "../clock.ts";
 import { closeListener, openListener } from "../listener.ts";
 import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
+import { PacedLog } from "../paced-log.ts";
 import { ByteBudget, readBoundedBody } from "./bounded-body.ts";
 import type { PeerObserver } from "./peer-observer.ts";
 import { type Admission, PushBudget, type PushRates } from "./push-budget.ts";
@@ -13,7 +14,6 @@ import type { PushSink } from "./push-sink.ts";
 import { askReadiness } from "./readiness.ts";
 import type { ReadinessCheck } from "./readiness.ts";
 import { handleRefresh } from "./refresh-handler.ts";
-import { RefusedSendersLog } from "./refused-senders-log.ts";
 
 /** Options of {@link createPeerServer}. */
 export interface PeerServerOptions {
@@ -58,6 +58,8 @@ const MIB = 1 << 20;
 /** Longer than the 90 seconds for which Go's HTTP client keeps an idle connection, so that it closes first. */
 const KEEP_ALIVE_TIMEOUT_MS = 120_000;
 const CLOSE_GRACE_MS = 1_000;
+/** At most one line of a kind in this time: senders decide how many pushes are refused. */
+const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
 const TEXT_HEADERS = {
   "content-type": "text/plain; charset=utf-8",
@@ -94,7 +96,7 @@ function peerRequestListener(options: PeerServerOptions) {
   const { sink, readinessChecks = [], clock = systemClock, log = silentLog } = options;
   const { maxBodyBytes = MIB, maxBufferedBytes = 32 * MIB, mayPush = () => true, rates } = options;
   const budget = rates && new PushBudget(rates, clock.monotonicMs());
-  const refusedSenders = new RefusedSendersLog(log, clock);
+  const refusals = new PacedLog(log, clock, REFUSAL_LOG_INTERVAL_MS);
   const observer = options.observer ?? { pushed() {} };
   const limits = {
     maxBytes: maxBodyBytes,
@@ -106,13 +108,17 @@ function peerRequestListener(options: PeerServerOptions) {
   function isOver(admission: Admission | undefined, from: string, response: ServerResponse): boolean {
     switch (admission) {
       case "sender":
-        refusedSenders.tell("pushes refused: more than peers.maxPush… allows one address", from);
+        refusals.tell("warn", "pushes refused: more than peers.maxPush… allows one address", () => ({
+          from,
+        }));
         observer.pushed("rate_limited");
         // Managers do not try again after a 4xx: the informer will tell.
         replyText(response, 429, "too many pushes from this address\n", RETRY_LATER);
         return true;
       case "all":
-        refusedSenders.tell("pushes refused: more than peers.maxTotalPush… allows all addresses", from);
+        refusals.tell("warn", "pushes refused: more than peers.maxTotalPush… allows all addresses", () => ({
+          from,
+        }));
         observer.pushed("overloaded");
         // As likely the fault of others: managers try again after a 5xx, and may find room.
         replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
@@ -126,7 +132,7 @@ function peerRequestListener(options: PeerServerOptions) {
   async function refresh(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const from = plainAddress(request.socket.remoteAddress);
     if (!mayPush(from)) {
-      refusedSenders.tell("pushes refused: their sender is not in peers.allowFrom", from);
+      refusals.tell("warn", "pushes refused: their sender is not in peers.allowFrom", () => ({ from }));
       observer.pushed("forbidden");
       replyText(response, 403, "not allowed to push routes\n", { connection: "close" });
       return;
@@ -148,7 +154,7 @@ function peerRequestListener(options: PeerServerOptions) {
         replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
         return;
       case "complete": {
-        const { status, body } = handleRefresh(read.body, { sink, observer, clock, log, from });
+        const { status, body } = handleRefresh(read.body, { sink, observer, clock, log, refusals, from });
         if (status === 204) response.writeHead(204).end();
         else replyText(response, status, body);
       }

@@ -1,5 +1,6 @@
 import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
 import type { Log } from "../log.ts";
+import { PacedLog } from "../paced-log.ts";
 import type { Observation } from "../routes/observation.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
 
@@ -82,12 +83,13 @@ export class PushSettler {
   #underWay = 0;
   #failures = 0;
   #retry: TimerHandle | undefined;
-  #loggedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #log: PacedLog;
   #stopped = false;
 
   constructor(options: PushSettlerOptions) {
     this.#options = options;
     this.#maxReads = options.maxReads ?? 16;
+    this.#log = new PacedLog(options.log, options.clock, LOG_EVERY_MS);
   }
 
   /** Objects that wait for a read, or whose read is under way. */
@@ -193,20 +195,18 @@ export class PushSettler {
 
   #failed(error: unknown): void {
     if (this.#stopped || this.#retry !== undefined) return;
-    const { clock, random = Math.random, log } = this.#options;
+    const { clock, random = Math.random } = this.#options;
     const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures) * (0.5 + random() / 2);
     this.#failures += 1;
     this.#retry = clock.setTimeout(() => {
       this.#retry = undefined;
       this.#pump();
     }, delayMs);
-    const nowMs = clock.monotonicMs();
-    if (nowMs - this.#loggedAtMs < LOG_EVERY_MS) return;
-    this.#loggedAtMs = nowMs;
-    log.warn("pushes can't be settled: reading them from the API server failed, and is tried again", {
-      message: error instanceof Error ? error.message : String(error),
-      waiting: this.pending,
-    });
+    this.#log.tell(
+      "warn",
+      "pushes can't be settled: reading them from the API server failed, and is tried again",
+      () => ({ message: error instanceof Error ? error.message : String(error), waiting: this.pending }),
+    );
   }
 
   #leave(namespace: string, names: Set<string>, name: string): void {

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
+import type { PacedLog } from "../paced-log.ts";
 import type { Outcome } from "../routes/outcome.ts";
 import { isTerminal } from "../routes/route.ts";
 import type { PeerObserver, PushResult } from "./peer-observer.ts";
@@ -20,6 +21,8 @@ export interface RefreshContext {
   readonly observer: PeerObserver;
   readonly clock: Clock;
   readonly log: Log;
+  /** For refusals that somebody should look at. */
+  readonly refusals: PacedLog;
   /** The address that the push came from. */
   readonly from: string;
 }
@@ -53,7 +56,8 @@ export function handleRefresh(body: Buffer, context: RefreshContext): RefreshRep
   return judge(payload, context);
 }
 
-function judge(payload: RefreshPayload, { sink, observer, clock, log, from }: RefreshContext): RefreshReply {
+function judge(payload: RefreshPayload, context: RefreshContext): RefreshReply {
+  const { sink, observer, clock, log, refusals, from } = context;
   const { namespace, name, resourceVersion } = payload;
   const arrivedMs = clock.monotonicMs();
   const kind = isTerminal(payload.state) ? "delete" : "update";
@@ -63,6 +67,13 @@ function judge(payload: RefreshPayload, { sink, observer, clock, log, from }: Re
       : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) }, from);
   const result = resultOf(outcome);
   if (result === "invalid") log.debug("refused a push", { fault: outcome });
+  if (outcome === "ignored/implausible") {
+    refusals.tell("warn", "a push was refused: its version is far ahead of the cluster's", () => ({
+      from,
+      sandbox: `${namespace}/${name}`,
+      resourceVersion: resourceVersion.slice(0, 40),
+    }));
+  }
   observer.pushed(result, { kind, namespace, name, resourceVersion, outcome, arrivedMs });
   return result === "invalid" ? INVALID : NO_CONTENT;
 }
