@@ -67,7 +67,6 @@ export function createRouterView(parts: RouterViewParts): RouterView {
       await sampler.fresh();
       return statusOf(parts, sampler, overview(), sinceMs);
     },
-    watch: () => sampler.watch(),
     routes(query) {
       const stats = table.stats();
       const common = { synced: table.synced, watermarks: watermarks(stats), counts: routeCounts(stats) };

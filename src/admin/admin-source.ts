@@ -37,13 +37,8 @@ export interface AdminSource {
   history(namespace: string, name: string): RouteHistoryView;
   /** What is in effect, without secrets. */
   config(): ConfigView;
-  /**
-   * How things are. At most a second old; `sinceMs` (since the epoch) leaves out older points. Costs least when it is
-   * asked for once a second.
-   */
+  /** How things are, at most a second old; `sinceMs` (since the epoch) leaves out older points. */
   status(sinceMs?: number): Promise<Status>;
-  /** Somebody looks from now on, until what it returns is called. */
-  watch(): () => void;
   /** Prometheus's text format 0.0.4. */
   metrics(): Promise<string>;
 }

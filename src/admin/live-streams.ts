@@ -24,7 +24,6 @@ export class LiveStreams {
   readonly #log: Log;
   readonly #streams = new Set<Stream>();
   #timer: NodeJS.Timeout | undefined;
-  #stopWatching: (() => void) | undefined;
 
   constructor(source: AdminSource, log: Log) {
     this.#source = source;
@@ -41,7 +40,6 @@ export class LiveStreams {
     this.#streams.add(stream);
     response.on("close", () => this.#remove(stream));
     response.writeHead(200, { ...headers, "content-type": "text/event-stream; charset=utf-8" });
-    this.#stopWatching ??= this.#source.watch();
     this.#timer ??= setInterval(() => this.#sendAll(), EVERY_MS).unref();
     this.#send(stream).catch((error: unknown) => this.#fail(stream, error));
   }
@@ -76,8 +74,6 @@ export class LiveStreams {
     if (this.#streams.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#stopWatching?.();
-    this.#stopWatching = undefined;
   }
 }
 

@@ -43,12 +43,11 @@ interface Sample {
   readonly reading: TrafficReading;
 }
 
-/** How often while somebody looks, and while nobody does. */
-const WATCHED_EVERY_MS: Milliseconds = 1_000;
-const UNWATCHED_EVERY_MS: Milliseconds = 10_000;
-const SHORTEST_MS: Milliseconds = 200;
-/** Who asked for a status will ask again. */
-const ASKED_LASTS_MS: Milliseconds = 15_000;
+/**
+ * The same whether somebody looks or not: of points further apart a chart would show lower peaks, and an incident would
+ * seem to begin when the page was opened.
+ */
+const EVERY_MS: Milliseconds = 1_000;
 /** What is shown, and kept. */
 const KEPT_MS: Milliseconds = 5 * 60_000;
 const MAX_SAMPLES = 400;
@@ -70,13 +69,11 @@ const FAILURES: ReadonlySet<string> = new Set([
   "internal_error",
 ]);
 
-/** Reads the counters from time to time, and makes rates and latencies of them. Seldom while nobody looks. */
+/** Reads the counters each second, and makes rates and latencies of them. */
 export class TrafficSampler {
   readonly #options: TrafficSamplerOptions;
   readonly #samples: Sample[] = [];
   #timer: TimerHandle | undefined;
-  #watchers = 0;
-  #askedAtMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
   #sampling: Promise<void> | undefined;
 
@@ -86,7 +83,7 @@ export class TrafficSampler {
 
   /** Begins. */
   start(): void {
-    void this.#tick();
+    void this.#tick().catch(() => {});
   }
 
   stop(): void {
@@ -94,23 +91,10 @@ export class TrafficSampler {
     this.#timer?.clear();
   }
 
-  /** Samples each second until what it returns is called. */
-  watch(): () => void {
-    this.#watchers++;
-    if (this.#watchers === 1) void this.#tick();
-    let watching = true;
-    return () => {
-      if (watching) this.#watchers--;
-      watching = false;
-    };
-  }
-
   /** A sample that is at most a second old is there when it resolves. */
   async fresh(): Promise<void> {
-    const { clock } = this.#options;
-    this.#askedAtMs = clock.monotonicMs();
-    const age = this.#askedAtMs - (this.#samples.at(-1)?.monotonicMs ?? Number.NEGATIVE_INFINITY);
-    if (age >= WATCHED_EVERY_MS) await this.#tick();
+    const lastMs = this.#samples.at(-1)?.monotonicMs ?? Number.NEGATIVE_INFINITY;
+    if (this.#options.clock.monotonicMs() - lastMs >= EVERY_MS) await this.#tick();
   }
 
   /** The last reading, if there was one. */
@@ -197,21 +181,16 @@ export class TrafficSampler {
     const { read, clock } = this.#options;
     this.#timer?.clear();
     try {
-      const last = this.#samples.at(-1);
-      // Who begins to look just after a sample gets that; between two of one moment there would be no rate.
-      if (last && clock.monotonicMs() - last.monotonicMs < SHORTEST_MS) return;
       const reading = await read();
       const monotonicMs = clock.monotonicMs();
       this.#samples.push({ atMs: clock.nowMs(), monotonicMs, reading });
-      const keptAfterMs = monotonicMs - KEPT_MS - UNWATCHED_EVERY_MS;
+      const keptAfterMs = monotonicMs - KEPT_MS - EVERY_MS;
       const fresh = this.#samples.findIndex((sample) => sample.monotonicMs >= keptAfterMs);
       this.#samples.splice(0, Math.max(fresh, this.#samples.length - MAX_SAMPLES));
     } finally {
       if (!this.#stopped) {
-        const isWatched = this.#watchers > 0 || clock.monotonicMs() - this.#askedAtMs < ASKED_LASTS_MS;
-        const delayMs = isWatched ? WATCHED_EVERY_MS : UNWATCHED_EVERY_MS;
         // What a reading fails of is told to who asks for a status; the next may go well.
-        this.#timer = clock.setTimeout(() => void this.#tick().catch(() => {}), delayMs);
+        this.#timer = clock.setTimeout(() => void this.#tick().catch(() => {}), EVERY_MS);
       }
     }
   }

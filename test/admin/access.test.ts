@@ -104,18 +104,12 @@ describe("without a token", () => {
 });
 
 describe("GET /api/live", () => {
-  it("sends a status at once and each second, and stops looking when nobody listens", async () => {
+  it("sends a status at once and each second", async () => {
     const table = listedTable(9, []);
-    let watching = 0;
-    const counted = {
+    await using admin = await startAdminServer({
       ...tableSource(table),
       status: () => Promise.resolve(plainStatus(table)),
-      watch: () => {
-        watching++;
-        return () => void watching--;
-      },
-    };
-    await using admin = await startAdminServer(counted);
+    });
     const controller = new AbortController();
     const response = await fetch(`${admin.url}/api/live`, { signal: controller.signal });
     expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
@@ -131,7 +125,6 @@ describe("GET /api/live", () => {
       expect(JSON.parse(data.slice("data: ".length))).toMatchObject({ health: { level: "ok" } });
     }
     controller.abort();
-    await eventually(() => watching === 0);
   });
 
   it("is for so many readers and no more; others are told so", async () => {

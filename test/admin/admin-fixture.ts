@@ -70,7 +70,6 @@ export function tableSource(table: RouteTable, asked: ExplainInput[] = []): Admi
     },
     config: () => ({ settings: [] }),
     status: () => Promise.resolve(plainStatus(table)),
-    watch: () => () => {},
   };
 }
 

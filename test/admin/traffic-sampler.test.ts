@@ -76,8 +76,6 @@ test("rates, failures, latencies and CPU of what grew between two samples", asyn
   const { sampler, counts, pass, settle } = scene();
   sampler.start();
   await settle();
-  const stop = sampler.watch();
-  await settle();
   for (let second = 0; second < 10; second++) {
     counts.ok += 100;
     counts.fast += 98;
@@ -122,45 +120,56 @@ test("rates, failures, latencies and CPU of what grew between two samples", asyn
   expect(stopped).toMatchObject([{ name: "peer watermark", total: 40 }]);
   expect(sampler.processes()).toMatchObject([{ name: "router", cpu: 0.25 }]);
   expect(sampler.failuresInLastMinute()).toBe(10);
-  stop();
   sampler.stop();
 });
 
-test("samples each second while somebody looks, and seldom while nobody does", async () => {
-  const { sampler, reads, pass, settle } = scene();
+test("points are a second apart whether anybody looks or not, so that a chart does not change by being looked at", async () => {
+  const { sampler, counts, reads, pass, settle } = scene();
   sampler.start();
   await settle();
-  await pass(60_000);
-  expect(reads()).toBe(7);
-  const stop = sampler.watch();
-  await settle();
-  await pass(10_000);
-  const watched = reads();
-  expect(watched).toBeGreaterThanOrEqual(17);
-  stop();
-  stop();
-  await pass(60_000);
-  expect(reads()).toBeLessThanOrEqual(watched + 7);
-  // Who asks once will ask again.
-  await sampler.fresh();
-  const asked = reads();
-  await pass(5_000);
-  expect(reads()).toBeGreaterThanOrEqual(asked + 5);
+  // Churn that comes in bursts: five facts every fifth second.
+  const seconds = async (count: number): Promise<void> => {
+    for (let second = 0; second < count; second++) {
+      if (second % 5 === 0) counts.applied += 5;
+      await pass(1_000);
+    }
+  };
+  await seconds(60);
+  for (let look = 0; look < 20; look++) {
+    await sampler.fresh();
+    await seconds(1);
+  }
+  const { points } = sampler.view();
+  const apart = points.slice(1).map(({ atMs }, index) => atMs - (points[index]?.atMs ?? 0));
+  expect(new Set(apart)).toEqual(new Set([1_000]));
+  expect(points.slice(0, 60).map(({ informer }) => informer)).toEqual(
+    Array.from({ length: 60 }, (_, second) => (second % 5 === 0 ? 5 : 0)),
+  );
+  // Who looks reads no counters a second time.
+  expect(reads()).toBe(81);
   sampler.stop();
-  const ended = reads();
   await pass(60_000);
-  expect(reads()).toBe(ended);
+  expect(reads()).toBe(81);
+});
+
+test("who asks before the first sample, or after a pause of the process, gets a sample of that moment", async () => {
+  const { sampler, reads } = scene();
+  await sampler.fresh();
+  expect(reads()).toBe(1);
+  expect(sampler.reading).toBeDefined();
+  await sampler.fresh();
+  expect(reads()).toBe(1);
+  sampler.stop();
 });
 
 test("keeps five minutes and no more", async () => {
   const { sampler, pass, settle } = scene();
-  const stop = sampler.watch();
+  sampler.start();
   await settle();
   await pass(20 * 60_000);
   const { points } = sampler.view();
   expect(points.length).toBeLessThanOrEqual(320);
   expect(points.at(-1)!.atMs - points[0]!.atMs).toBeGreaterThan(290_000);
-  stop();
   sampler.stop();
 });
 

@@ -14,6 +14,9 @@ const PAGE_CHECKS = readFileSync(new URL("../support/page-checks.js", import.met
 );
 const focusedLabel = "document.activeElement.getAttribute('aria-label') ?? ''";
 
+/** What JavaScript makes of a value that is not there; no page should say it. */
+const SLIPS = /\b(undefined|null|NaN|\[object)/;
+
 const WHY = CHROMIUM === undefined ? " (skipped: there is no Chromium; apt-get install chromium)" : "";
 
 describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
@@ -161,7 +164,9 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
     const answer = page.getByRole("region", { name: "Explanation" });
     await answer.getByText(verdict).waitFor();
     expect(await answer.getByRole("listitem").count()).toBeGreaterThan(1);
-    expect(await answer.innerText()).not.toContain("token=x");
+    const told = await answer.innerText();
+    expect(told).not.toContain("token=x");
+    expect(told).not.toMatch(SLIPS);
   });
 
   test("explains by a header, shows no value of it, and says what is wrong with a question", async () => {
@@ -283,6 +288,7 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
       for (const name of ["Overview", "Routes", "Explain", "Sources", "Configuration"]) {
         await opened.getByRole("navigation").getByRole("link", { name }).click();
         await opened.waitForTimeout(400);
+        expect(await opened.locator("body").innerText(), name).not.toMatch(SLIPS);
         expect(await opened.evaluate<string[]>(`${PAGE_CHECKS}; unnamed()`), name).toEqual([]);
         expect(await opened.evaluate<string[]>(`${PAGE_CHECKS}; faint()`), name).toEqual([]);
         expect(await opened.getByRole("heading", { level: 1 }).count()).toBe(1);

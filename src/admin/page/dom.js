@@ -21,8 +21,17 @@ function build(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== false));
+  element.append(...present(children));
   return element;
+}
+
+/** Replaces the children of `parent`. As with {@link h}, undefined and false are left out; alone, the DOM would show them as words. */
+export function fill(parent, ...children) {
+  parent.replaceChildren(...present(children));
+}
+
+function present(children) {
+  return children.flat().filter((child) => child !== undefined && child !== false);
 }
 
 /** Writes a text, if it is another one: what stays is not read out again. */
@@ -110,7 +119,7 @@ export function table(columns, { label, key, empty, rowClass }) {
         columns.forEach(({ cell, alarm }, index) => {
           const target = row.children[index];
           const content = cell(item);
-          if (content instanceof Node) target.replaceChildren(content);
+          if (content instanceof Node) fill(target, content);
           else setText(target, content ?? "–");
           if (alarm) target.classList.toggle("alarm", alarm(item));
         });

@@ -1,4 +1,4 @@
-import { h, setText } from "./dom.js";
+import { fill, h, setText } from "./dom.js";
 import { fillFacts } from "./history.js";
 import { ask } from "./live.js";
 
@@ -95,7 +95,8 @@ export function explain(section, open) {
     const isGood = verdict.status === 0;
     const facts = h("dl", { class: "facts" });
     if (route) fillFacts(facts, route);
-    answer.replaceChildren(
+    fill(
+      answer,
       h("header", {}, h("h2", {}, host)),
       h(
         "div",
@@ -112,7 +113,7 @@ export function explain(section, open) {
         { class: "steps" },
         steps.map(({ step, result }) => h("li", {}, h("b", {}, step), h("span", {}, result))),
       ),
-      ...(route
+      route
         ? [
             h("h2", { class: "over-facts" }, `${route.namespace}/${route.name}`),
             facts,
@@ -129,7 +130,7 @@ export function explain(section, open) {
               ),
             ),
           ]
-        : []),
+        : undefined,
     );
     answer.hidden = false;
   }

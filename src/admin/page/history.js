@@ -1,4 +1,4 @@
-import { h, setText, table } from "./dom.js";
+import { fill, h, setText, table } from "./dom.js";
 import { clock, count } from "./format.js";
 import { ask } from "./live.js";
 
@@ -118,7 +118,7 @@ export function history(dialog, onClose) {
       if (!dialog.open) opener = document.activeElement;
       key = `${namespace}/${name}`;
       setText(title, key);
-      facts.replaceChildren();
+      fill(facts);
       rows.setRows([]);
       clearInterval(timer);
       timer = setInterval(() => void load(namespace, name), FRESH_MS);
@@ -171,5 +171,8 @@ export function fillFacts(list, route) {
         ],
       ]
     : [["State now", "the table knows nothing of it"]];
-  list.replaceChildren(...entries.flatMap(([label, value]) => [h("dt", {}, label), h("dd", {}, value)]));
+  fill(
+    list,
+    entries.flatMap(([label, value]) => [h("dt", {}, label), h("dd", {}, value)]),
+  );
 }
