@@ -15,7 +15,7 @@ import type { LoadResult } from "./load/result.ts";
 import { askStopped, stoppedSince } from "./load/router-metrics.ts";
 import type { Subject } from "./load/subject.ts";
 import { Tally } from "./load/tally.ts";
-import { verdictLines, verdictOf } from "./load/verdict.ts";
+import { OUTCOME_WORDS, verdictLines, verdictOf } from "./load/verdict.ts";
 import { handleSignals } from "./process-signals.ts";
 import { VERSION } from "./version.ts";
 
@@ -50,7 +50,8 @@ const METRICS_EVERY_MS = 1_000;
 
 /**
  * Loads a router while its cluster changes, and judges every answer. Resolves to the exit code: 0 when the verdict is
- * good; 1 on a misroute, an answer after the end, a revived route, too many unexpected statuses, or a run that broke.
+ * good; 1 on a misroute, an answer after the end, a revived route, too many unexpected statuses, a run that broke, or one
+ * with too few right answers in a phase to prove anything.
  */
 export async function runLoad(options: LoadOptions, { stdout, stderr }: LoadOutput): Promise<number> {
   const startedAt = new Date(systemClock.nowMs()).toISOString();
@@ -81,7 +82,7 @@ export async function runLoad(options: LoadOptions, { stdout, stderr }: LoadOutp
     stdout.write(
       options.json ? `${JSON.stringify({ verdict, ...result })}\n` : verdictText(result, options.reportPath),
     );
-    return verdict.passed ? 0 : 1;
+    return verdict.outcome === "passed" ? 0 : 1;
   } catch (error) {
     stderr.write(`lychgate load: ${messageOf(error)}\n`);
     return 1;
@@ -211,13 +212,13 @@ async function writeReport(path: string, html: string): Promise<void> {
 }
 
 function verdictText(result: LoadResult, reportPath: string): string {
-  const { passed, headline, failures } = verdictOf(result);
+  const { outcome, headline, failures } = verdictOf(result);
   return [
     "",
     ...verdictLines(result).map((line) => `  ${line}`),
     "",
     ...failures.map((failure) => `  ${failure}`),
-    `${passed ? "PASSED" : "FAILED"}: ${headline}. Report: ${relative(process.cwd(), resolve(reportPath))}`,
+    `${OUTCOME_WORDS[outcome].toUpperCase()}: ${headline}. Report: ${relative(process.cwd(), resolve(reportPath))}`,
     "",
   ].join("\n");
 }

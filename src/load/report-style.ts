@@ -3,7 +3,7 @@ export const REPORT_STYLE = `
 :root {
   color-scheme: light dark;
   --page: #f6f6f3; --card: #ffffff; --ink: #1c1c1a; --soft: #63635d; --rule: #e2e1da; --grid: #ecebe6;
-  --good: #0a7a48; --good-tint: #e2f4ea; --bad: #c2321f; --bad-tint: #fbe6e2;
+  --good: #0a7a48; --good-tint: #e2f4ea; --bad: #c2321f; --bad-tint: #fbe6e2; --warn: #8a5a00; --warn-tint: #fbf0d6;
   --right: #2f6fc4; --refused: #b9bdc4; --unexpected: #e0940f; --wrong: #d03a2b;
   --p50: #7fb2ee; --p99: #1f4f96; --stopped: #7a4fb5;
   --s1: #2f6fc4; --s2: #e0940f; --s3: #12917e; --s4: #b64a8c; --s5: #7a4fb5; --s6: #8a8a82;
@@ -12,7 +12,7 @@ export const REPORT_STYLE = `
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #161614; --card: #1f1f1c; --ink: #eeede7; --soft: #a3a29a; --rule: #34342f; --grid: #2b2b27;
-    --good: #54c98d; --good-tint: #17352a; --bad: #ff8473; --bad-tint: #43201b;
+    --good: #54c98d; --good-tint: #17352a; --bad: #ff8473; --bad-tint: #43201b; --warn: #f0bf5e; --warn-tint: #3b2f14;
     --right: #4d8fe6; --refused: #565a61; --unexpected: #e6a53a; --wrong: #f06152;
     --p50: #3d6fae; --p99: #8fbcf5; --stopped: #a987de;
     --s1: #4d8fe6; --s2: #e6a53a; --s3: #2fb7a1; --s4: #dd79b4; --s5: #a987de; --s6: #8f8f87;
@@ -29,6 +29,8 @@ p { margin: 6px 0; color: var(--soft); max-width: 76ch; }
 .verdict.failed { background: var(--bad-tint); }
 .verdict strong { color: var(--good); font-size: 19px; }
 .verdict.failed strong { color: var(--bad); }
+.verdict.inconclusive { background: var(--warn-tint); }
+.verdict.inconclusive strong { color: var(--warn); }
 .verdict ul { margin: 8px 0 0; padding-left: 20px; overflow-wrap: anywhere; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(142px, 1fr)); gap: 12px; }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; }
@@ -51,6 +53,7 @@ svg { display: block; width: 100%; height: auto; margin-top: 6px; }
 .band.outage { fill: var(--band-outage); } .band.recovery { fill: var(--band-recovery); }
 .hover { fill: transparent; } .hover:hover { fill: var(--soft); fill-opacity: 0.16; }
 .scroll { overflow-x: auto; }
+.columns > * { min-width: 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 12px 5px 0; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 th:first-child, td.text { text-align: left; } td.text { white-space: normal; overflow-wrap: anywhere; }
@@ -60,7 +63,7 @@ tbody th { font-weight: 500; }
 td.alarm { color: var(--bad); font-weight: 600; }
 .bars th { width: 1%; padding-right: 16px; } .bars td:last-child { width: 1%; }
 .bars i { display: block; height: 12px; min-width: 2px; border-radius: 3px; background: var(--stopped); }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 0 28px; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(380px, 100%), 1fr)); gap: 0 28px; }
 code { font: 13px ui-monospace, monospace; }
 footer { margin-top: 40px; color: var(--soft); font-size: 13px; }
 `;

@@ -3,7 +3,14 @@ import { PHASE_TEXTS } from "./phases.ts";
 import { barsHtml, escapeHtml, number, plotSvg, type Series } from "./plots.ts";
 import { REPORT_STYLE } from "./report-style.ts";
 import type { Counted, LoadResult, Point } from "./result.ts";
-import { churnRatio, ms, UNEXPECTED_SHARE_ALLOWED, verdictOf } from "./verdict.ts";
+import {
+  churnRatio,
+  MIN_RIGHT_PER_PHASE,
+  ms,
+  OUTCOME_WORDS,
+  UNEXPECTED_SHARE_ALLOWED,
+  verdictOf,
+} from "./verdict.ts";
 
 const VIOLATION_TITLES: Readonly<Record<ViolationKind, string>> = {
   misroute: "Misroutes",
@@ -19,7 +26,7 @@ export function reportHtml(result: LoadResult): string {
   return [
     "<!doctype html>",
     '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-    `<title>lychgate load: ${escapeHtml(verdictOf(result).headline)}</title><style>${REPORT_STYLE}</style></head><body><main>`,
+    `<title>lychgate load: ${escapeHtml(titleOf(result))}</title><style>${REPORT_STYLE}</style></head><body><main>`,
     ...head(result),
     ...plots(result),
     ...tables(result),
@@ -29,8 +36,13 @@ export function reportHtml(result: LoadResult): string {
   ].join("\n");
 }
 
+function titleOf(result: LoadResult): string {
+  const { outcome, headline } = verdictOf(result);
+  return outcome === "inconclusive" ? `inconclusive: ${headline}` : headline;
+}
+
 function head(result: LoadResult): string[] {
-  const { passed, headline, failures } = verdictOf(result);
+  const { outcome, headline, failures } = verdictOf(result);
   const { total, violationCounts, phases, stopped } = result;
   const ratio = churnRatio(phases);
   const p99 = (kind: string): string => ms(phases.find((phase) => phase.kind === kind)?.p99Ms);
@@ -39,7 +51,7 @@ function head(result: LoadResult): string[] {
   return [
     "<h1>lychgate load</h1>",
     `<p>${escapeHtml(result.startedAt.slice(0, 19).replace("T", " "))} UTC, ${escapeHtml(result.subject)}</p>`,
-    `<div class="verdict${passed ? "" : " failed"}"><strong>${passed ? "Passed" : "Failed"}: ${escapeHtml(headline)}</strong>${list && `<ul>${list}</ul>`}</div>`,
+    `<div class="verdict ${outcome}"><strong>${OUTCOME_WORDS[outcome]}: ${escapeHtml(headline)}</strong>${list && `<ul>${list}</ul>`}</div>`,
     '<div class="tiles">',
     tile(number(total.requests), "requests", false),
     tile(number(violationCounts.misroute), "misroutes", violationCounts.misroute > 0),
@@ -150,7 +162,10 @@ function tables(result: LoadResult): string[] {
   ];
   return [
     "<h2>Phases</h2>",
-    `<div class="card scroll"><table><thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`,
+    scrollCard(
+      "Phases",
+      `<thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody>`,
+    ),
     ...VIOLATIONS.filter((kind) => violationCounts[kind] > 0).flatMap((kind) => {
       const found = violations.filter((violation) => violation.kind === kind);
       const lines = found.map(
@@ -159,7 +174,7 @@ function tables(result: LoadResult): string[] {
       );
       return [
         `<h2>${VIOLATION_TITLES[kind]}: ${number(violationCounts[kind])}${found.length < violationCounts[kind] ? ", the first" : ""}</h2>`,
-        `<div class="card scroll"><table>${lines.join("")}</table></div>`,
+        scrollCard(VIOLATION_TITLES[kind], lines.join("")),
       ];
     }),
     "<h2>Resurrections stopped, by guard</h2>",
@@ -171,21 +186,30 @@ function tables(result: LoadResult): string[] {
           ? "<p>None was tried.</p>"
           : barsHtml(stopped.map(({ source, guard, count }) => ({ label: `${guard} (${source})`, count })))
     }</div>`,
-    ...(result.unexpected.length > 0 ? ["<h2>Unexpected</h2>", countedTable(result.unexpected)] : []),
+    ...(result.unexpected.length > 0
+      ? ["<h2>Unexpected</h2>", countedTable("Unexpected", result.unexpected)]
+      : []),
     '<div class="columns"><div><h2>Statuses</h2>',
-    countedTable(result.statuses),
+    countedTable("Statuses", result.statuses),
     "</div><div><h2>What happened in the cluster</h2>",
-    result.cluster.length > 0 ? countedTable(result.cluster) : '<div class="card"><p>Nothing.</p></div>',
+    result.cluster.length > 0
+      ? countedTable("What happened in the cluster", result.cluster)
+      : '<div class="card"><p>Nothing.</p></div>',
     "</div></div>",
   ];
 }
 
-function countedTable(rows: readonly Counted[]): string {
+/** A table that may be wider than the page: who has no mouse moves it by its focus and the arrow keys. */
+function scrollCard(label: string, rows: string): string {
+  return `<div class="card scroll" role="region" aria-label="${label}" tabindex="0"><table>${rows}</table></div>`;
+}
+
+function countedTable(label: string, rows: readonly Counted[]): string {
   const lines = rows.map(({ label, count, example }) => {
     const more = example === undefined ? "" : `<td class="text">${escapeHtml(example)}</td>`;
     return `<tr><th scope="row">${escapeHtml(label)}</th><td>${number(count)}</td>${more}</tr>`;
   });
-  return `<div class="card scroll"><table>${lines.join("")}</table></div>`;
+  return scrollCard(label, lines.join(""));
 }
 
 function method({
@@ -204,8 +228,8 @@ function method({
   return [
     "<h2>How it was judged</h2>",
     "<p>Every pod answers with the name of its sandbox and its own UID, and repeats the number of the request. An answer is right when it comes from a pod of the sandbox that was asked for, and the pod lived at some moment of the request's flight. A refusal is expected while the sandbox changes, and must name the state that it has had for long otherwise: a reply that shows a living route of a sandbox that ended long ago is a revived route, even if nobody answered. Long is what the router must have heard: a second and the informer's lag.</p>",
-    `<p>A run fails on one misroute, one answer after the end or one revived route, and when more than ${UNEXPECTED_SHARE_ALLOWED * 100} % of the requests came to something unexpected.</p>`,
-    `<div class="card scroll"><table>${kinds.join("")}</table></div>`,
+    `<p>A run fails on one misroute, one answer after the end or one revived route, and when more than ${UNEXPECTED_SHARE_ALLOWED * 100} % of the requests came to something unexpected. Without a fault it is inconclusive when a phase other than the warm-up had fewer than ${MIN_RIGHT_PER_PHASE} right answers.</p>`,
+    scrollCard("Phases and what happens in them", kinds.join("")),
     `<footer>Lychgate ${escapeHtml(version)}, Node ${escapeHtml(node)}. Options: ${pairsOf(options)}. autocannon itself counted: ${pairsOf(autocannon) || "nothing"}. ${unidentified > 0 ? `${number(unidentified)} answers did not say whose they are. ` : ""}${unjudged > 0 ? `${number(unjudged)} answers were not judged.` : ""}</footer>`,
   ];
 }

@@ -3,12 +3,23 @@ import type { LoadResult, PhaseResult } from "./result.ts";
 
 /** How a run ended. */
 export interface Verdict {
-  readonly passed: boolean;
+  /** `inconclusive`: nothing wrong was seen, but too little was asked to say that all is well. */
+  readonly outcome: "passed" | "failed" | "inconclusive";
   /** One sentence. */
   readonly headline: string;
-  /** Why it failed; empty when it passed. */
+  /** Why it failed, and what it did not prove; empty when it passed. */
   readonly failures: readonly string[];
 }
+
+/** What each outcome is called where people read it. */
+export const OUTCOME_WORDS: Readonly<Record<Verdict["outcome"], string>> = {
+  passed: "Passed",
+  failed: "Failed",
+  inconclusive: "Inconclusive",
+};
+
+/** Right answers that each phase but the warm-up must have had. With fewer, a phase shows nothing. */
+export const MIN_RIGHT_PER_PHASE = 20;
 
 /** Unexpected statuses up to this share of all requests do not fail a run: a busy machine makes some. */
 export const UNEXPECTED_SHARE_ALLOWED = 0.001;
@@ -43,21 +54,39 @@ export function verdictOf(result: LoadResult): Verdict {
       `${amount(total.unexpected, ["unexpected status", "unexpected statuses"])} in ${total.requests} requests, above the ${UNEXPECTED_SHARE_ALLOWED * 100} % that are let pass; most often ${worst?.label}, such as: ${worst?.example}`,
     );
   }
-  if (result.unjudged > 0) failures.push(`${result.unjudged} answers came faster than they could be judged`);
-  // Without these a run proves nothing, and must not look as if it did.
-  if (total.right === 0)
-    failures.push(
-      result.unidentified > 0
+  const unproven = unprovenOf(result);
+  const all = [...failures, ...unproven];
+  const first = all[0]?.split(/, such as:|;? ?[^;]*\n/)[0] ?? "";
+  if (failures.length > 0) {
+    const { misroute } = violationCounts;
+    const headline = misroute > 0 ? amount(misroute, VIOLATION_WORDS.misroute) : first;
+    return { outcome: "failed", headline, failures: all };
+  }
+  if (unproven.length > 0) return { outcome: "inconclusive", headline: first, failures: all };
+  const headline = `0 misroutes in ${total.requests.toLocaleString("en")} requests`;
+  return { outcome: "passed", headline, failures: [] };
+}
+
+/** What a run without a fault may still have left open. */
+function unprovenOf({ total, phases, unjudged, unidentified }: LoadResult): string[] {
+  const unproven: string[] = [];
+  if (unjudged > 0) unproven.push(`${unjudged} answers came faster than they could be judged`);
+  if (total.right === 0) {
+    unproven.push(
+      unidentified > 0
         ? "no pod said who it is: each must answer with JSON that has namespace and name, or with the header x-pod-uid"
         : "no request was answered by the pod that was asked for",
     );
-  const passed = failures.length === 0;
-  const headline = passed
-    ? `0 misroutes in ${total.requests.toLocaleString("en")} requests`
-    : violationCounts.misroute > 0
-      ? amount(violationCounts.misroute, VIOLATION_WORDS.misroute)
-      : (failures[0]?.split(/, such as:|;? ?[^;]*\n/)[0] ?? "");
-  return { passed, headline, failures };
+    return unproven;
+  }
+  const empty = phases.filter(({ kind, right }) => kind !== "warm-up" && right < MIN_RIGHT_PER_PHASE);
+  if (empty.length > 0) {
+    const each = empty.map(({ title, right }) => `${title} (${right})`).join(", ");
+    unproven.push(
+      `fewer than ${MIN_RIGHT_PER_PHASE} right answers in ${each}: run it for longer, or on a machine with more time to spare`,
+    );
+  }
+  return unproven;
 }
 
 /** The figures that a reader asks for first, a line each. */

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { MIN_RIGHT_PER_PHASE } from "../../src/load/verdict.ts";
 import { runLoad } from "./run-load.ts";
 
 test(
@@ -8,8 +9,12 @@ test(
     const { code, said, stderr, html } = await runLoad(
       "--duration-s 5 --sandboxes 12 --connections 4 --seed 7 --churn-per-second 30",
     );
-    expect(said?.verdict.failures, stderr).toEqual([]);
-    expect(code).toBe(0);
+    // On a machine that is too busy a phase may have too few answers; then the run must say so.
+    const isEnough = said?.phases.every(
+      ({ kind, right }) => kind === "warm-up" || right >= MIN_RIGHT_PER_PHASE,
+    );
+    expect(said?.verdict.outcome, stderr).toBe(isEnough ? "passed" : "inconclusive");
+    expect(code).toBe(isEnough ? 0 : 1);
     expect(said.violationCounts).toEqual({ misroute: 0, "after-end": 0, revived: 0 });
     expect(said.phases.map(({ kind }) => kind)).toEqual([
       "warm-up",
@@ -27,7 +32,7 @@ test(
     expect(said.stopped?.length).toBeGreaterThan(0);
     // autocannon's own count, up to what was on its way at the end.
     expect(Math.abs((said.autocannon["answered"] ?? 0) - said.total.requests)).toBeLessThanOrEqual(8);
-    expect(html).toContain("Passed: 0 misroutes");
+    expect(html).toContain(isEnough ? "Passed: 0 misroutes" : "Inconclusive: fewer than");
     expect(html).not.toMatch(/NaN|undefined/);
     expect(stderr).toMatch(/API outage .* 0 misroutes/);
   },

@@ -5,7 +5,7 @@ import type { Judgement } from "../../src/load/oracle.ts";
 import { planGivenPhases, planPhases } from "../../src/load/phases.ts";
 import { Progress, progressLine } from "../../src/load/progress.ts";
 import { readStopped, stoppedSince } from "../../src/load/router-metrics.ts";
-import { churnRatio, verdictLines, verdictOf } from "../../src/load/verdict.ts";
+import { churnRatio, MIN_RIGHT_PER_PHASE, verdictLines, verdictOf } from "../../src/load/verdict.ts";
 import { loadResult } from "./support.ts";
 import { PassThrough } from "node:stream";
 
@@ -14,13 +14,17 @@ const misroute: Judgement = { kind: "misroute", detail: "a was answered by b" };
 
 test("a run without a fault passes", () => {
   const verdict = verdictOf(loadResult({ right: 5_000, refused: 300 }));
-  expect(verdict).toEqual({ passed: true, headline: "0 misroutes in 5,300 requests", failures: [] });
+  expect(verdict).toEqual({
+    outcome: "passed",
+    headline: "0 misroutes in 5,300 requests",
+    failures: [],
+  });
 });
 
 test("one misroute in a million fails, and is told", () => {
   const verdict = verdictOf(loadResult({ right: 1_000_000, others: [[other, misroute]] }));
   expect(verdict).toEqual({
-    passed: false,
+    outcome: "failed",
     headline: "1 misroute",
     failures: ["1 misroute, such as: a was answered by b"],
   });
@@ -31,7 +35,7 @@ test.each([
   [{ kind: "revived", detail: "x" }, "1 answer that shows a revived route"],
 ] as const)("%s fails", (judgement, headline) => {
   const verdict = verdictOf(loadResult({ right: 1_000_000, others: [[other, judgement]] }));
-  expect(verdict).toMatchObject({ passed: false, headline });
+  expect(verdict).toMatchObject({ outcome: "failed", headline });
 });
 
 test("a cluster that stood still for longer than its pods take to die is named beside the misroute", () => {
@@ -43,9 +47,8 @@ test("a cluster that stood still for longer than its pods take to die is named b
     expect.stringContaining("1 misroute"),
     expect.stringContaining("stood still for up to 450 ms"),
   ]);
-  expect(verdictOf({ ...loadResult({ right: 5 }), stall: { longestMs: 450, podEndMs: 300 } }).passed).toBe(
-    true,
-  );
+  const withoutFault = { ...loadResult({ right: 100 }), stall: { longestMs: 450, podEndMs: 300 } };
+  expect(verdictOf(withoutFault).outcome).toBe("passed");
 });
 
 test("unexpected statuses fail above a thousandth of the requests", () => {
@@ -54,27 +57,58 @@ test("unexpected statuses fail above a thousandth of the requests", () => {
     verdictOf(
       loadResult({ right: 10_000 - count, others: Array.from({ length: count }, () => [other, unexpected]) }),
     );
-  expect(withSome(10).passed).toBe(true);
+  expect(withSome(10).outcome).toBe("passed");
   expect(withSome(11)).toEqual({
-    passed: false,
+    outcome: "failed",
     headline:
       "11 unexpected statuses in 10000 requests, above the 0.1 % that are let pass; most often 503 overloaded",
     failures: [expect.stringContaining("such as: x got 503")],
   });
 });
 
-test("a run that proved nothing fails", () => {
-  expect(verdictOf(loadResult({ refused: 100 })).failures).toEqual([
-    "no request was answered by the pod that was asked for",
-  ]);
-  expect(verdictOf(loadResult({ unidentified: 5 })).failures).toEqual([
-    expect.stringContaining("no pod said who it is"),
-  ]);
-  expect(verdictOf({ ...loadResult({ right: 5 }), unjudged: 3 }).passed).toBe(false);
+test("a run that proved nothing is inconclusive", () => {
+  expect(verdictOf(loadResult({ refused: 100 }))).toEqual({
+    outcome: "inconclusive",
+    headline: "no request was answered by the pod that was asked for",
+    failures: ["no request was answered by the pod that was asked for"],
+  });
+  expect(verdictOf(loadResult({ unidentified: 5 }))).toMatchObject({
+    outcome: "inconclusive",
+    failures: [expect.stringContaining("no pod said who it is")],
+  });
+  expect(verdictOf({ ...loadResult({ right: 100 }), unjudged: 3 }).outcome).toBe("inconclusive");
+});
+
+test("each phase but the warm-up needs right answers; 58 requests of which none came in calm prove nothing", () => {
+  const result = loadResult({ right: 58 });
+  const phases = (rights: Readonly<Record<string, number>>) =>
+    planPhases(10_000).map(({ kind, title }) => {
+      const right = rights[kind] ?? MIN_RIGHT_PER_PHASE;
+      return { ...result.total, kind, title, fromMs: 0, untilMs: 1_000, requests: right, right };
+    });
+  const verdict = verdictOf({ ...result, phases: phases({ calm: 0, churn: 0, lag: 19 }) });
+  expect(verdict.outcome).toBe("inconclusive");
+  expect(verdict.headline).toMatch(
+    /^fewer than 20 right answers in calm \(0\), churn \(0\), lagging informer \(19\)/,
+  );
+  expect(verdictOf({ ...result, phases: phases({ "warm-up": 0 }) }).outcome).toBe("passed");
+  // A fault that was seen weighs more than what was not.
+  const faulty = loadResult({ right: 4, others: [[other, misroute]] });
+  expect(verdictOf(faulty)).toMatchObject({
+    outcome: "failed",
+    headline: "1 misroute",
+    failures: [expect.stringContaining("1 misroute"), expect.stringContaining("fewer than 20 right answers")],
+  });
+});
+
+test("a run that broke fails", () => {
   expect(
-    verdictOf({ ...loadResult({ right: 5 }), broken: "the router ended by itself (1); its last words:\nno" }),
+    verdictOf({
+      ...loadResult({ right: 100 }),
+      broken: "the router ended by itself (1); its last words:\nno",
+    }),
   ).toMatchObject({
-    passed: false,
+    outcome: "failed",
     headline: "the router ended by itself (1)",
   });
 });
