@@ -1,5 +1,6 @@
 import type { AdminSource } from "./admin/admin-source.ts";
-import type { ConfigView, Overview, Status, WatchView } from "./admin/api-types.ts";
+import type { ConfigView, FormerRoute, Overview, Status, WatchView } from "./admin/api-types.ts";
+import { describeFormerRoute, formerRouteOf } from "./admin/former-route.ts";
 import { assess } from "./admin/health.ts";
 import type { PeerBook } from "./admin/peer-book.ts";
 import type { RouteHistory } from "./admin/route-history.ts";
@@ -81,12 +82,19 @@ export function createRouterView(parts: RouterViewParts): RouterView {
       const rawHeaders = ["Host", input.host, ...input.headers.flat()];
       const head = { method: "GET", target: input.path, rawHeaders };
       const { steps, verdict, target } = explainRequest(head, parseTarget, table, config.auth);
-      const entry = target && entryOf(target, table);
+      const former = target && formerOf(target, table, history);
+      const entry =
+        target && (entryOf(target, table) ?? (former && table.inspect(`${former.namespace}/${former.name}`)));
       return {
         input,
-        steps: [...steps, ...surroundings(parts, target)],
+        steps: [
+          ...steps,
+          ...(former ? [{ step: "it was", result: describeFormerRoute(former, clock.nowMs()) }] : []),
+          ...surroundings(parts, target),
+        ],
         verdict,
         ...(entry && { route: routeView(entry) }),
+        ...(former && { former }),
       };
     },
     config: () => configView(parts),
@@ -216,6 +224,14 @@ function surroundings(
 
 function lookupOf({ by }: Target, table: RouteTable): Lookup {
   return by.kind === "id" ? table.lookup(by.id) : table.lookupObject(by.namespace, by.name);
+}
+
+/** What a target named that names nothing any more. */
+function formerOf(target: Target, table: RouteTable, history: RouteHistory): FormerRoute | undefined {
+  if (lookupOf(target, table).kind !== "unknown") return undefined;
+  const { by } = target;
+  const owner = by.kind === "id" ? history.lastOwnerOf(by.id) : by;
+  return owner && formerRouteOf(owner.namespace, owner.name, history.of(owner.namespace, owner.name));
 }
 
 /** What the table knows of the object that a target names, be a route in effect for it or not. */

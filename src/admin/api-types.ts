@@ -80,6 +80,20 @@ export interface Explanation {
   readonly verdict: ExplainVerdict;
   /** The route that the target names, when there is one. */
   readonly route?: RouteView;
+  /** When no route is in effect: what had the target's ID last, as far as the history goes back. */
+  readonly former?: FormerRoute;
+}
+
+/** A route that has ended. */
+export interface FormerRoute {
+  readonly namespace: string;
+  readonly name: string;
+  /** Its last UID, pod IP and state. */
+  readonly uid?: string;
+  readonly ip?: string;
+  readonly state?: string;
+  /** The fact that ended it. */
+  readonly end: HistoryFact;
 }
 
 /** The request that {@link Explanation} is about. */

@@ -22,6 +22,7 @@ const TYPES: Readonly<Record<string, string>> = {
   "history.js": SCRIPT,
   "live.js": SCRIPT,
   "overview.js": SCRIPT,
+  "pasted.js": SCRIPT,
   "routes.js": SCRIPT,
   "settings.js": SCRIPT,
   "sources.js": SCRIPT,

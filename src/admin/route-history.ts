@@ -21,6 +21,8 @@ export interface NewFact {
   readonly from: string | undefined;
   readonly incarnation: number | undefined;
   readonly isRevival: boolean;
+  /** The routing ID that the object had by this fact. Not shown: it serves {@link RouteHistory.lastOwnerOf}. */
+  readonly id: string | undefined;
 }
 
 /** A fact with its places in the order of its route and in that of all facts. */
@@ -40,6 +42,9 @@ interface RouteFacts {
   count: number;
   forgotten: number;
 }
+
+/** How far {@link RouteHistory.lastOwnerOf} looks back: some milliseconds' work, whatever the bounds are. */
+const MAX_LOOKED_AT = 200_000;
 
 /** Longer names are no Kubernetes object's: what a peer invents must not take more memory than a real fact. */
 const MAX_NAME_CHARACTERS = 253;
@@ -89,6 +94,23 @@ export class RouteHistory {
     const facts: HistoryFact[] = [];
     for (let kept = route?.oldest; kept; kept = kept.newerOfRoute) facts.push(viewOf(kept.fact));
     return { facts, forgotten: route?.forgotten ?? 0 };
+  }
+
+  /**
+   * The object that had a routing ID last, in any case of letters, of the facts that are kept (at most the latest 200,000).
+   * Walks them: for people who ask, not for requests.
+   */
+  lastOwnerOf(id: string): { readonly namespace: string; readonly name: string } | undefined {
+    const wanted = id.toLowerCase();
+    let looked = 0;
+    for (let kept = this.#newest; kept && looked < MAX_LOOKED_AT; kept = kept.older, looked++) {
+      const { id: had } = kept.fact;
+      if (had !== undefined && had.length === id.length && had.toLowerCase() === wanted) {
+        const { namespace, name } = kept.route;
+        return { namespace, name };
+      }
+    }
+    return undefined;
   }
 
   #routeOf(namespace: string, name: string): RouteFacts {

@@ -139,6 +139,8 @@ export class TableWriters {
         from,
         incarnation: undefined,
         isRevival: this.#isRevival,
+        // What was refused must not stand for who had an ID.
+        id: outcome === "applied" ? cut(push.id) : undefined,
       });
     }
     this.#end();
@@ -176,6 +178,7 @@ export class TableWriters {
       state,
       ip: observation?.route?.ip ?? "",
       uid: observation?.uid,
+      id: observation?.route?.id,
     });
     this.#end();
     return result;
@@ -288,6 +291,7 @@ function factOf(
     from: undefined,
     incarnation: undefined,
     isRevival,
+    id: route?.id,
   };
 }
 
@@ -310,6 +314,7 @@ function bare(
     from: undefined,
     incarnation: undefined,
     isRevival: false,
+    id: undefined,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Explanation } from "../admin/api-types.ts";
 import type { Command } from "./command.ts";
 import { EXIT, JSON_FLAG } from "./command.ts";
+import { requestOf } from "./pasted-request.ts";
 import { printable } from "./printable.ts";
 import { ADMIN_FLAG, ADMIN_SETTINGS, adminPort, getJson } from "./router-client.ts";
 
@@ -11,7 +12,7 @@ export const explain: Command = {
   name: "explain",
   summary: "ask a running router where a request for HOST would go, and why (not)",
   details:
-    "Asks the admin port of a running router. Sends nothing to the sandbox. Exits 0 when the router answered, whatever the verdict; 1 when it did not.",
+    "HOST may also be a whole URL, as a browser shows it, with or without its scheme. Asks the admin port of a running router. Sends nothing to the sandbox. Exits 0 when the router answered, whatever the verdict; 1 when it did not.",
   arguments: ["HOST"],
   flags: [
     ADMIN_FLAG,
@@ -19,7 +20,8 @@ export const explain: Command = {
       name: "path",
       kind: "text",
       placeholder: "<path>",
-      description: "Path of the request, for targets such as /kruise/<id>/<port>. (default /)",
+      description:
+        "Path of the request, in place of the URL's, for targets such as /kruise/<id>/<port>. (default /)",
     },
     {
       name: "header",
@@ -33,6 +35,7 @@ export const explain: Command = {
   settings: ADMIN_SETTINGS,
   examples: [
     ["explain 3000-default--mybox.sandbox.example.com", "by Host"],
+    ["explain https://3000-mybox.example.com/a/b?c=d", "by URL, as a browser shows it"],
     ["explain any.example.com --header e2b-sandbox-id:mybox", "by header"],
     [
       "explain 3000-mybox.example.com --admin http://10.0.0.7:9902 --json",
@@ -41,9 +44,10 @@ export const explain: Command = {
   ],
   async run(invocation) {
     const { io, flags, positionals } = invocation;
-    const query = new URLSearchParams({ host: positionals[0] ?? "" });
-    const requestPath = flags.own.get("path")?.at(-1);
-    if (requestPath !== undefined) query.set("path", requestPath);
+    const { host, path: pastedPath } = requestOf(positionals[0] ?? "");
+    const query = new URLSearchParams({ host });
+    const requestPath = flags.own.get("path")?.at(-1) ?? pastedPath;
+    if (requestPath !== "/") query.set("path", requestPath);
     for (const header of flags.own.get("header") ?? []) query.append("header", header);
     const path = `/api/explain?${query.toString()}`;
     const explanation = await getJson<Explanation>(adminPort(invocation), path, TIMEOUT_MS);

@@ -39,7 +39,7 @@ export function explainRequest(
     steps.push({ step: "verdict", result: "forward" });
     return {
       steps,
-      verdict: { reason: "ok", status: 0, message: `forwarded to ${pod}${withoutQuery(verdict.path)}` },
+      verdict: { reason: "ok", status: 0, message: `forwarded to ${pod}${withoutQueryValues(verdict.path)}` },
       target,
     };
   }
@@ -53,9 +53,15 @@ export function explainRequest(
   };
 }
 
-/** Tokens travel in queries. */
-function withoutQuery(path: string): string {
-  return path.split("?", 1)[0] ?? path;
+/** `/a?b=c&d=e` as `/a?b=…&d=…`: the pod gets the whole query, but tokens travel in its values. */
+function withoutQueryValues(path: string): string {
+  const mark = path.indexOf("?");
+  if (mark < 0) return path;
+  const query = path.slice(mark + 1).replaceAll(/[^&]+/g, (pair) => {
+    const equals = pair.indexOf("=");
+    return equals < 0 ? "…" : `${pair.slice(0, equals)}=…`;
+  });
+  return `${path.slice(0, mark)}?${query}`;
 }
 
 function describeTarget(result: ReturnType<TargetParser>): string {
@@ -67,7 +73,7 @@ function describeTarget(result: ReturnType<TargetParser>): string {
     case "target": {
       const { by, port, source, path } = result.target;
       const named = by.kind === "id" ? `ID ${by.id}` : `object ${by.namespace}/${by.name}`;
-      return `${named}, port ${port}, from the ${source}; path for the pod: ${withoutQuery(path)}`;
+      return `${named}, port ${port}, from the ${source}; path for the pod: ${withoutQueryValues(path)}`;
     }
   }
 }

@@ -65,3 +65,30 @@ test("connections to the pod: in use, idle, and requests that wait", async () =>
   // A Host that names no sandbox leads to no pod.
   expect(await explain("3000-nobody.example.com")).not.toHaveProperty("to the pod");
 });
+
+test("the dead: what had the ID, how it ended, who told and when; and the query without its values", async () => {
+  const living = await explain("3000-box.example.com&path=/a%3Fb=sekrit%26c%26d=");
+  expect(living["target"]).toContain("path for the pod: /a?b=…&…&d=…");
+  expect(JSON.stringify(living)).not.toContain("sekrit");
+  expect(living).not.toHaveProperty("it was");
+
+  const [box] = [...cluster.store.values()].filter(({ metadata }) =>
+    Object.values(metadata.labels ?? {}).includes("box"),
+  );
+  const name = box?.metadata.name ?? "";
+  await cluster.remove("team-a", name);
+  await eventually(async () =>
+    // In another case of letters, as a Host may have it.
+    expect((await explain("3000-BOX.example.com"))["it was"]).toMatch(
+      new RegExp(
+        `^team-a/${name} \\(running on 127\\.0\\.76\\.\\d+\\), (being deleted \\(deletionTimestamp\\)|deleted) at version \\d+, told by (the informer|peer \\S+) \\d+ s ago$`,
+      ),
+    ),
+  );
+  const { body } = await request(`${router.adminUrl}/api/explain?host=3000-box.example.com`);
+  expect(await body.json()).toMatchObject({
+    verdict: { reason: "sandbox_not_found" },
+    former: { namespace: "team-a", name, state: "running" },
+  });
+  expect(await explain("3000-nobody.example.com")).not.toHaveProperty("it was");
+});

@@ -3,6 +3,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Explanation, RouteView, RoutesPage } from "../../src/admin/api-types.ts";
+// @ts-expect-error the page's scripts have no types
+import { requestOf as requestOfPage } from "../../src/admin/page/pasted.js";
+import { requestOf } from "../../src/cli/pasted-request.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 import { runInProcess, runLychgate } from "./run-lychgate.ts";
 
@@ -130,6 +133,31 @@ describe("explain", () => {
     expect(JSON.parse(stdout)).toEqual(explanation);
   });
 
+  test.each([
+    ["https://3000-mybox.example.com/a/b?c=d#e", "3000-mybox.example.com", "/a/b?c=d"],
+    ["HTTP://user:p%40ss@3000-mybox.example.com:8080/", "3000-mybox.example.com:8080", "/"],
+    ["wss://3000-mybox.example.com?token=x", "3000-mybox.example.com", "/?token=x"],
+    ["3000-mybox.example.com/a", "3000-mybox.example.com", "/a"],
+    ["3000-mybox.example.com?next=/b", "3000-mybox.example.com", "/?next=/b"],
+    ["3000-mybox.example.com", "3000-mybox.example.com", "/"],
+    ["http://[fd00::1]:7788/kruise/mybox/3000/x", "[fd00::1]:7788", "/kruise/mybox/3000/x"],
+    ["/kruise/mybox/3000/x?y=user@z", "localhost", "/kruise/mybox/3000/x?y=user@z"],
+  ])("takes %s, as the status page does", async (pasted, host, path) => {
+    expect(requestOf(pasted)).toEqual({ host, path });
+    expect(requestOfPage(pasted)).toEqual({ host, path });
+    const admin = await router((_, response) => json(response, explanation));
+    const { code } = await runInProcess(["explain", pasted, "--admin", admin.url]);
+    expect(code).toBe(0);
+    const query = new URL(admin.asked[0] ?? "", admin.url).searchParams;
+    expect([query.get("host"), query.get("path") ?? "/"]).toEqual([host, path]);
+  });
+
+  test("--path wins over the path of a URL", async () => {
+    const admin = await router((_, response) => json(response, explanation));
+    await runInProcess(["explain", "http://x.y/a", "--path", "/b", "--admin", admin.url]);
+    expect(new URL(admin.asked[0] ?? "", admin.url).searchParams.get("path")).toBe("/b");
+  });
+
   test("finds the router by the configuration", async () => {
     const admin = await router((_, response) => json(response, explanation));
     const { code } = await runInProcess(["explain", "x"], { LYCHGATE_ADMIN_LISTEN: `:${admin.port}` });
@@ -215,6 +243,60 @@ describe("routes", () => {
     const { stdout, stderr } = await runLychgate(["routes", "--json", "--admin", admin.url]);
     expect(stderr).toBe("");
     expect(JSON.parse(stdout)).toEqual(page([route, withoutIncarnation]));
+  });
+
+  test("--limit lists no more, asks for no more, and says so", async () => {
+    const admin = await router(paged);
+    const { code, stdout, stderr } = await runInProcess(["routes", "--limit", "1", "--admin", admin.url]);
+    expect(code).toBe(0);
+    expect(admin.asked).toEqual(["/api/routes?limit=1"]);
+    expect(stdout).toContain("mybox");
+    expect(stdout).not.toContain("other");
+    expect(stderr).toContain("the first 1 are listed; 2 routes, 1 served");
+  });
+
+  /** Seven hundred routes match; it takes two windows. */
+  const manyFound = (request: IncomingMessage, response: ServerResponse) => {
+    const query = new URL(request.url ?? "", "http://x").searchParams;
+    const offset = Number(query.get("offset"));
+    const size = Math.max(0, Math.min(Number(query.get("limit")), 700 - offset));
+    const routes = Array.from({ length: size }, (_, i) => ({ ...route, name: `box-${offset + i}` }));
+    json(response, { total: 700, offset, ageMs: 0, routes });
+  };
+
+  test("--search, --state and --served ask the router, window by window", async () => {
+    const admin = await router(manyFound);
+    const filter = ["--search", "box&x", "--state", "running", "--served", "true"];
+    const { code, stdout, stderr } = await runInProcess(["routes", ...filter, "--admin", admin.url]);
+    expect(code).toBe(0);
+    expect(admin.asked).toEqual([
+      "/api/search?text=box%26x&state=running&served=true&offset=0&limit=500",
+      "/api/search?text=box%26x&state=running&served=true&offset=500&limit=500",
+    ]);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(701);
+    expect(stderr).toBe("700 routes match\n");
+  });
+
+  test("a search with --limit and --json", async () => {
+    const admin = await router(manyFound);
+    const { stdout } = await runInProcess(
+      "routes --state running --limit 3 --json --admin".split(" ").concat(admin.url),
+    );
+    expect(admin.asked).toEqual(["/api/search?state=running&offset=0&limit=3"]);
+    const said = JSON.parse(stdout) as { total: number; routes: RouteView[] };
+    expect([said.total, said.routes.map(({ name }) => name)]).toEqual([700, ["box-0", "box-1", "box-2"]]);
+  });
+
+  test.each([
+    [["--limit", "0"], '--limit must be a whole number from 1 on; it is "0"'],
+    [["--limit", "many"], '--limit must be a whole number from 1 on; it is "many"'],
+    [["--served", "yes"], '--served must be true or false; it is "yes"'],
+  ])("%s is a usage fault", async (flags, message) => {
+    const admin = await router(paged);
+    const { code, stderr } = await runInProcess(["routes", ...flags, "--admin", admin.url]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+    expect(admin.asked).toEqual([]);
   });
 
   test("nobody there, or somebody else: exit 1 and why", async () => {

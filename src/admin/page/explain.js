@@ -1,6 +1,7 @@
 import { fill, h, setText } from "./dom.js";
 import { fillFacts } from "./history.js";
 import { ask } from "./live.js";
+import { requestOf } from "./pasted.js";
 
 /** Asks what would happen to a request for a pasted URL or Host. `open(namespace, name)` shows a route's history. */
 export function explain(section, open) {
@@ -91,10 +92,11 @@ export function explain(section, open) {
     }
   }
 
-  function show({ steps, verdict, route }, host) {
+  function show({ steps, verdict, route, former }, host) {
     const isGood = verdict.status === 0;
     const facts = h("dl", { class: "facts" });
     if (route) fillFacts(facts, route);
+    const object = route ?? former;
     fill(
       answer,
       h("header", {}, h("h2", {}, host)),
@@ -120,16 +122,18 @@ export function explain(section, open) {
             route.servable && verdict.reason === "sandbox_not_found"
               ? h("p", { class: "note" }, `It is served, but under its own ID: ${route.id}`)
               : undefined,
-            h(
-              "p",
-              { class: "after" },
-              h(
-                "button",
-                { type: "button", class: "quiet", onclick: () => open(route.namespace, route.name) },
-                "Its history",
-              ),
-            ),
           ]
+        : undefined,
+      object
+        ? h(
+            "p",
+            { class: "after" },
+            h(
+              "button",
+              { type: "button", class: "quiet", onclick: () => open(object.namespace, object.name) },
+              "Its history",
+            ),
+          )
         : undefined,
     );
     answer.hidden = false;
@@ -142,15 +146,4 @@ export function explain(section, open) {
     },
     focus: () => input.focus(),
   };
-}
-
-/** Host and path of what a person pastes: a URL, a URL without its scheme, or a Host. */
-export function requestOf(text) {
-  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
-  const slash = hasScheme ? text.indexOf("/", text.indexOf("//") + 2) : text.indexOf("/");
-  const authority = (slash < 0 ? text : text.slice(0, slash)).replace(/^[a-z][a-z0-9+.-]*:\/\//i, "");
-  const path = slash < 0 ? "/" : text.slice(slash).replace(/#.*$/s, "");
-  // Credentials before an @ are no part of the Host.
-  const host = authority.replace(/^.*@/s, "").replace(/[?#].*$/s, "");
-  return { host, path: path || "/" };
 }
