@@ -22,7 +22,12 @@ if (major > 22 || (major === 22 && minor >= 19)) {
     );
     process.exit(1);
   }
-  const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
+  // The fourth is a pipe that closes when this process is gone, by SIGKILL too: then the child ends (src/launcher.ts).
+  const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: ["inherit", "inherit", "inherit", "pipe"],
+    env: { ...process.env, LYCHGATE_LAUNCHER_FD: "3" },
+  });
+  child.stdio[3]?.on("error", () => {});
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"]) {
     process.on(signal, () => {
       // A terminal sends Ctrl-C to the whole group: passing it on as well would count as the second one.

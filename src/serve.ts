@@ -19,7 +19,9 @@ export async function runServe({ config, origins, file }: LoadedConfig): Promise
   const log = operationalLog(config);
   const accessLog = accessLogOf(config);
   const warning = openFilesWarning(config.client.maxConnections);
-  if (warning !== undefined) log.warn(warning);
+  // Of a limit that nobody chose nobody need be warned.
+  const isChosen = (origins.get("client.maxConnections")?.kind ?? "default") !== "default";
+  if (warning !== undefined) log[isChosen ? "warn" : "info"](warning);
   const { allowedSpecial } = new PodAddresses(config.routes.podCidrs, []);
   if (allowedSpecial.length > 0) {
     log.warn(

@@ -194,7 +194,7 @@ const client = z.strictObject({
     1,
     1_000_000,
     20_000,
-    "Client connections at a time; more are told 503 (`overloaded`) and closed. Each needs up to two open files: where the process's limit (`ulimit -n`) is too low for that, fewer are taken, and a warning says how many.",
+    "Client connections at a time; more are told 503 (`overloaded`) and closed. Each needs up to two open files: where the process's limit (`ulimit -n`) is too low for that, fewer are taken, and the log says how many.",
   ),
   maxConnectionsPerAddress: int(
     0,

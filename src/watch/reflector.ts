@@ -312,7 +312,7 @@ export class Reflector<T extends WatchedObject = Observation> {
       return;
     }
     this.#lastFault = { kind: fault.code, message: fault.message };
-    const advice = adviceFor(fault.code, target);
+    const advice = adviceFor(fault, target);
     if (advice === undefined) log.warn(`the ${doing} failed and is tried again`, fields);
     else log.error(`the ${doing} failed and is tried again`, { ...fields, advice });
   }

@@ -31,3 +31,18 @@ test("serve exits 1 with the reason when its port is taken", async () => {
     server.close();
   }
 });
+
+test("a low limit of open files is a warning only to who has set client.maxConnections", async () => {
+  const levelOf = async (...flags: string[]): Promise<unknown> => {
+    const router = await startRouterProcess([...OTHERS, ...flags], { openFiles: 1024 });
+    try {
+      const line = router.stderr.find((said) => said.includes("ulimit -n")) ?? "{}";
+      return (JSON.parse(line) as { level?: string }).level;
+    } finally {
+      router.kill("SIGKILL");
+    }
+  };
+  expect(await levelOf()).toBe("info");
+  expect(await levelOf("--client-max-connections", "20000")).toBe("warn");
+  expect(await levelOf("--client-max-connections", "100")).toBeUndefined();
+});

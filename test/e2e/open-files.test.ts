@@ -27,7 +27,8 @@ beforeEach(async () => {
   // One server is all pods: each sandbox has an address of its own, as a router insists.
   pod.listen(0, "0.0.0.0");
   await once(pod, "listening");
-  router = await startRouterProcess(["--source", "none", "--access-log", "off", "--drain-delay-ms", "0"], {
+  const flags = ["--source", "none", "--access-log", "off", "--drain-delay-ms", "0"];
+  router = await startRouterProcess([...flags, "--client-max-connections", "20000"], {
     openFiles: OPEN_FILES,
   });
   for (let i = 0; i < SANDBOXES; i++) {
