@@ -33,8 +33,13 @@ of range, YAML keys that stand twice, aliases, and settings that exclude each ot
 its flag, variable or \`file:line:column\`, and nothing is started. Variables that Kubernetes makes for a Service named
 \`lychgate…\` (\`LYCHGATE_SERVICE_HOST\`, \`LYCHGATE_PORT_7788_TCP\` …) are passed over.
 
-\`lychgate check-config FILE\` validates and prints what is in effect with the origin of each value. Changes take effect
-when the router is started again.
+\`lychgate check-config FILE\` validates and prints what is in effect with the origin of each value.
+
+**Reload**: on SIGHUP \`lychgate serve\` reads file, environment and \`admin.tokenFile\` again. Keys marked *live* take their new
+values at once, with \`workers\` in all processes; connections and requests under way are not touched. Of the others the log
+names those that have changed: they keep their old values until the router is started again. When anything is wrong, the log
+says so and everything stays as it was (\`lychgate_config_reloads_total{result="failure"}\`). Flags and environment of a
+running process can't change, and win over the file as ever.
 `;
 
 /** The whole of `docs/reference/configuration.md`. */
@@ -45,10 +50,11 @@ export function renderReference(): string {
 function renderSection([section, title]: readonly [string, string]): string {
   const rows = SETTINGS.filter((setting) => setting.section === section).map((setting) => {
     const { key, flag, variable, type, description } = setting;
-    return [`\`${key}\``, `\`${flag}\``, `\`${variable}\``, type, defaultOf(setting), description];
+    const reload = setting.live ? "live" : "restart";
+    return [`\`${key}\``, `\`${flag}\``, `\`${variable}\``, type, defaultOf(setting), reload, description];
   });
   const heading = section ? `## ${title}: \`${section}\`` : `## ${title}`;
-  const head = ["Key", "Flag", "Environment", "Type and range", "Default", "What it does"];
+  const head = ["Key", "Flag", "Environment", "Type and range", "Default", "Reload", "What it does"];
   return [heading, "", ...markdownTable(head, rows), ""].join("\n");
 }
 

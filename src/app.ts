@@ -8,7 +8,9 @@ import { addressIn } from "./cidrs.ts";
 import { systemClock, type Clock, type Milliseconds } from "./clock.ts";
 import { adminTokenOf } from "./config/admin-token.ts";
 import { type ListenAddress, parseListenAddress } from "./config/listen-address.ts";
-import type { Origin } from "./config/origins.ts";
+import { LiveConfig } from "./config/live.ts";
+import type { LoadedConfig } from "./config/load.ts";
+import { ConfigError, formatProblem } from "./config/config-error.ts";
 import type { Config } from "./config/schema.ts";
 import { flagOf } from "./config/settings.ts";
 import { OwnAddresses } from "./host/anycast/own-addresses.ts";
@@ -44,9 +46,11 @@ export interface RouterSurroundings {
   readonly accessLog?: RequestObserver | undefined;
   /** Default: the machine's clock. */
   readonly clock?: Clock;
-  /** Where the configuration's values came from, by key, and its file: for the status page. */
-  readonly origins?: ReadonlyMap<string, Origin> | undefined;
-  readonly configFile?: string | undefined;
+  /**
+   * The configuration as it may change while the router runs, with where its values came from; its `config` is what
+   * {@link startRouter} is given, or nearly so. Absent: it never changes, and the status page names no origins.
+   */
+  readonly live?: LiveConfig | undefined;
   /**
    * An API server to watch without credentials, in place of what `kubeconfig` and the environment say: the embedded dev
    * cluster's. Spares the Kubernetes client's 80 MB.
@@ -72,6 +76,12 @@ export interface Router {
    * router is left.
    */
   drain(): Promise<void>;
+  /**
+   * Loads the configuration anew and puts in effect what can change while the router runs (`Setting.live`, and the token in
+   * `admin.tokenFile`). Logs what changed and which keys need a restart. When `load` throws, or a file can't be read, all
+   * stays as it was, and the log says so. Never throws.
+   */
+  reload(load: () => LoadedConfig): void;
   /** Ends everything at once. */
   stop(): Promise<void>;
 }
@@ -84,7 +94,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const { log, clock = systemClock } = surroundings;
   const watched = config.source === "kubernetes";
   // First of all: a file that is missing must not leave half a router.
-  const token = adminTokenOf(config, (path) => readFileSync(path, "utf8"));
+  const token = readToken(config);
+  const live = surroundings.live ?? new LiveConfig({ config, origins: new Map(), file: undefined });
   const metrics = createMetrics({ version: VERSION, clock });
   const distrust = new Distrust(clock);
   const { readOwnAddresses } = surroundings;
@@ -112,8 +123,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     isPodAddress: (ip) => podAddresses.allows(ip),
   });
   const timer = new TableTimer(table, clock);
-  const { historyFacts: maxFacts, historyFactsPerRoute: maxFactsPerRoute } = config.admin;
-  const history = new RouteHistory({ maxFacts, maxFactsPerRoute });
+  const history = new RouteHistory(historyBounds(config));
   const peerBook = new PeerBook();
   const writers = new TableWriters({ table, history, peers: peerBook, clock });
   const informer = watched ? await makeInformer(config, surroundings, writers, metrics) : undefined;
@@ -182,8 +192,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   });
   const view = createRouterView({
     config,
-    origins: surroundings.origins,
-    configFile: surroundings.configFile,
+    live: surroundings.live,
     table,
     history,
     peers: peerBook,
@@ -196,15 +205,16 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     clock,
   });
   const adminListen = listenAddress(config.adminListen);
+  const adminHosts = ({ admin: { hosts } }: Config): string[] => [
+    ...(adminListen.host === undefined ? [] : [adminListen.host.toLowerCase()]),
+    ...hosts,
+  ];
   const admin = createAdminServer({
     ...withHost(adminListen),
     version: VERSION,
     source: view,
     token,
-    hosts: [
-      ...(adminListen.host === undefined ? [] : [adminListen.host.toLowerCase()]),
-      ...config.admin.hosts,
-    ],
+    hosts: adminHosts(config),
     log,
   });
   metrics.readFrom({
@@ -212,6 +222,19 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     tableLimits: () => ({ claims: config.peers.maxClaims, tombstones: config.tombstones.max }),
     watch: () => informer?.status().scopes ?? [],
     ready: () => askReadiness(readiness, false).ready,
+  });
+
+  let adminAccess = JSON.stringify([token, adminHosts(config)]);
+  live.join((next) => {
+    const access = { token: readToken(next), hosts: adminHosts(next) };
+    const text = JSON.stringify([access.token, access.hosts]);
+    return () => {
+      // Live streams end with each change; a reload of something else need not end them.
+      if (text !== adminAccess) admin.changeAccess(access);
+      adminAccess = text;
+      traffic.apply(next);
+      history.setBounds(historyBounds(next));
+    };
   });
 
   const ownAddresses =
@@ -261,11 +284,15 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       synced: () => informer?.waitForSync() ?? Promise.resolve(),
       async drain() {
         draining = true;
-        log.info("draining: not ready any more", { delayMs: config.drain.delayMs });
+        const { delayMs } = live.config.drain;
+        log.info("draining: not ready any more", { delayMs });
         await ownAddresses?.withdraw();
-        await sleep(clock, config.drain.delayMs);
-        await traffic.drain(config.drain.timeoutMs);
+        await sleep(clock, delayMs);
+        await traffic.drain(live.config.drain.timeoutMs);
         await stopRest();
+      },
+      reload(load) {
+        metrics.configReloaded(reloadConfig(live, load, log) ? "success" : "failure");
       },
       async stop() {
         draining = true;
@@ -278,6 +305,38 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     await stopRest();
     throw error;
   }
+}
+
+/** Reloads and logs what came of it; false when everything stays as it was. */
+function reloadConfig(live: LiveConfig, load: () => LoadedConfig, log: Log): boolean {
+  let reloaded;
+  try {
+    reloaded = live.reload(load());
+  } catch (error) {
+    const faults =
+      error instanceof ConfigError
+        ? error.problems.map(formatProblem)
+        : [error instanceof Error ? error.message : String(error)];
+    log.error("the reload failed: the configuration stays as it was", { faults });
+    return false;
+  }
+  const { changed, needRestart } = reloaded;
+  const { file } = live.loaded;
+  log.info("reloaded the configuration", { changed, ...(file !== undefined && { file }) });
+  if (needRestart.length > 0) {
+    log.warn("some settings have changed that need a restart: they keep their old values", {
+      needRestart,
+    });
+  }
+  return true;
+}
+
+function readToken(config: Config): string | undefined {
+  return adminTokenOf(config, (path) => readFileSync(path, "utf8"));
+}
+
+function historyBounds({ admin }: Config): { readonly maxFacts: number; readonly maxFactsPerRoute: number } {
+  return { maxFacts: admin.historyFacts, maxFactsPerRoute: admin.historyFactsPerRoute };
 }
 
 async function makeInformer(

@@ -1,7 +1,9 @@
 import { relative, resolve } from "node:path";
 import { type Router, startRouter } from "./app.ts";
 import { systemClock } from "./clock.ts";
+import { LiveConfig } from "./config/live.ts";
 import type { LoadedConfig } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
 import { type ClusterEvent, describeClusterEvent } from "./devcluster/cluster-event.ts";
 import { type DevCluster, startDevCluster } from "./devcluster/cluster.ts";
 import { seededRandom } from "./devcluster/random.ts";
@@ -45,22 +47,19 @@ export async function runDemo(
   try {
     cluster = await startCluster(options);
     // The cluster is the source, whatever the configuration says: that is what the demo is.
-    router = await startRouter(
-      {
-        ...config,
-        source: "kubernetes",
-        namespace: [],
-        selector: "",
-        routes: { ...config.routes, podCidrs: [POD_CIDR] },
-      },
-      {
-        log,
-        accessLog: accessLog?.record,
-        apiServer: new URL(cluster.apiUrl),
-        origins,
-        configFile: file,
-      },
-    );
+    const own: Config = {
+      ...config,
+      source: "kubernetes",
+      namespace: [],
+      selector: "",
+      routes: { ...config.routes, podCidrs: [POD_CIDR] },
+    };
+    router = await startRouter(own, {
+      log,
+      accessLog: accessLog?.record,
+      apiServer: new URL(cluster.apiUrl),
+      live: new LiveConfig({ config: own, origins, file }),
+    });
   } catch (error) {
     log.error(`cannot start the demo: ${error instanceof Error ? error.message : String(error)}`);
     log.flush();

@@ -19,7 +19,7 @@ import { IpRoute, type NetworkNamespace } from "./host/iproute.ts";
 import type { Log } from "./log.ts";
 import { hostMetricsText } from "./metrics/host-metrics.ts";
 import { createOperationalLog } from "./operational-log.ts";
-import { handleSignals } from "./process-signals.ts";
+import { catchHangUps, handleSignals } from "./process-signals.ts";
 import type { ApiCredentials } from "./watch/api-credentials.ts";
 import type { ObservedPod } from "./watch/pod-projection.ts";
 
@@ -183,6 +183,7 @@ export async function runAnycast(specPath: string, namespace: NetworkNamespace):
   const log = createOperationalLog({ level: "info", format, fd: STDERR });
   try {
     const spec = await loadAnycastSpec(specPath);
+    catchHangUps().listen(() => log.info("SIGHUP: nothing is read again; a changed spec needs a restart"));
     const daemon = await startAnycast(spec, { log, namespace });
     const { promise, resolve } = Promise.withResolvers<void>();
     handleSignals(

@@ -13,6 +13,8 @@ export interface OperationalLogOptions {
 
 /** A {@link Log} that can be written out before the process ends. */
 export interface OperationalLog extends Log {
+  /** The least serious message that is written from now on. */
+  setLevel(level: OperationalLogOptions["level"]): void;
   flush(): void;
 }
 
@@ -51,6 +53,7 @@ export function createOperationalLog(options: OperationalLogOptions): Operationa
     info: write("info"),
     warn: write("warn"),
     error: write("error"),
+    setLevel: (to) => void (logger.level = to),
     flush: () => logger.flush(),
   };
 }

@@ -33,3 +33,29 @@ export function handleSignals(handlers: SignalHandlers, monotonicMs: () => Milli
     process.off("SIGINT", listener);
   };
 }
+
+/** SIGHUPs since {@link catchHangUps}. */
+export interface HangUps {
+  /** Calls `listener` for each from now on, and now if there was one already. Replaces the listener before. */
+  listen(listener: () => void): void;
+}
+
+/**
+ * From now on a SIGHUP does not end the process: a closed terminal, logrotate and `systemctl reload` all send one, and none
+ * of them means that requests under way should be cut.
+ */
+export function catchHangUps(): HangUps {
+  let waits = false;
+  let listener: (() => void) | undefined;
+  process.on("SIGHUP", () => {
+    if (listener) listener();
+    else waits = true;
+  });
+  return {
+    listen(next) {
+      listener = next;
+      if (waits) next();
+      waits = false;
+    },
+  };
+}

@@ -1,6 +1,7 @@
 import { isatty } from "node:tty";
 import { type AccessLogFile, openAccessLog } from "./access-log-file.ts";
 import type { Config } from "./config/schema.ts";
+import type { RequestObserver } from "./proxy/request-record.ts";
 import { createOperationalLog, type OperationalLog } from "./operational-log.ts";
 
 const STDOUT = 1;
@@ -12,18 +13,44 @@ export function operationalLog(config: Config): OperationalLog {
   return createOperationalLog({ level: config.logLevel, format, fd: STDERR });
 }
 
-/** The access log that the configuration asks for, on standard output; none with several workers: each has its own. */
-export function accessLogOf(config: Config): AccessLogFile | undefined {
-  return config.workers > 1 ? undefined : open(config, false);
+/** The access log on standard output, as the configuration has it at each moment. */
+export class AccessLog {
+  readonly #shared: boolean;
+  #format: "json" | "text" | undefined;
+  #file: AccessLogFile | undefined;
+
+  /** `shared` when several workers write to the same standard output. */
+  constructor(config: Config, shared: boolean) {
+    this.#shared = shared;
+    this.change(config);
+  }
+
+  /** For the traffic: a record of each request that is over. */
+  readonly record: RequestObserver = (request) => this.#file?.record(request);
+
+  /** Writes as `config` says from now on. */
+  change({ accessLog }: Config): void {
+    const format =
+      accessLog === "off" ? undefined : accessLog === "auto" ? (isatty(STDOUT) ? "text" : "json") : accessLog;
+    if (format === this.#format) return;
+    // What it still holds is written; a failure to do so was told by the stream itself.
+    void this.#file?.close();
+    this.#format = format;
+    this.#file = format && openAccessLog(format, STDOUT, this.#shared);
+  }
+
+  /** See {@link AccessLogFile.close}. */
+  async close(): Promise<void> {
+    await this.#file?.close();
+  }
+
+  /** See {@link AccessLogFile.abandon}. */
+  abandon(): void {
+    this.#file?.abandon();
+  }
 }
 
-/** The access log of one of several workers, on the standard output that all of them share. */
-export function workerAccessLogOf(config: Config): AccessLogFile | undefined {
-  return open(config, true);
-}
-
-function open(config: Config, shared: boolean): AccessLogFile | undefined {
-  if (config.accessLog === "off") return undefined;
-  const format = config.accessLog === "auto" ? (isatty(STDOUT) ? "text" : "json") : config.accessLog;
-  return openAccessLog(format, STDOUT, shared);
+/** The access log of this process; undefined with several workers: each has its own. */
+export function accessLogOf(config: Config): AccessLog | undefined {
+  return config.workers > 1 ? undefined : new AccessLog(config, false);
 }

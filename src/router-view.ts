@@ -8,7 +8,8 @@ import { RouteSearch } from "./admin/route-search.ts";
 import { pageOfRoutes, routeCounts, routeView, watermarks } from "./admin/route-views.ts";
 import { TrafficSampler } from "./admin/traffic-sampler.ts";
 import type { Clock } from "./clock.ts";
-import { formatOrigin, type Origin } from "./config/origins.ts";
+import type { LiveConfig } from "./config/live.ts";
+import { formatOrigin } from "./config/origins.ts";
 import { shownValueOf, valueOf } from "./config/render.ts";
 import { type Config, SECTION_TITLES } from "./config/schema.ts";
 import { SETTINGS } from "./config/settings.ts";
@@ -26,9 +27,8 @@ import type { Informer } from "./watch/informer.ts";
 /** What a router's view is made of. */
 export interface RouterViewParts {
   readonly config: Config;
-  /** Where the configuration came from; without it every setting is shown as a program's. */
-  readonly origins: ReadonlyMap<string, Origin> | undefined;
-  readonly configFile: string | undefined;
+  /** The configuration as it changes, and where it came from; without it every setting is shown as a program's. */
+  readonly live: LiveConfig | undefined;
   readonly table: RouteTable;
   readonly history: RouteHistory;
   readonly peers: PeerBook;
@@ -185,9 +185,10 @@ function watchView({ informer }: RouterViewParts): WatchView | undefined {
   };
 }
 
-function configView({ config, origins, configFile }: RouterViewParts): ConfigView {
+function configView({ config: atStart, live }: RouterViewParts): ConfigView {
+  const { config = atStart, origins, file } = live?.loaded ?? {};
   return {
-    ...(configFile !== undefined && { file: configFile }),
+    ...(file !== undefined && { file }),
     settings: SETTINGS.map((setting) => {
       const origin = origins?.get(setting.key) ?? { kind: "object" as const };
       return {

@@ -1,21 +1,28 @@
 import { isIPv4 } from "node:net";
-import type { AccessLogFile } from "./access-log-file.ts";
 import { type Router, startRouter } from "./app.ts";
 import { systemClock } from "./clock.ts";
 import { parseListenAddress } from "./config/listen-address.ts";
+import { LiveConfig } from "./config/live.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { OperationalLog } from "./operational-log.ts";
 import { PodAddresses } from "./pod-addresses.ts";
-import { handleSignals } from "./process-signals.ts";
+import { handleSignals, type HangUps } from "./process-signals.ts";
 import { openFilesWarning } from "./open-files.ts";
-import { accessLogOf, operationalLog } from "./router-logs.ts";
+import { type AccessLog, accessLogOf, operationalLog } from "./router-logs.ts";
 import { VERSION } from "./version.ts";
 
 /**
- * Runs the router until SIGTERM or SIGINT and drains it then; a second signal ends the process at once. Resolves to the
- * exit code: 0 after a drain, 1 when the router could not start.
+ * Runs the router until SIGTERM or SIGINT and drains it then; a second signal ends the process at once. SIGHUP reloads the
+ * configuration, by `load`; one that comes earlier does so once the router runs. Resolves to the exit code: 0 after a drain,
+ * 1 when the router could not start.
  */
-export async function runServe({ config, origins, file }: LoadedConfig): Promise<number> {
+export async function runServe(
+  loaded: LoadedConfig,
+  load: () => LoadedConfig,
+  hangUps: HangUps,
+): Promise<number> {
+  const { config, origins } = loaded;
+  const live = new LiveConfig(loaded);
   const log = operationalLog(config);
   const accessLog = accessLogOf(config);
   const warning = openFilesWarning(config.client.maxConnections);
@@ -37,15 +44,24 @@ export async function runServe({ config, origins, file }: LoadedConfig): Promise
   }
   let router: Router;
   try {
-    router = await startRouter(config, { log, accessLog: accessLog?.record, origins, configFile: file });
+    router = await startRouter(config, { log, accessLog: accessLog?.record, live });
   } catch (error) {
     log.error(`cannot start: ${messageOf(error)}`);
     log.flush();
     return 1;
   }
+  live.join((next) => () => {
+    log.setLevel(next.logLevel);
+    accessLog?.change(next);
+  });
   const drained = drainOnSignal(router, log, accessLog);
   log.info(`lychgate ${VERSION} is listening`, addressesOf(router));
+  hangUps.listen(() => {
+    log.info("SIGHUP: reloading the configuration");
+    router.reload(load);
+  });
   await drained;
+  hangUps.listen(() => {});
   await accessLog?.close();
   log.info("drained");
   log.flush();
@@ -70,7 +86,7 @@ function isLoopback(host: string | undefined): boolean {
 export async function drainOnSignal(
   router: Pick<Router, "drain">,
   log: Pick<OperationalLog, "info" | "warn" | "flush">,
-  accessLog: Pick<AccessLogFile, "abandon"> | undefined,
+  accessLog: Pick<AccessLog, "abandon"> | undefined,
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     handleSignals(

@@ -20,6 +20,8 @@ export interface Traffic {
   drain(timeoutMs: Milliseconds): Promise<void>;
   /** Ends everything at once; resolves when it is gone. */
   close(): Promise<void>;
+  /** Takes the live keys of `config` (`client.max…`, `upstream.max…`; workers take their logs' as well). */
+  apply(config: Config): void;
   /** Connections to a pod now, in words; absent where other processes have them. */
   describeConnectionsTo?(incarnation: Incarnation): string;
 }
@@ -48,7 +50,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
   const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
   const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   routes.addListener(upstreams);
-  const maxConnections = fittingConnections(config.client.maxConnections);
+  let maxConnections = fittingConnections(config.client.maxConnections);
   const tracing = openTelemetry(VERSION);
   if (tracing) log.info("an OpenTelemetry SDK is loaded: each request makes spans");
   let requestsInFlight = 0;
@@ -95,9 +97,24 @@ export function createTraffic(options: TrafficOptions): Traffic {
       await proxy.close();
       upstreams.close();
     },
+    apply({ client, upstream }) {
+      maxConnections = fittingConnections(client.maxConnections);
+      proxy.setConnectionLimits({
+        maxConnections,
+        maxConnectionsPerAddress: client.maxConnectionsPerAddress,
+      });
+      const { maxConnectionsPerSandbox, maxTunnelsPerSandbox, maxWaitingPerSandbox, waitTimeoutMs } =
+        upstream;
+      upstreams.setLimits({
+        maxConnectionsPerSandbox,
+        maxTunnelsPerSandbox,
+        maxWaitingPerSandbox,
+        waitTimeoutMs,
+      });
+    },
     describeConnectionsTo(incarnation) {
       const { open, idle, waiting } = upstreams.statsOf(incarnation) ?? { open: 0, idle: 0, waiting: 0 };
-      return `${open - idle} in use of at most ${connections.maxConnectionsPerSandbox}, ${idle} idle, ${waiting} requests wait`;
+      return `${open - idle} in use of at most ${upstreams.settings.maxConnectionsPerSandbox}, ${idle} idle, ${waiting} requests wait`;
     },
   };
 }

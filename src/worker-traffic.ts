@@ -77,6 +77,7 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
         throw isUnsupported(error) ? new Error(NOT_HERE) : error;
       });
     },
+    apply: (next) => supervisor.changeSettings(next),
     async drain(timeoutMs) {
       log.info("draining: workers accept no more", { workers: config.workers, timeoutMs });
       await end(timeoutMs);

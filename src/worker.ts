@@ -2,7 +2,7 @@ import { systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
 import type { Log, LogFields } from "./log.ts";
 import { createMetrics } from "./metrics/registry.ts";
-import { operationalLog, workerAccessLogOf } from "./router-logs.ts";
+import { AccessLog, operationalLog } from "./router-logs.ts";
 import { createTraffic, targetParserOf } from "./traffic.ts";
 import { VERSION } from "./version.ts";
 import type { ToWorker } from "./workers/messages.ts";
@@ -11,8 +11,8 @@ import { type PrimaryChannel, runWorkerSide } from "./workers/worker-side.ts";
 // The program of one worker process (`workers: N`): it is started by worker-traffic.ts and told everything through its
 // channel. Imports no more than traffic needs, since each worker pays for it.
 
-/** When a worker drains: the primary decides. A terminal and systemd send their signals to all processes at once. */
-const PRIMARYS_SIGNALS = ["SIGTERM", "SIGINT"] as const;
+/** When a worker drains or reloads: the primary decides. A terminal and systemd send their signals to all processes at once. */
+const PRIMARYS_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 const channel: PrimaryChannel = {
   send(message) {
@@ -33,7 +33,8 @@ let closeLogs = async (): Promise<void> => {};
 await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
   const config = settings as Config;
   const operational = operationalLog(config);
-  const accessLog = workerAccessLogOf(config);
+  const accessLog = new AccessLog(config, true);
+  let orphanTimeoutMs = config.drain.timeoutMs;
   const metrics = createMetrics({ version: VERSION, clock: systemClock });
   const log = withFields(operational, { worker });
   channel.onDisconnect(() => log.warn("the primary is gone: serving nothing new, and draining"));
@@ -43,19 +44,28 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
     routes: mirror,
     parseTarget: targetParserOf(config),
     metrics,
-    accessLog: accessLog?.record,
+    accessLog: accessLog.record,
     clock: systemClock,
     log,
   });
   closeLogs = async () => {
-    await accessLog?.close();
+    await accessLog.close();
     operational.flush();
   };
   return {
     listen: () => traffic.listen(),
     metrics: (names) => (names ? metrics.read(names) : metrics.snapshot()),
     drain: (timeoutMs) => traffic.drain(timeoutMs),
-    orphanTimeoutMs: config.drain.timeoutMs,
+    get orphanTimeoutMs() {
+      return orphanTimeoutMs;
+    },
+    apply(changed) {
+      const next = changed as Config;
+      operational.setLevel(next.logLevel);
+      accessLog.change(next);
+      traffic.apply(next);
+      orphanTimeoutMs = next.drain.timeoutMs;
+    },
   };
 });
 await closeLogs();

@@ -202,6 +202,33 @@ export const trafficAlerts: AlertMaker = (pace) => {
       ],
     },
     {
+      name: "LychgateConfigReloadFailed",
+      severity: "warning",
+      conditions: [{ value: q.series(METRICS.configLastReloadSuccessful), is: "== 0" }],
+      forSeconds: 5 * MINUTE,
+      summary: "{{ $labels.instance }} could not reload its configuration",
+      description:
+        "The last reload found a fault. The router runs on with the configuration that it had, and would not start with the one that is there now.",
+      panel: {
+        dashboard: "lychgate-overview",
+        title: "Configuration: reloads, and routers whose last one failed",
+      },
+      cases: [
+        {
+          title: "the last reload failed ten minutes ago",
+          series: { [seriesName(METRICS.configLastReloadSuccessful)]: "1 0x15" },
+          atMinutes: 10,
+          firing: [ONE],
+        },
+        {
+          title: "it was put right within five minutes",
+          series: { [seriesName(METRICS.configLastReloadSuccessful)]: "1 0x3 1x15" },
+          atMinutes: 10,
+          firing: [],
+        },
+      ],
+    },
+    {
       name: "LychgateEventLoopBusy",
       severity: "warning",
       conditions: [

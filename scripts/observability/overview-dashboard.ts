@@ -359,7 +359,7 @@ export const OVERVIEW: DashboardSpec = {
           description: "File descriptors, sockets included.",
           kind: "time",
           unit: "short",
-          width: 12,
+          width: 8,
           queries: [{ expr: processGauge(PROCESS_METRICS.openFiles), legend: "{{instance}} {{worker}}" }],
         },
         {
@@ -368,11 +368,28 @@ export const OVERVIEW: DashboardSpec = {
             "Neither should ever happen: connections that never began their request, and a table that threw.",
           kind: "time",
           unit: "short",
-          width: 12,
+          width: 8,
           thresholds: [[1, "red"]],
           queries: [
             { expr: q.increase(METRICS.upstreamWedges, WINDOW), legend: "wedged connections" },
             { expr: q.increase(METRICS.watchSinkFailures, WINDOW), legend: "table threw" },
+          ],
+        },
+        {
+          title: "Configuration: reloads, and routers whose last one failed",
+          description:
+            "Reloads by SIGHUP. A router whose last reload failed runs on with the configuration that it had. The age says since when a router has what it has.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          thresholds: [[1, "red"]],
+          queries: [
+            { expr: q.increase(METRICS.configReloads, WINDOW, "result"), legend: "{{result}}" },
+            { expr: `sum(1 - ${q.series(METRICS.configLastReloadSuccessful)})`, legend: "last one failed" },
+            {
+              expr: `max((time() - ${q.series(METRICS.configLastReloadSuccess)}) / 86400)`,
+              legend: "days since the oldest was read",
+            },
           ],
         },
       ],

@@ -25,21 +25,31 @@ export interface Refusal {
  */
 export type PathKind = "open" | "probe" | "metrics" | "data";
 
-/** Decides about requests, before anything is read of them. Undefined: it may pass. */
-export function createAdminAccess(
-  options: AdminAccessOptions,
-): (request: IncomingMessage, kind: PathKind) => Refusal | undefined {
-  const { token, hosts = [] } = options;
-  const expected = token === undefined ? undefined : digest(token);
-  const names = new Set(["localhost", hostname().toLowerCase(), ...hosts]);
-  return (request, kind) => {
+/** Decides about requests, before anything is read of them. */
+export class AdminAccess {
+  #expected: Buffer | undefined;
+  #names: ReadonlySet<string> = new Set();
+
+  constructor(options: AdminAccessOptions) {
+    this.change(options);
+  }
+
+  /** Asks for other things from now on. Requests and streams that passed already go on. */
+  change({ token, hosts = [] }: AdminAccessOptions): void {
+    this.#expected = token === undefined ? undefined : digest(token);
+    this.#names = new Set(["localhost", hostname().toLowerCase(), ...hosts]);
+  }
+
+  /** Undefined: it may pass. */
+  refusalOf(request: IncomingMessage, kind: PathKind): Refusal | undefined {
     if (kind === "probe") return undefined;
+    const expected = this.#expected;
     if (expected) return kind === "open" || isAuthorized(request, expected) ? undefined : UNAUTHORIZED;
     // With a token there is nothing to get by what follows: a strange page does not have it.
     if (kind === "metrics") return undefined;
-    if (!isKnownHost(request.headers.host, names)) return UNKNOWN_HOST;
+    if (!isKnownHost(request.headers.host, this.#names)) return UNKNOWN_HOST;
     return kind === "data" && isFromStrangePage(request) ? CROSS_SITE : undefined;
-  };
+  }
 }
 
 const UNAUTHORIZED: Refusal = {

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { closeListener, openListener } from "../listener.ts";
 import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
-import { type AdminAccessOptions, createAdminAccess, type PathKind } from "./admin-access.ts";
+import { AdminAccess, type AdminAccessOptions, type PathKind } from "./admin-access.ts";
 import {
   AdminQueryError,
   blankSecrets,
@@ -39,6 +39,8 @@ export interface AdminServerOptions extends AdminAccessOptions {
 export interface AdminServer {
   /** Resolves once connections are accepted; rejects with the system's error as `cause`. Call it once. */
   listen(): Promise<AddressInfo>;
+  /** Asks for another token, or takes other names, from now on. Live streams end: their readers ask again. */
+  changeAccess(access: AdminAccessOptions): void;
   /** Accepts no more and closes what is open, answers under way after a second. Resolves when all is closed. */
   close(): Promise<void>;
 }
@@ -77,7 +79,8 @@ const COMMON_HEADERS = {
  */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
   const { source, host, port = DEFAULT_PORT, maxConnections = 64, log = silentLog } = options;
-  const respond = responder(options);
+  const access = new AdminAccess(options);
+  const respond = responder(options, access);
   const streams = new LiveStreams(source, log);
   const server = createServer(
     {
@@ -102,6 +105,11 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   server.maxConnections = maxConnections;
   return {
     listen: () => openListener(server, "admin", { host, port }),
+    changeAccess(changed) {
+      access.change(changed);
+      // Whoever looks comes back by itself, with the new token.
+      streams.close();
+    },
     close() {
       streams.close();
       return closeListener(server, CLOSE_GRACE_MS);
@@ -110,14 +118,16 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
 }
 
 /** Decides what a request gets; `live` is a stream. */
-function responder(options: AdminServerOptions): (request: IncomingMessage) => Promise<Answer | "live"> {
-  const access = createAdminAccess(options);
+function responder(
+  options: AdminServerOptions,
+  access: AdminAccess,
+): (request: IncomingMessage) => Promise<Answer | "live"> {
   const { source, version } = options;
   return async (request) => {
     const { method, url = "/" } = request;
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
-    const refusal = access(request, kindOf(path));
+    const refusal = access.refusalOf(request, kindOf(path));
     if (refusal) {
       const { status, code, message } = refusal;
       const reply = problem(status, code, message);

@@ -56,7 +56,11 @@ function wordsOfEnd({ what, state }: HistoryFact): string {
     case "read":
       if (state === GONE) return "gone by a read of the API server";
       return state === ENDING ? "being deleted (deletionTimestamp)" : `state ${state ?? "unknown"}`;
-    default:
+    case "deleted":
+    case "deletion":
+    case "update":
+    case "tombstone-dropped":
+    case "incarnation-ended":
       return "deleted";
   }
 }

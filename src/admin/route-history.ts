@@ -54,7 +54,7 @@ const MAX_NAME_CHARACTERS = 253;
  * those of others, and when there are too many in all the oldest of all go. Adding one costs two Map lookups.
  */
 export class RouteHistory {
-  readonly bounds: HistoryBounds;
+  #bounds: HistoryBounds;
   /** By namespace, then by name: both strings were looked up in the table just before, so their hashes are known. */
   readonly #namespaces = new Map<string, Map<string, RouteFacts>>();
   #oldest: Kept | undefined;
@@ -63,7 +63,17 @@ export class RouteHistory {
   #routes = 0;
 
   constructor(bounds: HistoryBounds) {
-    this.bounds = bounds;
+    this.#bounds = bounds;
+  }
+
+  get bounds(): HistoryBounds {
+    return this.#bounds;
+  }
+
+  /** Other bounds from now on. What is too much in all is forgotten at once; a route's own at its next fact. */
+  setBounds(bounds: HistoryBounds): void {
+    this.#bounds = bounds;
+    while (this.#facts > bounds.maxFacts && this.#oldest) this.#forgetOldestOf(this.#oldest.route);
   }
 
   /** Facts and routes that are kept. */
@@ -72,7 +82,7 @@ export class RouteHistory {
   }
 
   add(namespace: string, name: string, fact: NewFact): void {
-    if (this.bounds.maxFacts === 0) return;
+    if (this.#bounds.maxFacts === 0) return;
     if (namespace.length > MAX_NAME_CHARACTERS || name.length > MAX_NAME_CHARACTERS) return;
     const route = this.#routeOf(namespace, name);
     const kept: Kept = { fact, route, newerOfRoute: undefined, newer: undefined, older: this.#newest };
@@ -84,8 +94,8 @@ export class RouteHistory {
     route.newest = kept;
     route.count++;
     this.#facts++;
-    if (route.count > this.bounds.maxFactsPerRoute) this.#forgetOldestOf(route);
-    if (this.#facts > this.bounds.maxFacts && this.#oldest) this.#forgetOldestOf(this.#oldest.route);
+    while (route.count > this.#bounds.maxFactsPerRoute) this.#forgetOldestOf(route);
+    if (this.#facts > this.#bounds.maxFacts && this.#oldest) this.#forgetOldestOf(this.#oldest.route);
   }
 
   /** The facts of a route, oldest first. */

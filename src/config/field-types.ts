@@ -8,6 +8,10 @@ import { LISTEN_ADDRESS_FORM, parseListenAddress } from "./listen-address.ts";
  * message goes on from the key's name and begins with "must".
  */
 
+/** A key that a reload changes while the router runs (config/live.ts); every other needs a restart. */
+export const live = <Schema extends z.ZodType>(schema: Schema): Schema =>
+  schema.meta({ ...schema.meta(), live: true });
+
 /** A whole number from `min` to `max`. */
 export const int = (min: number, max: number, byDefault: number, description: string) =>
   z.int().min(min).max(max).default(byDefault).describe(description);

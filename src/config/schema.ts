@@ -9,6 +9,7 @@ import {
   ipAddress,
   interfaceName,
   list,
+  live,
   namespaceName,
   secret,
   text,
@@ -19,7 +20,8 @@ import { parseListenAddress } from "./listen-address.ts";
 /*
  * One schema for flags, environment, file and defaults (design.md 1). A key's other names follow from it by rule
  * (settings.ts). Descriptions are the reference manual: first sentence what it does (it stands in --help), then
- * interaction and danger. Type, range, unit and default are not repeated: they are generated from the schema.
+ * interaction and danger. Type, range, unit, default and whether a reload changes it are not repeated: they are generated from
+ * the schema.
  */
 
 const SECOND_MS = 1000;
@@ -139,29 +141,37 @@ const upstream = z.strictObject({
     60_000,
     "How long an idle connection to a pod is kept for the next request. It is closed earlier when the sandbox's life there ends, or when the pod's `Keep-Alive: timeout=` asks for it.",
   ),
-  maxConnectionsPerSandbox: int(
-    1,
-    65_535,
-    256,
-    "Connections to one sandbox at a time, WebSockets not counted; requests above wait for a free one.",
+  maxConnectionsPerSandbox: live(
+    int(
+      1,
+      65_535,
+      256,
+      "Connections to one sandbox at a time, WebSockets not counted; requests above wait for a free one.",
+    ),
   ),
-  maxTunnelsPerSandbox: int(
-    1,
-    65_535,
-    1024,
-    "WebSockets and other upgraded connections to one sandbox at a time; more get 503 (`overloaded`).",
+  maxTunnelsPerSandbox: live(
+    int(
+      1,
+      65_535,
+      1024,
+      "WebSockets and other upgraded connections to one sandbox at a time; more get 503 (`overloaded`).",
+    ),
   ),
-  maxWaitingPerSandbox: int(
-    0,
-    65_535,
-    256,
-    "Requests that may wait for a connection to one sandbox; more get 503 (`overloaded`) at once.",
+  maxWaitingPerSandbox: live(
+    int(
+      0,
+      65_535,
+      256,
+      "Requests that may wait for a connection to one sandbox; more get 503 (`overloaded`) at once.",
+    ),
   ),
-  waitTimeoutMs: int(
-    1,
-    10 * MINUTE_MS,
-    10_000,
-    "Longest wait for a connection to a sandbox whose connections are all in use; then the reply is 503 (`overloaded`).",
+  waitTimeoutMs: live(
+    int(
+      1,
+      10 * MINUTE_MS,
+      10_000,
+      "Longest wait for a connection to a sandbox whose connections are all in use; then the reply is 503 (`overloaded`).",
+    ),
   ),
   maxPools: int(
     1,
@@ -190,17 +200,21 @@ const client = z.strictObject({
     65_536,
     "Size of a request's line and headers together; above, the reply is 431. Memory per connection may reach this.",
   ),
-  maxConnections: int(
-    1,
-    1_000_000,
-    20_000,
-    "Client connections at a time; more are told 503 (`overloaded`) and closed. Each needs up to two open files: where the process's limit (`ulimit -n`) is too low for that, fewer are taken, and the log says how many.",
+  maxConnections: live(
+    int(
+      1,
+      1_000_000,
+      20_000,
+      "Client connections at a time; more are told 503 (`overloaded`) and closed. Each needs up to two open files: where the process's limit (`ulimit -n`) is too low for that, fewer are taken, and the log says how many.",
+    ),
   ),
-  maxConnectionsPerAddress: int(
-    0,
-    1_000_000,
-    10_000,
-    "Connections from one client address at a time; more are told 503 (`overloaded`) and closed. 0: no limit, for a router whose clients all come through one load balancer.",
+  maxConnectionsPerAddress: live(
+    int(
+      0,
+      1_000_000,
+      10_000,
+      "Connections from one client address at a time; more are told 503 (`overloaded`) and closed. 0: no limit, for a router whose clients all come through one load balancer.",
+    ),
   ),
   maxRequestsPerConnection: int(
     0,
@@ -322,35 +336,40 @@ const routes = z.strictObject({
 });
 
 const admin = z.strictObject({
-  token: secret(
-    "",
-    "Bearer token that the admin port asks for on everything but `/healthz` and the status page's own files, which hold no data. Prometheus sends it with `authorization`; the status page asks for it; `lychgate top` and its like read it here. Better keep it in a file (`admin.tokenFile`): a flag shows in the process list. Empty: no login.",
+  token: live(
+    secret(
+      "",
+      "Bearer token that the admin port asks for on everything but `/healthz` and the status page's own files, which hold no data. Prometheus sends it with `authorization`; the status page asks for it; `lychgate top` and its like read it here. Better keep it in a file (`admin.tokenFile`): a flag shows in the process list. Empty: no login.",
+    ),
   ),
-  tokenFile: text(
-    "path",
-    "",
-    // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
-    /^[^\0]{0,4096}$/,
-    "a path",
-    "File that holds the token in place of `admin.token`; space around it is left out. Read once, at the start.",
+  tokenFile: live(
+    text(
+      "path",
+      "",
+      // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
+      /^[^\0]{0,4096}$/,
+      "a path",
+      "File that holds the token in place of `admin.token`; space around it is left out. Read at the start and on each reload (SIGHUP).",
+    ),
   ),
-  hosts: list(
-    "domain",
-    domainName,
-    100,
-    "Names under which people open the admin port in a browser, such as `lychgate.example.com`. IP addresses, `localhost` and this machine's own name are always taken; other names are refused (403) where no token is asked for, so that no web page can read the routes through a name of its own (DNS rebinding). `/metrics` and `/healthz` take every name.",
+  hosts: live(
+    list(
+      "domain",
+      domainName,
+      100,
+      "Names under which people open the admin port in a browser, such as `lychgate.example.com`. IP addresses, `localhost` and this machine's own name are always taken; other names are refused (403) where no token is asked for, so that no web page can read the routes through a name of its own (DNS rebinding). `/metrics` and `/healthz` take every name.",
+    ),
   ),
-  historyFacts: int(
-    0,
-    5_000_000,
-    50_000,
-    "Facts that the history of all routes keeps together (who told the table what, and what came of it); above, the oldest go. Each takes about 400 bytes, so the default about 20 MB. 0: none.",
+  historyFacts: live(
+    int(
+      0,
+      5_000_000,
+      50_000,
+      "Facts that the history of all routes keeps together (who told the table what, and what came of it); above, the oldest go. Each takes about 400 bytes, so the default about 20 MB. 0: none.",
+    ),
   ),
-  historyFactsPerRoute: int(
-    1,
-    10_000,
-    100,
-    "Facts that the history keeps of one route; above, its oldest go.",
+  historyFactsPerRoute: live(
+    int(1, 10_000, 100, "Facts that the history keeps of one route; above, its oldest go."),
   ),
 });
 
@@ -405,17 +424,21 @@ const anycast = z.strictObject({
 });
 
 const drain = z.strictObject({
-  delayMs: int(
-    0,
-    10 * MINUTE_MS,
-    5000,
-    "After SIGTERM, readiness is off but requests are still accepted for so long, so that load balancers notice. Keep it above their health check interval.",
+  delayMs: live(
+    int(
+      0,
+      10 * MINUTE_MS,
+      5000,
+      "After SIGTERM, readiness is off but requests are still accepted for so long, so that load balancers notice. Keep it above their health check interval.",
+    ),
   ),
-  timeoutMs: int(
-    0,
-    DAY_MS,
-    30_000,
-    "After `drain.delayMs`, requests and WebSockets under way get so long to end before they are cut. In Kubernetes set `terminationGracePeriodSeconds` above the sum of both.",
+  timeoutMs: live(
+    int(
+      0,
+      DAY_MS,
+      30_000,
+      "After `drain.delayMs`, requests and WebSockets under way get so long to end before they are cut. In Kubernetes set `terminationGracePeriodSeconds` above the sum of both.",
+    ),
   ),
 });
 
@@ -485,22 +508,26 @@ export const configSchema = z
       "a label selector",
       "Label selector for Sandbox objects, as for `kubectl -l`. Empty takes all. A sandbox that stops matching is gone for the router.",
     ),
-    accessLog: z
-      .enum(["auto", "json", "text", "off"])
-      .default("auto")
-      .describe(
-        "One line per request on standard output: `json`, `text`, `off`; `auto` is `text` on a terminal, else `json`. Query strings and tokens are never written.",
-      ),
+    accessLog: live(
+      z
+        .enum(["auto", "json", "text", "off"])
+        .default("auto")
+        .describe(
+          "One line per request on standard output: `json`, `text`, `off`; `auto` is `text` on a terminal, else `json`. Query strings and tokens are never written.",
+        ),
+    ),
     workers: int(
       1,
       256,
       1,
       "Processes that serve traffic on one port. Above 1, one more process watches the API server, hears peers and streams routes to them. Limits of connections hold for each process by itself.",
     ),
-    logLevel: z
-      .enum(["debug", "info", "warn", "error"])
-      .default("info")
-      .describe("Least serious message that the operational log on standard error holds."),
+    logLevel: live(
+      z
+        .enum(["debug", "info", "warn", "error"])
+        .default("info")
+        .describe("Least serious message that the operational log on standard error holds."),
+    ),
     logFormat: z
       .enum(["auto", "json", "text"])
       .default("auto")

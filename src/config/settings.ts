@@ -26,6 +26,8 @@ export interface Setting {
   /** Markdown; its first sentence stands alone. */
   readonly description: string;
   readonly schema: z.ZodType;
+  /** A reload (SIGHUP) changes it; otherwise it needs a restart. */
+  readonly live: boolean;
   /** Its value must not be shown. */
   readonly secret: boolean;
 }
@@ -79,6 +81,7 @@ interface LeafSchema {
   readonly default: SettingValue;
   readonly description: string;
   readonly form?: string;
+  readonly live?: boolean;
 }
 
 function setting(key: string, section: string, schema: z.core.$ZodType): Setting {
@@ -92,6 +95,7 @@ function setting(key: string, section: string, schema: z.core.$ZodType): Setting
     default: leaf.default,
     description: leaf.description,
     schema: schema as z.ZodType,
+    live: leaf.live === true,
     secret: leaf.form === "secret",
   };
 }

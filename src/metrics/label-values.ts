@@ -185,6 +185,9 @@ export const WORKERS: LabelValues = {
   by: "the number of workers that the configuration names",
 };
 
+/** What came of reloads of the configuration. */
+export const RELOAD_RESULTS = closed(["success", "failure"]);
+
 /** One value for the life of the process. */
 export const BUILD: LabelValues = { kind: "bounded", by: "the build: one value" };
 

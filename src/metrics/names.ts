@@ -352,6 +352,25 @@ export const METRICS = {
     across: "primary",
     help: "1 while /readyz says yes, else 0.",
   },
+  configReloads: {
+    name: "lychgate_config_reloads_total",
+    type: "counter",
+    help: "Reloads of the configuration (SIGHUP). After a failure the configuration stays as it was.",
+    labels: { result: label.RELOAD_RESULTS },
+    across: "primary",
+  },
+  configLastReloadSuccessful: {
+    name: "lychgate_config_last_reload_successful",
+    type: "gauge",
+    help: "1 unless the last reload failed.",
+    across: "primary",
+  },
+  configLastReloadSuccess: {
+    name: "lychgate_config_last_reload_success_timestamp_seconds",
+    type: "gauge",
+    help: "When the configuration in effect was read: by the last reload that succeeded, or at the start.",
+    across: "primary",
+  },
   buildInfo: {
     name: "lychgate_build_info",
     type: "gauge",

@@ -94,6 +94,8 @@ export interface Metrics {
     replaced(end: string): void;
     metricsMissed(): void;
   };
+  /** Told of each reload of the configuration; `result` is a word of `config_reloads_total{result}`. */
+  readonly configReloaded: (result: "success" | "failure") => void;
   /** Kernel routes of the node. */
   readonly host: HostMetrics;
   /** Says where gauges are read from now on; adds to what earlier calls said. */
@@ -221,6 +223,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const workerMetricsMissed = count(METRICS.workerMetricsMissed);
 
   read(METRICS.ready, (set) => set((sources.ready?.() ?? false) ? 1 : 0));
+  const configReloads = count(METRICS.configReloads);
+  let configReadAtMs = clock.nowMs();
+  let lastReloadSucceeded = true;
+  read(METRICS.configLastReloadSuccessful, (set) => set(lastReloadSucceeded ? 1 : 0));
+  read(METRICS.configLastReloadSuccess, (set) => set(configReadAtMs / 1_000));
   read(METRICS.buildInfo, (set) => set(1, { version, node: process.version }));
   const stopProcessMetrics = processMetrics ? addProcessMetrics(registry) : () => {};
 
@@ -301,6 +308,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
       lagging: (worker) => workerLags.add(1, String(worker)),
       replaced: (end) => workerRestarts.add(1, end),
       metricsMissed: () => workerMetricsMissed.add(1),
+    },
+    configReloaded(result) {
+      configReloads.add(1, result);
+      lastReloadSucceeded = result === "success";
+      if (lastReloadSucceeded) configReadAtMs = clock.nowMs();
     },
     host: createHostMetrics(registry),
     readFrom: (more) => void (sources = { ...sources, ...more }),

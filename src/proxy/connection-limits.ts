@@ -13,11 +13,16 @@ export type ConnectionLimit = "total" | "address";
 
 /** Counts the open connections from clients, all of them and by the client's address. */
 export class ConnectionLimits {
-  readonly #options: ConnectionLimitOptions;
+  #options: ConnectionLimitOptions;
   readonly #byAddress = new Map<string, number>();
   #open = 0;
 
   constructor(options: ConnectionLimitOptions) {
+    this.#options = options;
+  }
+
+  /** Other limits from now on. Connections that are open stay. */
+  change(options: ConnectionLimitOptions): void {
     this.#options = options;
   }
 

@@ -187,6 +187,11 @@ export class IncarnationPool implements ConnectionHome {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
+  /** To be called when its settings were changed: a higher limit may let requests go on that wait. */
+  limitsChanged(): void {
+    this.#serveWaiting();
+  }
+
   /** Undoes {@link retire}. */
   keepAgain(): void {
     this.#keepIdle = true;

@@ -7,7 +7,7 @@ import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
-import type { ConnectionLimit } from "./connection-limits.ts";
+import type { ConnectionLimit, ConnectionLimitOptions } from "./connection-limits.ts";
 import { FastLane } from "./fast-lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import { LazyFullLane } from "./lazy-full-lane.ts";
@@ -93,6 +93,8 @@ export interface ProxyServer {
   drain(timeoutMs: Milliseconds): Promise<void>;
   /** Cuts everything at once and resolves when it is gone. */
   close(): Promise<void>;
+  /** Other limits of client connections from now on. Connections that are open stay. */
+  setConnectionLimits(limits: ConnectionLimitOptions): void;
   /** Client connections now, and those of them that are tunnels. */
   readonly connections: { readonly open: number; readonly tunnels: number };
 }
@@ -179,6 +181,10 @@ class HttpProxyServer implements ProxyServer {
 
   get connections(): { readonly open: number; readonly tunnels: number } {
     return { open: this.#limits.open, tunnels: this.#full.tunnels };
+  }
+
+  setConnectionLimits(limits: ConnectionLimitOptions): void {
+    this.#limits.change(limits);
   }
 
   listen(): Promise<AddressInfo> {

@@ -17,6 +17,12 @@ export interface UpstreamOptions extends Partial<PoolSettings & HttpSettings> {
   readonly clock?: Clock;
 }
 
+/** Limits that {@link Upstreams.setLimits} changes. */
+export type UpstreamLimits = Pick<
+  PoolSettings,
+  "maxConnectionsPerSandbox" | "maxTunnelsPerSandbox" | "maxWaitingPerSandbox" | "waitTimeoutMs"
+>;
+
 /** Defaults of {@link UpstreamOptions}. */
 const UPSTREAM_DEFAULTS: PoolSettings & HttpSettings & { readonly maxPools: number } = {
   connectTimeoutMs: 3000,
@@ -61,6 +67,13 @@ export class Upstreams implements IncarnationListener {
         if (!pool.empty) this.#retired.set(incarnation, pool);
       },
     });
+  }
+
+  /** Other limits from now on. What is open or waits stays, and what waits may go on when there is more room now. */
+  setLimits(limits: UpstreamLimits): void {
+    // All pools hold this very object.
+    Object.assign(this.settings, limits);
+    for (const pool of this.#all()) pool.limitsChanged();
   }
 
   /** Pools and connections now. Walks all pools: for a scrape, not for a request. */

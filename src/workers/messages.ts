@@ -18,6 +18,8 @@ export interface StartMessage {
 export type ToWorker =
   | StartMessage
   | { readonly kind: "routes"; readonly batch: RouteBatch }
+  /** The configuration changed while it runs; `settings` as in {@link StartMessage}, whole. */
+  | { readonly kind: "settings"; readonly settings: unknown }
   /** `names`: only these; absent: all. */
   | { readonly kind: "metrics"; readonly request: number; readonly names?: readonly string[] | undefined }
   /** Accept no more and end when all requests have, at most after `timeoutMs`. */

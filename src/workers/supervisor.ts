@@ -55,12 +55,15 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #places: Place[] = [];
   #port: number;
+  /** What processes are started with from now on. */
+  #settings: unknown;
   #state: "new" | "starting" | "running" | "ending" = "new";
   #ticker: TimerHandle | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#port = options.listen.port;
+    this.#settings = options.settings;
   }
 
   /** How many workers listen and know all routes. */
@@ -92,6 +95,12 @@ export class Supervisor {
       await this.#allGone();
       throw error;
     }
+  }
+
+  /** Gives all workers, and those that will take their places, another configuration. */
+  changeSettings(settings: unknown): void {
+    this.#settings = settings;
+    for (const { process } of this.#places) process.changeSettings(settings);
   }
 
   /** Asks all workers that listen for the named metrics, or for all; waits a second at most. */
@@ -144,8 +153,8 @@ export class Supervisor {
   }
 
   #startProcess(process: WorkerProcess): void {
-    const { settings, listen } = this.#options;
-    process.start({ settings, host: listen.host, port: this.#port });
+    const { listen } = this.#options;
+    process.start({ settings: this.#settings, host: listen.host, port: this.#port });
   }
 
   #newPlace(worker: number): Place {

@@ -110,6 +110,11 @@ export class WorkerProcess {
     });
   }
 
+  /** See {@link ToWorker}. One that was not started yet will be with what it is started with. */
+  changeSettings(settings: unknown): void {
+    if (this.#state === "starting" || this.#state === "listening") this.#send({ kind: "settings", settings });
+  }
+
   /** Asks for its metrics, or the named ones; `undefined` when it does not answer in time. */
   metrics(timeoutMs: Milliseconds, names?: readonly string[]): Promise<unknown> {
     const request = ++this.#lastMetricRequest;

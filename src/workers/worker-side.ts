@@ -15,6 +15,8 @@ export interface PrimaryChannel {
 /** What a worker does with its routes: serves traffic. */
 export interface WorkerTraffic {
   listen(): Promise<AddressInfo>;
+  /** Takes a changed configuration (`StartMessage.settings`). */
+  apply(settings: unknown): void;
   /** For the primary, which adds them up. */
   metrics(names: readonly string[] | undefined): Promise<unknown>;
   /** The ordered end; resolves when nothing is left. May be called before `listen`. */
@@ -68,6 +70,9 @@ export function runWorkerSide(
           mirror.apply(message.batch);
           primary.send({ kind: "applied", sequence: message.batch.sequence });
           if (mirror.current && traffic) void listen(traffic);
+          break;
+        case "settings":
+          traffic?.apply(message.settings);
           break;
         case "metrics":
           void traffic?.metrics(message.names).then((metrics) => {

@@ -72,7 +72,7 @@ test("the dead: what had the ID, how it ended, who told and when; and the query 
   expect(JSON.stringify(living)).not.toContain("sekrit");
   expect(living).not.toHaveProperty("it was");
 
-  const [box] = [...cluster.store.values()].filter(({ metadata }) =>
+  const box = [...cluster.store.values()].find(({ metadata }) =>
     Object.values(metadata.labels ?? {}).includes("box"),
   );
   const name = box?.metadata.name ?? "";

@@ -29,11 +29,9 @@ function launch(...argv: string[]): ChildProcess {
 
 /** A router below the launcher, once it listens. */
 async function launchRouter(...flags: string[]) {
-  const launcher = launch(
-    ...["serve", "--source", "none", "--log-format", "json", "--access-log", "off", "--drain-delay-ms", "0"],
-    ...["--listen", "--peer-listen", "--admin-listen"].flatMap((flag) => [flag, "127.0.0.1:0"]),
-    ...flags,
-  );
+  const settings =
+    "serve --source none --log-format json --access-log off --drain-delay-ms 0 --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
+  const launcher = launch(...settings.split(" "), ...flags);
   const lines: string[] = [];
   const admin = await new Promise<string>((resolve, reject) => {
     createInterface({ input: launcher.stderr! }).on("line", (line) => {

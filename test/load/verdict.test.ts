@@ -84,7 +84,8 @@ test("each phase but the warm-up needs right answers; 58 requests of which none 
   const phases = (rights: Readonly<Record<string, number>>) =>
     planPhases(10_000).map(({ kind, title }) => {
       const right = rights[kind] ?? MIN_RIGHT_PER_PHASE;
-      return { ...result.total, kind, title, fromMs: 0, untilMs: 1_000, requests: right, right };
+      const figures = { requests: right, right, refused: 0, unexpected: 0, violations: 0 };
+      return Object.assign(figures, { kind, title, fromMs: 0, untilMs: 1_000 });
     });
   const verdict = verdictOf({ ...result, phases: phases({ calm: 0, churn: 0, lag: 19 }) });
   expect(verdict.outcome).toBe("inconclusive");

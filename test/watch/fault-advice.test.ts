@@ -19,15 +19,13 @@ const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 
 /** A CA, and server certificates that are expired, not valid yet, for another name, or signed by nobody. */
 function makeCertificates(folder: string): void {
-  const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  const selfSigned = (name: string) =>
+  const openssl = (line: string) => execFileSync("openssl", line.split(" "), { cwd: folder, stdio: "pipe" });
+  const key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+  for (const name of ["ca", "nobody"]) {
     openssl(
-      ...["req", "-x509", ...key, "-keyout", `${name}.key`, "-out", `${name}.crt`],
-      ...["-subj", `/CN=${name}`, "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"],
+      `req -x509 ${key} -keyout ${name}.key -out ${name}.crt -subj /CN=${name} -addext subjectAltName=IP:127.0.0.1 -days 2`,
     );
-  selfSigned("ca");
-  selfSigned("nobody");
+  }
   writeFileSync(
     join(folder, "ca.cnf"),
     "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\ncopy_extensions=copy\nunique_subject=no\n[p]\ncommonName=supplied\n",
@@ -36,12 +34,10 @@ function makeCertificates(folder: string): void {
   writeFileSync(join(folder, "serial"), "01");
   const signed = (name: string, from: string, until: string, names: string) => {
     openssl(
-      ...["req", ...key, "-keyout", `${name}.key`, "-out", `${name}.csr`],
-      ...["-subj", `/CN=${name}`, "-addext", `subjectAltName=${names}`],
+      `req ${key} -keyout ${name}.key -out ${name}.csr -subj /CN=${name} -addext subjectAltName=${names}`,
     );
     openssl(
-      ...["ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.crt", "-keyfile", "ca.key"],
-      ...["-in", `${name}.csr`, "-out", `${name}.crt`, "-startdate", from, "-enddate", until],
+      `ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key -in ${name}.csr -out ${name}.crt -startdate ${from} -enddate ${until}`,
     );
   };
   signed("expired", "20200101000000Z", "20210101000000Z", "IP:127.0.0.1");
