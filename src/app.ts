@@ -259,11 +259,11 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     metrics.close();
   };
   try {
-    const addresses = {
-      admin: await named("adminListen", admin.listen()),
-      peers: await named("peerListen", peers.listen()),
-      traffic: await named("listen", traffic.listen()),
-    };
+    const addresses = await listenOnAll(config, {
+      traffic: () => traffic.listen(),
+      peers: () => peers.listen(),
+      admin: () => admin.listen(),
+    });
     timer.start();
     interfaces.start(() => {
       podAddresses = readPodAddresses();
@@ -408,15 +408,43 @@ function listenAddress(text: string): ListenAddress {
   return address;
 }
 
-/** Says which setting a listener's failure is about: a taken port is the likeliest fault of a first start. */
-async function named<T>(key: "listen" | "peerListen" | "adminListen", opening: Promise<T>): Promise<T> {
-  try {
-    return await opening;
-  } catch (error) {
+const LISTENERS = [
+  ["traffic", "listen"],
+  ["peers", "peerListen"],
+  ["admin", "adminListen"],
+] as const;
+
+/**
+ * Opens all listeners, and says of all that can't be opened which setting each is about: a taken port is the likeliest fault of
+ * a first start, and rarely comes alone. Those that were opened are for the caller to close.
+ */
+async function listenOnAll(
+  config: Config,
+  open: Readonly<Record<(typeof LISTENERS)[number][0], () => Promise<AddressInfo>>>,
+): Promise<Router["addresses"]> {
+  const results = await Promise.allSettled(LISTENERS.map(([name]) => open[name]()));
+  const faults: string[] = [];
+  const others: string[] = [];
+  results.forEach((result, index) => {
+    const key = LISTENERS[index]?.[1];
+    if (result.status === "fulfilled" || key === undefined) return;
+    const error: unknown = result.reason;
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`${key} (${flagOf(key)}): ${message}`, { cause: error });
-  }
+    faults.push(`${key} (${flagOf(key)}): ${cause instanceof Error ? cause.message : String(cause)}`);
+    if (cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE")
+      others.push(`${flagOf(key)} ${config[key].replace(/\d+$/, "0")}`);
+  });
+  const [traffic, peers, admin] = results.map((result) =>
+    result.status === "fulfilled" ? result.value : undefined,
+  );
+  if (traffic && peers && admin) return { traffic, peers, admin };
+  const advice =
+    others.length > 0
+      ? `. Does another router run here? This one needs other ports, such as: ${others.join(" ")} (0 takes a free one)`
+      : "";
+  throw new Error(`${faults.join("; ")}${advice}`, {
+    cause: results.find(({ status }) => status === "rejected"),
+  });
 }
 
 function withHost({ host, port }: ListenAddress): { readonly host?: string; readonly port: number } {

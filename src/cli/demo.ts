@@ -17,7 +17,7 @@ export const demo: Command = {
   name: "demo",
   summary: "run a whole cluster in one process: Sandbox API, pods, churn and the router",
   details:
-    "Runs an embedded dev cluster (a Sandbox API that speaks Kubernetes list and watch, pods on 127.0.64.x, a controller that moves sandboxes through their life) and the router that watches it. Prints what to try, and writes a kubeconfig to .lychgate/kubeconfig below the working directory. Needs nothing but Node; only the router's own listeners are open to other machines. Environment and file are read as by serve, but what they say of the source (source, kubeconfig, context, namespace, selector) is passed over. SIGUSR2 takes the API server away, the next gives it back.",
+    "Runs an embedded dev cluster (a Sandbox API that speaks Kubernetes list and watch, pods on 127.0.64.x, a controller that moves sandboxes through their life) and the router that watches it. Prints what to try, and writes a kubeconfig to .lychgate/kubeconfig below the working directory (kubeconfig-2 and so on while another demo runs there). Claims the sandbox hello again when you delete it. Needs nothing but Node; only the router's own listeners are open to other machines. Environment and file are read as by serve, but what they say of the source (source, kubeconfig, context, namespace, selector) is passed over. SIGUSR2 takes the API server away, the next gives it back.",
   arguments: [],
   flags: [
     {
@@ -32,6 +32,13 @@ export const demo: Command = {
       placeholder: "<number>",
       description:
         "Sandboxes that change each minute: pause, resume, die, are born. 0 keeps the cluster still. (default 20)",
+    },
+    {
+      name: "requests-per-minute",
+      kind: "text",
+      placeholder: "<number>",
+      description:
+        "Requests through the router to sandboxes that run, so that there is something to see; not in the access log. 0: none. (default 60)",
     },
     {
       name: "seed",
@@ -54,6 +61,7 @@ export const demo: Command = {
     const options: DemoOptions = {
       sandboxes: wholeNumber(invocation, "sandboxes", 1, 10_000) ?? 12,
       churnPerMinute: wholeNumber(invocation, "churn-per-minute", 0, 60_000) ?? 20,
+      requestsPerMinute: wholeNumber(invocation, "requests-per-minute", 0, 60_000) ?? 60,
       ...(seed !== undefined && { seed }),
     };
     const { runDemo } = await import("../demo.ts");

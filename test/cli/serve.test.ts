@@ -32,17 +32,44 @@ test("serve exits 1 with the reason when its port is taken", async () => {
   }
 });
 
-test("a low limit of open files is a warning only to who has set client.maxConnections", async () => {
-  const levelOf = async (...flags: string[]): Promise<unknown> => {
-    const router = await startRouterProcess([...OTHERS, ...flags], { openFiles: 1024 });
-    try {
-      const line = router.stderr.find((said) => said.includes("ulimit -n")) ?? "{}";
-      return (JSON.parse(line) as { level?: string }).level;
-    } finally {
-      router.kill("SIGKILL");
-    }
-  };
-  expect(await levelOf()).toBe("info");
-  expect(await levelOf("--client-max-connections", "20000")).toBe("warn");
-  expect(await levelOf("--client-max-connections", "100")).toBeUndefined();
+test("all taken ports are told at once, with flags to use in their place", { timeout: 60_000 }, async () => {
+  const router = await startRouterProcess(OTHERS);
+  try {
+    const { traffic, peers, admin } = router;
+    const second = await runLychgate(
+      `serve --listen ${traffic} --peer-listen ${peers} --admin-listen ${admin}`.split(" ").concat(OTHERS),
+    );
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain(
+      "such as: --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0",
+    );
+    for (const address of [traffic, peers, admin]) expect(second.stderr).toContain(address);
+    const third = await runLychgate(
+      `serve --listen 127.0.0.1:0 --peer-listen ${peers} --admin-listen 127.0.0.1:0`
+        .split(" ")
+        .concat(OTHERS),
+    );
+    expect(third.stderr).toContain("such as: --peer-listen 127.0.0.1:0 (");
+  } finally {
+    router.kill("SIGKILL");
+  }
 });
+
+test(
+  "a low limit of open files is a warning only to who has set client.maxConnections",
+  { timeout: 60_000 },
+  async () => {
+    const levelOf = async (...flags: string[]): Promise<unknown> => {
+      const router = await startRouterProcess([...OTHERS, ...flags], { openFiles: 1024 });
+      try {
+        const line = router.stderr.find((said) => said.includes("ulimit -n")) ?? "{}";
+        return (JSON.parse(line) as { level?: string }).level;
+      } finally {
+        router.kill("SIGKILL");
+      }
+    };
+    expect(await levelOf()).toBe("info");
+    expect(await levelOf("--client-max-connections", "20000")).toBe("warn");
+    expect(await levelOf("--client-max-connections", "100")).toBeUndefined();
+  },
+);
