@@ -1,7 +1,7 @@
 /**
  * Takes the pictures of docs/images: `node scripts/screenshots.ts`. Starts a cluster with churn and a router of its own, sends
  * requests, and looks at the status page and at the report of a short `lychgate load` with the machine's Chromium
- * (Debian: apt-get install chromium). Takes about two minutes. `--all DIR` writes every view, light and dark, wide and narrow.
+ * (Debian: apt-get install chromium). Takes about two minutes. `--all DIR` writes every view, light and dark, in three widths.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -21,7 +21,11 @@ import { openBrowser } from "../test/support/browser.ts";
 const ROOT = resolve(import.meta.dirname, "..");
 const IMAGES = join(ROOT, "docs/images");
 const WIDE = { width: 1280, height: 900 };
-const NARROW = { width: 400, height: 860 };
+const ALL_SIZES = {
+  wide: { width: 1440, height: 900 },
+  medium: { width: 900, height: 900 },
+  narrow: { width: 390, height: 844 },
+};
 
 const allInto = process.argv[2] === "--all" ? process.argv[3] : undefined;
 const trafficMs = allInto === undefined ? 75_000 : 20_000;
@@ -49,9 +53,6 @@ const url = `http://127.0.0.1:${router.addresses.admin.port}`;
 const browser = await openBrowser();
 try {
   const stop = sendRequests();
-  // The page samples each second while it is open.
-  const watching = await browser.newPage();
-  await watching.goto(url);
   say(`traffic for ${trafficMs / 1_000} s …`);
   await sleep(trafficMs);
   if (allInto === undefined) {
@@ -62,10 +63,7 @@ try {
     }
   } else {
     for (const scheme of ["light", "dark"] as const) {
-      for (const [name, size] of [
-        ["wide", WIDE],
-        ["narrow", NARROW],
-      ] as const) {
+      for (const [name, size] of Object.entries(ALL_SIZES)) {
         const page = await open(browser, scheme, size);
         await everyView(page, join(allInto, `${scheme}-${name}`));
         await page.close();

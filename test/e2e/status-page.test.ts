@@ -17,6 +17,9 @@ const focusedLabel = "document.activeElement.getAttribute('aria-label') ?? ''";
 /** What JavaScript makes of a value that is not there; no page should say it. */
 const SLIPS = /\b(undefined|null|NaN|\[object)/;
 
+/** The page asks for the rows again every five seconds; until then one may have left the state that was asked for. */
+const PATIENCE = { timeoutMs: 30_000 };
+
 const WHY = CHROMIUM === undefined ? " (skipped: there is no Chromium; apt-get install chromium)" : "";
 
 describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
@@ -139,13 +142,13 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
     await eventually(async () => {
       const texts = (await rows.allInnerTexts()).slice(1);
       return texts.length > 0 && texts.every((text) => text.includes("available"));
-    });
+    }, PATIENCE);
     await page.getByLabel("State", { exact: true }).selectOption("");
     await page.getByLabel("Requests", { exact: true }).selectOption("served");
     await eventually(async () => {
       const texts = (await rows.allInnerTexts()).slice(1);
       return texts.length > 0 && texts.every((text) => text.includes("yes, incarnation"));
-    });
+    }, PATIENCE);
     await page.getByLabel("Requests", { exact: true }).selectOption("all");
   });
 
@@ -167,6 +170,24 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
     const told = await answer.innerText();
     expect(told).not.toContain("token=x");
     expect(told).not.toMatch(SLIPS);
+  });
+
+  test("explains the dead: what had the ID, and its history", async () => {
+    const gone = await cluster.claim({ id: "gone", owner: "ada" });
+    await eventually(async () => (await router.ask("gone")).status === 200);
+    await cluster.remove("team-a", gone.metadata.name);
+    await eventually(async () => (await router.ask("gone")).status === 502);
+    await view("Explain");
+    await page.getByLabel("URL or Host of the request").fill("3000-gone.example.com");
+    await page.getByRole("button", { name: "Explain" }).click();
+    const answer = page.getByRole("region", { name: "Explanation" });
+    await answer
+      .getByText(new RegExp(`^team-a/${gone.metadata.name} .*deleted.* told by .* \\d+ s ago$`))
+      .waitFor();
+    expect(await answer.innerText()).not.toMatch(SLIPS);
+    await answer.getByRole("button", { name: "Its history" }).click();
+    await page.getByRole("dialog").getByRole("row").nth(2).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
   });
 
   test("explains by a header, shows no value of it, and says what is wrong with a question", async () => {
@@ -201,7 +222,7 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
 
   test("shows the configuration with origins, and filters it", async () => {
     await view("Configuration");
-    const table = page.getByRole("table", { name: "Configuration" });
+    const table = page.getByRole("table", { name: "Settings" });
     await table.getByRole("rowheader", { name: "listen", exact: true }).waitFor();
     const all = await table.getByRole("row").count();
     await page.getByLabel("Filter").fill("drain.");
@@ -250,7 +271,7 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
       "Explain",
       "Sources",
       "Configuration",
-      "Color scheme: as the system has it",
+      "Color scheme: auto, as the system has it",
       "Search",
       "State",
       "Requests",
@@ -290,6 +311,7 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
         await opened.waitForTimeout(400);
         expect(await opened.locator("body").innerText(), name).not.toMatch(SLIPS);
         expect(await opened.evaluate<string[]>(`${PAGE_CHECKS}; unnamed()`), name).toEqual([]);
+        expect(await opened.evaluate<string[]>(`${PAGE_CHECKS}; misnamed()`), name).toEqual([]);
         expect(await opened.evaluate<string[]>(`${PAGE_CHECKS}; faint()`), name).toEqual([]);
         expect(await opened.getByRole("heading", { level: 1 }).count()).toBe(1);
       }
@@ -297,15 +319,59 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
     },
   );
 
-  test("does not move sideways on a small screen", async () => {
-    const opened = await newPage({ viewport: { width: 360, height: 740 } });
-    for (const name of ["overview", "routes", "explain", "sources", "configuration"]) {
-      await opened.goto(`${router.adminUrl}/#/${name}`);
-      await opened.getByText("live", { exact: true }).waitFor();
-      await opened.waitForTimeout(200);
-      const width = await opened.evaluate<number>("document.documentElement.scrollWidth");
-      expect(width, name).toBeLessThanOrEqual(360);
+  test("on a phone nothing moves sideways, and all of each row and of the navigation is seen", async () => {
+    for (const width of [360, 390, 600]) {
+      const opened = await newPage({ viewport: { width, height: 844 } });
+      for (const name of ["overview", "routes", "explain", "sources", "configuration"]) {
+        await opened.goto(`${router.adminUrl}/#/${name}`);
+        await opened.getByText("live", { exact: true }).waitFor();
+        if (name === "routes")
+          await opened
+            .getByRole("button", { name: /^History of/ })
+            .first()
+            .waitFor();
+        if (name === "configuration")
+          await opened.getByRole("rowheader", { name: "drain.delayMs" }).waitFor();
+        const scrolled = await opened.evaluate<number>("document.documentElement.scrollWidth");
+        expect(scrolled, `${name} at ${width}`).toBeLessThanOrEqual(width);
+        expect(await opened.evaluate<string[]>(`${PAGE_CHECKS}; sideways()`), `${name} at ${width}`).toEqual(
+          [],
+        );
+      }
+      // The last of the views is there whole, or a fade says that there is more.
+      const isHinted = await opened.evaluate<boolean>(
+        "(({ scrollWidth, clientWidth, classList }) => scrollWidth <= clientWidth + 1 || /more-/.test(classList.value))(document.querySelector('nav'))",
+      );
+      expect(isHinted, `${width}`).toBe(true);
+      // A row of the routes holds all that it holds on a wide screen.
+      await opened.goto(`${router.adminUrl}/#/routes`);
+      await opened.getByLabel("Search").fill("hello");
+      await opened.getByText("1 route matches", { exact: true }).waitFor();
+      const row = opened.getByRole("table", { name: "Routes" }).getByRole("row").nth(1);
+      for (const cell of await row.getByRole("cell").all()) {
+        const box = await cell.boundingBox();
+        expect(box?.width ?? 0).toBeGreaterThan(20);
+        expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThanOrEqual(width);
+      }
+      await row.getByRole("button", { name: /^History of/ }).click();
+      const history = opened.getByRole("dialog").getByRole("table", { name: "History, oldest first" });
+      await history.getByRole("row").nth(1).waitFor();
+      expect(await opened.evaluate<string[]>(`${PAGE_CHECKS}; sideways()`), `${width}`).toEqual([]);
+      await opened.close();
     }
+  });
+
+  test("routes keep their place and their rows when a screen is turned", async () => {
+    const opened = await newPage({ viewport: { width: 390, height: 844 } });
+    await opened.goto(`${router.adminUrl}/#/routes`);
+    const rows = opened.getByRole("table", { name: "Routes" }).getByRole("row");
+    const heightOf = async (): Promise<number> => Math.round((await rows.nth(1).boundingBox())?.height ?? 0);
+    await rows.nth(3).waitFor();
+    expect(await heightOf()).toBe(88);
+    await opened.setViewportSize({ width: 844, height: 390 });
+    await eventually(async () => expect(await heightOf()).toBe(38));
+    const [first, second] = [await rows.nth(1).boundingBox(), await rows.nth(2).boundingBox()];
+    expect((second?.y ?? 0) - (first?.y ?? 0)).toBe(38);
     await opened.close();
   });
 

@@ -17,6 +17,39 @@ export function unnamed() {
   return found;
 }
 
+/**
+ * In the page: controls whose name lacks the text that is seen on them (WCAG 2.2, 2.5.3: who speaks to a browser says that
+ * text), headings of columns that are empty, and landmarks of one kind and name.
+ */
+export function misnamed() {
+  const found = [];
+  const isThere = (element) => element.checkVisibility() && !element.closest("[hidden]");
+  for (const element of document.querySelectorAll("a[aria-label], button[aria-label]")) {
+    const seen = element.textContent.trim().toLowerCase();
+    if (isThere(element) && !element.getAttribute("aria-label").toLowerCase().includes(seen))
+      found.push(`${element.getAttribute("aria-label")} lacks ${seen}`);
+  }
+  for (const heading of document.querySelectorAll("th"))
+    if (isThere(heading) && heading.textContent.trim() === "") found.push("an empty heading");
+  const names = [...document.querySelectorAll("section[aria-label], [role=region]")]
+    .filter(isThere)
+    .map((element) => element.getAttribute("aria-label"));
+  for (const name of new Set(names))
+    if (names.filter((other) => other === name).length > 1) found.push(`several regions ${name}`);
+  return found;
+}
+
+/** In the page: tables and cells that reach beyond what is seen of their card, and so must be moved sideways. */
+export function sideways() {
+  const found = [];
+  for (const box of document.querySelectorAll(".scroll, .rows")) {
+    if (!box.checkVisibility() || box.closest("[hidden]")) continue;
+    if (box.scrollWidth > box.clientWidth + 1)
+      found.push(`${box.getAttribute("aria-label")}: ${box.scrollWidth} in ${box.clientWidth}`);
+  }
+  return found;
+}
+
 /** In the page: texts whose contrast is below 4.5 (WCAG 2.2, 1.4.3; below 3 for large ones). */
 export function faint() {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });

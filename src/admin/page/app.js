@@ -27,6 +27,19 @@ const settingsView = settings(byId("configuration"));
 // ---- which view
 
 let view = "";
+const nav = document.querySelector("nav");
+/** What is seen of the link before the one that is chosen. */
+const NAV_MARGIN = 40;
+
+/** Its ends fade where there is more of it. */
+function hintNav() {
+  const { scrollLeft, scrollWidth, clientWidth } = nav;
+  nav.classList.toggle("more-before", scrollLeft > 1);
+  nav.classList.toggle("more-behind", scrollLeft + clientWidth < scrollWidth - 1);
+}
+
+nav.addEventListener("scroll", hintNav);
+new ResizeObserver(hintNav).observe(nav);
 
 function go() {
   const [, name = "", ...rest] = location.hash.split("/");
@@ -49,8 +62,10 @@ function showView(name) {
   view = name;
   for (const id of VIEWS) byId(id).hidden = id !== name;
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#/${name}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#/${name}`) {
+      link.setAttribute("aria-current", "page");
+      nav.scrollLeft = link.offsetLeft - nav.offsetLeft - NAV_MARGIN;
+    } else link.removeAttribute("aria-current");
   }
   document.title = `${byId(name).getAttribute("aria-label")} · Lychgate`;
   routesView.setVisible(name === "routes");
@@ -151,7 +166,10 @@ function setScheme(scheme) {
   if (scheme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = scheme;
   setText(theme, { auto: "Auto", light: "Light", dark: "Dark" }[scheme]);
-  theme.setAttribute("aria-label", `Color scheme: ${scheme === "auto" ? "as the system has it" : scheme}`);
+  theme.setAttribute(
+    "aria-label",
+    `Color scheme: ${scheme === "auto" ? "auto, as the system has it" : scheme}`,
+  );
   localStorage.setItem("lychgate-scheme", scheme);
 }
 

@@ -69,25 +69,31 @@ export function keyed(parent, items, key, create, update) {
 }
 
 /**
- * A table whose rows follow from items: `columns` are `{ title, cell, number?, heading?, class? }`; `cell` returns text or a
- * node. Returns the element to show and the function that fills it.
+ * A table whose rows follow from items: `columns` are `{ title, cell, number?, heading?, class?, hiddenTitle? }`; `cell` returns
+ * text or a node. With `stacks` a narrow screen shows each row as a block of lines, `title value`. Returns the element to show
+ * and the function that fills it.
  */
-export function table(columns, { label, key, empty, rowClass }) {
-  const body = h("tbody");
+export function table(columns, { label, key, empty, rowClass, stacks = false }) {
+  // Roles are written down, since a table that is laid out as blocks loses its own.
+  const body = h("tbody", { role: "rowgroup" });
   const element = h(
     "div",
-    { class: "scroll", role: "region", "aria-label": label, tabindex: "0" },
+    { class: stacks ? "scroll stacks" : "scroll", role: "region", "aria-label": label, tabindex: "0" },
     h(
       "table",
-      { "aria-label": label },
+      { "aria-label": label, role: "table" },
       h(
         "thead",
-        {},
+        { role: "rowgroup" },
         h(
           "tr",
-          {},
-          columns.map(({ title, number, class: name }) =>
-            h("th", { scope: "col", class: number ? "number" : name }, title),
+          { role: "row" },
+          columns.map(({ title, number, hiddenTitle, class: name }) =>
+            h(
+              "th",
+              { scope: "col", role: "columnheader", class: number ? "number" : name },
+              hiddenTitle ? h("span", { class: "visually-hidden" }, title) : title,
+            ),
           ),
         ),
       ),
@@ -106,10 +112,12 @@ export function table(columns, { label, key, empty, rowClass }) {
       () =>
         h(
           "tr",
-          {},
-          columns.map(({ heading, number, class: name }) =>
+          { role: "row" },
+          columns.map(({ title, heading, number, class: name }) =>
             h(heading ? "th" : "td", {
               scope: heading && "row",
+              role: heading ? "rowheader" : "cell",
+              "data-title": stacks && title,
               class: [number && "number", name].filter(Boolean).join(" ") || undefined,
             }),
           ),

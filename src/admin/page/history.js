@@ -61,6 +61,7 @@ export function history(dialog, onClose) {
     ],
     {
       label: "History, oldest first",
+      stacks: true,
       key: ({ number }) => number,
       empty: "Nothing is remembered of it.",
       rowClass: ({ revival, outcome }) =>

@@ -62,14 +62,15 @@ export function overview(section) {
     ],
   });
 
-  const reasons = rates("Answers by reason", "No requests yet.", ({ name }) =>
+  const reasons = rates("Answers by reason", "Reason", "No requests yet.", ({ name }) =>
     name === "ok" ? "good" : REFUSALS.has(name) ? "plain" : "bad",
   );
-  const told = rates("What the table was told", "Nothing yet.", ({ name }) =>
+  const told = rates("What the table was told", "Writer and outcome", "Nothing yet.", ({ name }) =>
     name.endsWith(" applied") ? "good" : "plain",
   );
   const stopped = rates(
     "Resurrections stopped",
+    "Writer and guard",
     "None: nobody has tried to bring a dead route back.",
     () => "stop",
   );
@@ -190,14 +191,15 @@ function split(text) {
   return space < 0 ? [text] : [text.slice(0, space), text.slice(space + 1)];
 }
 
-/** A card with counts as bars. */
-function rates(title, empty, color) {
+/** A card with counts as bars; `what` says what is counted. */
+function rates(title, what, empty, color) {
   let most = 1;
   const rows = table(
     [
-      { title: "", heading: true, cell: ({ name }) => name },
+      { title: what, heading: true, cell: ({ name }) => name },
       {
-        title: "",
+        title: "Share",
+        hiddenTitle: true,
         class: "bar",
         cell: (item) => {
           const bar = h("i", { class: color(item), "aria-hidden": "true" });

@@ -2,12 +2,15 @@ import { h, setText } from "./dom.js";
 import { count } from "./format.js";
 import { ask } from "./live.js";
 
-const ROW = 38;
+/** Heights of a row: of one line, or on a narrow screen of three (style.css has the same). */
+const ROW_HEIGHT = 38;
+const STACKED_ROW_HEIGHT = 88;
+const narrow = matchMedia("(max-width: 600px)");
 const CHUNK = 100;
 /** Rows above and below what is seen. */
 const MARGIN = 12;
 /** Browsers can't lay out taller boxes than some ten million pixels. */
-const MAX_ROWS = 400_000;
+const MAX_HEIGHT = 15_200_000;
 const TYPING_MS = 180;
 const FRESH_MS = 5_000;
 
@@ -82,6 +85,8 @@ export function routes(section, open) {
   let shown = new Map();
   let visible = false;
   let failure;
+  let rowHeight = narrow.matches ? STACKED_ROW_HEIGHT : ROW_HEIGHT;
+  const maxRows = () => Math.floor(MAX_HEIGHT / rowHeight);
 
   function query() {
     return { text: text.value.trim(), state: state.value, served: served.value };
@@ -117,20 +122,20 @@ export function routes(section, open) {
 
   function setTotal(value) {
     total = value;
-    const rows = Math.min(total, MAX_ROWS);
-    body.style.height = `${rows * ROW}px`;
+    const rows = Math.min(total, maxRows());
+    body.style.height = `${rows * rowHeight}px`;
     scroller.setAttribute("aria-rowcount", String(total + 1));
     const { text: searched, state: inState, served: isServed } = query();
     const filtered = searched || inState || isServed;
     const what = `${count(total)} ${total === 1 ? "route" : "routes"}${filtered ? " match" + (total === 1 ? "es" : "") : ""}`;
     setText(
       found,
-      total > MAX_ROWS ? `${what}; the first ${count(MAX_ROWS)} are here: search for the others` : what,
+      total > maxRows() ? `${what}; the first ${count(maxRows())} are here: search for the others` : what,
     );
   }
 
   function topRow() {
-    return Math.max(0, Math.floor(scroller.scrollTop / ROW));
+    return Math.max(0, Math.floor(scroller.scrollTop / rowHeight));
   }
 
   function need(number) {
@@ -152,8 +157,8 @@ export function routes(section, open) {
   function render() {
     const first = Math.max(0, topRow() - MARGIN);
     const last = Math.min(
-      Math.min(total, MAX_ROWS),
-      topRow() + Math.ceil(scroller.clientHeight / ROW) + MARGIN,
+      Math.min(total, maxRows()),
+      topRow() + Math.ceil(scroller.clientHeight / rowHeight) + MARGIN,
     );
     for (let number = Math.floor(first / CHUNK); number * CHUNK < last; number++) need(number);
     const next = new Map();
@@ -185,7 +190,7 @@ export function routes(section, open) {
   function makeRow(index) {
     const cells = COLUMNS.map(() => h("span", { role: "cell" }));
     const element = h("div", { class: "row", role: "row", "aria-rowindex": String(index + 2) }, cells);
-    element.style.transform = `translateY(${index * ROW}px)`;
+    element.style.transform = `translateY(${index * rowHeight}px)`;
     const label = h("b");
     const namespace = h("span");
     const button = h("button", { type: "button", class: "open" }, namespace, label);
@@ -213,12 +218,21 @@ export function routes(section, open) {
     event.preventDefault();
     const index = row.index + step;
     if (index < 0 || index >= total) return;
-    const top = index * ROW;
+    const top = index * rowHeight;
     if (top < scroller.scrollTop) scroller.scrollTop = top;
-    const bottom = scroller.scrollTop + scroller.clientHeight - 2 * ROW;
+    const bottom = scroller.scrollTop + scroller.clientHeight - 2 * rowHeight;
     if (top > bottom) scroller.scrollTop += top - bottom;
     render();
     shown.get(index)?.button.focus({ preventScroll: true });
+  });
+  narrow.addEventListener("change", () => {
+    const top = topRow();
+    rowHeight = narrow.matches ? STACKED_ROW_HEIGHT : ROW_HEIGHT;
+    for (const { element } of shown.values()) element.remove();
+    shown = new Map();
+    setTotal(total);
+    scroller.scrollTop = top * rowHeight;
+    if (visible) render();
   });
   let typing;
   text.addEventListener("input", () => {
@@ -260,6 +274,7 @@ function fillRow(row, route) {
   setText(cells[3], route.ip || "–");
   setText(cells[4], route.resourceVersion || "–");
   setText(cells[5], route.servable ? `yes, incarnation ${route.incarnation}` : route.why || "no");
-  cells[5].classList.toggle("why", !route.servable);
+  // What waits in a pool is as it should be.
+  cells[5].classList.toggle("why", !route.servable && route.state !== "available");
   cells.forEach((cell, index) => index !== 1 && (cell.title = cell.textContent));
 }

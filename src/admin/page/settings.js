@@ -21,7 +21,8 @@ export function settings(section) {
       { title: "What it does", class: "what", cell: ({ description }) => plain(description) },
     ],
     {
-      label: "Configuration",
+      label: "Settings",
+      stacks: true,
       key: ({ key }) => key,
       empty: "No setting matches.",
       rowClass: ({ isDefault }) => (isDefault ? "" : "changed"),

@@ -23,6 +23,7 @@ export function sources(section) {
     ],
     {
       label: "Watch of the API server",
+      stacks: true,
       key: ({ scope }) => scope,
       empty: "There is no informer: routes come from peers alone (source: none).",
     },
@@ -48,7 +49,12 @@ export function sources(section) {
       },
       { title: "Last push", number: true, cell: ({ lastPushAtMs }) => ago(lastPushAtMs, nowMs) },
     ],
-    { label: "Peers", key: ({ address }) => address, empty: "Nobody has pushed yet." },
+    {
+      label: "Peers",
+      key: ({ address }) => address,
+      empty: "Nobody has pushed yet.",
+      stacks: true,
+    },
   );
   const pushes = table(
     [
