@@ -21,14 +21,11 @@ export async function runServe(
   load: () => LoadedConfig,
   hangUps: HangUps,
 ): Promise<number> {
-  const { config, origins } = loaded;
+  const { config } = loaded;
   const live = new LiveConfig(loaded);
   const log = operationalLog(config);
   const accessLog = accessLogOf(config);
-  const warning = openFilesWarning(config.client.maxConnections);
-  // Of a limit that nobody chose nobody need be warned.
-  const isChosen = (origins.get("client.maxConnections")?.kind ?? "default") !== "default";
-  if (warning !== undefined) log[isChosen ? "warn" : "info"](warning);
+  tellOfOpenFiles(loaded, log);
   const { allowedSpecial } = new PodAddresses(config.routes.podCidrs, []);
   if (allowedSpecial.length > 0) {
     log.warn(
@@ -50,9 +47,12 @@ export async function runServe(
     log.flush();
     return 1;
   }
+  let { maxConnections } = config.client;
   live.join((next) => () => {
     log.setLevel(next.logLevel);
     accessLog?.change(next);
+    if (next.client.maxConnections !== maxConnections) tellOfOpenFiles(live.loaded, log);
+    ({ maxConnections } = next.client);
   });
   const drained = drainOnSignal(router, log, accessLog);
   log.info(`lychgate ${VERSION} is listening`, addressesOf(router));
@@ -80,6 +80,13 @@ function isLoopback(host: string | undefined): boolean {
   return (
     host === "localhost" || host === "::1" || (host !== undefined && isIPv4(host) && host.startsWith("127."))
   );
+}
+
+/** Says when fewer client connections fit than the limit names. Of a limit that nobody chose nobody need be warned. */
+function tellOfOpenFiles({ config, origins }: LoadedConfig, log: OperationalLog): void {
+  const message = openFilesWarning(config.client.maxConnections);
+  const isChosen = (origins.get("client.maxConnections")?.kind ?? "default") !== "default";
+  if (message !== undefined) log[isChosen ? "warn" : "info"](message);
 }
 
 /** Waits for a signal and drains `router`; resolves when it is gone. A second signal exits. */

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
@@ -360,3 +362,41 @@ function workerPids({ process: { pid } }: RouterProcess): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
   return text.split(" ").filter(Boolean).map(Number);
 }
+
+test(
+  "a limit of connections for which there are too few files is a warning after a reload, too",
+  TIMEOUT,
+  async () => {
+    router = await startRouterProcess(["--config", configure("client: { maxConnections: 50 }")], {
+      openFiles: 1024,
+    });
+    configure("client: { maxConnections: 30000 }");
+    await hangUp(router);
+    const lines = linesOf(router).filter(({ msg }) => msg.includes("ulimit -n"));
+    expect(lines).toMatchObject([{ level: "warn", msg: expect.stringContaining("in place of 30000") }]);
+  },
+);
+
+test("a SIGHUP that comes before the router can reload is kept until it can", TIMEOUT, async () => {
+  const module = new URL("../../src/process-signals.ts", import.meta.url).href;
+  const script = `
+    const { catchHangUps } = await import(${JSON.stringify(module)});
+    const hangUps = catchHangUps();
+    const heard = new Promise((resolve) => process.once("SIGHUP", resolve));
+    process.kill(process.pid, "SIGHUP");
+    const alive = setInterval(() => {}, 1000);
+    await heard;
+    let reloads = 0;
+    hangUps.listen(() => reloads++);
+    console.log(reloads);
+    clearInterval(alive);
+    process.exit(0);
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  const [code, signal] = await once(child, "close");
+  expect({ code, signal, said }).toEqual({ code: 0, signal: null, said: "1\n" });
+});

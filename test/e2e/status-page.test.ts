@@ -222,7 +222,7 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
 
   test("shows the configuration with origins, and filters it", async () => {
     await view("Configuration");
-    const table = page.getByRole("table", { name: "Settings" });
+    const table = page.getByRole("table", { name: "Configuration" });
     await table.getByRole("rowheader", { name: "listen", exact: true }).waitFor();
     const all = await table.getByRole("row").count();
     await page.getByLabel("Filter").fill("drain.");

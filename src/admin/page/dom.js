@@ -73,12 +73,12 @@ export function keyed(parent, items, key, create, update) {
  * text or a node. With `stacks` a narrow screen shows each row as a block of lines, `title value`. Returns the element to show
  * and the function that fills it.
  */
-export function table(columns, { label, key, empty, rowClass, stacks = false }) {
+export function table(columns, { label, region = label, key, empty, rowClass, stacks = false }) {
   // Roles are written down, since a table that is laid out as blocks loses its own.
   const body = h("tbody", { role: "rowgroup" });
   const element = h(
     "div",
-    { class: stacks ? "scroll stacks" : "scroll", role: "region", "aria-label": label, tabindex: "0" },
+    { class: stacks ? "scroll stacks" : "scroll", role: "region", "aria-label": region, tabindex: "0" },
     h(
       "table",
       { "aria-label": label, role: "table" },

@@ -21,7 +21,9 @@ export function settings(section) {
       { title: "What it does", class: "what", cell: ({ description }) => plain(description) },
     ],
     {
-      label: "Settings",
+      label: "Configuration",
+      // The view itself is the region "Configuration".
+      region: "Settings",
       stacks: true,
       key: ({ key }) => key,
       empty: "No setting matches.",
