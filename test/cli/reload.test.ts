@@ -196,7 +196,7 @@ test("a request that waits goes on when there may be more connections", TIMEOUT,
       const { steps } = await askJson<Explanation>(serving, `/api/explain?host=${port}-box.example.com`);
       return steps.some(({ result }) => result.includes("1 requests wait"));
     }, PATIENCE);
-    expect(waiting).toHaveLength(1);
+    await eventually(() => waiting.length === 1, PATIENCE);
     configure("accessLog: off", "upstream: { maxConnectionsPerSandbox: 2, waitTimeoutMs: 600000 }");
     await hangUp(serving);
     await eventually(() => waiting.length === 2, PATIENCE);
@@ -298,10 +298,14 @@ test("keys that need a restart are named, and keep their values", TIMEOUT, async
   const serving = await start(["accessLog: off"]);
   configure("accessLog: off", "workers: 4", "target: { strict: true }", "drain: { delayMs: 1 }");
   expect(await hangUp(serving)).toMatchObject({ changed: ["drain.delayMs"] });
-  expect(linesOf(serving).find(({ needRestart }) => needRestart)).toMatchObject({
-    level: "warn",
-    needRestart: ["workers", "target.strict"],
-  });
+  await eventually(
+    () =>
+      expect(linesOf(serving).find(({ needRestart }) => needRestart)).toMatchObject({
+        level: "warn",
+        needRestart: ["workers", "target.strict"],
+      }),
+    PATIENCE,
+  );
   const { settings } = await askJson<ConfigView>(serving, "/api/config");
   const shown = Object.fromEntries(settings.map(({ key, value }) => [key, value]));
   expect(shown).toMatchObject({ workers: "1", "target.strict": "false", "drain.delayMs": "1" });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { type DevCluster, startDevCluster } from "../../src/devcluster/cluster.ts";
 import { RUN_LABEL } from "../../src/load/sandbox-maker.ts";
-import { runLoad, testFolder } from "./run-load.ts";
+import { provesEnough, runLoad, testFolder } from "./run-load.ts";
 
 const FAST = { minMs: 5, maxMs: 20 };
 
@@ -88,8 +88,9 @@ test(
     const { code, said, stderr } = await runLoad(
       `--url ${url} --kubeconfig ${folder}/kubeconfig --load-namespace team-a --churn --sandboxes 3 --churn-per-second 10 --duration-s 2 --connections 2`,
     );
-    expect(said?.verdict.failures, stderr).toEqual([]);
-    expect(code).toBe(0);
+    const isEnough = provesEnough(said);
+    expect(said?.verdict.outcome, stderr).toBe(isEnough ? "passed" : "inconclusive");
+    expect(code).toBe(isEnough ? 0 : 1);
     expect(stderr).toContain("will make 3 Sandboxes named lychgate-load-… in namespace team-a");
     expect(Object.fromEntries(said.cluster.map(({ label, count }) => [label, count]))).toMatchObject({
       "sandboxes made": expect.any(Number),

@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import type { LoadResult } from "../../src/load/result.ts";
-import type { Verdict } from "../../src/load/verdict.ts";
+import { MIN_RIGHT_PER_PHASE, type Verdict } from "../../src/load/verdict.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../bin/lychgate.mjs", import.meta.url));
 
@@ -19,6 +19,11 @@ export function testFolder(): string {
 
 /** What `--json` prints. */
 export type Said = LoadResult & { readonly verdict: Verdict };
+
+/** Whether each phase had the answers that it needs; on a machine that is too busy it has not, and the run must say so. */
+export function provesEnough(said: Said | undefined): boolean {
+  return said?.phases.every(({ kind, right }) => kind === "warm-up" || right >= MIN_RIGHT_PER_PHASE) ?? false;
+}
 
 /** Runs `lychgate load --json` with these flags, a space between each, and a report in a folder that is not there yet. */
 export async function runLoad(flags: string): Promise<{
