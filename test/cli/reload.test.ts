@@ -35,7 +35,13 @@ function configure(...lines: string[]): string {
 }
 
 async function start(lines: readonly string[], ...flags: string[]): Promise<RouterProcess> {
-  router = await startRouterProcess(["--config", configure(...lines), ...flags]);
+  router = await startRouterProcess([
+    "--routes-pod-cidrs",
+    "127.0.0.0/8",
+    "--config",
+    configure(...lines),
+    ...flags,
+  ]);
   return router;
 }
 
