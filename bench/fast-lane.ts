@@ -14,7 +14,9 @@ import { FastPod } from "../src/proxy/fast-pod.ts";
 import { RESPONSE_FIELDS } from "../src/proxy/forwarding.ts";
 import { fieldIndex } from "../src/proxy/http1/head-scanner.ts";
 import { ReadBuffers } from "../src/proxy/read-buffers.ts";
+import { LeastRate } from "../src/proxy/least-rate.ts";
 import { RefusalLog } from "../src/proxy/refusal-log.ts";
+import { SmallBodies } from "../src/proxy/small-bodies.ts";
 import { createTargetParser } from "../src/proxy/target.ts";
 import { Upstreams } from "../src/proxy/upstreams.ts";
 import { RouteTable } from "../src/routes/table.ts";
@@ -75,6 +77,9 @@ const lane = new FastLane({
   refusals: new RefusalLog(silentLog, clock),
   firstByteTimeoutMs: 600_000,
   idleTimeoutMs: 600_000,
+  uploadRate: new LeastRate({ bytesPerSecond: 240, windowMs: 60_000 }),
+  downloadRate: new LeastRate({ bytesPerSecond: 240, windowMs: 60_000 }),
+  smallBodies: new SmallBodies({ maxBytes: 16_384, totalBytes: 1 << 25 }),
   trustForwarded: false,
   draining: () => false,
   observer: (record) => metrics.requestFinished(record),

@@ -15,6 +15,7 @@ const BLAME: Readonly<Record<string, Blame>> = {
   bad_request: "client",
   headers_too_large: "client",
   request_timeout: "client",
+  client_too_slow: "client",
   sandbox_not_found: "client",
   sandbox_id_conflict: "router",
   pod_ip_reassigned: "router",

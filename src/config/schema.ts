@@ -173,6 +173,12 @@ const upstream = z.strictObject({
       "Longest wait for a connection to a sandbox whose connections are all in use; then the reply is 503 (`overloaded`).",
     ),
   ),
+  clientSharePercent: int(
+    1,
+    100,
+    50,
+    "How much of one sandbox's connections (`upstream.maxConnectionsPerSandbox`), of its tunnels and of its waiting places one client address may have. Requests above wait, or get 503 (`overloaded`), while others are served. IPv6 clients share by /64; with `client.trustForwarded` the client is the last address in `X-Forwarded-For`. 100: no share, for a router whose clients all come through one address that forwards nothing of them.",
+  ),
   maxPools: int(
     1,
     1_000_000,
@@ -221,6 +227,30 @@ const client = z.strictObject({
     1_000_000_000,
     100_000,
     "Requests on one client connection; the last is answered with `Connection: close`, so that clients spread anew over workers and replicas. 0: no limit.",
+  ),
+  minUploadBytesPerSecond: int(
+    0,
+    1_000_000,
+    240,
+    "Least rate of a request body, averaged over `client.slowClientWindowMs`, while the pod waits for it. A slower client gets 408 (`client_too_slow`) and is closed. Uploads that the pod answers while they run are not held to it, nor are WebSockets. 0: no limit, for clients that keep an upload open and rarely send.",
+  ),
+  minDownloadBytesPerSecond: int(
+    0,
+    1_000_000,
+    240,
+    "Least rate at which a client takes an answer: what waits for it must be gone within `client.slowClientWindowMs` and the time that its bytes may take at this rate; else it is reset. A client for which nothing waits is never slow, so event streams and long polls may be silent. WebSockets are not held to it. 0: no limit.",
+  ),
+  slowClientWindowMs: int(
+    SECOND_MS,
+    HOUR_MS,
+    60_000,
+    "Stall that a client on a bad line is forgiven, and the time over which both least rates are averaged. Below 30000 a phone that changes its network may be cut.",
+  ),
+  smallBodyBytes: int(
+    0,
+    1024 * 1024,
+    16_384,
+    "A request body whose Content-Length is at most this is read whole before a connection to the pod is taken, so that a client that sends slowly holds none. Longer bodies, and those without a length, are streamed. At most 32 MiB per process are held; above, small bodies are streamed too. 0: all are.",
   ),
   sharedReadBuffer: bool(
     false,

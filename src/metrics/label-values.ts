@@ -43,6 +43,7 @@ export const REQUEST_REASONS = closed(
     "bad_request",
     "headers_too_large",
     "request_timeout",
+    "client_too_slow",
     "sandbox_not_found",
     "sandbox_id_conflict",
     "pod_ip_reassigned",

@@ -5,17 +5,21 @@ import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
 import type { Incarnation } from "../routes/lookup.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptEvents } from "./attempt.ts";
+import { shareOfRequest } from "./client-share.ts";
 import { endResponse, isUploading } from "./end-response.ts";
 import { forwardResponseHeaders, forwardTrailers } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
 import type { Lessee } from "./incarnation-pool.ts";
+import type { LeastRate } from "./least-rate.ts";
 import type { PodConnection } from "./pod-connection.ts";
 import type { ConnectionKind } from "./pooled-connection.ts";
+import { ReadingPace } from "./reading-pace.ts";
 import { RequestBody } from "./request-body.ts";
 import { allValues } from "./request-head.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { resetSocket } from "./reset-socket.ts";
 import type { RequestTrace } from "./request-trace.ts";
+import type { SmallBodies } from "./small-bodies.ts";
 import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
 import type { Upstreams } from "./upstreams.ts";
 
@@ -30,6 +34,11 @@ export interface ExchangeOptions {
   readonly idleTimeoutMs: Milliseconds;
   /** A request that undici has not begun to send after so long, on an open connection, never will be. */
   readonly wedgeTimeoutMs: Milliseconds;
+  /** See `LaneOptions`. */
+  readonly uploadRate: LeastRate;
+  readonly downloadRate: LeastRate;
+  readonly smallBodies: SmallBodies;
+  readonly trustForwarded: boolean;
   /** Responses then ask clients to close their connections. */
   readonly draining: () => boolean;
 }
@@ -49,6 +58,7 @@ const MAX_INFORMATIONAL = 64;
 /**
  * | state | meaning | ends with |
  * |---|---|---|
+ * | `collecting` | a small body is read whole | `leasing`; after `idleTimeoutMs` or below the least rate a 408 |
  * | `leasing` | waits for a connection | `dispatched`, or a refusal |
  * | `dispatched` | given to undici, which has not begun | `sending`; after `wedgeTimeoutMs` the connection is thrown away |
  * | `sending` | head or body are being sent | `awaiting`, or `responding` when the pod answers early |
@@ -56,7 +66,7 @@ const MAX_INFORMATIONAL = 64;
  * | `responding` | the response's head is with the client | `over` |
  * | `over` | nothing more happens | |
  */
-type State = "leasing" | "dispatched" | "sending" | "awaiting" | "responding" | "over";
+type State = "collecting" | "leasing" | "dispatched" | "sending" | "awaiting" | "responding" | "over";
 
 /**
  * One request's way to a pod and its response's way back, over one connection. Retried once, on a new connection,
@@ -64,6 +74,7 @@ type State = "leasing" | "dispatched" | "sending" | "awaiting" | "responding" | 
  * request. Whatever has been sent is never sent again (not even a GET: a sandbox runs whatever its user likes).
  */
 export class Exchange implements Lessee<PodConnection>, AttemptEvents {
+  readonly client: string;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #outbound: OutboundRequest;
@@ -76,6 +87,12 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   #body: RequestBody | undefined;
   #timer: TimerHandle | undefined;
   #lastMoveMs: Milliseconds = 0;
+  /** When the client has sent its body too slowly; `Infinity` while the pod does not wait for it. */
+  #paceMs: Milliseconds = Infinity;
+  /** A small body, read before the lease; `#collectedBytes` of it are here. */
+  #collected: Buffer | undefined;
+  #collectedBytes = 0;
+  #reading: ReadingPace | undefined;
   /** The message tells the client by itself where it ends. */
   #delimited = true;
   /** The pod tells the end of the body by closing the connection. */
@@ -99,11 +116,17 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     this.#trace = trace;
     this.#options = options;
     this.#refuse = refuse;
+    this.client = shareOfRequest(trace, options.trustForwarded);
   }
 
   /** Begins. Call once. */
   start(): void {
-    this.#lease("kept");
+    const { head, expectsContinue } = this.#outbound;
+    const length = Number(this.#request.headers["content-length"] ?? -1);
+    // A client that waits for a 100 Continue gets it when the pod can take its body.
+    const mayCollect = head.body !== "none" && !expectsContinue && length > 0;
+    if (mayCollect && this.#options.smallBodies.reserve(length)) this.#collect(length);
+    else this.#lease("kept");
   }
 
   /** The client left: what is under way to the pod is cut at once. */
@@ -119,13 +142,14 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     this.#arm(this.#options.wedgeTimeoutMs);
     const attempt = new Attempt(this, connection);
     this.#attempt = attempt;
-    this.#body = head.body === "none" ? undefined : new RequestBody(this.#request, this.#bodyEvents);
+    const isStreamed = head.body !== "none" && this.#collected === undefined;
+    this.#body = isStreamed ? new RequestBody(this.#request, this.#bodyEvents) : undefined;
     connection.dispatch(
       {
         method: head.method,
         path: head.path,
         headers: head.headers,
-        body: this.#body ?? null,
+        body: this.#collected ?? this.#body ?? null,
       },
       attempt,
     );
@@ -142,7 +166,10 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   requestStarted(): void {
     this.#state = "sending";
     this.#touch();
-    if (this.#body) this.#rearm();
+    if (this.#body) {
+      this.#paceMs = this.#options.uploadRate.begin(this.#options.clock.monotonicMs());
+      this.#rearm();
+    }
     if (!this.#outbound.expectsContinue || this.#continued) return;
     this.#continued = true;
     this.#response.writeContinue();
@@ -154,6 +181,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
 
   requestSent(): void {
     if (this.#state === "sending") this.#state = "awaiting";
+    this.#paceMs = Infinity;
     this.#touch();
     this.#rearm();
   }
@@ -171,6 +199,8 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
       return;
     }
     this.#state = "responding";
+    // From here on pod and client talk to each other, at whatever pace the pod puts up with.
+    this.#paceMs = Infinity;
     this.#rearm();
     this.#trace.firstByte();
     const { headers } = fields;
@@ -196,7 +226,9 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   responseData(chunk: Buffer): boolean {
     this.#touch();
     this.#trace.bytesOut += chunk.length;
-    return this.#response.write(chunk);
+    const { clock, downloadRate } = this.#options;
+    this.#reading ??= new ReadingPace(this.#response, downloadRate, clock, () => this.#readsTooSlowly());
+    return this.#reading.write(chunk);
   }
 
   responseEnded(rawTrailers: readonly Buffer[], broken: boolean): void {
@@ -219,6 +251,46 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     this.#retry(connection);
   }
 
+  #collect(length: number): void {
+    this.#state = "collecting";
+    this.#collected = Buffer.allocUnsafeSlow(length);
+    this.#touch();
+    this.#paceMs = this.#options.uploadRate.begin(this.#lastMoveMs);
+    this.#rearm();
+    this.#request.on("data", this.#onCollected).on("end", this.#onCollectedWhole);
+  }
+
+  readonly #onCollected = (chunk: Buffer): void => {
+    const held = this.#collected;
+    if (held === undefined) return;
+    this.#collectedBytes += chunk.copy(held, this.#collectedBytes);
+    this.#trace.bytesIn += chunk.length;
+    this.#touch();
+    this.#paceMs = this.#options.uploadRate.sent(this.#paceMs, chunk.length, this.#lastMoveMs);
+  };
+
+  readonly #onCollectedWhole = (): void => {
+    if (this.#state !== "collecting") return;
+    this.#paceMs = Infinity;
+    this.#timer?.clear();
+    this.#lease("kept");
+  };
+
+  #dropCollected(): void {
+    if (this.#collected === undefined) return;
+    this.#options.smallBodies.release(this.#collected.length);
+    this.#collected = undefined;
+    this.#request.off("data", this.#onCollected).off("end", this.#onCollectedWhole);
+  }
+
+  /** The pod may be done with the response by now. */
+  #readsTooSlowly(): void {
+    const error = new UpstreamError("client_too_slow", "the client reads its answer too slowly");
+    this.#fail(error);
+    this.#trace.reason ??= error.code;
+    if (this.#response.socket) resetSocket(this.#response.socket);
+  }
+
   #lease(want: "kept" | "new"): void {
     const { incarnation, port } = this.#outbound;
     const { connections, upstreams } = this.#options;
@@ -238,6 +310,8 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   #fail(error: Error): void {
     if (this.#state === "over") return;
     const reason = exchangeFailure(error);
+    // The pod is told at once, whatever is still on its way to it.
+    if (reason === "client_too_slow") this.#attempt?.connection.reset();
     this.#stop();
     if (!this.#response.headersSent) {
       this.#refuse(reason, error);
@@ -245,7 +319,8 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     }
     this.#trace.reason = reason;
     // Never a clean end: without a length or chunks a FIN would look like the end of the body.
-    if (this.#delimited || !this.#response.socket) this.#response.destroy();
+    const isCut = this.#delimited && reason !== "client_too_slow";
+    if (isCut || !this.#response.socket) this.#response.destroy();
     else resetSocket(this.#response.socket);
   }
 
@@ -261,6 +336,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
 
   #settle(): void {
     this.#state = "over";
+    this.#dropCollected();
     this.#timer?.clear();
   }
 
@@ -296,21 +372,20 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   }
 
   #rearm(): void {
-    const limitMs = this.#limitMs();
-    if (limitMs > 0) this.#arm(limitMs);
+    const deadlineMs = this.#deadlineMs();
+    if (deadlineMs < Infinity) this.#arm(Math.max(0, deadlineMs - this.#options.clock.monotonicMs()));
     else this.#timer?.clear();
+  }
+
+  #deadlineMs(): Milliseconds {
+    const limitMs = this.#limitMs();
+    return limitMs > 0 ? Math.min(this.#lastMoveMs + limitMs, this.#paceMs) : this.#paceMs;
   }
 
   #checkTime(): void {
     if (this.#state === "over" || this.#state === "leasing") return;
-    if (this.#state === "dispatched") {
-      this.#wedged();
-      return;
-    }
-    const limitMs = this.#limitMs();
-    if (limitMs === 0) return;
-    const restMs = this.#lastMoveMs + limitMs - this.#options.clock.monotonicMs();
-    if (restMs > 0) this.#arm(restMs);
+    if (this.#state === "dispatched") this.#wedged();
+    else if (this.#deadlineMs() > this.#options.clock.monotonicMs()) this.#rearm();
     else this.#fail(this.#timeoutError());
   }
 
@@ -318,6 +393,10 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     if (this.#state === "awaiting") {
       return new UpstreamError("first_byte_timeout", "the pod did not answer in time");
     }
+    if (this.#paceMs <= this.#options.clock.monotonicMs()) {
+      return new UpstreamError("client_too_slow", "the client sends its request too slowly");
+    }
+    if (this.#state === "collecting") return new UpstreamError("request_timeout", "the client stalled");
     const clientStalls = this.#state === "sending" ? this.#body?.starved : this.#response.writableNeedDrain;
     return clientStalls
       ? new UpstreamError("request_timeout", "the client stalled")
@@ -335,6 +414,14 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     moved: (bytes: number): void => {
       this.#trace.bytesIn += bytes;
       this.#touch();
+      if (this.#paceMs === Infinity) return;
+      this.#paceMs = this.#options.uploadRate.sent(this.#paceMs, bytes, this.#lastMoveMs);
+    },
+    blocked: (isBlocked: boolean): void => {
+      if (this.#state !== "sending") return;
+      const { clock, uploadRate } = this.#options;
+      this.#paceMs = isBlocked ? Infinity : uploadRate.begin(clock.monotonicMs());
+      if (!isBlocked) this.#rearm();
     },
     trailers: (rawTrailers: readonly string[]): void => {
       this.#attempt?.connection.sendTrailers(forwardTrailers(rawTrailers));

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Milliseconds } from "../clock.ts";
 import type { Incarnation } from "../routes/lookup.ts";
 import { ClientBody } from "./client-body.ts";
+import { forwardedShareOf, shareOf } from "./client-share.ts";
 import type { Timed } from "./deadlines.ts";
 import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
 import type { FastPod } from "./fast-pod.ts";
@@ -32,7 +33,8 @@ import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
 /**
  * | phase | the client's bytes are | ends with |
  * |---|---|---|
- * | `head` | a request head, or the begin of one | `leasing`, `body`, `answer`; a refusal |
+ * | `head` | a request head, or the begin of one | `collecting`, `leasing`, `body`, `answer`; a refusal |
+ * | `collecting` | held: a small body, until it is whole | `leasing`, `answer`; a refusal |
  * | `leasing` | held: the request waits for a connection | `body`, `answer`; a refusal |
  * | `body` | the request's body, passed on | `answer`; a failure |
  * | `trailers` | the trailers of a chunked body | `answer`; a failure |
@@ -42,13 +44,30 @@ import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
  * | `ended` | dropped: the last response is written | `gone`, after `LINGER_MS` at the latest |
  * | `gone` | another's, or nobody's | |
  */
-type Phase = "head" | "leasing" | "body" | "trailers" | "answer" | "flushing" | "overrun" | "ended" | "gone";
+type Phase =
+  | "head"
+  | "collecting"
+  | "leasing"
+  | "body"
+  | "trailers"
+  | "answer"
+  | "flushing"
+  | "overrun"
+  | "ended"
+  | "gone";
 
 /** Where the request that is under way goes, and what of it is ready to be sent: its head, and what came with it. */
 interface Outbound {
   readonly incarnation: Incarnation;
   readonly port: number;
   readonly text: string;
+}
+
+/** A small body that is read whole before a connection is taken. */
+interface Collected {
+  readonly held: HeldBytes;
+  /** To be given back to `SmallBodies`. */
+  readonly reserved: number;
 }
 
 /** Bytes of later requests that are read while one is answered; above, reading pauses. */
@@ -64,6 +83,9 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   readonly #socket: Socket;
   readonly #context: FastLaneContext;
   readonly #address: string;
+  readonly #share: string;
+  /** The share of the present request, where proxies forward those of others. */
+  #requestShare: string | undefined;
   readonly #listenPort: number | undefined;
   readonly #reads: ReadSlot;
   #phase: Phase = "head";
@@ -76,6 +98,9 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #paused = false;
   #podPaused = false;
   #isGuarded = false;
+  /** When the client is too slow (see `LeastRate`); `Infinity` while it is not expected to send or to take anything. */
+  #paceMs = Infinity;
+  #collected: Collected | undefined;
   /** When the present response began. */
   #headAtMs = 0;
   #trace: RequestTrace | undefined;
@@ -96,6 +121,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#socket = socket;
     this.#context = context;
     this.#address = clientAddressOf(socket.remoteAddress);
+    this.#share = shareOf(this.#address);
     this.#listenPort = context.options.listenPort();
     this.#reads = new ReadSlot(context.buffers);
   }
@@ -140,6 +166,13 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     if (this.#phase !== "gone") this.#chooseBuffer();
   }
 
+  /** See `Holder`. Worked out only when a sandbox is so busy that somebody asks. */
+  get client(): string {
+    if (!this.#context.options.trustForwarded || this.#trace === undefined) return this.#share;
+    this.#requestShare ??= forwardedShareOf(this.#trace.head, this.#address);
+    return this.#requestShare;
+  }
+
   get mustClose(): boolean {
     return this.#close || this.#isUploading || this.#context.options.draining();
   }
@@ -177,6 +210,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   }
 
   head(status: number, text: string, delimited: boolean): void {
+    // From here on pod and client talk to each other, at whatever pace the pod puts up with.
+    this.#paceMs = Infinity;
     this.#headAtMs = this.#context.options.clock.monotonicMs();
     this.#trace?.firstByte(this.#headAtMs);
     this.#close = this.mustClose || !delimited;
@@ -188,9 +223,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   }
 
   text(text: string): void {
-    this.#touch();
     const flows = this.#socket.write(text, "latin1");
-    if (!flows && this.writeIsPending) this.#pausePod();
+    this.#written(text.length, flows);
   }
 
   bytes(bytes: Buffer, start: number, end: number): void {
@@ -200,10 +234,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       this.text(bytes.toString("latin1", start, end));
       return;
     }
-    this.#touch();
     const flows = this.#socket.write(bytes.subarray(start, end));
-    // It is above the high-water mark by itself: what counts is whether the kernel took it.
-    if (!flows && this.writeIsPending) this.#pausePod();
+    this.#written(end - start, flows);
   }
 
   /** More of the response is to come, who knows when. */
@@ -238,23 +270,34 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   }
 
   podDrained(): void {
+    if (this.#isUploading && this.#paused) {
+      this.#resume();
+      this.#expectBody();
+    }
     this.#touch();
-    if (this.#isUploading) this.#resume();
   }
 
-  onDeadline(): void {
+  onDeadline(nowMs: Milliseconds): void {
     switch (this.#phase) {
       case "head":
         if (this.#held === undefined) this.#socket.destroy();
         else this.#refuseUnread("request_timeout", "the request's header did not arrive in time");
         return;
+      case "collecting":
       case "body":
       case "trailers":
       case "answer":
       case "flushing":
-        // A refusal is told of already.
-        if (this.#trace === undefined) resetSocket(this.#socket);
-        else this.#fail(this.#timeoutError());
+        if (this.#headSent && this.#paceMs <= nowMs && !this.writeIsPending) {
+          // It has taken all in time, of which a socket tells only when it was full.
+          this.#paceMs = Infinity;
+          this.#touch();
+        } else if (this.#trace === undefined) {
+          // A refusal is told of already.
+          resetSocket(this.#socket);
+        } else {
+          this.#fail(this.#timeoutError(nowMs));
+        }
         return;
       case "overrun":
         this.#finish();
@@ -276,6 +319,9 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       case "body":
         this.#onBody(bytes);
         return;
+      case "collecting":
+        this.#onCollecting(bytes);
+        return;
       case "trailers":
         this.#hold(bytes, 0, bytes.length);
         this.#onTrailers();
@@ -295,6 +341,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   };
 
   readonly #onDrain = (): void => {
+    if (this.#headSent) this.#paceMs = Infinity;
     this.#touch();
     if (this.#pod) this.#resumePod(this.#pod);
   };
@@ -426,6 +473,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#close = scan.close || this.#requests === options.maxRequestsPerConnection;
     this.#body.begin(scan);
     this.#phase = "leasing";
+    this.#requestShare = undefined;
     options.requestStarted();
     const trace = new RequestTrace(
       {
@@ -508,17 +556,65 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#refuse(reason, message);
   }
 
-  /** Sends a request on a kept connection, or asks for a new one. */
+  /** Sends a request, or reads its body first when it is small. */
   #dispatch(incarnation: Incarnation, port: number, head: string, bytes: Buffer, headEnd: number): void {
-    const { options, pods } = this.#context;
+    const { options } = this.#context;
     const bodyEnd = this.#takeBody(bytes, headEnd);
     if (bodyEnd === -1) {
       this.#refuse("bad_request", MALFORMED_MESSAGE);
       return;
     }
+    if (!this.#body.done && options.smallBodies.reserve(scan.contentLength)) {
+      this.#outbound = { incarnation, port, text: head };
+      this.#collected = { held: new HeldBytes(bytes, headEnd, bodyEnd), reserved: scan.contentLength };
+      this.#phase = "collecting";
+      this.#resume();
+      this.#expectBody();
+      this.#touch();
+      return;
+    }
     const text = bodyEnd === headEnd ? head : head + bytes.toString("latin1", headEnd, bodyEnd);
     this.#hold(bytes, bodyEnd, bytes.length);
-    this.#outbound = { incarnation, port, text };
+    this.#acquire({ incarnation, port, text });
+  }
+
+  /** A client that sends a small body slowly holds no connection to the pod meanwhile. */
+  #onCollecting(bytes: Buffer): void {
+    const { deadlines, options } = this.#context;
+    const { held } = this.#collected ?? {};
+    const outbound = this.#outbound;
+    if (held === undefined || outbound === undefined) return;
+    const end = this.#takeBody(bytes, 0);
+    held.append(bytes, 0, end);
+    this.#hold(bytes, end, bytes.length);
+    if (!this.#body.done) {
+      this.#paceMs = options.uploadRate.sent(this.#paceMs, end, deadlines.nowMs);
+      this.#touch();
+      return;
+    }
+    this.#paceMs = Infinity;
+    this.#phase = "leasing";
+    const text = outbound.text + held.bytes.toString("latin1");
+    this.#dropCollected();
+    try {
+      this.#acquire({ ...outbound, text });
+    } catch (error) {
+      options.log.error("a request failed with an exception", { error: String(error) });
+      this.#refuse("internal_error");
+    }
+  }
+
+  #dropCollected(): void {
+    if (this.#collected === undefined) return;
+    this.#context.options.smallBodies.release(this.#collected.reserved);
+    this.#collected = undefined;
+  }
+
+  /** Takes a kept connection to the pod, or asks for one. */
+  #acquire(outbound: Outbound): void {
+    const { options, pods } = this.#context;
+    const { incarnation, port } = outbound;
+    this.#outbound = outbound;
     const pod = options.upstreams.take(incarnation, pods, port, this);
     if (pod === undefined) this.#lease("kept");
     else this.granted(pod);
@@ -541,7 +637,34 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     }
     this.#outbound = undefined;
     if (this.#body.done || flows) this.#resume();
+    this.#expectBody();
     this.#nextOfBody();
+  }
+
+  /** The client is to send what is left of the body from now on, no slower than the least rate. */
+  #expectBody(): void {
+    const { deadlines, options } = this.#context;
+    const isExpected = this.#isUploading && !this.#headSent && !this.#paused;
+    this.#paceMs = isExpected ? options.uploadRate.begin(deadlines.nowMs) : Infinity;
+  }
+
+  /** Of the response, `bytes` more were written. What of it waits in the socket is to be taken, no slower than the least rate. */
+  #written(bytes: number, flows: boolean): void {
+    if (this.writeIsPending) this.#expectToTake(bytes, flows);
+    else this.#paceMs = Infinity;
+    this.#touch();
+  }
+
+  #expectToTake(bytes: number, flows: boolean): void {
+    const { deadlines, options } = this.#context;
+    const { writableLength } = this.#socket;
+    // All that was written before has been taken, if no more waits than was written now.
+    const isFirst = writableLength <= bytes || this.#paceMs === Infinity;
+    this.#paceMs = isFirst
+      ? options.downloadRate.take(writableLength, deadlines.nowMs)
+      : options.downloadRate.more(this.#paceMs, bytes);
+    // A long write is above the high-water mark by itself: what counts is whether the kernel took it.
+    if (!flows) this.#pausePod();
   }
 
   #lease(want: "kept" | "new"): void {
@@ -579,6 +702,10 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       this.#broken();
       return;
     }
+    if (this.#paceMs !== Infinity) {
+      const { deadlines, options } = this.#context;
+      this.#paceMs = options.uploadRate.sent(this.#paceMs, this.#body.taken, deadlines.nowMs);
+    }
     const podSocket = this.#pod?.socket;
     if (end > 0 && podSocket) {
       this.#pod?.sendPromptly();
@@ -586,7 +713,11 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
         this.#sharesBuffer && end <= SMALL_READ_BYTES
           ? podSocket.write(bytes.toString("latin1", 0, end), "latin1")
           : podSocket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
-      if (!flows && podSocket.writableLength > 0 && !this.#body.done) this.#pause();
+      if (!flows && podSocket.writableLength > 0 && !this.#body.done) {
+        this.#pause();
+        // It is the pod that is waited for.
+        this.#paceMs = Infinity;
+      }
     }
     this.#hold(bytes, end, bytes.length);
     this.#nextOfBody();
@@ -595,6 +726,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   /** Chooses the phase by what of the body is still to come, and goes on with what was held. */
   #nextOfBody(): void {
     this.#phase = this.#body.done ? "answer" : this.#body.atTrailers ? "trailers" : "body";
+    if (this.#body.done && !this.#headSent) this.#paceMs = Infinity;
     this.#touch();
     if (this.#phase === "trailers") {
       this.#onTrailers();
@@ -654,6 +786,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     }
     this.#phase = "head";
     this.#scanned = 0;
+    this.#paceMs = Infinity;
     this.deadlineMs = deadlines.in(options.keepAliveTimeoutMs);
     this.#advance();
   }
@@ -682,6 +815,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     const trace = this.#trace;
     if (trace === undefined) return;
     const reason = exchangeFailure(error);
+    // The pod is told at once, whatever is still on its way to it.
+    if (reason === "client_too_slow") this.#pod?.reset();
     this.#giveUpPod();
     if (!this.#headSent) {
       this.#context.options.refusals.tell(trace, reason, error);
@@ -690,7 +825,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     }
     trace.reason = reason;
     // Never a clean end: without a length or chunks a FIN would look like the end of the body.
-    if (this.#delimited && reason !== "request_timeout") this.#socket.destroy();
+    if (this.#delimited && reason !== "request_timeout" && reason !== "client_too_slow")
+      this.#socket.destroy();
     else resetSocket(this.#socket);
   }
 
@@ -726,7 +862,9 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** Takes no further request before the client has taken this answer: else those who read none would fill the memory. */
   #flush(): void {
+    const { deadlines, options } = this.#context;
     this.#phase = "flushing";
+    this.#paceMs = options.downloadRate.take(this.#socket.writableLength, deadlines.nowMs);
     this.#touch();
     this.#socket.write("", (error) => {
       // When the connection is cut, its close tells the record.
@@ -738,18 +876,23 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     const pod = this.#pod;
     this.#pod = undefined;
     this.#outbound = undefined;
+    this.#dropCollected();
     pod?.forsake();
     pod?.discard();
     this.#cancelLease?.();
     this.#cancelLease = undefined;
   }
 
-  #timeoutError(): UpstreamError {
+  #timeoutError(nowMs: Milliseconds): UpstreamError {
+    if (this.#paceMs <= nowMs) {
+      const verb = this.#headSent ? "reads its answer" : "sends its request";
+      return new UpstreamError("client_too_slow", `the client ${verb} too slowly`);
+    }
     if (this.#phase === "answer" && !this.#headSent) {
       return new UpstreamError("first_byte_timeout", "the pod did not answer in time");
     }
     const clientStalls = this.#isUploading
-      ? this.#pod?.socket.writableNeedDrain === false
+      ? this.#pod === undefined || !this.#pod.socket.writableNeedDrain
       : this.#socket.writableLength > 0;
     return clientStalls
       ? new UpstreamError("request_timeout", "the client stalled")
@@ -765,7 +908,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #touch(): void {
     const { deadlines, options } = this.#context;
     const awaitsHead = this.#phase === "answer" && !this.#headSent;
-    this.deadlineMs = deadlines.in(awaitsHead ? options.firstByteTimeoutMs : options.idleTimeoutMs);
+    const silentMs = deadlines.in(awaitsHead ? options.firstByteTimeoutMs : options.idleTimeoutMs);
+    this.deadlineMs = silentMs < this.#paceMs ? silentMs : this.#paceMs;
   }
 
   #hold(bytes: Buffer, start: number, end: number): void {

@@ -24,6 +24,8 @@ export class FastLane {
       options.keepAliveTimeoutMs,
       options.firstByteTimeoutMs,
       options.idleTimeoutMs,
+      options.uploadRate.windowMs,
+      options.downloadRate.windowMs,
       upstreams.settings.keepAliveTimeoutMs,
       upstreams.settings.connectTimeoutMs,
     ];

@@ -15,6 +15,8 @@ export interface PoolSettings {
   readonly maxWaitingPerSandbox: number;
   /** How long a request waits for a connection. */
   readonly waitTimeoutMs: Milliseconds;
+  /** Of connections, tunnels and waiting places each, how much one client may have, in percent. 100: no limit. */
+  readonly clientSharePercent: number;
 }
 
 /** Who wants a connection. Callbacks may come before {@link IncarnationPool.lease} returns; they must not throw. */
@@ -33,17 +35,24 @@ export interface LeaseOptions<C extends PooledConnection> {
   readonly want: "kept" | "new" | "tunnel";
 }
 
+/** `full`: the limit of the sandbox is reached; `share`: that of the client. */
+type Served = "served" | "full" | "share";
+
 /** A wish for a connection, of whatever kind. */
 interface Waiter {
-  /** Takes a kept connection or opens one; false when there is still none to have. */
-  serve(): boolean;
+  /** See `Holder.client`. */
+  readonly client: string;
+  /** Takes a kept connection or opens one, if there is one to have. */
+  serve(): Served;
   refused(error: UpstreamError): void;
   readonly timer: TimerHandle;
 }
 
 /**
  * The connections to one incarnation: `usable → ended`, and never back. While usable it opens, keeps, lends and
- * takes back connections, at most `maxConnectionsPerSandbox`, and lets requests above wait in order of arrival.
+ * takes back connections, at most `maxConnectionsPerSandbox`, and lets requests above wait in order of arrival. No client
+ * has more than its share of them, so that none can take the sandbox from all others: above it, its requests wait for one of
+ * its own connections, and those behind them don't.
  * From its end on nothing is opened, lent or kept, whoever asks.
  */
 export class IncarnationPool implements ConnectionHome {
@@ -53,6 +62,9 @@ export class IncarnationPool implements ConnectionHome {
   readonly #clock: Clock;
   readonly #emptied: (pool: IncarnationPool) => void;
   readonly #outOfFiles: () => void;
+  readonly #connectionShare: number;
+  readonly #tunnelShare: number;
+  readonly #waitingShare: number;
   /** The most recently used is last. */
   readonly #idle: PooledConnection[] = [];
   /** All that are open, idle and tunnels included. */
@@ -83,6 +95,10 @@ export class IncarnationPool implements ConnectionHome {
     this.#clock = clock;
     this.#emptied = emptied;
     this.#outOfFiles = outOfFiles;
+    const { maxConnectionsPerSandbox, maxTunnelsPerSandbox, maxWaitingPerSandbox, clientSharePercent } = settings;
+    this.#connectionShare = shareOfLimit(maxConnectionsPerSandbox, clientSharePercent);
+    this.#tunnelShare = shareOfLimit(maxTunnelsPerSandbox, clientSharePercent);
+    this.#waitingShare = shareOfLimit(maxWaitingPerSandbox, clientSharePercent);
   }
 
   get incarnation(): Incarnation {
@@ -101,7 +117,7 @@ export class IncarnationPool implements ConnectionHome {
 
   /** Lends a kept connection, if there is one: the quick way, before {@link lease}. */
   take<C extends PooledConnection>(kind: ConnectionKind<C>, port: number, holder: Holder): C | undefined {
-    if (this.#ended !== undefined) return undefined;
+    if (this.#ended !== undefined || this.#hasItsShare(holder.client, false)) return undefined;
     const idle = this.#idle;
     for (let i = idle.length - 1; i >= 0; i--) {
       const connection = idle[i];
@@ -123,18 +139,15 @@ export class IncarnationPool implements ConnectionHome {
       lessee.refused(endedError(this.#incarnation, this.#ended));
       return () => {};
     }
-    if (this.#serve(options, lessee)) return () => this.#cancelOpening(lessee);
-    const full =
-      options.want === "tunnel"
-        ? "too many tunnels to this sandbox are open"
-        : this.#waiting.size >= this.#settings.maxWaitingPerSandbox
-          ? "too many requests wait for a connection to this sandbox"
-          : undefined;
-    if (full !== undefined) {
-      lessee.refused(new UpstreamError("overloaded", full));
+    const served = this.#serve(options, lessee);
+    if (served === "served") return () => this.#cancelOpening(lessee);
+    const refusal = this.#mayNotWait(options.want, served, lessee.client);
+    if (refusal !== undefined) {
+      lessee.refused(new UpstreamError("overloaded", refusal));
       return () => {};
     }
     const waiter: Waiter = {
+      client: lessee.client,
       serve: () => this.#serve(options, lessee),
       refused: (error) => lessee.refused(error),
       timer: this.#clock.setTimeout(() => {
@@ -234,28 +247,75 @@ export class IncarnationPool implements ConnectionHome {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  /** Serves from what there is or by opening a connection; false when the limit is reached. */
-  #serve<C extends PooledConnection>(options: LeaseOptions<C>, lessee: Lessee<C>): boolean {
+  /** Serves from what there is or by opening a connection. */
+  #serve<C extends PooledConnection>(options: LeaseOptions<C>, lessee: Lessee<C>): Served {
     const { kind, port, want } = options;
+    if (this.#hasItsShare(lessee.client, want === "tunnel")) return "share";
     if (want === "kept") {
       const kept = this.take(kind, port, lessee);
       if (kept) {
         lessee.granted(kept);
-        return true;
+        return "served";
       }
     }
     if (want === "tunnel") {
-      if (this.#tunnelCount >= this.#settings.maxTunnelsPerSandbox) return false;
+      if (this.#tunnelCount >= this.#settings.maxTunnelsPerSandbox) return "full";
     } else if (this.#counted >= this.#settings.maxConnectionsPerSandbox && !this.#closeOneIdle()) {
-      return false;
+      return "full";
     }
     this.#open(options, lessee);
-    return true;
+    return "served";
   }
 
+  /** Why a request that was not served can't wait either; undefined when it can. */
+  #mayNotWait(want: LeaseOptions<PooledConnection>["want"], served: Served, client: string): string | undefined {
+    if (want === "tunnel") {
+      return served === "share"
+        ? "this client has its share of the tunnels to this sandbox"
+        : "too many tunnels to this sandbox are open";
+    }
+    if (this.#waiting.size >= this.#settings.maxWaitingPerSandbox) {
+      return "too many requests wait for a connection to this sandbox";
+    }
+    if (this.#waiting.size < this.#waitingShare) return undefined;
+    let itsOwn = 0;
+    for (const waiter of this.#waiting) if (waiter.client === client) itsOwn += 1;
+    return itsOwn < this.#waitingShare
+      ? undefined
+      : "too many requests of this client wait for a connection to this sandbox";
+  }
+
+  /**
+   * Nobody can have a share while fewer are in use than that. So an ordinary request costs a comparison, and only those to a
+   * sandbox that is busy a walk over its connections.
+   */
+  #hasItsShare(client: string, isTunnel: boolean): boolean {
+    const inUse = isTunnel ? this.#tunnelCount : this.#counted - this.#idle.length;
+    const share = isTunnel ? this.#tunnelShare : this.#connectionShare;
+    if (inUse < share) return false;
+    let itsOwn = 0;
+    for (const connection of this.#connections) {
+      if (connection.isTunnel === isTunnel && connection.holder?.client === client) itsOwn += 1;
+    }
+    for (const [connection, lessee] of this.#opening) {
+      if (connection.isTunnel === isTunnel && lessee.client === client) itsOwn += 1;
+    }
+    return itsOwn >= share;
+  }
+
+  /** In order of arrival. Requests of a client that has its share are passed over. */
   #serveWaiting(): void {
+    let sated: Set<string> | undefined;
     for (const waiter of this.#waiting) {
-      if (this.#ended !== undefined || !waiter.serve()) return;
+      if (this.#ended !== undefined) return;
+      if (sated?.has(waiter.client)) continue;
+      const served = waiter.serve();
+      if (served === "full") return;
+      if (served === "share") {
+        sated ??= new Set();
+        sated.add(waiter.client);
+        continue;
+      }
       waiter.timer.clear();
       this.#waiting.delete(waiter);
     }
@@ -339,6 +399,11 @@ export class IncarnationPool implements ConnectionHome {
   #tellIfEmpty(): void {
     if (this.empty) this.#emptied(this);
   }
+}
+
+/** At least one, so that a limit of one is one client's at a time. `Infinity` when a share is all. */
+function shareOfLimit(limit: number, percent: number): number {
+  return percent >= 100 ? Infinity : Math.max(1, Math.ceil((limit * percent) / 100));
 }
 
 /** What a request is told whose incarnation has ended. */

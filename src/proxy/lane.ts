@@ -3,11 +3,13 @@ import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
 import { forwardRequestHead } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
+import type { LeastRate } from "./least-rate.ts";
 import type { RefusalReason } from "./reasons.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 import type { RequestObserver } from "./request-record.ts";
 import type { RequestTrace } from "./request-trace.ts";
 import type { RequestTracing } from "./request-spans.ts";
+import type { SmallBodies } from "./small-bodies.ts";
 import type { TargetParser, TargetResult } from "./target.ts";
 import type { Upstreams } from "./upstreams.ts";
 import { decide } from "./verdict.ts";
@@ -24,6 +26,12 @@ export interface LaneOptions {
   readonly refusals: RefusalLog;
   readonly firstByteTimeoutMs: Milliseconds;
   readonly idleTimeoutMs: Milliseconds;
+  /** For request bodies. */
+  readonly uploadRate: LeastRate;
+  /** For clients that read their answers. */
+  readonly downloadRate: LeastRate;
+  /** Bodies that are read before a connection to the pod is taken. */
+  readonly smallBodies: SmallBodies;
   readonly trustForwarded: boolean;
   readonly draining: () => boolean;
   readonly observer: RequestObserver;

@@ -15,6 +15,8 @@ export interface HttpSettings {
 
 /** Who has a connection. */
 export interface Holder {
+  /** Whose share of the sandbox it uses (`client-share.ts`). Does not change while it waits for or has a connection. */
+  readonly client: string;
   /** The incarnation ended; the connection is reset right after this call. Must not throw. */
   cut(error: UpstreamError): void;
 }

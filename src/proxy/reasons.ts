@@ -29,6 +29,8 @@ const TABLE = {
   headers_too_large: { status: 431, message: "request header fields too large" },
   /** The client took too long to send its head. */
   request_timeout: { status: 408, message: "request timeout" },
+  /** The client sent its body, or took its answer, more slowly than the least rate (`client.minUploadBytesPerSecond`). */
+  client_too_slow: { status: 408, message: "the client is too slow" },
   sandbox_not_found: { status: 502, message: "sandbox not found: <sandbox>" },
   /** Two living objects claim the ID (design.md 3.2 rule 9). */
   sandbox_id_conflict: { status: 502, message: "healthy sandbox not found: <sandbox>", logLevel: "warn" },

@@ -7,6 +7,8 @@ export interface RequestBodyEvents {
   moved(bytes: number): void;
   /** The body is about to end with these trailer fields (flat, raw). */
   trailers(rawTrailers: readonly string[]): void;
+  /** The pod takes no more for now (true), or takes more again. */
+  blocked(isBlocked: boolean): void;
 }
 
 /**
@@ -34,6 +36,16 @@ export class RequestBody extends Readable {
   /** The pod would take more, the client sends nothing. */
   get starved(): boolean {
     return this.#attached && !this.readableEnded && !this.isPaused();
+  }
+
+  override pause(): this {
+    this.#events.blocked(true);
+    return super.pause();
+  }
+
+  override resume(): this {
+    if (this.isPaused()) this.#events.blocked(false);
+    return super.resume();
   }
 
   override _read(): void {

@@ -11,11 +11,13 @@ import type { ConnectionLimit, ConnectionLimitOptions } from "./connection-limit
 import { FastLane } from "./fast-lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import { LazyFullLane } from "./lazy-full-lane.ts";
+import { LeastRate } from "./least-rate.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { RefusedConnections } from "./refused-connections.ts";
 import type { RequestObserver } from "./request-record.ts";
 import type { RequestTracing } from "./request-spans.ts";
 import { acceptWithSharedBuffer } from "./shared-read-buffer.ts";
+import { SmallBodies } from "./small-bodies.ts";
 import type { TargetParser } from "./target.ts";
 import type { Upstreams } from "./upstreams.ts";
 import type { VerdictOptions } from "./verdict.ts";
@@ -72,6 +74,14 @@ export interface ProxyServerOptions {
    * warning is logged. Default false.
    */
   readonly sharedReadBuffer?: boolean;
+  /** The least rate of a request body that the pod waits for; below it 408 (see `LeastRate`). 0: no limit. Default 240. */
+  readonly minUploadBytesPerSecond?: number;
+  /** The least rate at which a client takes what waits for it; below it it is cut. 0: no limit. Default 240. */
+  readonly minDownloadBytesPerSecond?: number;
+  /** What both rates are averaged over, and how long a client may stall. Default 60,000. */
+  readonly slowClientWindowMs?: Milliseconds;
+  /** Request bodies of known length up to this are read before a connection to the pod is taken. Default 16,384. */
+  readonly smallBodyBytes?: number;
   /** See `RequestForwarding.trustForwarded`. Default false. */
   readonly trustForwarded?: boolean;
   readonly observer?: ProxyObserver;
@@ -101,6 +111,8 @@ export interface ProxyServer {
 
 /** Connections above a limit that are told so at a time, if this is not above a tenth of `maxConnections`. */
 const MAX_REFUSED_AT_ONCE = 1000;
+/** Above, small bodies are streamed like long ones: more than 2,000 of them are being sent at that moment. */
+const SMALL_BODIES_TOTAL_BYTES = 32 * 1024 * 1024;
 /** The errors of accepting are told at most once in this time: without file descriptors there are thousands. */
 const ACCEPT_ERROR_INTERVAL_MS = 1000;
 
@@ -127,6 +139,7 @@ class HttpProxyServer implements ProxyServer {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const log = options.log ?? silentLog;
+    const windowMs = options.slowClientWindowMs ?? 60_000;
     this.#lane = {
       routes: options.routes,
       parseTarget: options.parseTarget,
@@ -137,6 +150,12 @@ class HttpProxyServer implements ProxyServer {
       refusals: new RefusalLog(log, this.#clock),
       firstByteTimeoutMs: options.firstByteTimeoutMs ?? 600_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 600_000,
+      uploadRate: new LeastRate({ bytesPerSecond: options.minUploadBytesPerSecond ?? 240, windowMs }),
+      downloadRate: new LeastRate({ bytesPerSecond: options.minDownloadBytesPerSecond ?? 240, windowMs }),
+      smallBodies: new SmallBodies({
+        maxBytes: options.smallBodyBytes ?? 16_384,
+        totalBytes: SMALL_BODIES_TOTAL_BYTES,
+      }),
       trustForwarded: options.trustForwarded ?? false,
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../clock.ts";
+import { shareOfRequest } from "./client-share.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import type { FullLaneOptions } from "./full-lane.ts";
 import { findPassage } from "./lane.ts";
@@ -53,6 +54,7 @@ export function handleUpgrade(
 }
 
 class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
+  readonly client: string;
   readonly #client: Socket;
   readonly #head: Buffer;
   readonly #upgrade: UpgradeRequest;
@@ -76,6 +78,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
     this.#upgrade = upgrade;
     this.#options = options;
     this.#trace = new RequestTrace(tracedRequest(request), options);
+    this.client = shareOfRequest(this.#trace, options.trustForwarded);
     client.once("close", () => this.#closed());
     // Told even of a socket that nobody reads, when it is empty, and not told again to a tunnel that begins later.
     client.once("end", this.#onEarlyEnd);

@@ -12,6 +12,7 @@ export type UpstreamFailure = Extract<
   | "connect_timeout"
   | "first_byte_timeout"
   | "request_timeout"
+  | "client_too_slow"
   | "overloaded"
   | "internal_error"
 >;

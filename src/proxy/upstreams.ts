@@ -32,6 +32,7 @@ const UPSTREAM_DEFAULTS: PoolSettings & HttpSettings & { readonly maxPools: numb
   maxTunnelsPerSandbox: 1024,
   maxWaitingPerSandbox: 256,
   waitTimeoutMs: 10_000,
+  clientSharePercent: 50,
   maxPools: 10_000,
 };
 

@@ -173,7 +173,7 @@ describe("silence in the middle", () => {
   });
 
   test("of an upload: 408, the client was the silent one", async () => {
-    const scene = await Scene.open({ server: { idleTimeoutMs: 60 } });
+    const scene = await Scene.open({ server: { idleTimeoutMs: 60, smallBodyBytes: 0 } });
     const { client } = await scene.begin("POST /", ["Content-Length: 10"], "abc");
     await client.until("x-lychgate-reason: request_timeout");
     await client.untilClosed();
@@ -211,7 +211,7 @@ describe("an early response to an upload", () => {
   });
 
   test("leaves a client that still sends the time to notice: no RST", async () => {
-    const scene = await Scene.open();
+    const scene = await Scene.open({ server: { smallBodyBytes: 0 } });
     const { client, inside } = await scene.begin("POST /", ["Content-Length: 10"], "abc");
     inside.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nbig!");
     await client.until("big!");
@@ -226,7 +226,7 @@ describe("an early response to an upload", () => {
   });
 
   test("does not end an upload that the pod still reads", async () => {
-    const scene = await Scene.open();
+    const scene = await Scene.open({ server: { smallBodyBytes: 0 } });
     const { client, inside } = await scene.begin("POST /", ["Content-Length: 6"], "abc");
     inside.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
     await client.until("hi");

@@ -41,7 +41,7 @@ test("a reason phrase that is no text: as it is, or the standard one where undic
 });
 
 test("a body with a length goes both ways", async () => {
-  const scene = await Scene.open();
+  const scene = await Scene.open({ server: { smallBodyBytes: 0 } });
   const { client, inside, head } = await scene.begin("POST /", ["Content-Length: 10"], "hello");
   expect(head).toMatch(/content-length: 10/i);
   client.write("world");

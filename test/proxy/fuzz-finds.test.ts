@@ -39,7 +39,7 @@ test("a response head that is sent before its body keeps its bytes above ASCII (
 });
 
 test("the head of an early response keeps its bytes above ASCII", async () => {
-  const scene = await Scene.open();
+  const scene = await Scene.open({ server: { smallBodyBytes: 0 } });
   const { client, inside } = await scene.begin("POST /", ["Content-Length: 10"], "hello");
   inside.write("HTTP/1.1 413 No\r\nX-Latin: \xe9\xff\r\nContent-Length: 0\r\n\r\n");
   expect(await client.until("\r\n\r\n")).toContain("X-Latin: \xe9\xff\r\n");

@@ -54,7 +54,7 @@ describe("when an incarnation ends", () => {
   });
 
   test("dead: an upload on its way is answered 502 and cut", async () => {
-    const scene = await Scene.open();
+    const scene = await Scene.open({ server: { smallBodyBytes: 0 } });
     const { client, inside } = await scene.begin("POST /", ["Content-Length: 100"], "abc");
     await inside.until("abc");
     scene.end("dead");
@@ -144,6 +144,7 @@ const connections = podConnections({ keepAliveTimeoutMs: 60_000, maxResponseHead
 
 /** Notes what it is told. */
 class Noting implements Lessee<PodConnection> {
+  readonly client = "192.0.2.1";
   connection: PodConnection | undefined;
   told: string[] = [];
   granted(connection: PodConnection): void {

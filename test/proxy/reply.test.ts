@@ -31,6 +31,7 @@ describe("the reasons", () => {
       bad_request: "400 what is wrong",
       headers_too_large: "431 request header fields too large",
       request_timeout: "408 request timeout",
+      client_too_slow: "408 the client is too slow",
       sandbox_not_found: "502 sandbox not found: abc",
       sandbox_id_conflict: "502 healthy sandbox not found: abc",
       pod_ip_reassigned: "502 healthy sandbox not found: abc",

@@ -176,7 +176,7 @@ test("full lane: a connection that never begins its request is thrown away, coun
 });
 
 test("connections to a sandbox are bounded, over all its ports; requests above wait in order", async () => {
-  const scene = await Scene.open({ upstream: { maxConnectionsPerSandbox: 2 } });
+  const scene = await Scene.open({ upstream: { maxConnectionsPerSandbox: 2, clientSharePercent: 100 } });
   const first = await scene.begin("GET /1");
   const second = await scene.begin("GET /2");
   const third = await scene.send(scene.head("GET /3"));
