@@ -33,7 +33,7 @@ export default defineConfig({
         test: {
           name: "shared-read-buffer",
           include: [
-            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,backpressure,incarnation-end,slow-reader-bytes,upstream-reuse,websocket,fuzz-finds}.test.ts",
+            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,backpressure,incarnation-end,slow-reader-bytes,slow-clients,upstream-reuse,websocket,fuzz-finds}.test.ts",
           ],
           env: { LYCHGATE_TEST_LANE: "shared" },
           testTimeout: 20_000,

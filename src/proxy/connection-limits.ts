@@ -30,6 +30,11 @@ export class ConnectionLimits {
     return this.#open;
   }
 
+  /** Addresses that have connections. */
+  get addresses(): number {
+    return this.#byAddress.size;
+  }
+
   /** Counts a new connection until it is closed, or says which limit it is above; then it is not counted. */
   admit(socket: Socket): "admitted" | ConnectionLimit {
     const { maxConnections, maxConnectionsPerAddress } = this.#options;
