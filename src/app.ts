@@ -178,6 +178,9 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
     sink: writers,
+    maxConnections: config.peers.maxConnections,
+    maxConnectionsPerAddress: config.peers.maxConnectionsPerAddress,
+    connectionEvicted: () => metrics.connectionEvicted("peers"),
     observer: metrics.peers,
     readinessChecks: readiness,
     ...(config.peers.allowFrom.length > 0 && { mayPush: addressIn(config.peers.allowFrom) }),
@@ -211,6 +214,9 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   ];
   const admin = createAdminServer({
     ...withHost(adminListen),
+    maxConnections: config.admin.maxConnections,
+    maxConnectionsPerAddress: config.admin.maxConnectionsPerAddress,
+    connectionEvicted: () => metrics.connectionEvicted("admin"),
     version: VERSION,
     source: view,
     token,

@@ -10,6 +10,9 @@ export interface ListenerAddress {
   readonly port: number;
 }
 
+/** What the kernel allows at most by default (`net.core.somaxconn`): in a flood a probe waits behind those that came before it. */
+const BACKLOG = 4096;
+
 /**
  * Makes `server` listen; resolves once connections are accepted. `purpose` says in the error what for: `listening for
  * peers on *:7789 failed: …`, with the system's error as `cause`. Call it once for each server.
@@ -26,7 +29,7 @@ export function openListener(
         new Error(`listening for ${purpose} on ${host ?? "*"}:${port} failed: ${cause.message}`, { cause }),
       );
     });
-    server.listen({ host, port }, () => {
+    server.listen({ host, port, backlog: BACKLOG }, () => {
       // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
       server.on("error", () => {});
       resolve(server.address() as AddressInfo);

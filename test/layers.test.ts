@@ -6,7 +6,15 @@ import { describe, expect, test } from "vitest";
 // roots know more than one part. There are no cycles.
 
 const src = resolve(import.meta.dirname, "../src");
-const SHARED = ["clock.ts", "listener.ts", "log.ts", "process-signals.ts", "paced-log.ts", "version.ts"];
+const SHARED = [
+  "bounded-connections.ts",
+  "clock.ts",
+  "listener.ts",
+  "log.ts",
+  "paced-log.ts",
+  "process-signals.ts",
+  "version.ts",
+];
 const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers", "load", "host"];
 const ROOTS = [
   "app.ts",

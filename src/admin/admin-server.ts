@@ -1,6 +1,8 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { boundConnections } from "../bounded-connections.ts";
+import { systemClock } from "../clock.ts";
 import { closeListener, openListener } from "../listener.ts";
 import { silentLog } from "../log.ts";
 import type { Log } from "../log.ts";
@@ -29,8 +31,14 @@ export interface AdminServerOptions extends AdminAccessOptions {
   readonly host?: string;
   /** Port to listen on; 0 lets the system choose. Defaults to 9902. */
   readonly port?: number;
-  /** Connections at one time; more are closed at once. Defaults to 64. */
+  /**
+   * Connections at one time, in all and from one address; see {@link boundConnections} for what becomes of more. Default to
+   * 64 and 32.
+   */
   readonly maxConnections?: number;
+  readonly maxConnectionsPerAddress?: number;
+  /** A connection was closed to make room for a newer one. Defaults to nobody. */
+  readonly connectionEvicted?: () => void;
   /** Defaults to silence. */
   readonly log?: Log;
 }
@@ -78,7 +86,7 @@ const COMMON_HEADERS = {
  * nothing. Errors are JSON ({@link ApiError}).
  */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
-  const { source, host, port = DEFAULT_PORT, maxConnections = 64, log = silentLog } = options;
+  const { source, host, port = DEFAULT_PORT, log = silentLog } = options;
   const access = new AdminAccess(options);
   const respond = responder(options, access);
   const streams = new LiveStreams(source, log);
@@ -102,7 +110,13 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     },
   );
   server.timeout = IDLE_TIMEOUT_MS;
-  server.maxConnections = maxConnections;
+  boundConnections(server, {
+    maxConnections: options.maxConnections ?? 64,
+    maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 32,
+    evicted: () => options.connectionEvicted?.(),
+    clock: systemClock,
+    log,
+  });
   return {
     listen: () => openListener(server, "admin", { host, port }),
     changeAccess(changed) {

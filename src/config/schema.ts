@@ -335,6 +335,18 @@ const peers = z.strictObject({
     8 * MIB,
     "Bytes of pushes that all addresses together may send in a second; above, as with `peers.maxTotalPushesPerSecond`. 0: no limit.",
   ),
+  maxConnections: int(
+    16,
+    65_535,
+    1024,
+    "Connections to the peer port at a time. A newer one is always taken, so that probes are answered while the port is flooded: for it, the connection without use for longest of the address that has most is closed. Keep it above the number of managers and routers that keep a connection.",
+  ),
+  maxConnectionsPerAddress: int(
+    8,
+    65_535,
+    512,
+    "The same for connections from one address.",
+  ),
 });
 
 const tombstones = z.strictObject({
@@ -389,6 +401,18 @@ const admin = z.strictObject({
       100,
       "Names under which people open the admin port in a browser, such as `lychgate.example.com`. IP addresses, `localhost` and this machine's own name are always taken; other names are refused (403) where no token is asked for, so that no web page can read the routes through a name of its own (DNS rebinding). `/metrics` and `/healthz` take every name.",
     ),
+  ),
+  maxConnections: int(
+    16,
+    65_535,
+    64,
+    "Connections to the admin port at a time. A newer one is always taken, so that scrapes are answered while the port is flooded: for it, the connection without use for longest of the address that has most is closed.",
+  ),
+  maxConnectionsPerAddress: int(
+    8,
+    65_535,
+    32,
+    "The same for connections from one address.",
   ),
   historyFacts: live(
     int(

@@ -33,6 +33,9 @@ export const STATUS_LABELS = closed(
 /** Limits on client connections: of all, or of those from one address. */
 export const CONNECTION_LIMITS = closed(["total", "address"]);
 
+/** Listeners that close an old connection for a new one when there are too many. */
+export const BOUNDED_LISTENERS = closed(["peers", "admin"]);
+
 /** The words of `x-lychgate-reason`; `ok` when the pod answered. */
 export const REQUEST_REASONS = closed(
   [

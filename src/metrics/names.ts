@@ -87,6 +87,13 @@ export const METRICS = {
     labels: { reason: label.CONNECTION_LIMITS },
   },
 
+  listenerEvictions: {
+    name: "lychgate_listener_evictions_total",
+    type: "counter",
+    help: "Connections to the peer or the admin port that were closed to make room for newer ones: a flood, or a limit that is too low.",
+    labels: { listener: label.BOUNDED_LISTENERS },
+  },
+
   // ---- connections to pods
   upstreamConnects: {
     name: "lychgate_upstream_connects_total",

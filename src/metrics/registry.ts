@@ -53,6 +53,8 @@ export interface Metrics {
   readonly requestFinished: (request: CountedRequest) => void;
   /** Told of each refused connection from a client. `reason` is a word of `client_connections_refused_total{reason}`. */
   readonly clientConnectionRefused: (reason: string) => void;
+  /** Told of each connection that was closed for a newer one. `listener` is a word of `listener_evictions_total{listener}`. */
+  readonly connectionEvicted: (listener: string) => void;
   /** Connections to pods. */
   readonly upstream: {
     connected(tookMs: Milliseconds): void;
@@ -142,6 +144,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   read(METRICS.clientConnectionsOpen, (set) => set(sources.clientConnectionsOpen?.() ?? 0));
   read(METRICS.clientConnectionsLimit, (set) => set(sources.clientConnectionsLimit?.() ?? 0));
   const clientConnectionsRefused = count(METRICS.clientConnectionsRefused);
+  const listenerEvictions = count(METRICS.listenerEvictions);
 
   const upstreamConnects = count(METRICS.upstreamConnects);
   const upstreamConnectDuration = measure(METRICS.upstreamConnectDuration);
@@ -259,6 +262,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       if (bytesOut > 0 && bytesOut < Infinity) responseBytesCell.count += bytesOut;
     },
     clientConnectionRefused: (reason) => clientConnectionsRefused.add(1, reason),
+    connectionEvicted: (listener) => listenerEvictions.add(1, listener),
     upstream: {
       connected(tookMs) {
         upstreamConnectionsOpen += 1;

@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { boundConnections } from "../bounded-connections.ts";
 import { systemClock } from "../clock.ts";
 import type { Clock, Milliseconds } from "../clock.ts";
 import { closeListener, openListener } from "../listener.ts";
@@ -37,8 +38,14 @@ export interface PeerServerOptions {
   readonly maxBufferedBytes?: number;
   /** Longest time for a request to arrive whole, from its first byte, in milliseconds. Defaults to 10 seconds. */
   readonly requestTimeoutMs?: Milliseconds;
-  /** Connections at one time; more are closed at once. Defaults to 1,024. */
+  /**
+   * Connections at one time, in all and from one address; see {@link boundConnections} for what becomes of more. Default to
+   * 1,024 and 512.
+   */
   readonly maxConnections?: number;
+  readonly maxConnectionsPerAddress?: number;
+  /** A connection was closed to make room for a newer one. Defaults to nobody. */
+  readonly connectionEvicted?: () => void;
   /** Defaults to the machine's own clock. */
   readonly clock?: Clock;
   /** Defaults to silence. */
@@ -75,7 +82,7 @@ const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
  * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.
  */
 export function createPeerServer(options: PeerServerOptions): PeerServer {
-  const { host, port = DEFAULT_PORT, requestTimeoutMs = 10_000, maxConnections = 1_024 } = options;
+  const { host, port = DEFAULT_PORT, requestTimeoutMs = 10_000 } = options;
   const server = createServer(
     {
       requestTimeout: requestTimeoutMs,
@@ -85,7 +92,13 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
     },
     peerRequestListener(options),
   );
-  server.maxConnections = maxConnections;
+  boundConnections(server, {
+    maxConnections: options.maxConnections ?? 1_024,
+    maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 512,
+    evicted: () => options.connectionEvicted?.(),
+    clock: options.clock ?? systemClock,
+    log: options.log ?? silentLog,
+  });
   return {
     listen: () => openListener(server, "peers", { host, port }),
     close: () => closeListener(server, CLOSE_GRACE_MS),

@@ -333,14 +333,4 @@ describe("life cycle", () => {
     await admin.server.close();
     await eventually(() => kept.destroyed);
   });
-
-  it("keeps at most the connections that it may", async () => {
-    await using admin = await startAdminServer(emptySource(), { maxConnections: 1 });
-    const first = connect(admin.port, "127.0.0.1");
-    first.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-    await new Promise((resolve) => first.once("data", resolve));
-    await expect(fetch(`${admin.url}/healthz`)).rejects.toThrow();
-    first.destroy();
-    await eventually(async () => (await fetch(`${admin.url}/healthz`)).status === 200);
-  });
 });
