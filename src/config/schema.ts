@@ -341,12 +341,7 @@ const peers = z.strictObject({
     1024,
     "Connections to the peer port at a time. A newer one is always taken, so that probes are answered while the port is flooded: for it, the connection without use for longest of the address that has most is closed. Keep it above the number of managers and routers that keep a connection.",
   ),
-  maxConnectionsPerAddress: int(
-    8,
-    65_535,
-    512,
-    "The same for connections from one address.",
-  ),
+  maxConnectionsPerAddress: int(8, 65_535, 512, "The same for connections from one address."),
 });
 
 const tombstones = z.strictObject({

@@ -210,8 +210,6 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   }
 
   head(status: number, text: string, delimited: boolean): void {
-    // From here on pod and client talk to each other, at whatever pace the pod puts up with.
-    this.#paceMs = Infinity;
     this.#headAtMs = this.#context.options.clock.monotonicMs();
     this.#trace?.firstByte(this.#headAtMs);
     this.#close = this.mustClose || !delimited;
@@ -341,7 +339,6 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   };
 
   readonly #onDrain = (): void => {
-    if (this.#headSent) this.#paceMs = Infinity;
     this.#touch();
     if (this.#pod) this.#resumePod(this.#pod);
   };
@@ -641,10 +638,14 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#nextOfBody();
   }
 
-  /** The client is to send what is left of the body from now on, no slower than the least rate. */
+  /**
+   * The client is to send what is left of the body from now on, no slower than the least rate. Once the pod has begun to
+   * answer, the two talk to each other at whatever pace the pod puts up with.
+   */
   #expectBody(): void {
+    if (this.#headSent) return;
     const { deadlines, options } = this.#context;
-    const isExpected = this.#isUploading && !this.#headSent && !this.#paused;
+    const isExpected = this.#isUploading && !this.#paused;
     this.#paceMs = isExpected ? options.uploadRate.begin(deadlines.nowMs) : Infinity;
   }
 
@@ -702,7 +703,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       this.#broken();
       return;
     }
-    if (this.#paceMs !== Infinity) {
+    if (this.#paceMs !== Infinity && !this.#headSent) {
       const { deadlines, options } = this.#context;
       this.#paceMs = options.uploadRate.sent(this.#paceMs, this.#body.taken, deadlines.nowMs);
     }
@@ -716,7 +717,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       if (!flows && podSocket.writableLength > 0 && !this.#body.done) {
         this.#pause();
         // It is the pod that is waited for.
-        this.#paceMs = Infinity;
+        this.#expectBody();
       }
     }
     this.#hold(bytes, end, bytes.length);
@@ -862,9 +863,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   /** Takes no further request before the client has taken this answer: else those who read none would fill the memory. */
   #flush(): void {
-    const { deadlines, options } = this.#context;
     this.#phase = "flushing";
-    this.#paceMs = options.downloadRate.take(this.#socket.writableLength, deadlines.nowMs);
     this.#touch();
     this.#socket.write("", (error) => {
       // When the connection is cut, its close tells the record.

@@ -95,7 +95,8 @@ export class IncarnationPool implements ConnectionHome {
     this.#clock = clock;
     this.#emptied = emptied;
     this.#outOfFiles = outOfFiles;
-    const { maxConnectionsPerSandbox, maxTunnelsPerSandbox, maxWaitingPerSandbox, clientSharePercent } = settings;
+    const { maxConnectionsPerSandbox, maxTunnelsPerSandbox, maxWaitingPerSandbox, clientSharePercent } =
+      settings;
     this.#connectionShare = shareOfLimit(maxConnectionsPerSandbox, clientSharePercent);
     this.#tunnelShare = shareOfLimit(maxTunnelsPerSandbox, clientSharePercent);
     this.#waitingShare = shareOfLimit(maxWaitingPerSandbox, clientSharePercent);
@@ -268,7 +269,11 @@ export class IncarnationPool implements ConnectionHome {
   }
 
   /** Why a request that was not served can't wait either; undefined when it can. */
-  #mayNotWait(want: LeaseOptions<PooledConnection>["want"], served: Served, client: string): string | undefined {
+  #mayNotWait(
+    want: LeaseOptions<PooledConnection>["want"],
+    served: Served,
+    client: string,
+  ): string | undefined {
     if (want === "tunnel") {
       return served === "share"
         ? "this client has its share of the tunnels to this sandbox"

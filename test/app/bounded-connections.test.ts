@@ -178,7 +178,12 @@ function ask(port: number, path: string, localAddress: string): Promise<number |
   });
 }
 
-async function askAll(port: number, paths: readonly string[], from: string, times: number): Promise<unknown[]> {
+async function askAll(
+  port: number,
+  paths: readonly string[],
+  from: string,
+  times: number,
+): Promise<unknown[]> {
   const answers: unknown[] = [];
   for (let i = 0; i < times; i++) {
     for (const path of paths) answers.push(await ask(port, path, from).catch((error: unknown) => error));

@@ -6,11 +6,14 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { forwardedShareOf, shareOf } from "../../src/proxy/client-share.ts";
 import { LeastRate } from "../../src/proxy/least-rate.ts";
 import type { ProxyServerOptions } from "../../src/proxy/server.ts";
+import { podConnections } from "../../src/proxy/pod-connection.ts";
 import { SmallBodies } from "../../src/proxy/small-bodies.ts";
+import { Upstreams } from "../../src/proxy/upstreams.ts";
 import { eventually } from "../support/eventually.ts";
+import { incarnationAt } from "./support/fake-routes.ts";
 import { SHARED_READ_BUFFER } from "./support/lane.ts";
 import { ManualClock } from "./support/manual-clock.ts";
-import { OK, RawPeer } from "./support/raw-peer.ts";
+import { OK, RawPeer, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 import type { RouterOptions } from "./support/router.ts";
 
@@ -136,22 +139,22 @@ describe.each(LANES)("%s lane", (lane) => {
     test("counts kept connections that it takes over", async () => {
       const scene = await open({}, { upstream: limits });
       const clients = await Promise.all(
-        ["/1", "/2"].map((path) => send(scene, "127.0.0.3", scene.head(`GET ${path}`))),
+        ["127.0.0.3", "127.0.0.3", "127.0.0.4"].map((from) => send(scene, from, scene.head("GET /"))),
       );
-      await scene.pod.connection(1);
+      await scene.pod.connection(2);
       for (const inside of scene.pod.connections) {
         await inside.until("\r\n\r\n");
         inside.take();
         inside.write(OK);
       }
       for (const client of clients) await client.until("\r\n\r\nok");
-      await eventually(() => scene.router.upstreams.stats.idle === 2, PATIENCE);
+      await eventually(() => scene.router.upstreams.stats.idle === 3, PATIENCE);
       await send(scene, "127.0.0.2", scene.head("GET /a1"));
       await send(scene, "127.0.0.2", scene.head("GET /a2"));
-      await eventually(() => scene.router.upstreams.stats.idle === 0, PATIENCE);
+      await eventually(() => scene.router.upstreams.stats.idle === 1, PATIENCE);
       await send(scene, "127.0.0.2", scene.head("GET /a3"));
       await eventually(() => scene.router.upstreams.stats.waiting === 1, PATIENCE);
-      expect(scene.router.upstreams.stats).toMatchObject({ open: 2, idle: 0, waiting: 1 });
+      expect(scene.router.upstreams.stats).toMatchObject({ open: 3, idle: 1, waiting: 1 });
     });
 
     test("of tunnels: 503 for the client, none for others", async () => {
@@ -177,6 +180,28 @@ describe.each(LANES)("%s lane", (lane) => {
       await get("192.0.2.2");
       await (await scene.pod.connection(2)).until("192.0.2.2");
       expect(scene.router.upstreams.stats.waiting).toBe(1);
+    });
+
+    test("with trustForwarded is told anew for each request of a connection", async () => {
+      const settings = { ...limits, maxConnectionsPerSandbox: 2 };
+      const scene = await open({ trustForwarded: true }, { upstream: settings });
+      const get = (client: string) => scene.head("GET /", `X-Forwarded-For: ${client}`);
+      const one = await send(scene, "127.0.0.2", get("192.0.2.1"));
+      const inside = await scene.pod.connection(0);
+      await inside.until("\r\n\r\n");
+      const two = await send(scene, "127.0.0.2", get("192.0.2.1"));
+      await eventually(() => scene.router.upstreams.stats.waiting === 1, PATIENCE);
+      inside.take();
+      inside.write(OK);
+      await one.until("\r\n\r\nok");
+      await inside.until("\r\n\r\n");
+      inside.take();
+      inside.write(OK);
+      await two.until("\r\n\r\nok");
+      one.write(get("192.0.2.1"));
+      await inside.until("\r\n\r\n");
+      two.write(get("192.0.2.2"));
+      await (await scene.pod.connection(1)).until("192.0.2.2");
     });
 
     test("100 percent is no limit", async () => {
@@ -421,6 +446,24 @@ describe.each(LANES)("%s lane", (lane) => {
       expect(scene.router.records.map(({ bytesIn }) => bytesIn)).toEqual([10, 4, 0]);
     });
 
+    test("behind so many pipelined requests that reading paused is read on", async () => {
+      const scene = await open();
+      const { client, inside } = await scene.begin("GET /first");
+      const behind = 700;
+      client.write(scene.head("GET /", `X-Filler: ${"x".repeat(200)}`).repeat(behind));
+      client.write(`${scene.head("POST /last", "Content-Length: 4")}a`);
+      await untilRead(client);
+      scene.pod.answerAll(OK);
+      inside.take();
+      scene.pod.onConnection?.(inside);
+      inside.write(OK);
+      await eventually(() => scene.router.started === behind + 2, PATIENCE);
+      await eventually(() => scene.router.records.length === behind + 1, PATIENCE);
+      client.write("bcd");
+      await eventually(() => scene.router.records.length === behind + 2, PATIENCE);
+      expect(scene.router.records.at(-1)).toMatchObject({ status: 200, bytesIn: 4 });
+    });
+
     test("of a client that leaves before it is whole: 499, and nothing reaches the pod", async () => {
       const scene = await open();
       const client = await scene.send(scene.head("POST /", "Content-Length: 10") + "abc");
@@ -457,6 +500,7 @@ describe.each(LANES)("%s lane", (lane) => {
         await eventually(() => scene.router.started === 2 * i + 1, PATIENCE);
         const second = await begin();
         await (await scene.pod.connection(i)).until("\r\n\r\na");
+        expect(scene.pod.connections).toHaveLength(i + 1);
         first.reset();
         second.reset();
         await eventually(() => scene.router.records.length === 2 * i + 2, PATIENCE);
@@ -465,8 +509,28 @@ describe.each(LANES)("%s lane", (lane) => {
   });
 });
 
+test("a client's share counts connections that are being opened", async () => {
+  const pod = await RawPod.listen();
+  const upstreams = new Upstreams({ maxConnectionsPerSandbox: 4 });
+  onTestFinished(async () => {
+    upstreams.close();
+    await pod.close();
+  });
+  const incarnation = incarnationAt("127.0.0.1");
+  const kind = podConnections({ keepAliveTimeoutMs: 60_000, maxResponseHeaderBytes: 65_536 });
+  const lessee = { client: "192.0.2.1", granted() {}, refused() {}, cut() {} };
+  for (let i = 0; i < 3; i++)
+    upstreams.lease(incarnation, { kind, port: pod.port, want: "kept" }, { ...lessee });
+  expect(upstreams.stats).toMatchObject({ open: 0, waiting: 1 });
+  await eventually(() => upstreams.stats.open === 2, PATIENCE);
+  expect(upstreams.stats.waiting).toBe(1);
+});
+
 describe("the rule", () => {
-  const step = fc.record({ bytes: fc.integer({ min: 0, max: 50_000 }), afterMs: fc.integer({ min: 1, max: 9000 }) });
+  const step = fc.record({
+    bytes: fc.integer({ min: 0, max: 50_000 }),
+    afterMs: fc.integer({ min: 1, max: 9000 }),
+  });
 
   test("who sends at least the rate at every moment is never late; who is late was slow since some moment", () => {
     fc.assert(
