@@ -403,12 +403,7 @@ const admin = z.strictObject({
     64,
     "Connections to the admin port at a time. A newer one is always taken, so that scrapes are answered while the port is flooded: for it, the connection without use for longest of the address that has most is closed.",
   ),
-  maxConnectionsPerAddress: int(
-    8,
-    65_535,
-    32,
-    "The same for connections from one address.",
-  ),
+  maxConnectionsPerAddress: int(8, 65_535, 32, "The same for connections from one address."),
   historyFacts: live(
     int(
       0,
