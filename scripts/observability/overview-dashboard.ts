@@ -251,7 +251,7 @@ export const OVERVIEW: DashboardSpec = {
         {
           title: "Connections from clients",
           description:
-            "Open, and those that were refused per second for want of room: in all, or from one address.",
+            "Open, and those that were refused per second for want of room: in all, or from one address. Evicted: connections to the peer or the admin port that were closed for newer ones, in a flood.",
           kind: "time",
           unit: "short",
           width: 6,
@@ -260,6 +260,10 @@ export const OVERVIEW: DashboardSpec = {
             {
               expr: q.rate(METRICS.clientConnectionsRefused, WINDOW, "reason"),
               legend: "refused/s: {{reason}}",
+            },
+            {
+              expr: q.rate(METRICS.listenerEvictions, WINDOW, "listener"),
+              legend: "evicted/s: {{listener}}",
             },
           ],
         },

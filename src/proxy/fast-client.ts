@@ -596,7 +596,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     try {
       this.#acquire({ ...outbound, text });
     } catch (error) {
-      options.log.error("a request failed with an exception", { error: String(error) });
+      const requestId = this.#trace?.requestId;
+      options.log.error("a request failed with an exception", { requestId, error: String(error) });
       this.#refuse("internal_error");
     }
   }
