@@ -16,6 +16,13 @@ export interface ConnectionBounds {
   readonly log: Log;
 }
 
+/** The connections of a server now. */
+export interface ConnectionCounts {
+  readonly open: number;
+  /** Addresses that have any. */
+  readonly addresses: number;
+}
+
 interface Connection {
   readonly socket: Socket;
   readonly address: string;
@@ -32,15 +39,16 @@ const LOG_INTERVAL_MS: Milliseconds = 60_000;
  * address when that has too many, else from the address that has most: the one that has been of no use for longest, counted
  * from its begin or from its last answer. Half a request is of no use. A connection whose request is whole and is being
  * answered is spared while there are others. So whoever sends a whole request gets its answer, unless `maxConnections` newer
- * connections come in between. Call once, before the server listens.
+ * connections come in between. Call once, before the server listens. Returns what it counts.
  */
-export function boundConnections(server: Server, bounds: ConnectionBounds): void {
+export function boundConnections(server: Server, bounds: ConnectionBounds): ConnectionCounts {
   const connections = new BoundedConnections(bounds);
   server.on("connection", (socket) => connections.add(socket));
   server.on("request", (request, response) => connections.requested(request, response));
+  return connections;
 }
 
-class BoundedConnections {
+class BoundedConnections implements ConnectionCounts {
   readonly #bounds: ConnectionBounds;
   /** By address; the one that has been of no use for longest is first. */
   readonly #byAddress = new Map<string, Set<Connection>>();
@@ -51,6 +59,14 @@ class BoundedConnections {
 
   constructor(bounds: ConnectionBounds) {
     this.#bounds = bounds;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  get addresses(): number {
+    return this.#byAddress.size;
   }
 
   add(socket: Socket): void {

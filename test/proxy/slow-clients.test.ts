@@ -59,7 +59,7 @@ async function untilStalled(peer: RawPeer): Promise<void> {
 
 const LANES = SHARED_READ_BUFFER ? (["fast"] as const) : (["fast", "full"] as const);
 
-describe.each(LANES)("%s lane", (lane) => {
+describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
   const open = (server: Partial<ProxyServerOptions> = {}, rest: Omit<RouterOptions, "server"> = {}) =>
     Scene.open({ ...rest, server: { fastLane: lane === "fast", ...server } });
 
