@@ -30,7 +30,7 @@ export class ConnectionLimits {
     return this.#open;
   }
 
-  /** Addresses that have connections. */
+  /** Addresses that have connections now: nothing is kept of others. */
   get addresses(): number {
     return this.#byAddress.size;
   }

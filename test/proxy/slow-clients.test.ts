@@ -12,7 +12,7 @@ import { Upstreams } from "../../src/proxy/upstreams.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";
 import { SHARED_READ_BUFFER } from "./support/lane.ts";
-import { ManualClock } from "./support/manual-clock.ts";
+import { SteppedClock } from "./support/stepped-clock.ts";
 import { OK, RawPeer, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 import type { RouterOptions } from "./support/router.ts";
@@ -218,7 +218,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
       { name: "with a length", fields: ["Content-Length: 100000"], piece: "xxxxx" },
       { name: "in chunks", fields: ["Transfer-Encoding: chunked"], piece: "5\r\nxxxxx\r\n" },
     ])("$name: 408, closed, and the pod's connection is reset", async ({ fields, piece }) => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       const { client, inside } = await scene.begin("POST /", fields, piece);
       for (let i = 0; i < 100 && !client.received; i++) {
@@ -242,7 +242,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("of a small body: 408, and the pod hears nothing of it", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       const client = await scene.send(scene.head("POST /", "Content-Length: 10") + "abc");
       await eventually(() => scene.router.started === 1, PATIENCE);
@@ -259,7 +259,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("a bad line is no slow client: long stalls, and a low rate in between", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       scene.pod.onConnection = undefined;
       const pieces = 30;
@@ -277,7 +277,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("a bad line is no slow client: a small body in pieces, far apart", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       scene.pod.answerAll(OK);
       const other = await scene.router.client();
@@ -295,7 +295,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("a pod that does not read is not the client's fault", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       const length = 60_000_000;
       const { client, inside } = await scene.begin("POST /", [`Content-Length: ${length}`], "x");
@@ -312,7 +312,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("an upload that the pod answers while it runs may be as slow as it likes", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       const { client, inside } = await scene.begin("POST /", ["Transfer-Encoding: chunked"], "1\r\na\r\n");
       inside.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
@@ -335,7 +335,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("0 is no limit", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open({ ...slow, minUploadBytesPerSecond: 0 }, { clock });
       const { client, inside } = await scene.begin("POST /", ["Content-Length: 100000"], "a");
       await inside.until("\r\n\r\na");
@@ -359,7 +359,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     }
 
     test("takes nothing: reset, on both sides", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       const { client, inside } = await download(scene);
       clock.advance(9 * SECOND_MS);
@@ -377,7 +377,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("takes its answer in bursts with long stalls: gets it whole", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       const { client, inside } = await download(scene);
       for (let i = 0; i < 4; i++) {
@@ -395,7 +395,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("has nothing to read: is not slow, however long (server-sent events, long polls)", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open({ ...slow, firstByteTimeoutMs: 0 }, { clock });
       const { client, inside } = await scene.begin("GET /events");
       clock.advance(1000 * SECOND_MS);
@@ -412,7 +412,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("does not take the rest of an answer that the pod is done with: reset, the pod's connection is free", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open(slow, { clock });
       // Each is taken over from the pod whole; all are more than the kernel keeps.
       scene.pod.answerAll(`HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n${"x".repeat(30_000)}`);
@@ -437,7 +437,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
     });
 
     test("0 is no limit", async () => {
-      const clock = new ManualClock();
+      const clock = new SteppedClock();
       const scene = await open({ ...slow, minDownloadBytesPerSecond: 0 }, { clock });
       const { client } = await download(scene);
       clock.advance(10_000 * SECOND_MS);

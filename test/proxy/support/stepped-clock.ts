@@ -1,7 +1,7 @@
 import type { Clock, TimerHandle } from "../../../src/clock.ts";
 
 /** A clock that moves when it is told to, and fires what is due on the way. */
-export class ManualClock implements Clock {
+export class SteppedClock implements Clock {
   #nowMs = 1000;
   readonly #timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
   nowMs = (): number => this.#nowMs;
