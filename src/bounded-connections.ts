@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 
 import type { Clock, Milliseconds } from "./clock.ts";
 import type { Log } from "./log.ts";
+import { PacedLog } from "./paced-log.ts";
 
 /** How many connections a server may have, and who is told when there were more. */
 export interface ConnectionBounds {
@@ -53,12 +54,12 @@ class BoundedConnections implements ConnectionCounts {
   /** By address; the one that has been of no use for longest is first. */
   readonly #byAddress = new Map<string, Set<Connection>>();
   readonly #bySocket = new WeakMap<Socket, Connection>();
+  readonly #log: PacedLog;
   #open = 0;
-  #untold = 0;
-  #toldMs = -Infinity;
 
   constructor(bounds: ConnectionBounds) {
     this.#bounds = bounds;
+    this.#log = new PacedLog(bounds.log, bounds.clock, LOG_INTERVAL_MS);
   }
 
   get open(): number {
@@ -126,7 +127,9 @@ class BoundedConnections implements ConnectionCounts {
     this.#remove(victim);
     victim.socket.destroy();
     this.#bounds.evicted();
-    this.#tell(victim.address);
+    this.#log.tell("warn", "too many connections: those without use for longest are closed", () => ({
+      from: victim.address,
+    }));
   }
 
   #remove(connection: Connection): void {
@@ -134,17 +137,5 @@ class BoundedConnections implements ConnectionCounts {
     if (!itsOwn?.delete(connection)) return;
     if (itsOwn.size === 0) this.#byAddress.delete(connection.address);
     this.#open -= 1;
-  }
-
-  #tell(address: string): void {
-    const { clock, log } = this.#bounds;
-    this.#untold += 1;
-    if (clock.monotonicMs() - this.#toldMs < LOG_INTERVAL_MS) return;
-    this.#toldMs = clock.monotonicMs();
-    log.warn("too many connections: those without use for longest are closed", {
-      lastFrom: address,
-      closed: this.#untold,
-    });
-    this.#untold = 0;
   }
 }

@@ -163,10 +163,10 @@ describe("above the limit", () => {
     const clock = { ...systemClock, monotonicMs: () => nowMs };
     const { client, logged } = await bounded({ maxConnections: 1, clock });
     for (let i = 0; i < 4; i++) await client("127.0.0.2");
-    expect(logged.map(({ fields }) => fields)).toEqual([{ lastFrom: "127.0.0.2", closed: 1 }]);
+    expect(logged.map(({ fields }) => fields)).toEqual([{ from: "127.0.0.2" }]);
     nowMs = 61_000;
     await client("127.0.0.2");
-    expect(logged[1]?.fields).toEqual({ lastFrom: "127.0.0.2", closed: 3 });
+    expect(logged[1]?.fields).toEqual({ from: "127.0.0.2", untoldBefore: 2 });
   });
 });
 
