@@ -17,6 +17,7 @@ import { ReadBuffers } from "../src/proxy/read-buffers.ts";
 import { LeastRate } from "../src/proxy/least-rate.ts";
 import { RefusalLog } from "../src/proxy/refusal-log.ts";
 import { SmallBodies } from "../src/proxy/small-bodies.ts";
+import { newViaPseudonym } from "../src/proxy/server.ts";
 import { createTargetParser } from "../src/proxy/target.ts";
 import { Upstreams } from "../src/proxy/upstreams.ts";
 import { RouteTable } from "../src/routes/table.ts";
@@ -88,7 +89,7 @@ const lane = new FastLane({
   maxHeaderBytes: 65_536,
   maxRequestsPerConnection: 0,
   requestStarted() {},
-  listenPort: () => 7788,
+  viaPseudonym: newViaPseudonym(),
   handOver() {},
 });
 

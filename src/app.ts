@@ -28,6 +28,7 @@ import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "./routes/table.ts";
 import { startSettling } from "./settling.ts";
 import { TableTimer } from "./table-timer.ts";
+import { newViaPseudonym } from "./proxy/server.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
 import { anonymousCredentials } from "./watch/api-credentials.ts";
@@ -132,8 +133,11 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const parseTarget = targetParserOf(config);
   // First of all listeners: when others hear of an end, its connections are closed already.
   const listen = listenAddress(config.listen);
+  const viaPseudonym = newViaPseudonym();
   const workers =
-    config.workers > 1 ? createWorkerTraffic({ config, listen, table, metrics, clock, log }) : undefined;
+    config.workers > 1
+      ? createWorkerTraffic({ config, listen, table, viaPseudonym, metrics, clock, log })
+      : undefined;
   const traffic: Traffic =
     workers ??
     createTraffic({
@@ -141,6 +145,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       listen,
       routes: table,
       parseTarget,
+      viaPseudonym,
       metrics,
       accessLog: surroundings.accessLog,
       clock,

@@ -37,6 +37,8 @@ export interface TrafficOptions {
   readonly listen: ProxyServerOptions["listen"];
   readonly routes: Routes;
   readonly parseTarget: TargetParser;
+  /** See {@link ProxyServerOptions.viaPseudonym}. */
+  readonly viaPseudonym: string;
   readonly metrics: Metrics;
   /** Gets every request when it is over. */
   readonly accessLog: RequestObserver | undefined;
@@ -46,7 +48,7 @@ export interface TrafficOptions {
 
 /** Serves traffic in this process. Its upstreams listen to the routes before anybody who adds a listener later. */
 export function createTraffic(options: TrafficOptions): Traffic {
-  const { config, listen, routes, parseTarget, metrics, accessLog, clock, log } = options;
+  const { config, listen, routes, parseTarget, viaPseudonym, metrics, accessLog, clock, log } = options;
   const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
   const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   routes.addListener(upstreams);
@@ -58,6 +60,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     listen,
     routes,
     parseTarget,
+    viaPseudonym,
     verdict: config.auth,
     upstreams,
     firstByteTimeoutMs,

@@ -19,9 +19,17 @@ export interface WorkerTrafficOptions {
   readonly config: Config;
   readonly listen: ListenAddress;
   readonly table: RouteTable;
+  /** See `TrafficOptions`: workers that pass requests to each other are a loop too. */
+  readonly viaPseudonym: string;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** What a worker is told beside the routes. */
+export interface WorkerSettings {
+  readonly config: Config;
+  readonly viaPseudonym: string;
 }
 
 /** Traffic in worker processes. */
@@ -37,13 +45,13 @@ export interface WorkerTraffic extends Traffic {
  * This process then only keeps the table and watches over them.
  */
 export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffic {
-  const { config, listen, table, metrics, clock, log } = options;
+  const { config, listen, table, viaPseudonym, metrics, clock, log } = options;
   const feed = new RouteFeed(table, clock);
   const supervisor = new Supervisor({
     workers: config.workers,
     spawn: spawnWorker,
     feed,
-    settings: config,
+    settings: { config, viaPseudonym } satisfies WorkerSettings,
     listen,
     observer: metrics.workers,
     clock,

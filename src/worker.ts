@@ -1,10 +1,10 @@
 import { systemClock } from "./clock.ts";
-import type { Config } from "./config/schema.ts";
 import type { Log, LogFields } from "./log.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { AccessLog, operationalLog } from "./router-logs.ts";
 import { createTraffic, targetParserOf } from "./traffic.ts";
 import { VERSION } from "./version.ts";
+import type { WorkerSettings } from "./worker-traffic.ts";
 import type { ToWorker } from "./workers/messages.ts";
 import { type PrimaryChannel, runWorkerSide } from "./workers/worker-side.ts";
 
@@ -31,7 +31,7 @@ for (const signal of PRIMARYS_SIGNALS) process.on(signal, () => {});
 
 let closeLogs = async (): Promise<void> => {};
 await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
-  const config = settings as Config;
+  const { config, viaPseudonym } = settings as WorkerSettings;
   const operational = operationalLog(config);
   const accessLog = new AccessLog(config, true);
   let orphanTimeoutMs = config.drain.timeoutMs;
@@ -43,6 +43,7 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
     listen: { host, port, reusePort: true },
     routes: mirror,
     parseTarget: targetParserOf(config),
+    viaPseudonym,
     metrics,
     accessLog: accessLog.record,
     clock: systemClock,

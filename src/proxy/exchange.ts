@@ -20,6 +20,7 @@ import type { RefusalReason } from "./reasons.ts";
 import { resetSocket } from "./reset-socket.ts";
 import type { RequestTrace } from "./request-trace.ts";
 import type { SmallBodies } from "./small-bodies.ts";
+import type { TargetParser } from "./target.ts";
 import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
 import type { Upstreams } from "./upstreams.ts";
 
@@ -39,6 +40,8 @@ export interface ExchangeOptions {
   readonly downloadRate: LeastRate;
   readonly smallBodies: SmallBodies;
   readonly trustForwarded: boolean;
+  /** Its fields stay out of trailers. */
+  readonly parseTarget: TargetParser;
   /** Responses then ask clients to close their connections. */
   readonly draining: () => boolean;
 }
@@ -424,7 +427,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
       if (!isBlocked) this.#rearm();
     },
     trailers: (rawTrailers: readonly string[]): void => {
-      this.#attempt?.connection.sendTrailers(forwardTrailers(rawTrailers));
+      this.#attempt?.connection.sendTrailers(forwardTrailers(rawTrailers, this.#options.parseTarget.fields));
     },
   };
 }

@@ -2,6 +2,8 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../clock.ts";
 import type { Incarnation } from "../routes/lookup.ts";
+import { admit, NotAdmitted } from "./admission.ts";
+import type { AdmittedHead } from "./admission.ts";
 import { ClientBody } from "./client-body.ts";
 import { forwardedShareOf, shareOf } from "./client-share.ts";
 import type { Timed } from "./deadlines.ts";
@@ -11,11 +13,12 @@ import { HeldBytes } from "./held-bytes.ts";
 import type { HostTarget } from "./host-targets.ts";
 import { HeadScan, INCOMPLETE, scanRequestHead, TRAIT, UNUSUAL } from "./http1/head-scanner.ts";
 import type { Lessee } from "./incarnation-pool.ts";
-import { findPassage, judge } from "./lane.ts";
+import { findPassage, judge, viaOf } from "./lane.ts";
 import { authorityOf } from "./pod-address.ts";
 import { LINGER_MS, replyBytes } from "./raw-reply.ts";
 import { ReadSlot, SMALL_READ_BYTES } from "./read-buffers.ts";
-import type { RefusalReason } from "./reasons.ts";
+import { REASONS } from "./reasons.ts";
+import type { RefusalReason, ReasonSpec } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import { allValues } from "./request-head.ts";
 import { newRequestId, requestIdOf } from "./request-id.ts";
@@ -28,6 +31,7 @@ import { ScannedHead } from "./scanned-head.ts";
 import { feedFrom, stopFeeding } from "./shared-read-buffer.ts";
 import type { ReadFeed } from "./shared-read-buffer.ts";
 import { readTrailers } from "./trailer-section.ts";
+import { nameUnread } from "./unread-bytes.ts";
 import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
 
 /**
@@ -73,6 +77,10 @@ interface Collected {
 /** Bytes of later requests that are read while one is answered; above, reading pauses. */
 const MAX_AHEAD_BYTES = 65_536;
 const MALFORMED_MESSAGE = "the request is not valid HTTP/1.1";
+const PROTOCOL = "HTTP/1.1";
+/** Where a request line has its minor version, behind its target. */
+const VERSION_MINOR = " HTTP/1.".length;
+const ONE = 0x31;
 /** One for all connections: it holds for the length of a call. */
 const scan = new HeadScan();
 
@@ -86,7 +94,6 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   readonly #share: string;
   /** The share of the present request, where proxies forward those of others. */
   #requestShare: string | undefined;
-  readonly #listenPort: number | undefined;
   readonly #reads: ReadSlot;
   #phase: Phase = "head";
   #requests = 0;
@@ -122,7 +129,6 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#context = context;
     this.#address = clientAddressOf(socket.remoteAddress);
     this.#share = shareOf(this.#address);
-    this.#listenPort = context.options.listenPort();
     this.#reads = new ReadSlot(context.buffers);
   }
 
@@ -420,7 +426,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     if (end === UNUSUAL || (end > INCOMPLETE && (scan.traits & (TRAIT.upgrade | TRAIT.expect)) !== 0)) {
       this.#handOver(bytes, start);
     } else if (end < INCOMPLETE) {
-      this.#refuseUnread("bad_request", MALFORMED_MESSAGE);
+      const { reason, message } = nameUnread(bytes.subarray(start));
+      this.#refuseUnread(reason, message);
     } else {
       this.#begin(bytes, start, end);
     }
@@ -454,6 +461,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     // the stream is paused. A piece that still waited in the stream would then come after what followed it.
     const ahead: unknown = socket.read();
     const rest = bytes.subarray(start);
+    // node:http knows no later version than the one as which it is taken.
+    if (scan.minor > 1) rest[scan.targetEnd - start + VERSION_MINOR] = ONE;
     socket.unshift(Buffer.isBuffer(ahead) ? Buffer.concat([rest, ahead]) : Buffer.from(rest));
     this.#context.options.handOver(socket);
   }
@@ -477,14 +486,20 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
         head,
         requestId: isPlain ? newRequestId() : requestIdOf(head.rawHeaders),
         clientAddress: this.#address,
-        protocol: "HTTP/1.1",
+        protocol: PROTOCOL,
       },
       options,
     );
     this.#trace = trace;
     try {
-      if (isPlain) this.#beginPlain(trace, bytes, start, headEnd, text);
-      else this.#beginOrdered(trace, head, bytes, headEnd);
+      const admitted = admit(head, PROTOCOL, options.viaPseudonym);
+      if (admitted instanceof NotAdmitted) {
+        this.#refusePassage(admitted.reason, admitted.message, bytes, headEnd);
+      } else if (isPlain) {
+        this.#beginPlain(admitted, trace, bytes, start, headEnd, text);
+      } else {
+        this.#beginOrdered(admitted, trace, bytes, headEnd);
+      }
     } catch (error) {
       options.log.error("a request failed with an exception", {
         requestId: trace.requestId,
@@ -498,11 +513,18 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #isPlain(head: ScannedHead): boolean {
     const { parseTarget, tracing } = this.#context.options;
     const { pathPrefix } = parseTarget;
-    if (scan.traits !== 0 || scan.hostStart < 0 || tracing !== undefined) return false;
+    if (!head.isPlain || scan.hostStart < 0 || tracing !== undefined) return false;
     return pathPrefix === "" || !head.targetStartsWith(pathPrefix);
   }
 
-  #beginPlain(trace: RequestTrace, bytes: Buffer, start: number, headEnd: number, text: string): void {
+  #beginPlain(
+    admitted: AdmittedHead,
+    trace: RequestTrace,
+    bytes: Buffer,
+    start: number,
+    headEnd: number,
+    text: string,
+  ): void {
     const { hosts, options } = this.#context;
     const known = this.#hostTarget;
     const hostLength = scan.hostEnd - scan.hostStart;
@@ -517,10 +539,10 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       this.#forwarded = forwardedFields({
         clientAddress: this.#address,
         host: hostTarget.host,
-        listenPort: this.#listenPort,
+        via: viaOf(PROTOCOL, options),
       });
     }
-    const verdict = judge(trace, hostTarget.target, options);
+    const verdict = judge(admitted, trace, hostTarget.target, options);
     if (verdict.kind === "refuse") {
       this.#refusePassage(verdict.reason, verdict.message, bytes, headEnd);
       return;
@@ -529,12 +551,12 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#dispatch(verdict.incarnation, verdict.port, head, bytes, headEnd);
   }
 
-  #beginOrdered(trace: RequestTrace, head: ScannedHead, bytes: Buffer, headEnd: number): void {
+  #beginOrdered(head: AdmittedHead, trace: RequestTrace, bytes: Buffer, headEnd: number): void {
     if ((scan.traits & TRAIT.connection) !== 0) {
       const options = allValues(head.rawHeaders, "connection").join(",").toLowerCase().split(",");
       this.#close ||= options.some((option) => option.trim() === "close");
     }
-    const passage = findPassage(trace, this.#listenPort, this.#context.options);
+    const passage = findPassage(head, trace, this.#context.options);
     if (passage.kind === "refuse") {
       this.#refusePassage(passage.reason, passage.message, bytes, headEnd);
       return;
@@ -743,7 +765,12 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #onTrailers(): void {
     const held = this.#held;
     if (held === undefined) return;
-    const section = readTrailers(held.bytes, this.#context.options.maxHeaderBytes, this.#scanned);
+    const section = readTrailers(
+      held.bytes,
+      this.#context.options.maxHeaderBytes,
+      this.#scanned,
+      this.#context.options.parseTarget.fields,
+    );
     this.#scanned = section.kind === "incomplete" ? held.length : 0;
     if (section.kind === "incomplete") return;
     if (section.kind === "malformed") {
@@ -833,7 +860,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   }
 
   /** Refuses what never became a request: no more of the connection is read. */
-  #refuseUnread(reason: RefusalReason, message: string): void {
+  #refuseUnread(reason: RefusalReason, message?: string): void {
     const { options } = this.#context;
     options.requestStarted();
     this.#trace = new RequestTrace(tracedRequest({ socket: this.#socket }), options);
@@ -842,6 +869,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     this.#body.end();
     this.#close = true;
     this.#held = undefined;
+    options.refusals.tell(this.#trace, reason);
     this.#refuse(reason, message);
   }
 
@@ -850,7 +878,8 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     if (trace === undefined) return;
     this.#giveUpPod();
     const reply = replyFor(reason, trace.replyContext(message));
-    const close = this.mustClose || reason === "bad_request";
+    const { closes = false }: ReasonSpec = REASONS[reason];
+    const close = this.mustClose || closes;
     trace.bytesOut = reply.body.length;
     this.#socket.write(replyBytes(reply, close, this.#context.options.clock));
     this.#trace = undefined;

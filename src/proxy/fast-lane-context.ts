@@ -19,8 +19,6 @@ export interface FastLaneOptions extends LaneOptions {
   readonly maxHeaderBytes: number;
   /** 0: no limit. */
   readonly maxRequestsPerConnection: number;
-  /** The port that clients connect to. */
-  readonly listenPort: () => number | undefined;
   /** See `ProxyObserver.requestStarted`. */
   readonly requestStarted: () => void;
   /** Takes a connection whose next request is not for this lane: paused, and what was read of it put back. */

@@ -4,7 +4,7 @@ import { Deadlines } from "./deadlines.ts";
 import { FastClient } from "./fast-client.ts";
 import type { FastLaneContext, FastLaneOptions } from "./fast-lane-context.ts";
 import { fastPods } from "./fast-pod.ts";
-import { REQUEST_FIELDS, RESPONSE_FIELDS } from "./forwarding.ts";
+import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "./forwarding.ts";
 import { HostTargets } from "./host-targets.ts";
 import { fieldIndex } from "./http1/head-scanner.ts";
 import { ReadBuffers } from "./read-buffers.ts";
@@ -37,7 +37,7 @@ export class FastLane {
       deadlines,
       buffers,
       hosts: new HostTargets(parseTarget),
-      requestFields: fieldIndex([...REQUEST_FIELDS, ...parseTarget.fields]),
+      requestFields: fieldIndex([...REQUEST_FIELDS, ...parseTarget.fields], REQUEST_PREFIXES),
       pods: fastPods({
         deadlines,
         buffers,

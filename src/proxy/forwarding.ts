@@ -1,4 +1,5 @@
 import { parseAuthority } from "./authority.ts";
+import { requestFraming } from "./request-framing.ts";
 import { allValues } from "./request-head.ts";
 import type { RequestHead } from "./request-head.ts";
 import { parseRequestTarget } from "./request-target.ts";
@@ -9,13 +10,16 @@ export interface RequestForwarding {
   readonly clientAddress: string;
   /** How the client speaks to Lychgate. */
   readonly scheme: "http" | "https";
-  /** The port that the client connected to, told as `X-Forwarded-Port`; absent: not told. */
-  readonly listenPort?: number | undefined;
   /** From `requestIdOf`; sent as `X-Request-Id`. */
   readonly requestId: string;
+  /** Sent as `Via`, behind those that are there: the version that the request came in, and a pseudonym (RFC 9110 7.6.3). */
+  readonly via: string;
+  /** What was taken off the begin of the path, told as `X-Forwarded-Prefix`; absent: nothing. */
+  readonly prefix?: string | undefined;
   /**
-   * True when all clients are proxies that tell the truth: their `X-Forwarded-*` and `Forwarded` are kept, and
-   * `X-Forwarded-For` is appended to. False: what a client sent of them is dropped, since a pod would believe it.
+   * True when all clients are proxies that tell the truth: their {@link TOLD_BY_PROXIES} are kept, `X-Forwarded-For` is
+   * appended to, and a prefix is put behind theirs. False: what a client sent of them is dropped, since a pod would
+   * believe it.
    */
   readonly trustForwarded: boolean;
 }
@@ -53,42 +57,82 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "proxy-authorization",
 ]);
 
+/**
+ * What only a proxy can know, and pods believe, beside all `X-Forwarded-*`: who asks, and for what URL. Lower case.
+ */
+export const TOLD_BY_PROXIES: readonly string[] = [
+  "forwarded",
+  "x-real-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+  "fastly-client-ip",
+  "x-original-url",
+  "x-rewrite-url",
+];
+
+/** {@link TOLD_BY_PROXIES} by the begin of their names. */
+const FORWARDED_PREFIX = "x-forwarded-";
+
 type RequestRule =
   | "hop-by-hop"
   | "host"
-  | "content-length"
-  | "transfer-encoding"
   | "te"
   | "request-id"
   | "forwarded-for"
+  | "forwarded-prefix"
   | "forwarded"
+  | "max-forwards"
+  /** Seems to be one of those that are told by proxies or set here, to whoever makes no difference between `_` and `-`. */
+  | "lookalike"
   /** Can't be stripped by nominating it in `Connection`, or a client could hide from the pod who asks. */
   | "essential";
 
 /** What is done with a request's field, by lower-case name; all others pass unless `Connection` nominates them. */
 const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
   ...[...HOP_BY_HOP].map((name) => [name, "hop-by-hop"] as const),
+  ...TOLD_BY_PROXIES.map((name) => [name, "forwarded"] as const),
   // The front has answered it, and undici refuses it.
   ["expect", "hop-by-hop"],
   ["host", "host"],
-  ["content-length", "content-length"],
-  ["transfer-encoding", "transfer-encoding"],
+  ["content-length", "essential"],
   ["te", "te"],
   ["x-request-id", "request-id"],
   ["x-forwarded-for", "forwarded-for"],
-  ["x-forwarded-host", "forwarded"],
-  ["x-forwarded-proto", "forwarded"],
-  ["x-forwarded-port", "forwarded"],
-  ["forwarded", "forwarded"],
+  ["x-forwarded-prefix", "forwarded-prefix"],
+  ["max-forwards", "max-forwards"],
+  // Without it a loop would not be seen.
+  ["via", "essential"],
   ["authorization", "essential"],
   ["cookie", "essential"],
   ["x-access-token", "essential"],
 ]);
 
-/** Lower-case names of the request fields that {@link forwardRequestHead} may not pass on as they are. */
-export const REQUEST_FIELDS: readonly string[] = [...REQUEST_RULES]
-  .filter(([, rule]) => rule !== "essential")
-  .map(([name]) => name);
+/** By lower-case name. */
+function ruleOf(name: string): RequestRule | undefined {
+  const rule = REQUEST_RULES.get(name);
+  if (rule !== undefined) return rule;
+  if (name.startsWith(FORWARDED_PREFIX)) return name.includes("_") ? "lookalike" : "forwarded";
+  if (!name.includes("_")) return undefined;
+  const meant = name.replaceAll("_", "-");
+  const isSetHere = meant === "x-request-id" || meant.startsWith(FORWARDED_PREFIX);
+  return isSetHere || TOLD_BY_PROXIES.includes(meant) ? "lookalike" : undefined;
+}
+
+/** Rules that leave the field as it is, if it is in order. */
+const PASSING: ReadonlySet<string> = new Set(["authorization", "cookie", "x-access-token"]);
+
+/**
+ * Lower-case names of the request fields that admission or {@link forwardRequestHead} must see: they may not be passed on
+ * as they are.
+ */
+export const REQUEST_FIELDS: readonly string[] = [...REQUEST_RULES.keys()].filter(
+  (name) => !PASSING.has(name),
+);
+
+/** The same for all that begin so. */
+export const REQUEST_PREFIXES: readonly string[] = [FORWARDED_PREFIX];
 
 /** Presence of this field tells that a reply is our own, so no pod may send it. */
 const REASON_FIELD = "x-lychgate-reason";
@@ -108,11 +152,11 @@ const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
   "trailer",
   "set-cookie",
   "cache-control",
-  "max-forwards",
   "www-authenticate",
   REASON_FIELD,
 ]);
 
+const NOTHING: ReadonlySet<string> = new Set();
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** What undici and node:http refuse in a value: controls but tab, DEL, and what latin1 can't spell. */
 const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
@@ -121,8 +165,9 @@ const NOT_IN_PATH = /[^\x21-\x22\x24-\xff]/;
 /**
  * The head to send to the pod for `path` (of a `Target`). Hop-by-hop fields and what `Connection` nominates are
  * removed; all others keep name, order, case and duplicates byte for byte. `TE: trailers` survives, since trailers are
- * passed on. An absolute-form request-target's authority replaces `Host` (RFC 9112 3.2.2). Then `X-Forwarded-For`,
- * `-Host`, `-Proto`, `-Port` and `X-Request-Id` are added.
+ * passed on. An absolute-form request-target's authority replaces `Host` (RFC 9112 3.2.2). `Max-Forwards` of OPTIONS is
+ * counted down (RFC 9110 7.6.2). Then `X-Forwarded-For`, `-Host`, `-Proto`, `-Port`, `-Prefix`, `Via` and `X-Request-Id`
+ * are added. The port is that of the Host, else the scheme's, as a front's scheme has it where fronts are trusted.
  *
  * Whatever undici's `dispatch` would refuse is a `bad_request` here. That matters beyond the request itself: a refusal
  * inside undici leaves a bounded pool waiting for a `drain` that never comes, and the sandbox is unreachable for good.
@@ -143,15 +188,16 @@ export function forwardRequestHead(
   if (requestTarget?.kind === "malformed") return badRequest(requestTarget.message);
   const authority = requestTarget?.authority;
   const nominated = nominatedBy(rawHeaders);
+  const framing = requestFraming(rawHeaders);
+  if (framing.kind === "malformed") return badRequest(framing.message);
 
   const headers: string[] = [];
-  const keptForwarded = new Set<string>();
+  const kept = new Map<string, string>();
   let host: string | undefined;
-  let contentLength: string | undefined;
-  let chunked = false;
   let trailersWanted = false;
   let requestIdKept = false;
   let forwardedFor = "";
+  let prefix = "";
 
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
@@ -159,13 +205,14 @@ export function forwardRequestHead(
     if (!TOKEN.test(name)) return badRequest("a header name is not a token");
     const lower = name.toLowerCase();
     if (NOT_IN_VALUE.test(value)) return badRequest(`the header ${lower} holds control characters`);
-    switch (REQUEST_RULES.get(lower)) {
+    switch (ruleOf(lower)) {
       case undefined:
         if (nominated.has(lower)) continue;
         break;
       case "essential":
         break;
       case "hop-by-hop":
+      case "lookalike":
         continue;
       case "host":
         if (host !== undefined) return badRequest("the header host must not be repeated");
@@ -173,20 +220,6 @@ export function forwardRequestHead(
         if (value !== "" && parseAuthority(value) === undefined) return badRequest("the Host is invalid");
         host = value;
         headers.push(name, authority ?? value);
-        continue;
-      case "content-length":
-        if (contentLength !== undefined) return badRequest("the header content-length must not be repeated");
-        // Above 2^53 undici would write another number than it was given.
-        if (!/^[0-9]{1,16}$/.test(value) || Number(value) > Number.MAX_SAFE_INTEGER) {
-          return badRequest("the content-length is not a length");
-        }
-        contentLength = value;
-        break;
-      case "transfer-encoding":
-        if (chunked || value.trim().toLowerCase() !== "chunked") {
-          return badRequest("the only transfer-encoding that is understood is chunked");
-        }
-        chunked = true;
         continue;
       case "te":
         trailersWanted ||= listItems(value).some((item) => item.split(";")[0]?.trim() === "trailers");
@@ -198,32 +231,55 @@ export function forwardRequestHead(
       case "forwarded-for":
         if (options.trustForwarded && value !== "") forwardedFor += `${value}, `;
         continue;
+      case "forwarded-prefix":
+        if (options.trustForwarded) prefix += value.replace(/\/+$/, "");
+        continue;
       case "forwarded":
         if (!options.trustForwarded) continue;
-        keptForwarded.add(lower);
+        if (!kept.has(lower)) kept.set(lower, value);
         break;
+      case "max-forwards":
+        if (method !== "OPTIONS" || !/^[0-9]{1,9}$/.test(value)) break;
+        headers.push(name, String(Math.max(0, Number(value) - 1)));
+        continue;
     }
     headers.push(name, value);
-  }
-  if (contentLength !== undefined && chunked) {
-    return badRequest("content-length and transfer-encoding exclude each other");
   }
   if (authority !== undefined) {
     if (parseAuthority(authority) === undefined) return badRequest("the Host is invalid");
     if (host === undefined) headers.unshift("Host", authority);
   }
 
-  const add = (name: string, lower: string, value: string | undefined): void => {
-    if (value && !keptForwarded.has(lower)) headers.push(name, value);
+  const add = (name: string, lower: string, value: string): void => {
+    if (value !== "" && !kept.has(lower)) headers.push(name, value);
   };
+  const ownHost = authority ?? host ?? "";
   headers.push("X-Forwarded-For", forwardedFor + plainAddress(options.clientAddress));
-  add("X-Forwarded-Host", "x-forwarded-host", authority ?? host);
+  add("X-Forwarded-Host", "x-forwarded-host", ownHost);
   add("X-Forwarded-Proto", "x-forwarded-proto", options.scheme);
-  add("X-Forwarded-Port", "x-forwarded-port", options.listenPort?.toString());
+  const asked = kept.get("x-forwarded-host") ?? ownHost;
+  add(
+    "X-Forwarded-Port",
+    "x-forwarded-port",
+    forwardedPort(asked, kept.get("x-forwarded-proto") ?? options.scheme),
+  );
+  add("X-Forwarded-Prefix", "x-forwarded-prefix", prefix + (options.prefix ?? ""));
+  headers.push("Via", options.via);
   if (!requestIdKept) headers.push("X-Request-Id", options.requestId);
   if (trailersWanted) headers.push("TE", "trailers");
-  const body = chunked ? "chunked" : contentLength === undefined ? "none" : "length";
-  return { kind: "forward", method, path, headers, body };
+  return { kind: "forward", method, path, headers, body: framing.body };
+}
+
+/** The port of the URL that was asked for: that of its Host, else the scheme's. Of lists (several fronts) the first counts. */
+export function forwardedPort(host: string, scheme: string): string {
+  const port = parseAuthority(firstItem(host))?.port;
+  if (port !== undefined) return String(port);
+  return /^(https|wss)$/i.test(firstItem(scheme)) ? "443" : "80";
+}
+
+function firstItem(list: string): string {
+  const comma = list.indexOf(",");
+  return (comma === -1 ? list : list.slice(0, comma)).trim();
 }
 
 /**
@@ -274,20 +330,30 @@ export function forwardResponseHeaders(
 
 /**
  * The trailers that may be passed on, as pairs for `ServerResponse.addTrailers`: without fields that frame, route or
- * authenticate (RFC 9110 6.5.1) and without what can't be written.
+ * authenticate (RFC 9110 6.5.1) and without what can't be written. `routing`: lower-case names of the fields that name
+ * sandboxes, for a request's trailers.
  */
-export function forwardTrailers(rawTrailers: readonly (Buffer | string)[]): [string, string][] {
+export function forwardTrailers(
+  rawTrailers: readonly (Buffer | string)[],
+  routing: ReadonlySet<string> = NOTHING,
+): [string, string][] {
   const trailers: [string, string][] = [];
   for (let i = 0; i + 1 < rawTrailers.length; i += 2) {
     const name = latin1(rawTrailers[i] ?? "");
     const value = latin1(rawTrailers[i + 1] ?? "");
-    if (!TOKEN.test(name) || NOT_IN_VALUE.test(value) || NOT_IN_TRAILERS.has(name.toLowerCase())) continue;
+    if (!TOKEN.test(name) || NOT_IN_VALUE.test(value)) continue;
+    const lower = name.toLowerCase();
+    // Who merges trailers may make no difference between `_` and `-` either.
+    const meant = lower.replaceAll("_", "-");
+    if (routing.has(lower) || routing.has(meant) || mayNotTrail(meant)) continue;
     trailers.push([name, value]);
   }
   return trailers;
 }
 
-const NOTHING: ReadonlySet<string> = new Set();
+function mayNotTrail(name: string): boolean {
+  return NOT_IN_TRAILERS.has(name) || name.startsWith(FORWARDED_PREFIX);
+}
 
 /** The lower-case field names that a message's Connection fields nominate. */
 function nominatedBy(rawHeaders: readonly string[]): ReadonlySet<string> {

@@ -4,12 +4,15 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import type { Milliseconds } from "../clock.ts";
+import { admit, NotAdmitted } from "./admission.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { handleRequest } from "./full-lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import { podConnections } from "./pod-connection.ts";
 import { resetSocket } from "./reset-socket.ts";
+import { tracedRequest } from "./traced-request.ts";
 import { refuseUnparsed } from "./unparsed-request.ts";
+import { nameUnread } from "./unread-bytes.ts";
 import { handleUpgrade } from "./upgrade-lane.ts";
 import type { UpgradeLaneOptions } from "./upgrade-lane.ts";
 import { upgradeRequestOf } from "./upgrade-request.ts";
@@ -33,6 +36,7 @@ export interface FullLaneServerOptions extends LaneOptions {
 
 /** Requests of one connection that wait for their turn; when there are more, reading pauses. */
 const MAX_PIPELINED = 100;
+const MALFORMED_BODY = "the request is not valid HTTP/1.1";
 
 /**
  * The full lane: node:http in front, undici and http-proxy-3 behind. It never listens: connections are handed to it, with
@@ -177,9 +181,13 @@ export class FullLaneServer {
     const client = socket as Socket;
     client.on("error", () => {});
     const connection = this.#clients.of(client);
+    const { head, protocol } = tracedRequest(request);
+    const admitted = admit(head, protocol, this.#lane.viaPseudonym);
+    // It never is: but if it were, there is nothing that could take it.
+    const refusal = admitted instanceof NotAdmitted ? admitted : new NotAdmitted("method_not_allowed");
     const refuse = () => {
       this.#requestStarted();
-      refuseUnparsed(client, "bad_request", "CONNECT is not supported", this.#lane, request);
+      refuseUnparsed(client, refusal, this.#lane, request);
     };
     if (connection.inFlight.size > 0) connection.whenIdle = refuse;
     else refuse();
@@ -199,7 +207,7 @@ export class FullLaneServer {
     answering.fail("request_timeout");
   }
 
-  #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  #onClientError(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Duplex): void {
     const client = socket as Socket;
     if (this.#broken.has(client)) return;
     this.#broken.add(client);
@@ -207,21 +215,20 @@ export class FullLaneServer {
       client.destroy();
       return;
     }
-    const reason =
+    const refusal =
       error.code === "HPE_HEADER_OVERFLOW"
-        ? "headers_too_large"
+        ? new NotAdmitted("headers_too_large")
         : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-          ? "request_timeout"
-          : "bad_request";
-    const message = "the request is not valid HTTP/1.1";
+          ? new NotAdmitted("request_timeout")
+          : nameUnread(error.rawPacket ?? Buffer.alloc(0));
     const connection = this.#clients.of(client);
     const refuse = () => {
       this.#requestStarted();
-      refuseUnparsed(client, reason, message, this.#lane);
+      refuseUnparsed(client, refusal, this.#lane);
     };
     const receiving = [...connection.inFlight].filter((each) => each.receiving);
     // What is wrong is the body of a request that was being received, else what came after complete requests.
-    if (receiving.length > 0) for (const each of receiving) each.fail(reason, message);
+    if (receiving.length > 0) for (const each of receiving) each.fail("bad_request", MALFORMED_BODY);
     else if (connection.inFlight.size > 0) connection.whenIdle = refuse;
     else if (client.bytesRead === 0) client.destroy();
     else refuse();

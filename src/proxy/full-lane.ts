@@ -1,13 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import type { Milliseconds } from "../clock.ts";
+import { admit, NotAdmitted } from "./admission.ts";
 import { endResponse, isUploading } from "./end-response.ts";
 import { Exchange } from "./exchange.ts";
 import { findPassage } from "./lane.ts";
 import type { LaneOptions } from "./lane.ts";
 import type { PodConnection } from "./pod-connection.ts";
 import type { ConnectionKind } from "./pooled-connection.ts";
-import type { RefusalReason } from "./reasons.ts";
+import { REASONS } from "./reasons.ts";
+import type { ReasonSpec, RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import { RequestTrace } from "./request-trace.ts";
 import { tracedRequest } from "./traced-request.ts";
@@ -106,12 +108,15 @@ class HandledRequest implements InFlight {
   }
 
   #proceed(): void {
-    const fault = versionFault(this.#request);
-    if (fault !== undefined) {
-      this.#refuse("bad_request", fault);
+    const { viaPseudonym } = this.#options;
+    const { head: received, protocol } = this.#trace;
+    const admitted = admit(received, protocol, viaPseudonym);
+    if (admitted instanceof NotAdmitted) {
+      this.#options.refusals.tell(this.#trace, admitted.reason);
+      this.#refuse(admitted.reason, admitted.message);
       return;
     }
-    const passage = findPassage(this.#trace, this.#request.socket.localPort, this.#options);
+    const passage = findPassage(admitted, this.#trace, this.#options);
     if (passage.kind === "refuse") {
       this.#options.refusals.tell(this.#trace, passage.reason);
       this.#refuse(passage.reason, passage.message);
@@ -139,7 +144,8 @@ class HandledRequest implements InFlight {
     this.#trace.reason = reason;
     const { status, headers, body } = replyFor(reason, this.#trace.replyContext(message));
     // A body that will not be read can't be followed by a next request, nor can what may have been read wrongly.
-    if (this.#options.draining() || isUploading(this.#request) || reason === "bad_request") {
+    const { closes = false }: ReasonSpec = REASONS[reason];
+    if (this.#options.draining() || isUploading(this.#request) || closes) {
       headers.push("Connection", "close");
     }
     this.#response.writeHead(status, headers);
@@ -161,13 +167,4 @@ class HandledRequest implements InFlight {
       this.#response.destroy();
     }
   }
-}
-
-/** What node:http lets pass and a server must not (RFC 9112 6.1): a client before 1.1 knows no chunks. */
-function versionFault({ httpVersionMajor, httpVersionMinor, headers }: IncomingMessage): string | undefined {
-  if (httpVersionMajor !== 1) return "the only versions of HTTP that are understood are 1.0 and 1.1";
-  if (httpVersionMinor === 0 && headers["transfer-encoding"] !== undefined) {
-    return "transfer-encoding is not for HTTP/1.0";
-  }
-  return undefined;
 }

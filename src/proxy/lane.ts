@@ -1,6 +1,7 @@
 import type { Clock, Milliseconds } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
+import type { AdmittedHead } from "./admission.ts";
 import { forwardRequestHead } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
 import type { LeastRate } from "./least-rate.ts";
@@ -33,6 +34,8 @@ export interface LaneOptions {
   /** Bodies that are read before a connection to the pod is taken. */
   readonly smallBodies: SmallBodies;
   readonly trustForwarded: boolean;
+  /** See `ProxyServerOptions.viaPseudonym`. */
+  readonly viaPseudonym: string;
   readonly draining: () => boolean;
   readonly observer: RequestObserver;
   /** See {@link RequestTracing}. */
@@ -48,9 +51,14 @@ export type Passage =
     }
   | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message?: string | undefined };
 
-/** The verdict on a request whose target is known. Notes in the trace what it learns of the sandbox. */
-export function judge(trace: RequestTrace, target: TargetResult, options: LaneOptions): Verdict {
-  const verdict = decide(trace.head, target, options.routes, options.verdict);
+/** The verdict on an admitted request whose target is known. Notes in the trace what it learns of the sandbox. */
+export function judge(
+  head: AdmittedHead,
+  trace: RequestTrace,
+  target: TargetResult,
+  options: LaneOptions,
+): Verdict {
+  const verdict = decide(head, target, options.routes, options.verdict);
   trace.port = verdict.port;
   if (verdict.kind === "refuse") {
     trace.sandbox = verdict.sandbox;
@@ -61,23 +69,21 @@ export function judge(trace: RequestTrace, target: TargetResult, options: LaneOp
   return verdict;
 }
 
-/** The way from a head to a verdict, the same for every lane. */
-export function findPassage(
-  trace: RequestTrace,
-  listenPort: number | undefined,
-  options: LaneOptions,
-): Passage {
-  const { head, spans } = trace;
+/** The way from an admitted head to a verdict, the same for every lane. */
+export function findPassage(head: AdmittedHead, trace: RequestTrace, options: LaneOptions): Passage {
+  const { spans } = trace;
   spans?.judging();
-  const verdict = judge(trace, options.parseTarget(head), options);
+  const result = options.parseTarget(head);
+  const verdict = judge(head, trace, result, options);
   const { sandbox, incarnation } = trace;
   spans?.judged({ sandbox, incarnation, reason: verdict.kind === "refuse" ? verdict.reason : undefined });
   if (verdict.kind === "refuse") return { kind: "refuse", reason: verdict.reason, message: verdict.message };
   const forwarded = forwardRequestHead(head, verdict.path, {
     clientAddress: trace.clientAddress,
     scheme: "http",
-    listenPort,
     requestId: trace.requestId,
+    via: viaOf(trace.protocol, options),
+    prefix: result.kind === "target" ? result.target.prefix : undefined,
     trustForwarded: options.trustForwarded,
   });
   if (forwarded.kind === "bad_request") {
@@ -89,4 +95,9 @@ export function findPassage(
     verdict,
     head: { ...forwarded, headers: [...spans.forwarding(forwarded.headers)] },
   };
+}
+
+/** What `Via` says of a request that came in this version: `1.1 lychgate-…` (RFC 9110 7.6.3). */
+export function viaOf(protocol: string, { viaPseudonym }: LaneOptions): string {
+  return `${protocol.slice("HTTP/".length)} ${viaPseudonym}`;
 }

@@ -13,7 +13,13 @@ export interface ReasonSpec {
   readonly retryAfterS?: number;
   /** How the operational log should tell it, at a bounded rate. Absent: the access log says enough. */
   readonly logLevel?: keyof Log;
+  /** The client's connection ends with the reply: what follows on it may have been read wrongly, or is not HTTP. */
+  readonly closes?: boolean;
+  /** Sent as `Allow` (RFC 9110 10.2.1). Other methods that are not registered are passed on too. */
+  readonly allow?: string;
 }
+
+const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 const TABLE = {
   /** An answer of the pod. */
@@ -23,9 +29,55 @@ const TABLE = {
   /** Path, headers and Host name no sandbox. */
   no_sandbox: { status: 404, message: "no sandbox in request" },
   /** They name one in a way that can't be meant: port out of range, bad ID, conflicting headers. */
-  bad_target: { status: 400, message: "<message>" },
+  bad_target: { status: 400, message: "<message>", closes: true },
   /** Malformed HTTP, or a head that can't be passed on. */
-  bad_request: { status: 400, message: "<message>" },
+  bad_request: { status: 400, message: "<message>", closes: true },
+  /** TLS where it is not spoken: a client that was given `https`, or a front that encrypts. */
+  tls_on_plain_port: {
+    status: 400,
+    message: "this port speaks plain HTTP, and what came is TLS",
+    logLevel: "info",
+    closes: true,
+  },
+  /** HTTP/2 without TLS, by prior knowledge. */
+  http2_on_plain_port: {
+    status: 505,
+    message: "this port speaks HTTP/1.1, and what came is HTTP/2",
+    logLevel: "info",
+    closes: true,
+  },
+  /** A front sends the PROXY protocol. */
+  proxy_protocol: {
+    status: 400,
+    message: "this port does not speak the PROXY protocol: turn it off in the proxy before it",
+    logLevel: "info",
+    closes: true,
+  },
+  /** HTTP/2 and above. HTTP/1.2 to 1.9 are taken as 1.1. */
+  version_not_supported: {
+    status: 505,
+    message: "the only versions of HTTP that are understood are 1.0 and 1.1",
+    closes: true,
+  },
+  /** CONNECT and TRACE. */
+  method_not_allowed: {
+    status: 405,
+    message: "CONNECT and TRACE are not passed on",
+    closes: true,
+    allow: ALLOW,
+  },
+  /** OPTIONS with `Max-Forwards: 0`: answered here, as it asks. */
+  max_forwards: {
+    status: 200,
+    message: "answered by the sandbox gateway, since Max-Forwards is 0",
+    allow: ALLOW,
+  },
+  /** Its `Via` says that the request was here before: a pod, or what is taken for one, sends requests back. */
+  loop_detected: {
+    status: 508,
+    message: "the request has passed through this sandbox gateway before",
+    logLevel: "warn",
+  },
   headers_too_large: { status: 431, message: "request header fields too large" },
   /** The client took too long to send its head. */
   request_timeout: { status: 408, message: "request timeout" },

@@ -32,6 +32,7 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
   400: 3, // INVALID_ARGUMENT
   401: 16, // UNAUTHENTICATED
   404: 5, // NOT_FOUND
+  405: 12, // UNIMPLEMENTED
   408: 4, // DEADLINE_EXCEEDED
   431: 8, // RESOURCE_EXHAUSTED
   499: 1, // CANCELLED
@@ -39,16 +40,18 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
   502: 14, // UNAVAILABLE
   503: 14,
   504: 4,
+  505: 12,
+  508: 9, // FAILED_PRECONDITION
 };
 
 /**
  * Makes the reply for a reason (design.md 4): plain text as the gateway we replace; JSON `{code, message, sandbox}`
  * when the client's `Accept` puts JSON first; for gRPC a trailers-only answer (HTTP 200, `grpc-status`,
  * `grpc-message`). Always with `x-lychgate-reason`, `cache-control: no-store`, `x-request-id` and `content-length`;
- * `retry-after` where the reason has it.
+ * `retry-after` and `allow` where the reason has them.
  */
 export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
-  const { status, retryAfterS } = REASONS[reason];
+  const { status, retryAfterS, allow } = REASONS[reason];
   const message = messageFor(reason, context);
   const headers = [
     "x-lychgate-reason",
@@ -59,6 +62,7 @@ export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
     context.requestId,
   ];
   if (retryAfterS !== undefined) headers.push("retry-after", String(retryAfterS));
+  if (allow !== undefined) headers.push("allow", allow);
 
   const grpcType = grpcContentType(context.contentType);
   if (grpcType !== undefined) {

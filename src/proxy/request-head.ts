@@ -5,6 +5,8 @@ export interface RequestHead {
   readonly target: string;
   /** Flat `name, value, name, value, …` in the order received, with the case and the duplicates received. */
   readonly rawHeaders: readonly string[];
+  /** The fast lane's scanner found nothing that must be looked at as fields, and the version is 1.1. */
+  readonly isPlain?: boolean;
   /** What {@link firstValue} says, where it can be told without taking all fields apart. */
   first?(lowerCaseName: string): string | undefined;
 }

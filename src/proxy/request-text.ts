@@ -1,3 +1,4 @@
+import { forwardedPort } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
 import type { HeadScan } from "./http1/head-scanner.ts";
 
@@ -6,19 +7,20 @@ export interface ForwardedFields {
   readonly clientAddress: string;
   /** `""`: the request has none. */
   readonly host: string;
-  readonly listenPort: number | undefined;
+  /** See `RequestForwarding.via`. */
+  readonly via: string;
 }
 
 /**
  * The fields that `forwardRequestHead` adds to a request of a client that is not trusted, up to the value of
  * `X-Request-Id`: the same for every request of one connection to one Host.
  */
-export function forwardedFields({ clientAddress, host, listenPort }: ForwardedFields): string {
+export function forwardedFields({ clientAddress, host, via }: ForwardedFields): string {
   return (
     `X-Forwarded-For: ${clientAddress}\r\n` +
     (host === "" ? "" : `X-Forwarded-Host: ${host}\r\n`) +
     "X-Forwarded-Proto: http\r\n" +
-    (listenPort === undefined ? "" : `X-Forwarded-Port: ${listenPort}\r\n`) +
+    `X-Forwarded-Port: ${forwardedPort(host, "http")}\r\nVia: ${via}\r\n` +
     "X-Request-Id: "
   );
 }

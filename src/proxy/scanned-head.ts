@@ -4,6 +4,7 @@ import type { RequestHead } from "./request-head.ts";
 /** A request's head as text of one character per byte, taken apart only when somebody asks. */
 export class ScannedHead implements RequestHead {
   readonly method: string;
+  readonly isPlain: boolean;
   readonly #text: string;
   readonly #targetStart: number;
   readonly #targetEnd: number;
@@ -14,6 +15,7 @@ export class ScannedHead implements RequestHead {
   constructor(text: string, start: number, scan: HeadScan) {
     this.#text = text;
     this.method = methodOf(text, scan.methodEnd - start);
+    this.isPlain = scan.traits === 0;
     this.#targetStart = scan.targetStart - start;
     this.#targetEnd = scan.targetEnd - start;
     this.#fieldsStart = scan.fieldsStart - start;

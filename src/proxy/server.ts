@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
@@ -84,6 +85,11 @@ export interface ProxyServerOptions {
   readonly smallBodyBytes?: number;
   /** See `RequestForwarding.trustForwarded`. Default false. */
   readonly trustForwarded?: boolean;
+  /**
+   * Who this router is in `Via` fields: pods get it, and a request that has it is refused (`loop_detected`). A token, the
+   * same for all processes of one router and nobody else's. Default: {@link newViaPseudonym}.
+   */
+  readonly viaPseudonym?: string;
   readonly observer?: ProxyObserver;
   /** Spans for each request; see `openTelemetry`. Default: none. */
   readonly tracing?: RequestTracing | undefined;
@@ -116,6 +122,11 @@ const SMALL_BODIES_TOTAL_BYTES = 32 * 1024 * 1024;
 /** The errors of accepting are told at most once in this time: without file descriptors there are thousands. */
 const ACCEPT_ERROR_INTERVAL_MS = 1000;
 
+/** A name for one router that says nothing of it, and that nobody else has by chance. */
+export function newViaPseudonym(): string {
+  return `lychgate-${randomBytes(8).toString("hex")}`;
+}
+
 /** Makes the server; nothing is opened before {@link ProxyServer.listen}. */
 export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   return new HttpProxyServer(options);
@@ -130,7 +141,6 @@ class HttpProxyServer implements ProxyServer {
   readonly #full: LazyFullLane;
   readonly #limits: ConnectionLimits;
   readonly #refused: RefusedConnections;
-  #port: number | undefined;
   #acceptErrorToldMs = -ACCEPT_ERROR_INTERVAL_MS;
   #closed: Promise<void> | undefined;
   #draining = false;
@@ -157,6 +167,7 @@ class HttpProxyServer implements ProxyServer {
         totalBytes: SMALL_BODIES_TOTAL_BYTES,
       }),
       trustForwarded: options.trustForwarded ?? false,
+      viaPseudonym: options.viaPseudonym ?? newViaPseudonym(),
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),
       tracing: options.tracing,
@@ -188,7 +199,6 @@ class HttpProxyServer implements ProxyServer {
     });
     this.#fast = new FastLane({
       ...shared,
-      listenPort: () => this.#port,
       handOver: (socket) => this.#full.take(socket),
     });
     this.#listener = createServer(
@@ -214,9 +224,7 @@ class HttpProxyServer implements ProxyServer {
         this.#listener.off("error", reject);
         this.#listener.on("error", (error) => this.#onAcceptError(error));
         this.#shareReadBuffer();
-        const address = this.#listener.address() as AddressInfo;
-        this.#port = address.port;
-        resolve(address);
+        resolve(this.#listener.address() as AddressInfo);
       });
     });
   }

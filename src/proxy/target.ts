@@ -16,6 +16,8 @@ export interface Target {
   readonly port: number;
   /** The request-target for the pod, byte-exact: begins with `/`, or is `*` (OPTIONS). */
   readonly path: string;
+  /** Of a target that the path named: what was taken off its begin, byte-exact. */
+  readonly prefix?: string;
   readonly source: "path" | "header" | "host" | "template";
 }
 
@@ -190,7 +192,15 @@ function fromPath(path: string, prefix: string): TargetResult {
   const port = parsePort(path.slice(idEnd + 1, portEnd));
   if (port === undefined) return malformed("the port in the path must be 1 to 65535", id);
   const rest = path.slice(portEnd);
-  return byId(id, port, rest.startsWith("/") ? rest : `/${rest}`, "path");
+  const target: Target = {
+    by: { kind: "id", id },
+    label: id,
+    port,
+    path: rest.startsWith("/") ? rest : `/${rest}`,
+    prefix: path.slice(0, portEnd),
+    source: "path",
+  };
+  return { kind: "target", target };
 }
 
 function fromIdHeader(

@@ -18,15 +18,24 @@ export type TrailerSection =
  * Reads the trailer section of a chunked body (RFC 9112 7.1.2), at most `maxBytes` of it. Fields that must not be merged
  * into a header are left out, see {@link forwardTrailers}. `known`: so many of the bytes were found incomplete before.
  */
-export function readTrailers(bytes: Buffer, maxBytes: number, known = 0): TrailerSection {
+export function readTrailers(
+  bytes: Buffer,
+  maxBytes: number,
+  known = 0,
+  routing?: ReadonlySet<string>,
+): TrailerSection {
   const from = Math.max(0, known - 3);
   const emptyLine = bytes.subarray(0, 2).equals(CRLF) ? 0 : bytes.indexOf("\r\n\r\n", from, "latin1") + 2;
-  if (emptyLine === 1) return bytes.length > maxBytes ? { kind: "malformed" } : { kind: "incomplete" };
+  if (emptyLine === 1) {
+    // Who sends a bare LF is done, and would wait for ever.
+    const isBroken = bytes.length > maxBytes || hasBareLineFeed(bytes, known);
+    return isBroken ? { kind: "malformed" } : { kind: "incomplete" };
+  }
   const length = emptyLine + 2;
   if (length > maxBytes) return { kind: "malformed" };
   const section = bytes.toString("latin1", 0, length);
   if (!isWellFormed(section)) return { kind: "malformed" };
-  const kept = forwardTrailers(fieldsOf(section, 0));
+  const kept = forwardTrailers(fieldsOf(section, 0), routing);
   return {
     kind: "trailers",
     length,
@@ -35,6 +44,15 @@ export function readTrailers(bytes: Buffer, maxBytes: number, known = 0): Traile
 }
 
 const CRLF = Buffer.from("\r\n");
+const CR = 13;
+const LF = 10;
+
+function hasBareLineFeed(bytes: Buffer, from: number): boolean {
+  for (let at = bytes.indexOf(LF, from); at !== -1; at = bytes.indexOf(LF, at + 1)) {
+    if (bytes[at - 1] !== CR) return true;
+  }
+  return false;
+}
 
 function isWellFormed(section: string): boolean {
   return section

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 
+import type { NotAdmitted } from "./admission.ts";
 import type { LaneOptions } from "./lane.ts";
 import { closeWithReply } from "./raw-reply.ts";
-import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import { RequestTrace } from "./request-trace.ts";
 import { tracedRequest } from "./traced-request.ts";
@@ -14,14 +14,14 @@ import { tracedRequest } from "./traced-request.ts";
  */
 export function refuseUnparsed(
   socket: Socket,
-  reason: RefusalReason,
-  message: string,
+  { reason, message }: NotAdmitted,
   options: LaneOptions,
   request?: IncomingMessage,
 ): void {
   const trace = new RequestTrace(tracedRequest(request ?? { socket }), options);
   const reply = replyFor(reason, trace.replyContext(message));
   trace.bytesOut = reply.body.length;
+  options.refusals.tell(trace, reason);
   closeWithReply(socket, reply, options.clock);
   trace.end(reply.status, reason);
 }

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../clock.ts";
 import { shareOfRequest } from "./client-share.ts";
+import { admit, NotAdmitted } from "./admission.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import type { FullLaneOptions } from "./full-lane.ts";
 import { findPassage } from "./lane.ts";
@@ -151,7 +152,15 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
   }
 
   #proceed(): void {
-    const passage = findPassage(this.#trace, this.#client.localPort, this.#options);
+    const { viaPseudonym } = this.#options;
+    const { head: received, protocol } = this.#trace;
+    const admitted = admit(received, protocol, viaPseudonym);
+    if (admitted instanceof NotAdmitted) {
+      this.#options.refusals.tell(this.#trace, admitted.reason);
+      this.#refuse(admitted.reason, admitted.message);
+      return;
+    }
+    const passage = findPassage(admitted, this.#trace, this.#options);
     if (passage.kind === "refuse") {
       this.#options.refusals.tell(this.#trace, passage.reason);
       this.#refuse(passage.reason, passage.message);

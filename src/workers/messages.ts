@@ -7,7 +7,7 @@ export interface StartMessage {
   readonly kind: "start";
   /** 0 … workers − 1; a replacement has the number of the one whose place it takes. */
   readonly worker: number;
-  /** The router's configuration, passed through as it is. Here and not in `argv` or the environment, which others see. */
+  /** The router's configuration and name, passed through as they are. Here and not in `argv` or the environment, which others see. */
   readonly settings: unknown;
   readonly host: string | undefined;
   /** 0 lets the system choose; the others are told what it chose. */

@@ -184,7 +184,7 @@ describe("any head that is forwarded", () => {
         const forwarded = forwardRequestHead(request, upstreamPath, {
           clientAddress: "192.0.2.7",
           scheme: "http",
-          listenPort: 7788,
+          via: "1.1 lychgate-test",
           requestId: "request-1",
           trustForwarded,
         });
@@ -224,6 +224,7 @@ describe("any head that is forwarded", () => {
         clientAddress: "192.0.2.7",
         scheme: "https",
         requestId: "request-1",
+        via: "1.1 lychgate-test",
         trustForwarded: false,
       },
     );
@@ -253,6 +254,10 @@ describe("any head that is forwarded", () => {
           "3000-abc.example.com",
           "X-Forwarded-Proto",
           "https",
+          "X-Forwarded-Port",
+          "443",
+          "Via",
+          "1.1 lychgate-test",
           "X-Request-Id",
           "request-1",
           "TE",

@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 
-import { forwardRequestHead, forwardResponseHeaders, forwardTrailers } from "../../src/proxy/forwarding.ts";
+import {
+  forwardRequestHead,
+  forwardResponseHeaders,
+  forwardTrailers,
+  TOLD_BY_PROXIES,
+} from "../../src/proxy/forwarding.ts";
 import type { ForwardedRequest, RequestForwarding } from "../../src/proxy/forwarding.ts";
 import type { RequestHead } from "../../src/proxy/request-head.ts";
 
@@ -9,7 +14,7 @@ type Field = readonly [string, string];
 const options: RequestForwarding = {
   clientAddress: "192.0.2.7",
   scheme: "http",
-  listenPort: 7788,
+  via: "1.1 lychgate-test",
   requestId: "request-1",
   trustForwarded: false,
 };
@@ -35,8 +40,9 @@ function fieldsOf(result: ForwardedRequest): Field[] {
 
 /** The fields that came from the client, without what is added to every request. */
 function passed(fields: readonly Field[]): Field[] {
-  return fieldsOf(forward(fields, {}, { listenPort: undefined })).filter(
-    ([name]) => !/^(x-forwarded-(for|host|proto)|x-request-id)$/i.test(name),
+  return fieldsOf(forward(fields)).filter(
+    ([name, value]) =>
+      !/^(x-forwarded-(for|host|proto|port)|x-request-id)$/i.test(name) && value !== options.via,
   );
 }
 
@@ -132,6 +138,7 @@ describe("request fields", () => {
       "X-Forwarded-Proto",
       "X-Forwarded-Port",
       "X-Request-Id",
+      "Via",
     ];
     const result = forward([
       ["Connection", essential.join(", ")],
@@ -289,7 +296,8 @@ describe("X-Forwarded-* and X-Request-Id", () => {
       ["X-Forwarded-For", "192.0.2.7"],
       ["X-Forwarded-Host", "3000-abc.example.com"],
       ["X-Forwarded-Proto", "http"],
-      ["X-Forwarded-Port", "7788"],
+      ["X-Forwarded-Port", "80"],
+      ["Via", "1.1 lychgate-test"],
       ["X-Request-Id", "request-1"],
     ];
     expect(fieldsOf(forward(claims))).toEqual(expected);
@@ -304,11 +312,106 @@ describe("X-Forwarded-* and X-Request-Id", () => {
       ["X-Forwarded-Port", "443"],
       ["Forwarded", "for=10.9.9.9"],
       ["X-Forwarded-For", "10.9.9.9, 10.8.8.8, 192.0.2.7"],
+      ["Via", "1.1 lychgate-test"],
       ["X-Request-Id", "request-1"],
     ]);
     expect(values(forward(claims.slice(0, 2), {}, { trustForwarded: true }), "x-forwarded-proto")).toEqual([
       "http",
     ]);
+  });
+
+  const told = [
+    ...TOLD_BY_PROXIES,
+    "X-Forwarded-Ssl",
+    "x-forwarded-server",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Prefix",
+    "X-FORWARDED-User",
+    `x-forwarded-${"y".repeat(80)}`,
+  ];
+
+  it.each(told)("%s of a client is dropped, and kept from a trusted proxy", (name) => {
+    expect(passed([[name, "/evil"]])).toEqual([]);
+    expect(values(forward([[name, "/told"]], {}, { trustForwarded: true }), name.toLowerCase())).toEqual([
+      "/told",
+    ]);
+  });
+
+  it.each([
+    "X_Forwarded_For",
+    "X-Forwarded_For",
+    "x_forwarded-proto",
+    "X_FORWARDED_ANYTHING",
+    "X_Real_IP",
+    "True_Client-IP",
+    "X-Original_URL",
+    "X_Request_Id",
+  ])("%s is one of them to CGI, WSGI and Rack, and dropped whoever sends it", (name) => {
+    expect(passed([[name, "evil"]])).toEqual([]);
+    expect(values(forward([[name, "evil"]], {}, { trustForwarded: true }), name.toLowerCase())).toEqual([]);
+  });
+
+  it("leave alone what only looks like them", () => {
+    const fields: Field[] = [
+      ["X-Forwarded", "1"],
+      ["X_Foo", "2"],
+      ["X-Real-IPs", "3"],
+      ["Content_Language", "4"],
+    ];
+    expect(passed(fields)).toEqual(fields);
+  });
+
+  const portOf = (fields: Field[], more: Partial<RequestForwarding> = {}, head: Partial<RequestHead> = {}) =>
+    values(forward(fields, head, more), "x-forwarded-port");
+
+  it("tell the port of the Host, else the scheme's", () => {
+    expect(portOf([["Host", "3000-a.localhost:7788"]])).toEqual(["7788"]);
+    expect(portOf([["Host", "[::1]:8080"]])).toEqual(["8080"]);
+    expect(portOf([["Host", "3000-a.example.com"]])).toEqual(["80"]);
+    expect(portOf([["Host", "3000-a.example.com"]], { scheme: "https" })).toEqual(["443"]);
+    expect(portOf([])).toEqual(["80"]);
+    expect(portOf([["Host", "b"]], {}, { target: "http://3000-a.example.com:81/x" })).toEqual(["81"]);
+  });
+
+  it("tell the port of what a trusted proxy was asked for", () => {
+    const trusted = { trustForwarded: true };
+    const host: Field = ["Host", "3000-a.example.com"];
+    expect(portOf([host, ["X-Forwarded-Proto", "https"]], trusted)).toEqual(["443"]);
+    expect(portOf([host, ["X-Forwarded-Proto", "WSS, http"]], trusted)).toEqual(["443"]);
+    expect(
+      portOf([host, ["X-Forwarded-Host", "a.b:8443, c:1"], ["X-Forwarded-Proto", "https"]], trusted),
+    ).toEqual(["8443"]);
+    expect(portOf([host, ["X-Forwarded-Port", "9443"]], trusted)).toEqual(["9443"]);
+    expect(portOf([host, ["X-Forwarded-Proto", "https"]])).toEqual(["80"]);
+  });
+
+  it("tell what was taken off the path, behind what a trusted proxy took off", () => {
+    const prefix = "/kruise/a/3000";
+    const prefixes = (fields: Field[], more: Partial<RequestForwarding>) =>
+      values(forward(fields, {}, more), "x-forwarded-prefix");
+    expect(prefixes([], { prefix })).toEqual([prefix]);
+    expect(prefixes([["X-Forwarded-Prefix", "/api/"]], { prefix })).toEqual([prefix]);
+    expect(prefixes([["X-Forwarded-Prefix", "/api/"]], { prefix, trustForwarded: true })).toEqual([
+      `/api${prefix}`,
+    ]);
+    expect(prefixes([], {})).toEqual([]);
+  });
+
+  it("tell in Via that the request was here, behind who had it before (RFC 9110 7.6.3)", () => {
+    const fields: Field[] = [
+      ["Via", "1.0 fred"],
+      ["via", "1.1 p.example.net"],
+      ["Connection", "Via"],
+    ];
+    expect(values(forward(fields), "via")).toEqual(["1.0 fred", "1.1 p.example.net", "1.1 lychgate-test"]);
+  });
+
+  it("count Max-Forwards of OPTIONS down, and of nothing else (RFC 9110 7.6.2)", () => {
+    const of = (method: string, value: string) =>
+      values(forward([["Max-Forwards", value]], { method }), "max-forwards");
+    expect(of("OPTIONS", "5")).toEqual(["4"]);
+    expect(of("OPTIONS", "many")).toEqual(["many"]);
+    expect(of("GET", "5")).toEqual(["5"]);
   });
 
   it("skip an empty X-Forwarded-For", () => {
@@ -434,6 +537,10 @@ describe("response fields", () => {
     "Transfer-Encoding",
     "Authorization",
     "X-Forwarded-For",
+    "X-Forwarded-Anything",
+    "X_Real_IP",
+    "Via",
+    "Max-Forwards",
     "x-access-token",
     "X-Lychgate-Reason",
     "Connection",
@@ -443,6 +550,12 @@ describe("response fields", () => {
       ["Grpc-Status", "0"],
       ["x-sum", "\u00e4"],
     ]);
+  });
+
+  it("in trailers that name a sandbox go no further", () => {
+    const routing = new Set(["host", "e2b-sandbox-id"]);
+    const raw = ["E2B-Sandbox-Id", "other", "e2b_sandbox_id", "other", "x-sum", "1"];
+    expect(forwardTrailers(raw, routing)).toEqual([["x-sum", "1"]]);
   });
 
   it("in trailers that can't be written are left out", () => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { REQUEST_FIELDS, RESPONSE_FIELDS } from "../../src/proxy/forwarding.ts";
+import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../../src/proxy/forwarding.ts";
 import { HeldBytes } from "../../src/proxy/held-bytes.ts";
 import { ChunkScanner } from "../../src/proxy/http1/chunk-scanner.ts";
 import {
@@ -9,6 +9,7 @@ import {
   HeadScan,
   INCOMPLETE,
   MALFORMED,
+  OTHER_VERSION,
   scanRequestHead,
   scanResponseHead,
   TRAIT,
@@ -19,7 +20,7 @@ import { chunkedBodies, HEX, latin1, mutated, requestHeads, responseHeads } from
 import { readChunked, readHead, valuesOf } from "./support/reference-http.ts";
 import type { ReferenceHead } from "./support/reference-http.ts";
 
-const requestFields = fieldIndex([...REQUEST_FIELDS, "e2b-sandbox-id", "x-sandbox-id"]);
+const requestFields = fieldIndex([...REQUEST_FIELDS, "e2b-sandbox-id", "x-sandbox-id"], REQUEST_PREFIXES);
 const responseFields = fieldIndex(RESPONSE_FIELDS);
 
 type Kind = "request" | "response";
@@ -65,7 +66,9 @@ function check(kind: Kind, text: string): void {
     expect(whole.end).toBeLessThanOrEqual(INCOMPLETE);
   } else {
     // Where a target holds octets above ASCII, node:http has the last word.
-    expect([MALFORMED, ...(/^[^\r\n]*[\x7f-\xff]/.test(text) ? [UNUSUAL] : [])]).toContain(whole.end);
+    const isLater = kind === "request" && /^[^\r\n]* HTTP\/[2-9]\.[0-9]\r\n/.test(text);
+    if (isLater) expect([OTHER_VERSION, MALFORMED, UNUSUAL]).toContain(whole.end);
+    else expect([MALFORMED, ...(/^[^\r\n]*[\x7f-\xff]/.test(text) ? [UNUSUAL] : [])]).toContain(whole.end);
   }
   let before = INCOMPLETE;
   for (let cut = 0; cut < bytes.length; cut++) {
@@ -97,6 +100,7 @@ function agree(kind: Kind, text: string, head: ReferenceHead, scan: HeadScan): v
     expect(text.slice(scan.targetStart, scan.targetEnd)).toBe(head.target);
     const host = valuesOf(fields, "host").at(-1);
     expect(scan.hostStart < 0 ? undefined : text.slice(scan.hostStart, scan.hostEnd)).toBe(host);
+    expect((scan.traits & TRAIT.later) !== 0).toBe(head.minor > 1);
     expect((scan.traits & TRAIT.upgrade) !== 0).toBe(valuesOf(fields, "upgrade").length > 0);
     expect((scan.traits & TRAIT.expect) !== 0).toBe(valuesOf(fields, "expect").length > 0);
   } else {
@@ -111,6 +115,7 @@ function agree(kind: Kind, text: string, head: ReferenceHead, scan: HeadScan): v
   if ((scan.traits & TRAIT.special) === 0) {
     // No field that forwarding has a rule for slips through, and nothing but what is this connection's is cut.
     const ruled = new Set<string>(kind === "request" ? REQUEST_FIELDS : RESPONSE_FIELDS);
+    const prefixes = kind === "request" ? REQUEST_PREFIXES : [];
     for (const seen of [
       "host",
       "connection",
@@ -121,7 +126,12 @@ function agree(kind: Kind, text: string, head: ReferenceHead, scan: HeadScan): v
       "expect",
     ])
       ruled.delete(seen);
-    for (const [name] of fields) expect(ruled).not.toContain(name.toLowerCase());
+    for (const [name] of fields) {
+      expect(ruled).not.toContain(name.toLowerCase());
+      const meant = name.toLowerCase().replaceAll("_", "-");
+      if (meant !== name.toLowerCase()) expect(ruled).not.toContain(meant);
+      for (const prefix of prefixes) expect(meant.startsWith(prefix)).toBe(false);
+    }
     let kept = "";
     let from = 0;
     for (let i = 0; i < scan.cutCount; i += 2) {
@@ -257,6 +267,16 @@ test.each([
       Array.from(text, (_, i) => i),
     ).end,
   ).toBe(-1);
+});
+
+test("trailers with a bare LF are refused at once, wherever it stands and however they come", () => {
+  for (const text of ["X: 1\n\r\n", "X: 1\r\n\n", "\n", "X: 1\n", "X: 1\r\nY: 2\n"]) {
+    expect(readTrailers(latin1(text), 65_536).kind).toBe("malformed");
+    const bare = text.search(/(?<!\r)\n/);
+    expect(readTrailers(latin1(text.slice(0, bare + 1)), 65_536, bare).kind).toBe("malformed");
+  }
+  expect(readTrailers(latin1("X: 1\r\n"), 65_536).kind).toBe("incomplete");
+  expect(readTrailers(latin1("X: 1\r"), 65_536).kind).toBe("incomplete");
 });
 
 test("trailers: incomplete until their empty line, then the same however much follows", () => {

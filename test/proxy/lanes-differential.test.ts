@@ -110,7 +110,7 @@ function checkAlways({ podFaults, records, started, connection, answers, seen }:
 function checkRefused({ answers, connection, seen }: Outcome, before: number): void {
   expect(seen.length).toBe(before);
   expect(answers.length).toBe(before + 1);
-  expect(answers.at(-1)?.status).toMatch(/^(400|431|501) /);
+  expect(answers.at(-1)?.status).toMatch(/^(400|405|431|501|505) /);
   expect(connection).toBe("closed");
 }
 

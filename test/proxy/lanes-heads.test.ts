@@ -3,7 +3,12 @@ import { expect, test } from "vitest";
 
 import type { Clock, TimerHandle } from "../../src/clock.ts";
 import { Deadlines } from "../../src/proxy/deadlines.ts";
-import { forwardRequestHead, REQUEST_FIELDS, RESPONSE_FIELDS } from "../../src/proxy/forwarding.ts";
+import {
+  forwardRequestHead,
+  REQUEST_FIELDS,
+  REQUEST_PREFIXES,
+  RESPONSE_FIELDS,
+} from "../../src/proxy/forwarding.ts";
 import {
   fieldIndex,
   HeadScan,
@@ -18,7 +23,7 @@ import { latin1, plainRequestHeads, responseHeads } from "./corpus/arbitraries.t
 import { readHead } from "./support/reference-http.ts";
 import type { Field } from "./support/reference-http.ts";
 
-const requestFields = fieldIndex(REQUEST_FIELDS);
+const requestFields = fieldIndex(REQUEST_FIELDS, REQUEST_PREFIXES);
 const responseFields = fieldIndex(RESPONSE_FIELDS);
 
 /** Fields but for where those stand that the ordered way writes at the end. */
@@ -51,7 +56,7 @@ test("a plain request's head is what the forwarding rules make of its fields", (
       const head = new ScannedHead(text, 3, scan);
       const host = text.slice(scan.hostStart - 3, scan.hostEnd - 3);
       const requestId = requestIdOf(head.rawHeaders);
-      const common = { clientAddress: "10.1.2.3", listenPort: 8080 };
+      const common = { clientAddress: "10.1.2.3", via: "1.1 lychgate-test" };
       const forwarded = forwardRequestHead(head, head.target, {
         ...common,
         scheme: "http",

@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { REASONS } from "../../src/proxy/reasons.ts";
+
 import type { Reason, RefusalReason } from "../../src/proxy/reasons.ts";
 import { replyFor } from "../../src/proxy/reply.ts";
 import type { Reply, ReplyContext } from "../../src/proxy/reply.ts";
@@ -29,6 +30,13 @@ describe("the reasons", () => {
       no_sandbox: "404 no sandbox in request",
       bad_target: "400 what is wrong",
       bad_request: "400 what is wrong",
+      tls_on_plain_port: "400 this port speaks plain HTTP, and what came is TLS",
+      http2_on_plain_port: "505 this port speaks HTTP/1.1, and what came is HTTP/2",
+      proxy_protocol: "400 this port does not speak the PROXY protocol: turn it off in the proxy before it",
+      version_not_supported: "505 the only versions of HTTP that are understood are 1.0 and 1.1",
+      method_not_allowed: "405 CONNECT and TRACE are not passed on",
+      max_forwards: "200 answered by the sandbox gateway, since Max-Forwards is 0",
+      loop_detected: "508 the request has passed through this sandbox gateway before",
       headers_too_large: "431 request header fields too large",
       request_timeout: "408 request timeout",
       client_too_slow: "408 the client is too slow",
@@ -73,8 +81,24 @@ describe("the reasons", () => {
     ]);
   });
 
+  it("end the connection where what follows may have been read wrongly", () => {
+    const closing = refusals.filter((reason) => REASONS[reason].closes);
+    expect(closing.toSorted()).toEqual(
+      refusals
+        .filter((reason) => [400, 405, 505].includes(REASONS[reason].status))
+        .toSorted((a, b) => (a < b ? -1 : 1)),
+    );
+  });
+
+  it("name the methods that are passed on, where one is not (RFC 9110 15.5.6)", () => {
+    const allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    expect(headersOf(replyFor("method_not_allowed", context))["allow"]).toBe(allow);
+    expect(headersOf(replyFor("max_forwards", context))["allow"]).toBe(allow);
+    expect(headersOf(replyFor("bad_request", context))["allow"]).toBeUndefined();
+  });
+
   it("are usable as metric labels and header values", () => {
-    for (const reason of reasons) expect(reason).toMatch(/^[a-z]+(_[a-z]+)*$/);
+    for (const reason of reasons) expect(reason).toMatch(/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/);
   });
 });
 
@@ -196,10 +220,13 @@ describe("gRPC", () => {
         return [REASONS[reason].status, Number(headersOf(reply)["grpc-status"])];
       }),
     );
+    // gRPC has no OPTIONS.
+    codes.delete(200);
     expect(Object.fromEntries(codes)).toEqual({
       400: 3,
       401: 16,
       404: 5,
+      405: 12,
       408: 4,
       431: 8,
       499: 1,
@@ -207,6 +234,8 @@ describe("gRPC", () => {
       502: 14,
       503: 14,
       504: 4,
+      505: 12,
+      508: 9,
     });
   });
 

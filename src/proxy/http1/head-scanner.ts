@@ -1,5 +1,14 @@
 /* oxlint-disable typescript/no-non-null-assertion -- every offset that is read lies below `end`, which was compared */
-import { isSameIgnoringCase, OCTETS, octetsOf, TARGET, TOKEN, VALUE } from "./octets.ts";
+import {
+  caseless,
+  isSameIgnoringCase,
+  isSpeltLike,
+  OCTETS,
+  octetsOf,
+  TARGET,
+  TOKEN,
+  VALUE,
+} from "./octets.ts";
 
 /*
  * Strict, and over bytes: a string of the head is made once, by who needs it. The loops are written out since this runs
@@ -11,12 +20,14 @@ import { isSameIgnoringCase, OCTETS, octetsOf, TARGET, TOKEN, VALUE } from "./oc
 export const INCOMPLETE = 0;
 /** No such message may be forwarded. */
 export const MALFORMED = -1;
-/** A legal head that the fast lane does not take: another version of HTTP/1, a target in another form. */
+/** A legal head that the fast lane does not take: HTTP/1.0, a target in another form. */
 export const UNUSUAL = -2;
+/** The request line is well formed, but its version is HTTP/2 or above. */
+export const OTHER_VERSION = -3;
 
 /** Something that must be looked at as fields, not as bytes. Bits of {@link HeadScan.traits}. */
 export const TRAIT = {
-  /** A field that forwarding has a rule for, or whose name looks like one of those. */
+  /** A field that admission or forwarding has a rule for, or whose name may be taken for that of one. */
   special: 1,
   /** `Upgrade`. */
   upgrade: 2,
@@ -26,6 +37,8 @@ export const TRAIT = {
   connection: 8,
   /** HTTP/1.0. */
   old: 16,
+  /** HTTP/1.2 to 1.9: taken as 1.1 (RFC 9110 2.5), and never passed on as what it says it is. */
+  later: 32,
 } as const;
 
 /** What a scan found. One is used again and again; numbers are offsets into the bytes. */
@@ -35,6 +48,8 @@ export class HeadScan {
   targetEnd = 0;
   /** Of the first field line. */
   fieldsStart = 0;
+  /** Of a request's version HTTP/1.x, as far as it was read. */
+  minor = 1;
   status = 0;
   traits = 0;
   /** -1 without a Host. */
@@ -73,7 +88,12 @@ const FIELD = {
 const LENGTHS = 64;
 
 /** Which names are looked at: by length and first letter, so that nearly all others cost one look. */
-export type FieldIndex = Uint8Array;
+export interface FieldIndex {
+  /** By slot: what may stand there, of {@link FIELD}. */
+  readonly kinds: Uint8Array;
+  /** By slot: the special names to compare with. One that is shorter than the slot's length is a prefix. */
+  readonly special: readonly (readonly Uint8Array[])[];
+}
 
 const HOST = octetsOf("host");
 const CONNECTION = octetsOf("connection");
@@ -87,32 +107,45 @@ const EXPECT = octetsOf("expect");
 const DATE = octetsOf("date");
 
 /**
- * An index for the names that forwarding has rules for and whatever else must be seen (`special`, lower case). A name
- * with the length and the first letter of a special one counts as special too: that costs time, never correctness.
+ * An index for the names that must be seen: `special`, those that begin with one of `prefixes`, and what frames the
+ * message. All in lower case. A name with `_` where one of these has `-` is special too: CGI, WSGI and Rack make no
+ * difference between the two.
  */
-export function fieldIndex(special: Iterable<string>): FieldIndex {
-  const index = new Uint8Array(LENGTHS * 32);
-  const put = (name: string, field: number) => {
-    index[slot(name.length, name.charCodeAt(0))] = field;
+export function fieldIndex(special: Iterable<string>, prefixes: Iterable<string> = []): FieldIndex {
+  const kinds = new Uint8Array(LENGTHS * 32);
+  const names: Uint8Array[][] = Array.from(kinds, () => []);
+  const put = (at: number, kind: number, name?: string) => {
+    kinds[at] = kind;
+    if (name !== undefined) names[at]?.push(caseless(name));
   };
-  for (const name of special) put(name, FIELD.special);
-  put("host", FIELD.host);
-  put("connection", FIELD.connection);
-  put("content-length", FIELD.contentLength);
-  put("transfer-encoding", FIELD.transferEncoding);
-  put("upgrade", FIELD.upgrade);
-  put("expect", FIELD.expect);
-  put("date", FIELD.date);
-  return index;
+  for (const name of special) put(slot(name.length, name.charCodeAt(0)), FIELD.special, name);
+  for (const prefix of prefixes) {
+    for (let length = prefix.length + 1; length <= LENGTHS; length++) {
+      put(slot(length, prefix.charCodeAt(0)), FIELD.special, prefix);
+    }
+  }
+  const framing = [
+    ["host", FIELD.host],
+    ["connection", FIELD.connection],
+    ["content-length", FIELD.contentLength],
+    ["transfer-encoding", FIELD.transferEncoding],
+    ["upgrade", FIELD.upgrade],
+    ["expect", FIELD.expect],
+    ["date", FIELD.date],
+  ] as const;
+  for (const [name, kind] of framing) put(slot(name.length, name.charCodeAt(0)), kind);
+  return { kinds, special: names };
 }
 
+/** All names of 64 octets and more have slot 0, which no shorter one has. */
 function slot(length: number, firstOctet: number): number {
   return length < LENGTHS ? (length << 5) | (firstOctet & 31) : 0;
 }
 
 /**
  * Scans the request head that begins at `start` (RFC 9112 2.1, 3, 5). Returns its end, {@link INCOMPLETE},
- * {@link MALFORMED} or {@link UNUSUAL}; only with the first does `scan` hold.
+ * {@link MALFORMED}, {@link UNUSUAL} or {@link OTHER_VERSION}; only with the first does `scan` hold, and of the third its
+ * `targetEnd` and `minor`.
  */
 export function scanRequestHead(
   bytes: Uint8Array,
@@ -122,6 +155,7 @@ export function scanRequestHead(
   scan: HeadScan,
 ): number {
   let p = start;
+  scan.minor = 1;
   while (p < end && (OCTETS[bytes[p]!]! & TOKEN) !== 0) p++;
   if (p === end) return p - start > MAX_METHOD ? MALFORMED : INCOMPLETE;
   // The begin of an empty line, which whoever calls skips.
@@ -136,7 +170,9 @@ export function scanRequestHead(
   if (bytes[p]! > 0x7e) return UNUSUAL;
   if (bytes[p] !== SP || p === targetStart) return MALFORMED;
   scan.targetEnd = p;
-  if (end - p < 11) return isPrefix(bytes, p + 1, end, VERSION) ? INCOMPLETE : MALFORMED;
+  if (end - p < 11) return isPrefix(bytes, p + 1, end, VERSION, MAJOR) ? INCOMPLETE : MALFORMED;
+  const major = bytes[p + 6]! - 0x30;
+  const minor = bytes[p + 8]! - 0x30;
   // " HTTP/1.1\r\n", written out.
   if (
     bytes[p + 1] !== 0x48 ||
@@ -144,17 +180,20 @@ export function scanRequestHead(
     bytes[p + 3] !== 0x54 ||
     bytes[p + 4] !== 0x50 ||
     bytes[p + 5] !== 0x2f ||
-    bytes[p + 6] !== 0x31 ||
+    major < 1 ||
+    major > 9 ||
     bytes[p + 7] !== 0x2e ||
+    minor < 0 ||
+    minor > 9 ||
     bytes[p + 9] !== CR ||
     bytes[p + 10] !== LF
   )
     return MALFORMED;
-  if (bytes[p + 8] === 0x30) return UNUSUAL;
-  if (bytes[p + 8] !== 0x31) return MALFORMED;
-  if (bytes[targetStart] !== SLASH) return UNUSUAL;
+  if (major !== 1) return OTHER_VERSION;
+  scan.minor = minor;
+  if (minor === 0 || bytes[targetStart] !== SLASH) return UNUSUAL;
   scan.fieldsStart = p + 11;
-  scan.traits = 0;
+  scan.traits = minor === 1 ? 0 : TRAIT.later;
   const headEnd = scanFields(bytes, p + 11, end, index, scan);
   // Which of two fields frames the message is what request smuggling is about (RFC 9112 6.1, 6.3).
   const isAmbiguous = scan.contentLength >= 0 && (scan.chunked || scan.lengthRepeated);
@@ -173,7 +212,7 @@ export function scanResponseHead(
   scan: HeadScan,
 ): number {
   let p = start;
-  if (end - p < 13) return isPrefix(bytes, p, Math.min(end, p + 7), VERSION) ? INCOMPLETE : MALFORMED;
+  if (end - p < 13) return isPrefix(bytes, p, Math.min(end, p + 7), VERSION, MINOR) ? INCOMPLETE : MALFORMED;
   if (
     bytes[p] !== 0x48 ||
     bytes[p + 1] !== 0x54 ||
@@ -215,13 +254,17 @@ const HTAB = 0x09;
 const COLON = 0x3a;
 const SLASH = 0x2f;
 const VERSION = octetsOf("HTTP/1.1\r\n");
+/** Where the numbers stand in it. */
+const MAJOR = 5;
+const MINOR = 7;
 /** Longer than any method that is registered. */
 const MAX_METHOD = 64;
 
-function isPrefix(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+/** The numbers of the version, from the one at `open` on, are judged once the line is whole. */
+function isPrefix(bytes: Uint8Array, start: number, end: number, text: Uint8Array, open: number): boolean {
   for (let p = start; p < end; p++) {
-    // The minor version is judged once the line is whole.
-    if (bytes[p] !== text[p - start] && p - start !== 7) return false;
+    const at = p - start;
+    if (bytes[p] !== text[at] && at !== open && at !== MINOR) return false;
   }
   return true;
 }
@@ -241,6 +284,7 @@ function scanFields(
   scan.hasDate = false;
   scan.keepAliveStart = -1;
   scan.cutCount = 0;
+  const { kinds } = index;
   let p = start;
   for (;;) {
     if (p >= end) return INCOMPLETE;
@@ -264,9 +308,11 @@ function scanFields(
     if (bytes[p + 1] !== LF) return MALFORMED;
     const valueEnd = p;
     p += 2;
-    // Slot 0 is that of no name: a name above 63 octets is plain.
-    const field = index[nameLength < LENGTHS ? (nameLength << 5) | (bytes[nameStart]! & 31) : 0];
-    if (field !== FIELD.plain && !noteField(bytes, field!, nameStart, nameLength, valueStart, valueEnd, scan))
+    const at = nameLength < LENGTHS ? (nameLength << 5) | (bytes[nameStart]! & 31) : 0;
+    if (
+      kinds[at] !== FIELD.plain &&
+      !noteField(bytes, index, at, nameStart, nameLength, valueStart, valueEnd, scan)
+    )
       return MALFORMED;
   }
 }
@@ -274,7 +320,8 @@ function scanFields(
 /** False when the field makes the message malformed. */
 function noteField(
   bytes: Uint8Array,
-  field: number,
+  index: FieldIndex,
+  at: number,
   nameStart: number,
   nameLength: number,
   valueStart: number,
@@ -283,37 +330,39 @@ function noteField(
 ): boolean {
   let end = valueEnd;
   while (end > valueStart && (bytes[end - 1] === SP || bytes[end - 1] === HTAB)) end--;
-  switch (field) {
+  switch (index.kinds[at]!) {
     case FIELD.host:
-      if (!isSameIgnoringCase(bytes, nameStart, HOST)) return special(scan);
+      if (!isSameIgnoringCase(bytes, nameStart, HOST)) break;
       // Two Hosts are answered with the reason why, which takes them as fields.
       if (scan.hostStart >= 0) scan.traits |= TRAIT.special;
       scan.hostStart = valueStart;
       scan.hostEnd = end;
       return true;
     case FIELD.connection:
-      if (!isSameIgnoringCase(bytes, nameStart, CONNECTION)) return special(scan);
+      if (!isSameIgnoringCase(bytes, nameStart, CONNECTION)) break;
       noteConnection(bytes, nameStart, valueStart, end, valueEnd + 2, scan);
       return true;
     case FIELD.contentLength:
-      if (!isSameIgnoringCase(bytes, nameStart, CONTENT_LENGTH)) return special(scan);
+      if (!isSameIgnoringCase(bytes, nameStart, CONTENT_LENGTH)) break;
       noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
       return noteContentLength(bytes, valueStart, end, scan);
     case FIELD.transferEncoding:
-      if (!isSameIgnoringCase(bytes, nameStart, TRANSFER_ENCODING)) return special(scan);
+      if (!isSameIgnoringCase(bytes, nameStart, TRANSFER_ENCODING)) break;
       noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
       if (scan.chunked || end - valueStart !== 7 || !isSameIgnoringCase(bytes, valueStart, CHUNKED))
         return false;
       scan.chunked = true;
       return true;
     case FIELD.upgrade:
-      scan.traits |= isSameIgnoringCase(bytes, nameStart, UPGRADE) ? TRAIT.upgrade : TRAIT.special;
+      if (!isSameIgnoringCase(bytes, nameStart, UPGRADE)) break;
+      scan.traits |= TRAIT.upgrade;
       return true;
     case FIELD.expect:
-      scan.traits |= isSameIgnoringCase(bytes, nameStart, EXPECT) ? TRAIT.expect : TRAIT.special;
+      if (!isSameIgnoringCase(bytes, nameStart, EXPECT)) break;
+      scan.traits |= TRAIT.expect;
       return true;
     case FIELD.date:
-      if (!isSameIgnoringCase(bytes, nameStart, DATE)) return special(scan);
+      if (!isSameIgnoringCase(bytes, nameStart, DATE)) break;
       scan.hasDate = true;
       return true;
     default:
@@ -323,8 +372,11 @@ function noteField(
         cut(scan, nameStart, valueEnd + 2);
         return true;
       }
-      return special(scan);
   }
+  for (const name of index.special[at]!) {
+    if (isSpeltLike(bytes, nameStart, name)) return special(scan);
+  }
+  return true;
 }
 
 /**

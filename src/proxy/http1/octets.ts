@@ -29,3 +29,26 @@ export function isSameIgnoringCase(bytes: Uint8Array, at: number, lowerCase: Uin
   }
   return true;
 }
+
+/** A name to compare with by {@link isSpeltLike}. */
+export function caseless(name: string): Uint8Array {
+  return octetsOf(name).map((octet) => octet | CASE);
+}
+
+/**
+ * `bytes` holds a name at `at` that may be taken for `name`, of {@link caseless}: in any case, and with `_` in place of
+ * `-`. Some others seem like it too (`^` is taken for `~`).
+ */
+export function isSpeltLike(bytes: Uint8Array, at: number, name: Uint8Array): boolean {
+  for (let i = 0; i < name.length; i++) {
+    const octet = (bytes[at + i] ?? 0) | CASE;
+    if (octet !== name[i] && !(octet === UNDERSCORE && name[i] === HYPHEN)) return false;
+  }
+  return true;
+}
+
+/** Setting the bit makes upper case lower, and leaves digits and `-` as they are. */
+const CASE = 0x20;
+const HYPHEN = 0x2d;
+/** `_` with that bit. */
+const UNDERSCORE = 0x7f;

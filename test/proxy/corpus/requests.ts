@@ -21,6 +21,8 @@ const chunked = (body: string) => post("Transfer-Encoding: chunked", body);
 
 const UNKNOWN_METHOD = "node:http knows the registered methods only, and refuses others with 400";
 const SAME_REFUSAL = "refused by both; the full lane tells it as bad_target, and goes on";
+const LATER =
+  "node:http knows 1.0 and 1.1: what comes to the full lane later than its first request is refused";
 const LLHTTP_SPACES = "llhttp takes several spaces for one; what goes on to the pod is written anew";
 const TRAILERS_LATER = "the fast lane reads trailers when the body is on its way; the full lane says 431";
 const LLHTTP_SKIPS =
@@ -64,6 +66,12 @@ export const LEGAL: readonly RequestCase[] = [
     text: chunked("2\r\nhi\r\n0\r\nX-Sum: 1\r\nAuthorization: x\r\nHost: evil\r\n\r\n"),
   },
   {
+    name: "trailers that route",
+    text: chunked(
+      "2\r\nhi\r\n0\r\nX-Sum: 1\r\nE2B-Sandbox-Id: other\r\ne2b_sandbox_port: 1\r\nX-Sandbox-Id: other\r\n\r\n",
+    ),
+  },
+  {
     name: "a length among the trailers",
     text: chunked("2\r\nhi\r\n0\r\nContent-Length: 9\r\n\r\n"),
     differs:
@@ -104,6 +112,39 @@ export const LEGAL: readonly RequestCase[] = [
       "x-forwarded-Port: 1",
       "Forwarded: for=1.1.1.1",
     ),
+  },
+  {
+    name: "what only proxies know, of a client",
+    text: get(
+      "X-Real-IP: 1.1.1.1",
+      "x-client-ip: 1.1.1.1",
+      "True-Client-IP: 1.1.1.1",
+      "X-Forwarded-Ssl: on",
+      "X-Forwarded-Prefix: /evil",
+      "X-Forwarded-Server: evil",
+      "X-Original-URL: /evil",
+      "X-Rewrite-URL: /evil",
+    ),
+  },
+  {
+    name: "the same with _ in place of -",
+    text: get("X_Forwarded_For: 1.1.1.1", "X-Forwarded_Host: evil", "X_Real_IP: 1.1.1.1", "X_Request_Id: a"),
+  },
+  { name: "Via of others", text: get("Via: 1.0 fred, 1.1 p.example.net", "via: 1.1 x") },
+  { name: "Via, and Connection that nominates it", text: get("Via: 1.0 fred", "Connection: via") },
+  { name: "Max-Forwards", text: get("Max-Forwards: 0") },
+  { name: "OPTIONS with Max-Forwards", text: `OPTIONS /o HTTP/1.1\r\n${H}Max-Forwards: 3\r\n\r\n` },
+  { name: "OPTIONS with Max-Forwards: 0", text: `OPTIONS /o HTTP/1.1\r\n${H}Max-Forwards: 0\r\n\r\n` },
+  { name: "HTTP/1.2", text: `GET / HTTP/1.2\r\n${H}\r\n`, differs: LATER },
+  {
+    name: "HTTP/1.9 with a body",
+    text: post("Content-Length: 2", "hi").replace("1.1", "1.9"),
+    differs: LATER,
+  },
+  {
+    name: "HTTP/1.3 in absolute-form",
+    text: `GET http://HOST/abs HTTP/1.3\r\n${H}\r\n`,
+    differs: LATER,
   },
   { name: "a request ID", text: get("X-Request-Id: my-id-1") },
   { name: "two request IDs", text: get("X-Request-Id: a", "X-Request-Id: b") },
@@ -179,7 +220,6 @@ export const LEGAL: readonly RequestCase[] = [
   { name: "a fragment in the target", text: `GET /a#b HTTP/1.1\r\n${H}\r\n`, differs: SAME_REFUSAL },
   { name: "OPTIONS *", text: `OPTIONS * HTTP/1.1\r\n${H}\r\n` },
   { name: "GET *", text: `GET * HTTP/1.1\r\n${H}\r\n` },
-  { name: "CONNECT", text: `CONNECT HOST HTTP/1.1\r\n${H}\r\n`, is: "bad" },
   { name: "bytes above ASCII in the target", text: `GET /\xe9\xff HTTP/1.1\r\n${H}\r\n` },
 ];
 
@@ -267,7 +307,13 @@ export const MALFORMED: readonly RequestCase[] = [
   bad("a CR in the target", `GET /a\rb HTTP/1.1\r\n${H}\r\n`),
   bad("DEL in the target", `GET /a\x7fb HTTP/1.1\r\n${H}\r\n`, SAME_REFUSAL),
   bad("HTTP/0.9", "GET /\r\n\r\n"),
-  bad("HTTP/1.2", `GET / HTTP/1.2\r\n${H}\r\n`),
+  bad("CONNECT", `CONNECT HOST HTTP/1.1\r\n${H}\r\n`),
+  bad("CONNECT in origin-form", `CONNECT /x HTTP/1.1\r\n${H}\r\n`),
+  bad("CONNECT in absolute-form", `CONNECT http://HOST/ HTTP/1.1\r\n${H}\r\n`),
+  bad("connect in lower case", `connect /x HTTP/1.1\r\n${H}\r\n`, UNKNOWN_METHOD),
+  bad("TRACE", `TRACE / HTTP/1.1\r\n${H}Cookie: secret\r\n\r\n`),
+  bad("CONNECT behind a legal one", `${get("X: 1")}CONNECT /x HTTP/1.1\r\n${H}\r\n`),
+  bad("HTTP/3.0", `GET / HTTP/3.0\r\n${H}\r\n`),
   bad("HTTP/2.0", `GET / HTTP/2.0\r\n${H}\r\n`),
   bad("HTTP/1.10", `GET / HTTP/1.10\r\n${H}\r\n`),
   bad("http/1.1", `GET / http/1.1\r\n${H}\r\n`),
@@ -275,6 +321,8 @@ export const MALFORMED: readonly RequestCase[] = [
   bad("the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
   bad("HTTP/1.0 in chunks", `POST / HTTP/1.0\r\n${H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`),
   bad("a ClientHello", "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"),
+  bad("the PROXY protocol", "PROXY TCP4 192.0.2.1 192.0.2.2 56324 80\r\n"),
+  bad("the PROXY protocol, version 2", "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01"),
   bad("text", "hello, is it me you're looking for?\r\n\r\n"),
   bad("a response", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
   bad("an LF before it", `\n${get("X: 1")}`, LLHTTP_SKIPS),
@@ -315,6 +363,8 @@ export const BROKEN_BODIES: readonly RequestCase[] = [
   bad("LF within an extension", chunked("5;a\nb\r\nhello\r\n0\r\n\r\n")),
   bad("NUL within an extension", chunked("5;a\0b\r\nhello\r\n0\r\n\r\n")),
   bad("LF behind the last chunk", chunked("5\r\nhello\r\n0\n\r\n")),
+  bad("LF behind a trailer", chunked("5\r\nhello\r\n0\r\nX: 1\n\r\n")),
+  bad("LF behind trailers", chunked("5\r\nhello\r\n0\r\nX: 1\r\n\n")),
   bad("LF at the end", chunked("5\r\nhello\r\n0\r\n\n")),
   bad("a trailer that is none", chunked("5\r\nhello\r\n0\r\nno trailer\r\n\r\n")),
   bad("a folded trailer", chunked("5\r\nhello\r\n0\r\nX: 1\r\n 2\r\n\r\n")),

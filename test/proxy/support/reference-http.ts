@@ -31,7 +31,7 @@ export type Read<T> =
   | { readonly kind: "incomplete" }
   | { readonly kind: "malformed"; readonly why: string };
 
-const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21\x22\x24-\x7e]+) HTTP\/1\.([01])$/;
+const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21\x22\x24-\x7e]+) HTTP\/1\.([0-9])$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*$/;
 
@@ -123,7 +123,9 @@ export function readChunked(text: string, start: number): Read<ReferenceBody> {
   }
   if (text.startsWith("\r\n", at)) return { kind: "ok", value: { body, trailers: [], end: at + 2 } };
   const emptyLine = text.indexOf("\r\n\r\n", at);
-  if (emptyLine === -1) return { kind: "incomplete" };
+  if (emptyLine === -1) {
+    return /(^|[^\r])\n/.test(text.slice(at)) ? malformed("a bare LF in a trailer") : { kind: "incomplete" };
+  }
   const trailers = readFields(text.slice(at, emptyLine).split("\r\n"));
   if (typeof trailers === "string") return malformed(trailers);
   return { kind: "ok", value: { body, trailers, end: emptyLine + 4 } };

@@ -104,7 +104,9 @@ export class Station {
   }
 
   static async open(lane: "fast" | "full"): Promise<Station> {
-    const router = await Router.start({ server: { fastLane: lane === "fast" } });
+    const router = await Router.start({
+      server: { fastLane: lane === "fast", viaPseudonym: "lychgate-station" },
+    });
     return new Station(router, await RawPod.listen());
   }
 
@@ -196,6 +198,7 @@ export class Station {
         }
         if (read.kind !== "ok") return;
         at = read.value.end;
+        if (read.value.minor !== 1) this.#faults.push(`HTTP/1.${read.value.minor}`);
         this.#seen.push(read.value);
         this.#answer(peer, read.value);
       }
