@@ -11,8 +11,10 @@ export interface AttemptEvents {
   bodySent(): void;
   /** The request was given to the connection, whole. */
   requestSent(): void;
-  /** The pod sent a response head; `status` may be 1xx, and then another follows. */
-  responseStarted(status: number, statusText: string, rawHeaders: readonly Buffer[]): void;
+  /** The pod sent a 1xx response, as the client may have it. The response is yet to come. */
+  informational(head: string): void;
+  /** The pod sent the head of its response. `phrase`: a character for a byte. */
+  responseStarted(status: number, phrase: string, rawHeaders: readonly Buffer[]): void;
   /** False when the client can't take more for now. */
   responseData(chunk: Buffer): boolean;
   /** undici takes the pod's response to be complete. `broken`: the connection ended with an error. */
@@ -60,15 +62,16 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#live) this.#events.requestSent();
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    statusText?: string,
-  ): void {
+  readonly onInformational = (head: string): void => {
     if (!this.#live) return;
     this.#answered = true;
-    this.#events.responseStarted(status, statusText ?? "", controller.rawHeaders as Buffer[]);
+    this.#events.informational(head);
+  };
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (!this.#live) return;
+    this.#answered = true;
+    this.#events.responseStarted(status, this.connection.reasonPhrase, controller.rawHeaders as Buffer[]);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -1,4 +1,3 @@
-import { STATUS_CODES } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
@@ -55,9 +54,6 @@ export interface OutboundRequest {
   readonly expectsContinue: boolean;
 }
 
-/** 1xx responses that one request may have: more than any use of them needs. */
-const MAX_INFORMATIONAL = 64;
-
 /**
  * | state | meaning | ends with |
  * |---|---|---|
@@ -100,7 +96,6 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   #delimited = true;
   /** The pod tells the end of the body by closing the connection. */
   #endsWithConnection = false;
-  #informational = 0;
   /** `100 Continue` was sent; a retry does not send it again. */
   #continued = false;
 
@@ -155,6 +150,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
         body: this.#collected ?? this.#body ?? null,
       },
       attempt,
+      attempt.onInformational,
     );
   }
 
@@ -189,16 +185,19 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     this.#rearm();
   }
 
-  responseStarted(status: number, statusText: string, rawHeaders: readonly Buffer[]): void {
+  /** Passed on, as a proxy must (RFC 9110 15.2), but not to clients that don't know them. */
+  informational(head: string): void {
+    this.#touch();
+    const { socket } = this.#response;
+    const isOldClient = this.#request.httpVersionMajor === 1 && this.#request.httpVersionMinor === 0;
+    if (socket && !isOldClient && !this.#response.headersSent) socket.write(head, "latin1");
+  }
+
+  responseStarted(status: number, phrase: string, rawHeaders: readonly Buffer[]): void {
     this.#touch();
     const fields = forwardResponseHeaders(rawHeaders, status);
-    if (fields.kind === "invalid" || status < 100) {
-      const problem = fields.kind === "invalid" ? fields.message : `status ${status}`;
-      this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${problem}`));
-      return;
-    }
-    if (status < 200) {
-      this.#passInformational(status, statusText, fields.headers);
+    if (fields.kind === "invalid") {
+      this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${fields.message}`));
       return;
     }
     this.#state = "responding";
@@ -217,7 +216,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     if (this.#options.draining() || isUploading(this.#request)) headers.push("Connection", "close");
     const response = this.#response;
     // node:http throws on Trailer without chunks, where there can be none.
-    response.writeHead(status, reasonPhrase(status, statusText), chunked ? headers : withoutTrailer(headers));
+    response.writeHead(status, phrase, chunked ? headers : withoutTrailer(headers));
     response.on("drain", () => this.#attempt?.resume());
     // With the first bytes of the body when they are at hand, else alone: an event stream may stay silent for long.
     process.nextTick(() => {
@@ -343,23 +342,6 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     this.#timer?.clear();
   }
 
-  /** A proxy must forward 1xx responses (RFC 9110 15.2), but not to clients that don't know them. */
-  #passInformational(status: number, statusText: string, headers: readonly string[]): void {
-    this.#informational += 1;
-    if (this.#informational > MAX_INFORMATIONAL) {
-      this.#fail(
-        new UpstreamError("upstream_protocol", `the pod sent over ${MAX_INFORMATIONAL} 1xx responses`),
-      );
-      return;
-    }
-    const { socket } = this.#response;
-    const isOldClient = this.#request.httpVersionMajor === 1 && this.#request.httpVersionMinor === 0;
-    if (!socket || isOldClient || this.#response.headersSent) return;
-    let text = `HTTP/1.1 ${status} ${reasonPhrase(status, statusText)}\r\n`;
-    for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-    socket.write(`${text}\r\n`, "latin1");
-  }
-
   #touch(): void {
     this.#lastMoveMs = this.#options.clock.monotonicMs();
   }
@@ -444,14 +426,4 @@ function withoutTrailer(headers: readonly string[]): string[] {
     if (headers[i]?.toLowerCase() !== "trailer") kept.push(headers[i] ?? "", headers[i + 1] ?? "");
   }
   return kept;
-}
-
-/**
- * The reason phrase byte for byte, as characters of one byte each. undici reads it as UTF-8; where that lost bytes,
- * or node:http would refuse it, the standard phrase stands in.
- */
-function reasonPhrase(status: number, statusText: string): string {
-  // oxlint-disable-next-line no-control-regex -- these are what must not pass
-  if (/[\u0000-\u0008\u000a-\u001f\u007f\ufffd]/.test(statusText)) return STATUS_CODES[status] ?? "";
-  return Buffer.from(statusText, "utf8").toString("latin1");
 }

@@ -9,7 +9,7 @@ import type { ConnectionKind, ConnectSettings } from "./pooled-connection.ts";
 import { ReadSlot, SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 import type { ResponseReader } from "./response-reader.ts";
-import { closeCuts, orderedResponseHead, plainResponse } from "./response-head.ts";
+import { closeCuts, MAX_INFORMATIONAL, orderedResponseHead, plainResponse } from "./response-head.ts";
 import { readTrailers } from "./trailer-section.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { UpstreamSocket } from "./upstream-socket.ts";
@@ -43,8 +43,6 @@ type Phase = "connecting" | "idle" | "head" | "length" | "chunked" | "trailers" 
 const KEEP_ALIVE_MARGIN_MS = 1000;
 /** After so much silence a connection is looked at for a turn before it carries a request. Busy ones are not held up. */
 const RESTED_MS = 500;
-/** 1xx responses that one request may have: more than any use of them needs. */
-const MAX_INFORMATIONAL = 64;
 /** One for all connections: it holds for the length of a call. */
 const scan = new HeadScan();
 

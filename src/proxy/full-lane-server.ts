@@ -11,6 +11,7 @@ import type { LaneOptions } from "./lane.ts";
 import { podConnections } from "./pod-connection.ts";
 import { resetSocket } from "./reset-socket.ts";
 import { tracedRequest } from "./traced-request.ts";
+import { tunnelConnections } from "./tunnel-connection.ts";
 import { refuseUnparsed } from "./unparsed-request.ts";
 import { nameUnread } from "./unread-bytes.ts";
 import { handleUpgrade } from "./upgrade-lane.ts";
@@ -56,7 +57,12 @@ export class FullLaneServer {
   constructor(options: FullLaneServerOptions) {
     const { headerTimeoutMs, keepAliveTimeoutMs, maxHeaderBytes } = options;
     this.#requestStarted = options.requestStarted;
-    this.#lane = { ...options, connections: podConnections(options.upstreams.settings) };
+    const { settings } = options.upstreams;
+    this.#lane = {
+      ...options,
+      connections: podConnections(settings),
+      tunnels: tunnelConnections(settings),
+    };
     this.#lastLane = { ...this.#lane, draining: () => true };
     this.#maxRequestsPerConnection = options.maxRequestsPerConnection;
     this.#server = createServer({

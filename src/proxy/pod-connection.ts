@@ -23,8 +23,12 @@ export class PodConnection extends FullLaneConnection {
   #dispatches = 0;
 
   constructor(settings: HttpSettings, connect: ConnectSettings) {
-    super(new PodSocket(), connect);
+    super(new PodSocket(settings.maxResponseHeaderBytes), connect);
     this.#settings = settings;
+    this.socket.spoilt = () => {
+      // Who has it gives it back when the answer is read, and it is not kept then.
+      if (this.holder === undefined) this.destroy();
+    };
   }
 
   override get used(): boolean {
@@ -36,10 +40,27 @@ export class PodConnection extends FullLaneConnection {
     return this.socket.bytesWritten;
   }
 
-  /** Sends a request. The handler is told of everything, a refusal of undici included; nothing is thrown. */
-  dispatch(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+  override get usable(): boolean {
+    return super.usable && !this.socket.guard.isSpoilt;
+  }
+
+  /** Of the last final response, a character for a byte. */
+  get reasonPhrase(): string {
+    return this.socket.guard.phrase;
+  }
+
+  /**
+   * Sends a request. The handler is told of everything but 1xx responses, a refusal of undici included; nothing is thrown.
+   * `informational` gets those, as the client may have them.
+   */
+  dispatch(
+    request: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+    informational: (head: string) => void,
+  ): void {
     this.#dispatches += 1;
     this.socket.requestTrailers = "";
+    this.socket.guard.begin({ method: request.method, informational });
     this.#client ??= this.#createClient();
     this.#client.dispatch(request, handler);
   }

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 
-import { UpstreamSocket } from "./upstream-socket.ts";
+import { GuardedSocket } from "./guarded-socket.ts";
 
 /** The end of a chunked body as undici writes it, which knows no trailers (RFC 9112 7.1). */
 const LAST_CHUNK = "\r\n0\r\n\r\n";
@@ -10,7 +10,7 @@ const LAST_CHUNK = "\r\n0\r\n\r\n";
  * message, since undici has no way to send them. Should a later undici write the last chunk in another form, the
  * trailers are dropped, as RFC 9112 7.1.2 allows; nothing else changes.
  */
-export class PodSocket extends UpstreamSocket {
+export class PodSocket extends GuardedSocket {
   /** Complete field lines, each with its CRLF, for the message that is being written. Used once. */
   requestTrailers = "";
 

@@ -46,6 +46,9 @@ export function closeCuts(bytes: Buffer, start: number, { cuts, cutCount }: Head
   return begin;
 }
 
+/** 1xx responses that one request may have: more than any use of them needs. */
+export const MAX_INFORMATIONAL = 64;
+
 /** A response head brought in order field by field, or what is wrong with it. */
 export type OrderedHead =
   | { readonly kind: "head"; readonly text: string }

@@ -1,11 +1,13 @@
 import { FullLaneConnection } from "./full-lane-connection.ts";
-import type { ConnectionKind, ConnectSettings } from "./pooled-connection.ts";
-import { UpstreamSocket } from "./upstream-socket.ts";
+import { GuardedSocket } from "./guarded-socket.ts";
+import type { ConnectionKind, ConnectSettings, HttpSettings } from "./pooled-connection.ts";
 
 /** A connection that carries one tunnel, and nothing before or after it. */
 export class TunnelConnection extends FullLaneConnection {
-  constructor(connect: ConnectSettings) {
-    super(new UpstreamSocket(), connect);
+  declare readonly socket: GuardedSocket;
+
+  constructor({ maxResponseHeaderBytes }: HttpSettings, connect: ConnectSettings) {
+    super(new GuardedSocket(maxResponseHeaderBytes), connect);
   }
 
   override get used(): boolean {
@@ -14,6 +16,6 @@ export class TunnelConnection extends FullLaneConnection {
 }
 
 /** Connections for tunnels. */
-export const tunnelConnections: ConnectionKind<TunnelConnection> = {
-  open: (connect) => new TunnelConnection(connect),
-};
+export function tunnelConnections(settings: HttpSettings): ConnectionKind<TunnelConnection> {
+  return { open: (connect) => new TunnelConnection(settings, connect) };
+}

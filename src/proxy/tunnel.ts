@@ -45,6 +45,8 @@ export interface TunnelEvents {
   failed(error: Error): void;
   /** An established tunnel or a response is being cut, and why. */
   cut(reason: Reason): void;
+  /** A 1xx response of the pod, to be passed on; its answer is yet to come. */
+  informational(head: string): void;
   bytesIn(count: number): void;
   bytesOut(count: number): void;
 }
@@ -112,10 +114,18 @@ export class Tunnel {
       }, this.#options.handshakeTimeoutMs);
     }
     const { address, socket } = this.#connection;
+    const { method, protocols } = this.#request;
+    socket.guard.begin({
+      method,
+      protocols,
+      informational: (text) => {
+        if (this.#state === "asking" && !this.#client.destroyed) this.#events.informational(text);
+      },
+    });
     const proxy = createProxyServer({
       target: { protocol: "http:", host: address.ip, port: address.port },
       agent: new OneSocketAgent(socket),
-      method: this.#request.method,
+      method,
       toProxy: true,
       prependPath: false,
     });

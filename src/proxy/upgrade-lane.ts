@@ -7,6 +7,7 @@ import { admit, NotAdmitted } from "./admission.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import type { FullLaneOptions } from "./full-lane.ts";
 import { findPassage } from "./lane.ts";
+import type { ConnectionKind } from "./pooled-connection.ts";
 import { closeWithReply } from "./raw-reply.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
@@ -14,7 +15,6 @@ import { RequestTrace } from "./request-trace.ts";
 import { tracedRequest } from "./traced-request.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { TunnelRequest } from "./tunnel.ts";
-import { tunnelConnections } from "./tunnel-connection.ts";
 import type { TunnelConnection } from "./tunnel-connection.ts";
 import { exchangeFailure } from "./upstream-error.ts";
 import type { UpstreamError } from "./upstream-error.ts";
@@ -22,6 +22,7 @@ import type { UpgradeRequest } from "./upgrade-request.ts";
 
 /** What the upgrade lane needs beside {@link FullLaneOptions}. */
 export interface UpgradeLaneOptions extends FullLaneOptions {
+  readonly tunnels: ConnectionKind<TunnelConnection>;
   /** From the upgrade request to the pod's answer. 0: no limit. */
   readonly handshakeTimeoutMs: Milliseconds;
   /** How long one side may take to close after the other did. */
@@ -115,6 +116,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
       cut: (reason) => {
         this.#trace.reason ??= reason;
       },
+      informational: (text) => void this.#client.write(text, "latin1"),
       bytesIn: (count) => {
         this.#trace.bytesIn += count;
       },
@@ -175,7 +177,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
     this.#outbound = { method, path, headers, ...this.#upgrade };
     const { incarnation, port } = verdict;
     const { upstreams } = this.#options;
-    const options = { kind: tunnelConnections, port, want: "tunnel" } as const;
+    const options = { kind: this.#options.tunnels, port, want: "tunnel" } as const;
     this.#cancelLease = upstreams.lease(incarnation, options, this);
   }
 

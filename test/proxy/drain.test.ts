@@ -50,6 +50,20 @@ describe("draining", () => {
     expect(scene.router.records.map(({ reason }) => reason)).toEqual(["ok", "ok"]);
   });
 
+  test("answers a client that has sent half a head when it begins", async () => {
+    const scene = await Scene.open();
+    scene.pod.answerAll(OK);
+    const head = scene.head("GET /");
+    const client = await scene.send(head.slice(0, 20));
+    // Others that came later are served: so it was read.
+    const other = await scene.send(scene.head("GET /"));
+    await other.until("\r\n\r\nok");
+    const draining = scene.router.server.drain(60_000);
+    client.write(head.slice(20));
+    expect(await client.until("\r\n\r\nok")).toContain("Connection: close\r\n");
+    await draining;
+  });
+
   test("cuts what is left at the deadline", async () => {
     const scene = await Scene.open();
     const busy = await scene.begin("GET /busy");

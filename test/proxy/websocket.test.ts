@@ -7,6 +7,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { eventually } from "../support/eventually.ts";
 import { LANE } from "./support/lane.ts";
 import type { RawPeer } from "./support/raw-peer.ts";
+import { turns } from "./support/station.ts";
 import { Scene } from "./support/scene.ts";
 import type { RouterOptions } from "./support/router.ts";
 
@@ -16,6 +17,8 @@ const HANDSHAKE = [
   "Sec-WebSocket-Version: 13",
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
+/** More than the kernel keeps of a connection that nobody reads. */
+const FLOOD_BYTES = 64 * 1024 * 1024;
 const SWITCHING =
   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-WS: yes\r\n\r\n";
 
@@ -147,6 +150,18 @@ describe("a WebSocket", () => {
     expect(await scene.router.record(0)).toMatchObject({ bytesIn: 300_013 });
   });
 
+  test("a client that floods before the pod has agreed is read only so far, as long as that takes", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /ws", HANDSHAKE);
+    const { socket } = client;
+    socket.write(Buffer.alloc(FLOOD_BYTES));
+    // Turns in which the router reads all that it would: at least 64 KiB in each.
+    await turns((2 * FLOOD_BYTES) / 65_536);
+    expect(socket.writableLength).toBeGreaterThan(0);
+    inside.write(SWITCHING);
+    await eventually(() => socket.writableLength === 0, { timeoutMs: 60_000 });
+  });
+
   test("what the client sends before the pod has agreed arrives after it has", async () => {
     const scene = await Scene.open();
     const client = await scene.send(`${scene.head("GET /", ...HANDSHAKE)}early`);
@@ -241,6 +256,32 @@ describe("an upgrade is refused", () => {
       `content-length: ${length}`,
     ]);
     expect(client.received).toMatch(/\r\n\r\n$/);
+  });
+
+  test.each([
+    ["to a protocol that was not asked for", "Upgrade: other\r\nConnection: Upgrade\r\n"],
+    ["to another besides", "Upgrade: websocket, other\r\nConnection: Upgrade\r\n"],
+    ["to none", "Connection: Upgrade\r\n"],
+  ])("by a pod that changes %s: 502, and no tunnel (RFC 9110 7.8)", async (_name, fields) => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /", HANDSHAKE);
+    inside.write(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\nbytes of it`);
+    await client.untilClosed();
+    expect(client.received).toMatch(/^HTTP\/1\.1 502 [^]*x-lychgate-reason: upstream_protocol\r\n/);
+    expect(client.received).not.toContain("bytes of it");
+    await nothingLeft(scene);
+  });
+
+  test("after a 100 and a 103: they are passed on, and so is the answer", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /", HANDSHAKE);
+    inside.write(`HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\nA: 1\r\n\r\n${SWITCHING}`);
+    await client.until("X-WS: yes");
+    expect(client.received.match(/^HTTP\/1\.1 \d+/gm)).toEqual([
+      "HTTP/1.1 100",
+      "HTTP/1.1 103",
+      "HTTP/1.1 101",
+    ]);
   });
 
   test("by no pod at all: 502 upstream_refused", async () => {

@@ -32,8 +32,13 @@ export interface Outcome {
   readonly answers: readonly Answer[];
   /** Bytes at the end that were no complete response: one that was cut. */
   readonly unanswered: string;
-  /** `open`: a request that was sent afterwards was answered. */
-  readonly connection: "open" | "closed" | "hangs";
+  /** `open`: a request that was sent afterwards was answered. `closed`: by a FIN. `reset`: by a RST. */
+  readonly connection: "open" | "closed" | "reset" | "hangs";
+  /**
+   * Connections to the pod. One more than for the requests that are compared, when the pod's connection was not used again
+   * for the one that was sent afterwards.
+   */
+  readonly connects: number;
   readonly reasons: readonly string[];
   readonly records: number;
   readonly started: number;
@@ -65,7 +70,7 @@ export async function turns(count = 3): Promise<void> {
 }
 
 /** Like `eventually`, without sleeping at first: thousands of these follow each other. */
-export async function turnsUntil(condition: () => boolean, timeoutMs = 4000): Promise<boolean> {
+export async function turnsUntil(condition: () => boolean, timeoutMs = 60_000): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (let turn = 0; !condition(); turn++) {
     if (performance.now() > deadline) return false;
@@ -73,6 +78,10 @@ export async function turnsUntil(condition: () => boolean, timeoutMs = 4000): Pr
     else await sleep(5);
   }
   return true;
+}
+
+function howEnded(client: RawPeer): "closed" | "reset" {
+  return client.errorCode === "ECONNRESET" ? "reset" : "closed";
 }
 
 function piecesOf(text: string, cuts: readonly number[] = []): string[] {
@@ -138,6 +147,7 @@ export class Station {
       await this.#barrier();
       client.end();
       await turnsUntil(() => client.closed || client.ended);
+      connection = howEnded(client);
     } else {
       if (script.reply) {
         await turnsUntil(() => client.ended || client.closed || this.#answers(client, methods).length > 0);
@@ -146,8 +156,9 @@ export class Station {
       client.write(this.#filled(`GET ${SENTINEL} HTTP/1.1\r\nHost: HOST\r\n\r\n`));
       const isOpen = () => this.#answers(client, methods).some(({ body }) => body === SENTINEL);
       const settled = await turnsUntil(() => client.ended || client.closed || isOpen());
-      connection = isOpen() ? "open" : settled ? "closed" : "hangs";
+      connection = isOpen() ? "open" : settled ? howEnded(client) : "hangs";
     }
+    const connects = this.#pod.connections.length;
     await turns();
     client.socket.destroy();
     await turnsUntil(() => router.server.connections.open === 0);
@@ -167,6 +178,7 @@ export class Station {
       answers: answers.filter(({ body }) => body !== SENTINEL).map((message) => this.#answerOf(message)),
       unanswered: read.rest,
       connection,
+      connects,
       reasons: router.records.map(({ reason }) => reason),
       records: router.records.length,
       started: router.started,
