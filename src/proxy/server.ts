@@ -10,8 +10,8 @@ import type { RouteLookup } from "../routes/lookup.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import type { ConnectionLimit, ConnectionLimitOptions } from "./connection-limits.ts";
 import { FastLane } from "./fast-lane.ts";
+import type { FullLaneServer, FullLaneServerOptions } from "./full-lane-server.ts";
 import type { LaneOptions } from "./lane.ts";
-import { LazyFullLane } from "./lazy-full-lane.ts";
 import { LeastRate } from "./least-rate.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { RefusedConnections } from "./refused-connections.ts";
@@ -99,7 +99,7 @@ export interface ProxyServerOptions {
 
 /** The server that clients talk to. */
 export interface ProxyServer {
-  /** Begins to accept; rejects when it can't (`EADDRINUSE` and so on). */
+  /** Begins to accept; rejects when it can't (`EADDRINUSE` and so on), or was drained or closed meanwhile. */
   listen(): Promise<AddressInfo>;
   /**
    * The last part of an ordered end (design.md 5): accepts no more, asks clients to close (`Connection: close`),
@@ -138,7 +138,8 @@ class HttpProxyServer implements ProxyServer {
   readonly #clock: Clock;
   readonly #listener: Server;
   readonly #fast: FastLane;
-  readonly #full: LazyFullLane;
+  readonly #fullOptions: FullLaneServerOptions;
+  #full: FullLaneServer | undefined;
   readonly #limits: ConnectionLimits;
   readonly #refused: RefusedConnections;
   #acceptErrorToldMs = -ACCEPT_ERROR_INTERVAL_MS;
@@ -191,15 +192,15 @@ class HttpProxyServer implements ProxyServer {
       maxRequestsPerConnection: options.maxRequestsPerConnection ?? 100_000,
       requestStarted: () => options.observer?.requestStarted?.(),
     };
-    this.#full = new LazyFullLane({
+    this.#fullOptions = {
       ...shared,
       handshakeTimeoutMs: options.handshakeTimeoutMs ?? 30_000,
       closeTimeoutMs: options.closeTimeoutMs ?? 5_000,
       wedgeTimeoutMs: options.wedgeTimeoutMs ?? 1_000,
-    });
+    };
     this.#fast = new FastLane({
       ...shared,
-      handOver: (socket) => this.#full.take(socket),
+      handOver: (socket) => this.#handOver(socket),
     });
     this.#listener = createServer(
       // A client may end its side while it waits for the answer.
@@ -209,14 +210,19 @@ class HttpProxyServer implements ProxyServer {
   }
 
   get connections(): { readonly open: number; readonly tunnels: number } {
-    return { open: this.#limits.open, tunnels: this.#full.tunnels };
+    return { open: this.#limits.open, tunnels: this.#full?.tunnels ?? 0 };
   }
 
   setConnectionLimits(limits: ConnectionLimitOptions): void {
     this.#limits.change(limits);
   }
 
-  listen(): Promise<AddressInfo> {
+  async listen(): Promise<AddressInfo> {
+    // Here, and not with this module: who has workers serve needs none of it. And not with the first connection that it is
+    // for: undici and http-proxy-3 take a quarter of a second, in which everybody would wait.
+    const { FullLaneServer } = await import("./full-lane-server.ts");
+    if (this.#draining) throw new Error("the server was drained before it listened");
+    this.#full = new FullLaneServer(this.#fullOptions);
     const { host, port, reusePort = false } = this.#options.listen;
     return new Promise((resolve, reject) => {
       this.#listener.once("error", reject);
@@ -233,7 +239,7 @@ class HttpProxyServer implements ProxyServer {
     if (!this.#draining) {
       this.#draining = true;
       const closed = this.#stopAccepting();
-      this.#full.drain();
+      this.#full?.drain();
       this.#fast.drain();
       const deadline = this.#clock.setTimeout(() => this.#cut(), timeoutMs);
       void closed.then(() => deadline.clear());
@@ -249,7 +255,7 @@ class HttpProxyServer implements ProxyServer {
   }
 
   #cut(): void {
-    this.#full.cut();
+    this.#full?.cut();
     this.#fast.cut();
   }
 
@@ -258,9 +264,15 @@ class HttpProxyServer implements ProxyServer {
     this.#closed ??= this.#listener.listening
       ? new Promise<void>((resolve) => {
           this.#listener.close(() => resolve());
-        }).then(() => this.#full.close())
+        }).then(() => this.#full?.close())
       : Promise.resolve();
     return this.#closed;
+  }
+
+  /** `socket` is paused. */
+  #handOver(socket: Socket): void {
+    this.#full?.take(socket);
+    socket.resume();
   }
 
   #shareReadBuffer(): void {
@@ -282,7 +294,7 @@ class HttpProxyServer implements ProxyServer {
     } else if (this.#options.fastLane === false) {
       socket.setNoDelay(true);
       socket.pause();
-      this.#full.take(socket);
+      this.#handOver(socket);
     } else {
       this.#fast.add(socket);
     }

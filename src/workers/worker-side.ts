@@ -46,6 +46,7 @@ export function runWorkerSide(
       try {
         primary.send({ kind: "listening", address: await of.listen() });
       } catch (error) {
+        if (draining) return;
         const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
         primary.send({ kind: "failed", message: messageOf(error), code });
       }
