@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 
 import { describe, expect, onTestFinished, test } from "vitest";
 
+import { ConnectionLimits } from "../../src/proxy/connection-limits.ts";
 import { eventually } from "../support/eventually.ts";
 import { LANE } from "./support/lane.ts";
 import { OK, RawPeer } from "./support/raw-peer.ts";
@@ -128,6 +129,24 @@ describe("a client that reads nothing", () => {
     expect(scene.router.started).toBeLessThan(requests);
     await eventually(() => scene.router.records.length === scene.router.started);
   });
+});
+
+test("nothing is kept of an address whose connections are closed", () => {
+  const limits = new ConnectionLimits({ maxConnections: 0, maxConnectionsPerAddress: 2 });
+  const open = (remoteAddress: string) => {
+    const socket = Object.assign(new EventEmitter(), { remoteAddress }) as unknown as Socket;
+    expect(limits.admit(socket)).toBe("admitted");
+    return socket;
+  };
+  const kept = open("10.0.0.0");
+  for (let i = 1; i <= 100; i++) {
+    const sockets = [open(`10.0.0.${i}`), open(`::ffff:10.0.0.${i}`)];
+    expect(limits.addresses).toBe(2);
+    for (const socket of sockets) socket.emit("close");
+  }
+  expect(limits).toMatchObject({ open: 1, addresses: 1 });
+  kept.emit("close");
+  expect(limits).toMatchObject({ open: 0, addresses: 0 });
 });
 
 test("a client that pipelines while an answer is awaited is read only so far, as long as that takes", async () => {

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import type { Clock, TimerHandle } from "../../src/clock.ts";
 import { Deadlines } from "../../src/proxy/deadlines.ts";
 import {
   forwardRequestHead,
@@ -20,6 +19,7 @@ import { forwardedFields, orderedRequestHead, plainRequestHead } from "../../src
 import { orderedResponseHead, plainResponse } from "../../src/proxy/response-head.ts";
 import { ScannedHead } from "../../src/proxy/scanned-head.ts";
 import { latin1, plainRequestHeads, responseHeads } from "./corpus/arbitraries.ts";
+import { ManualClock } from "./support/manual-clock.ts";
 import { readHead } from "./support/reference-http.ts";
 import type { Field } from "./support/reference-http.ts";
 
@@ -95,35 +95,6 @@ test("a plain response's head is what the forwarding rules make of its fields", 
   );
 });
 
-/** A clock that moves when it is told to, and fires what is due then. */
-class ManualClock implements Clock {
-  #nowMs = 1000;
-  #timers: { readonly atMs: number; readonly callback: () => void }[] = [];
-  nowMs = () => this.#nowMs;
-  monotonicMs = () => this.#nowMs;
-
-  setTimeout(callback: () => void, delayMs: number): TimerHandle {
-    const timer = { atMs: this.#nowMs + delayMs, callback };
-    this.#timers.push(timer);
-    return {
-      clear: () => {
-        this.#timers = this.#timers.filter((each) => each !== timer);
-      },
-    };
-  }
-
-  /** Time passes without the process having any of it: nothing fires. */
-  stall(ms: number): void {
-    this.#nowMs += ms;
-  }
-
-  fireDue(): void {
-    const due = this.#timers.filter(({ atMs }) => atMs <= this.#nowMs);
-    this.#timers = this.#timers.filter(({ atMs }) => atMs > this.#nowMs);
-    for (const { callback } of due) callback();
-  }
-}
-
 test("deadlines are never early, and late by two ticks at most", () => {
   const step = fc.record({
     passMs: fc.integer({ min: 1, max: 9 }),
@@ -189,5 +160,29 @@ test("a limit that begins when the process was held up for long is not over at o
   }
   // A tick is 250 ms here.
   expect(firedAtMs - fromMs).toBeGreaterThanOrEqual(1000 - 250);
+  deadlines.stop();
+});
+
+test("a limit that begins after a time without any is not over early", () => {
+  const clock = new ManualClock();
+  const deadlines = new Deadlines(clock, 1000);
+  clock.stall(5000);
+  let firedAtMs = 0;
+  const item = {
+    deadlineMs: Infinity,
+    onDeadline: () => {
+      firedAtMs ||= clock.monotonicMs();
+    },
+  };
+  deadlines.add(item);
+  // Just before the first tick.
+  clock.stall(240);
+  const fromMs = clock.monotonicMs();
+  item.deadlineMs = deadlines.in(1000);
+  for (let i = 0; i < 400; i++) {
+    clock.fireDue();
+    clock.stall(10);
+  }
+  expect(firedAtMs - fromMs).toBeGreaterThanOrEqual(1000);
   deadlines.stop();
 });

@@ -5,6 +5,8 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/clock.ts";
 import { eventually } from "../support/eventually.ts";
+import { LANE } from "./support/lane.ts";
+import { ManualClock } from "./support/manual-clock.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 
@@ -49,6 +51,39 @@ test("the pod's Keep-Alive hint is honoured: its connection is closed before the
   const client = await scene.send(scene.head("GET /"));
   await client.until("\r\n\r\nok");
   await eventually(() => scene.pod.connections[0]?.ended === true);
+});
+
+test.runIf(LANE === "fast")("and early enough that no request crosses the pod's FIN on its way", async () => {
+  const clock = new ManualClock();
+  const scene = await Scene.open({ clock });
+  scene.pod.answerAll("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=3\r\nContent-Length: 2\r\n\r\nok");
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  // A second before, and two ticks of the router's clock for these.
+  for (let ms = 0; ms < 2600; ms += 50) {
+    clock.stall(50);
+    clock.fireDue();
+  }
+  await eventually(() => scene.pod.connections[0]?.ended === true);
+});
+
+test("a pool that was evicted while it was in use keeps connections again once it is asked again", async () => {
+  const scene = await Scene.open({ upstream: { maxPools: 1 } });
+  scene.router.routes.run("other");
+  const held = await scene.begin("GET /held");
+  scene.pod.answerAll(OK);
+  const elsewhere = await scene.send(`GET / HTTP/1.1\r\nHost: ${scene.host.replace("box", "other")}\r\n\r\n`);
+  await elsewhere.until("\r\n\r\nok");
+  const client = await scene.send(scene.head("GET /"));
+  await client.until("\r\n\r\nok");
+  for (let i = 0; i < 3; i++) {
+    client.take();
+    client.write(scene.head("GET /"));
+    await client.until("\r\n\r\nok");
+  }
+  expect(scene.pod.connections).toHaveLength(3);
+  held.inside.write(OK);
+  await held.client.until("\r\n\r\nok");
 });
 
 test("idle connections are closed after keepAliveTimeoutMs", async () => {
