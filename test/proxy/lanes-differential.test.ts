@@ -238,6 +238,22 @@ describe("responses", () => {
     }
   });
 
+  test.concurrent.each([
+    ["fast", "1.1"],
+    ["full", "1.0"],
+  ] as const)(
+    "a RST in a body that only the end of the connection ends, %s lane: a RST",
+    async (lane, version) => {
+      const outcome = await run(lane, {
+        send: `GET /r HTTP/${version}\r\nHost: HOST\r\n\r\n`,
+        reply: { send: "HTTP/1.1 200 OK\r\nX: 1\r\n\r\nhello", after: "reset" },
+      });
+      checkAlways(outcome);
+      // With a FIN half a file would look whole.
+      expect(outcome).toMatchObject({ answers: [], connection: "reset" });
+    },
+  );
+
   test.concurrent.each(FAULTY_RESPONSES)("nothing of it is taken for whole: $name", async (each) => {
     const outcome = await run("fast", scriptOf(each));
     const finals = outcome.answers.filter(({ status }) => !status.startsWith("1"));

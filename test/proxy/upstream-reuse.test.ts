@@ -53,6 +53,21 @@ test("the pod's Keep-Alive hint is honoured: its connection is closed before the
   await eventually(() => scene.pod.connections[0]?.ended === true);
 });
 
+test.each([true, false])(
+  "what a pod sends unasked ends its kept connection (fast lane: %s)",
+  async (fastLane) => {
+    const scene = await Scene.open({ server: { fastLane } });
+    scene.pod.answerAll(OK);
+    const client = await scene.send(scene.head("GET /"));
+    await client.until("\r\n\r\nok");
+    const inside = await scene.pod.connection(0);
+    await eventually(() => scene.router.upstreams.stats.idle === 1);
+    inside.write(OK);
+    await eventually(() => inside.ended || inside.closed);
+    expect(scene.router.upstreams.stats).toMatchObject({ open: 0, idle: 0 });
+  },
+);
+
 test.runIf(LANE === "fast")("and early enough that no request crosses the pod's FIN on its way", async () => {
   const clock = new ManualClock();
   const scene = await Scene.open({ clock });

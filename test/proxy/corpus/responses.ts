@@ -173,6 +173,10 @@ export const RESPONSES: readonly ResponseCase[] = [
     name: "a length of anything and TE",
     text: ok("Transfer-Encoding: chunked\r\nContent-Length: 999", "2\r\nok\r\n0\r\n\r\n"),
   },
+  {
+    name: "another response behind trailers",
+    text: chunked(`2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n${ok("Content-Length: 4", "EVIL")}`),
+  },
   { name: "trailers", text: chunked("2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n") },
   {
     name: "a length among the trailers",
