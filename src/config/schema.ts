@@ -258,7 +258,7 @@ const client = z.strictObject({
   ),
   trustForwarded: bool(
     false,
-    "Keep the `X-Forwarded-*` and `Forwarded` headers that clients send, and append to `X-Forwarded-For`. Off, what a client claims is dropped and set anew. Turn it on only where every client is a proxy that tells the truth: a pod would believe anyone else.",
+    "Keep the `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and like headers that clients send, and append to `X-Forwarded-For`. Off, what a client claims is dropped and set anew. Turn it on only where every client is a proxy that tells the truth: a pod would believe anyone else.",
   ),
 });
 

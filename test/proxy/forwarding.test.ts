@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
+
 import { describe, expect, it } from "vitest";
 
 import {
   forwardRequestHead,
   forwardResponseHeaders,
   forwardTrailers,
+  REQUEST_PREFIXES,
   TOLD_BY_PROXIES,
 } from "../../src/proxy/forwarding.ts";
 import type { ForwardedRequest, RequestForwarding } from "../../src/proxy/forwarding.ts";
@@ -187,7 +190,7 @@ describe("the body's framing", () => {
     [[["Content-Length", "-1"]], "the content-length is not a length"],
     [[["Content-Length", "+1"]], "the content-length is not a length"],
     [[["Content-Length", ""]], "the content-length is not a length"],
-    [[["Content-Length", "9007199254740992"]], "the content-length is not a length"],
+    [[["Content-Length", "1000000000000000"]], "the content-length is not a length"],
     [[["Content-Length", "100000000000000000000000"]], "the content-length is not a length"],
     [
       [
@@ -562,4 +565,10 @@ describe("response fields", () => {
     const raw = ["bad name", "1", "X", "\r\n", "x-sum", "\u00e4"];
     expect(forwardTrailers(raw.map((text) => Buffer.from(text, "latin1")))).toEqual([["x-sum", "\u00e4"]]);
   });
+});
+
+it("all that only a proxy may tell stands in the documentation", () => {
+  const page = readFileSync(new URL("../../docs/forwarding.md", import.meta.url), "utf8").toLowerCase();
+  for (const name of TOLD_BY_PROXIES) expect(page).toContain(`\`${name}\``);
+  for (const prefix of REQUEST_PREFIXES) expect(page).toContain(`\`${prefix}*\``);
 });

@@ -76,6 +76,22 @@ describe("a router of two workers", () => {
     expect(await metric("lychgate_worker_apply_seconds_count")).toBeGreaterThanOrEqual(6);
   });
 
+  test("a request that one worker passes to the other is a loop at once", async () => {
+    const { router, push, metric } = workers;
+    const [, port = ""] = router.traffic.split(":");
+    await push("itself", 1);
+    const host = `${port}-itself.example.com`;
+    // Until both workers know of it.
+    await eventually(async () => {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => askAt(router.traffic, host)));
+      expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 508));
+    });
+    const counts = (reason: string) =>
+      metric("lychgate_requests_total", `method="GET",code="508",reason="${reason}"`);
+    // Each was passed on once, and refused once.
+    await eventually(async () => expect(await counts("ok")).toBe(await counts("loop_detected")));
+  });
+
   test("a port that another router's workers share is taken", async () => {
     const { router } = workers;
     const args = ["--workers", "2", "--source", "none", "--listen", router.traffic];

@@ -259,6 +259,7 @@ export const MALFORMED: readonly RequestCase[] = [
   bad("a hexadecimal length", post("Content-Length: 0x5", "hello")),
   bad("an empty length", post("Content-Length:", "hello")),
   bad("a length with a space in it", post("Content-Length: 1 0", "0123456789")),
+  bad("a length of 16 digits", post("Content-Length: 0000000000000005", "hello")),
   bad("a length above 2^64", post("Content-Length: 18446744073709551621", "hello")),
   bad(
     "two Transfer-Encodings",
