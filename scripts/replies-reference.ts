@@ -33,7 +33,7 @@ when the client's \`Accept\` puts JSON first; for gRPC a trailers-only answer (H
 
 ${repliesTable().join("\n")}
 
-The order in which a request is judged: is the table synced; what sandbox does the request name (path, then headers, then
+The order in which a request is judged: may any lane take it ([forwarding](../forwarding.md)); is the table synced; what sandbox does the request name (path, then headers, then
 Host); is it known, under one ID; may the client reach it; and only then what state it is in. So nobody learns the state of
 a sandbox without its token.
 `;

@@ -46,6 +46,8 @@ export class ResponseGuard {
   #state: State = "idle";
   #request: GuardedRequest | undefined;
   #held: HeldBytes | undefined;
+  /** How much of `#held` was scanned, as the begin of a head. */
+  #scanned = 0;
   #left = 0;
   #chunks: ChunkScanner | undefined;
   #informational = 0;
@@ -94,8 +96,13 @@ export class ResponseGuard {
   #onHead(read: Buffer): Buffer | UpstreamError {
     let bytes = read;
     if (this.#held !== undefined) {
+      const before = this.#held.length;
       this.#held.append(read, 0, read.length);
       bytes = this.#held.bytes;
+      // A head that comes byte by byte is scanned when it may be complete, or has doubled.
+      const mayBeWhole = bytes.includes("\r\n\r\n", Math.max(0, before - 3), "latin1");
+      if (!mayBeWhole && bytes.length < 2 * this.#scanned && bytes.length <= this.#maxHeadBytes)
+        return NOTHING;
     }
     for (let start = 0; ;) {
       const end = scanResponseHead(bytes, start, bytes.length, fields, scan);
@@ -104,6 +111,7 @@ export class ResponseGuard {
       if (size > this.#maxHeadBytes) return fault("the head of the pod's response is too large");
       if (end === INCOMPLETE) {
         if (start > 0 || this.#held === undefined) this.#held = new HeldBytes(bytes, start, bytes.length);
+        this.#scanned = size;
         return NOTHING;
       }
       if (scan.status >= 200 || scan.status === 101) {

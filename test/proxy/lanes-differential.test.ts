@@ -27,7 +27,7 @@ type Lane = (typeof LANES)[number];
 
 /** Connections at a time and lane, and cases: many of them wait for a connection to linger. */
 const STATIONS = 24;
-vi.setConfig({ maxConcurrency: STATIONS });
+vi.setConfig({ maxConcurrency: STATIONS, testTimeout: 180_000, hookTimeout: 60_000 });
 
 const idle: Record<Lane, Station[]> = { fast: [], full: [] };
 const all: Station[] = [];
