@@ -15,6 +15,7 @@ import {
   TRAIT,
   UNUSUAL,
 } from "../../src/proxy/http1/head-scanner.ts";
+import { createTargetParser } from "../../src/proxy/target.ts";
 import { readTrailers } from "../../src/proxy/trailer-section.ts";
 import { chunkedBodies, HEX, latin1, mutated, requestHeads, responseHeads } from "./corpus/arbitraries.ts";
 import { readChunked, readHead, valuesOf } from "./support/reference-http.ts";
@@ -328,4 +329,54 @@ test("held bytes are those that were given, in order, and no longer those of the
     }),
     { numRuns: 200 },
   );
+});
+
+test.each([
+  ["curl", ["User-Agent: curl/8.5.0", "Accept: */*"]],
+  [
+    "an E2B SDK",
+    [
+      "X-Access-Token: 0123456789abcdef",
+      "User-Agent: e2b-python-sdk/1.5.0",
+      "Accept: */*",
+      "Accept-Encoding: gzip, deflate, br",
+      "Connection: keep-alive",
+      "Content-Type: application/json",
+      "Authorization: Bearer x",
+    ],
+  ],
+  [
+    "a browser",
+    [
+      "Connection: keep-alive",
+      'sec-ch-ua: "Chromium";v="130"',
+      "sec-ch-ua-mobile: ?0",
+      'sec-ch-ua-platform: "Linux"',
+      "Upgrade-Insecure-Requests: 1",
+      "User-Agent: Mozilla/5.0",
+      "Accept: text/html",
+      "Sec-Fetch-Site: none",
+      "Sec-Fetch-Mode: navigate",
+      "Sec-Fetch-User: ?1",
+      "Sec-Fetch-Dest: document",
+      "Accept-Encoding: gzip, deflate, br, zstd",
+      "Accept-Language: en",
+      "Cookie: a=1; b=2",
+      "Referer: http://example.com/",
+      "If-None-Match: x",
+      "X-Requested-With: XMLHttpRequest",
+      "X-CSRF-Token: x",
+      "DNT: 1",
+    ],
+  ],
+  [
+    "a client that is traced",
+    ["traceparent: 00-0af7-b7ad-01", "tracestate: a=b", "baggage: c=d", "x-datadog-trace-id: 1"],
+  ],
+])("the head of %s has nothing in it that must be looked at as fields", (_name, lines) => {
+  const head = `GET /x?y=1 HTTP/1.1\r\n${["Host: 3000-a.example.com", ...lines].join("\r\n")}\r\n\r\n`;
+  const index = fieldIndex([...REQUEST_FIELDS, ...createTargetParser({}).fields], REQUEST_PREFIXES);
+  const scan = new HeadScan();
+  expect(scanRequestHead(latin1(head), 0, head.length, index, scan)).toBe(head.length);
+  expect(scan.traits).toBe(0);
 });
