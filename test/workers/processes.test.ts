@@ -90,6 +90,8 @@ describe("a router of two workers", () => {
       metric("lychgate_requests_total", `method="GET",code="508",reason="${reason}"`);
     // Each was passed on once, and refused once.
     await eventually(async () => expect(await counts("ok")).toBe(await counts("loop_detected")));
+    // Its address is that of the others too.
+    await push("itself", 2, { state: "dead" });
   });
 
   test("a port that another router's workers share is taken", async () => {
