@@ -1,4 +1,5 @@
 import { systemClock } from "./clock.ts";
+import type { Config } from "./config/schema.ts";
 import type { Log, LogFields } from "./log.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { AccessLog, operationalLog } from "./router-logs.ts";
