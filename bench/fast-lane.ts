@@ -19,6 +19,7 @@ import { RefusalLog } from "../src/proxy/refusal-log.ts";
 import { SmallBodies } from "../src/proxy/small-bodies.ts";
 import { newViaPseudonym } from "../src/proxy/server.ts";
 import { createTargetParser } from "../src/proxy/target.ts";
+import { HeldRequests } from "../src/proxy/held-requests.ts";
 import { Upstreams } from "../src/proxy/upstreams.ts";
 import { RouteTable } from "../src/routes/table.ts";
 
@@ -73,6 +74,7 @@ const lane = new FastLane({
   parseTarget,
   verdict: { accessToken: false, accessTokenHeader: "x-access-token" },
   upstreams,
+  held: new HeldRequests({ routes: table, clock, settleMs: 500, maxHeld: 1_000 }, metrics.held),
   clock,
   log: silentLog,
   refusals: new RefusalLog(silentLog, clock),

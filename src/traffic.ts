@@ -5,6 +5,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics/registry.ts";
 import type { RequestObserver } from "./proxy/request-record.ts";
 import { fittingConnections } from "./open-files.ts";
+import { HeldRequests } from "./proxy/held-requests.ts";
 import { openTelemetry } from "./proxy/opentelemetry.ts";
 import { createProxyServer, type ProxyServerOptions } from "./proxy/server.ts";
 import { createTargetParser, type TargetParser } from "./proxy/target.ts";
@@ -52,6 +53,9 @@ export function createTraffic(options: TrafficOptions): Traffic {
   const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
   const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   routes.addListener(upstreams);
+  const { settleMs, maxHeldRequests: maxHeld } = config.peers;
+  const held = new HeldRequests({ routes, clock, settleMs, maxHeld }, metrics.held);
+  routes.addListener(held);
   let maxConnections = fittingConnections(config.client.maxConnections);
   const tracing = openTelemetry(VERSION);
   if (tracing) log.info("an OpenTelemetry SDK is loaded: each request makes spans");
@@ -63,6 +67,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     viaPseudonym,
     verdict: config.auth,
     upstreams,
+    held,
     firstByteTimeoutMs,
     idleTimeoutMs,
     ...config.client,
@@ -85,6 +90,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     upgradesOpen: () => proxy.connections.tunnels,
     clientConnectionsOpen: () => proxy.connections.open,
     clientConnectionsLimit: () => maxConnections,
+    requestsHeld: () => held.size,
     upstreamPools: () => upstreams.size,
     upstreamWaiting: () => upstreams.stats.waiting,
   });

@@ -275,6 +275,12 @@ const peers = z.strictObject({
     500,
     "Longest time for which requests wait until a push is verified. When it is over, a pushed deletion takes effect; what becomes of an update says `peers.unsettled`.",
   ),
+  maxHeldRequests: int(
+    0,
+    1_000_000,
+    1000,
+    "Requests that wait at a time until a push is verified, in each process that serves; more get 503 (`overloaded`).",
+  ),
   unsettled: z
     .enum(["hold", "serve"])
     .default("hold")

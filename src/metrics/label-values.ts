@@ -178,6 +178,9 @@ export const PUSH_RESULTS = closed(
   "other",
 );
 
+/** How it ended that a request was held: the doubt was settled, it lasted for too long, or the client left. */
+export const HOLD_ENDS = closed(["settled", "timeout", "left"]);
+
 /** What is read to settle pushes. */
 export const PUSH_READ_KINDS = closed(["object", "namespace"]);
 

@@ -41,6 +41,8 @@ export interface MetricSources {
   readonly upgradesOpen?: () => number;
   readonly clientConnectionsOpen?: () => number;
   readonly clientConnectionsLimit?: () => number;
+  /** Requests that wait for a doubt to end. */
+  readonly requestsHeld?: () => number;
   readonly upstreamPools?: () => number;
   /** Requests that wait for a connection to their pod. */
   readonly upstreamWaiting?: () => number;

@@ -182,6 +182,17 @@ export const METRICS = {
     help: "What is kept beyond the informer's word: claims (pushed updates), tombstones (pushed deletions), and objects that a read has shown ahead of the watermark.",
     labels: { kind: label.FACT_KINDS },
   },
+  requestsHeld: {
+    name: "lychgate_requests_held",
+    type: "gauge",
+    help: "Requests that wait until what peers pushed of their sandbox is settled.",
+  },
+  requestsHeldTotal: {
+    name: "lychgate_requests_held_total",
+    type: "counter",
+    help: "Requests that waited so, by how it ended.",
+    labels: { end: label.HOLD_ENDS },
+  },
   tableDoubts: {
     name: "lychgate_table_doubts",
     type: "gauge",

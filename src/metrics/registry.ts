@@ -66,6 +66,8 @@ export interface Metrics {
     retried(): void;
     wedged(): void;
   };
+  /** Requests that waited for pushes of their sandbox to be settled. */
+  readonly held: { released(how: string): void };
   /** The route table. Keys and incarnations are ignored: they would name a tenant. */
   readonly table: Required<Omit<TableListener, "routeChanged" | "pauseEnded" | "doubted" | "doubtChanged">>;
   /** The informer. */
@@ -174,6 +176,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     set(table?.tombstones ?? 0, { kind: "tombstone" });
     set(table?.reads ?? 0, { kind: "read" });
   });
+  read(METRICS.requestsHeld, (set) => set(sources.requestsHeld?.() ?? 0));
+  const requestsHeldTotal = count(METRICS.requestsHeldTotal);
   read(METRICS.tableDoubts, (set) => set(sources.table?.().doubtful ?? 0));
   read(METRICS.tableFactsLimit, (set) => {
     const limits = sources.tableLimits?.();
@@ -276,6 +280,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       retried: () => upstreamRetries.add(1),
       wedged: () => upstreamWedges.add(1),
     },
+    held: { released: (how) => requestsHeldTotal.add(1, how) },
     table: {
       mutated(source, outcome, _key, resurrection) {
         routeMutations.add(1, source, outcome);

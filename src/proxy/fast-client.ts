@@ -12,6 +12,7 @@ import type { FastPod } from "./fast-pod.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import type { HostTarget } from "./host-targets.ts";
 import { HeadScan, INCOMPLETE, scanRequestHead, TRAIT, UNUSUAL } from "./http1/head-scanner.ts";
+import type { Hold } from "./held-requests.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import { findPassage, judge, viaOf } from "./lane.ts";
 import { authorityOf } from "./pod-address.ts";
@@ -39,6 +40,7 @@ import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
  * |---|---|---|
  * | `head` | a request head, or the begin of one | `collecting`, `leasing`, `body`, `answer`; a refusal |
  * | `collecting` | held: a small body, until it is whole | `leasing`, `answer`; a refusal |
+ * | `doubt` | held, with the request's: its sandbox is in doubt | `head`, at once `leasing` or a refusal |
  * | `leasing` | held: the request waits for a connection | `body`, `answer`; a refusal |
  * | `body` | the request's body, passed on | `answer`; a failure |
  * | `trailers` | the trailers of a chunked body | `answer`; a failure |
@@ -50,6 +52,7 @@ import { exchangeFailure, UpstreamError } from "./upstream-error.ts";
  */
 type Phase =
   | "head"
+  | "doubt"
   | "collecting"
   | "leasing"
   | "body"
@@ -113,6 +116,9 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #trace: RequestTrace | undefined;
   #outbound: Outbound | undefined;
   #cancelLease: (() => void) | undefined;
+  #cancelHold: (() => void) | undefined;
+  /** Since when the request at hand has been held; it is not held again. */
+  #heldSinceMs: Milliseconds | undefined;
   #pod: FastPod | undefined;
   readonly #body = new ClientBody();
   #status = 0;
@@ -309,6 +315,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       case "ended":
         this.#socket.destroy();
         return;
+      case "doubt":
       case "leasing":
       case "gone":
         return;
@@ -330,6 +337,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
         this.#hold(bytes, 0, bytes.length);
         this.#onTrailers();
         return;
+      case "doubt":
       case "leasing":
       case "answer":
       case "flushing":
@@ -366,6 +374,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   readonly #onClose = (): void => {
     const trace = this.#trace;
     this.#leave();
+    this.#cancelHold?.();
     this.#giveUpPod();
     this.#trace = undefined;
     trace?.end(this.#headSent ? this.#status : 499, trace.reason ?? "client_closed");
@@ -472,6 +481,10 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     const { options } = this.#context;
     const text = bytes.toString("latin1", start, headEnd);
     const head = new ScannedHead(text, start, scan);
+    const begunMs = this.#heldSinceMs;
+    const hold = options.held.mayHold && begunMs === undefined ? this.#holdBack(head, bytes, start) : "free";
+    if (hold === "held") return;
+    this.#heldSinceMs = undefined;
     const isPlain = this.#isPlain(head);
     this.#requests += 1;
     this.isHead = head.method === "HEAD";
@@ -487,13 +500,16 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
         requestId: isPlain ? newRequestId() : requestIdOf(head.rawHeaders),
         clientAddress: this.#address,
         protocol: PROTOCOL,
+        begunMs,
       },
       options,
     );
     this.#trace = trace;
     try {
       const admitted = admit(head, PROTOCOL, options.viaPseudonym);
-      if (admitted instanceof NotAdmitted) {
+      if (hold === "full") {
+        this.#refusePassage("overloaded", undefined, bytes, headEnd);
+      } else if (admitted instanceof NotAdmitted) {
         this.#refusePassage(admitted.reason, admitted.message, bytes, headEnd);
       } else if (isPlain) {
         this.#beginPlain(admitted, trace, bytes, start, headEnd, text);
@@ -507,6 +523,26 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       });
       this.#refuse("internal_error");
     }
+  }
+
+  /** Keeps a request for later while its sandbox is in doubt. It is read again then: nearly no request comes here. */
+  #holdBack(head: ScannedHead, bytes: Buffer, start: number): Hold["kind"] {
+    const { held, parseTarget, clock } = this.#context.options;
+    const hold = held.hold(parseTarget(head), () => this.#goOn());
+    if (hold.kind !== "held") return hold.kind;
+    this.#cancelHold = hold.cancel;
+    this.#heldSinceMs = clock.monotonicMs();
+    this.#held = new HeldBytes(bytes, start, bytes.length);
+    this.#phase = "doubt";
+    this.deadlineMs = Infinity;
+    return "held";
+  }
+
+  #goOn(): void {
+    this.#cancelHold = undefined;
+    if (this.#phase !== "doubt") return;
+    this.#phase = "head";
+    this.#advance();
   }
 
   /** Nothing in the head needs more than its bytes passed on. Then the same comes out as for any other, for less. */

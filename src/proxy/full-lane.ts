@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import type { Milliseconds } from "../clock.ts";
 import { admit, NotAdmitted } from "./admission.ts";
+import type { AdmittedHead } from "./admission.ts";
 import { endResponse, isUploading } from "./end-response.ts";
 import { Exchange } from "./exchange.ts";
 import { findPassage } from "./lane.ts";
@@ -54,6 +55,7 @@ class HandledRequest implements InFlight {
   readonly #expectsContinue: boolean;
   readonly #trace: RequestTrace;
   #exchange: Exchange | undefined;
+  #cancelHold: (() => void) | undefined;
   #refused = false;
 
   constructor(
@@ -88,6 +90,7 @@ class HandledRequest implements InFlight {
 
   /** The response is over, or its client is gone. node:http tells pipelined ones of the latter too. */
   #closed(): void {
+    this.#cancelHold?.();
     this.#exchange?.clientGone();
     const response = this.#response;
     const whole = response.writableFinished;
@@ -116,6 +119,25 @@ class HandledRequest implements InFlight {
       this.#refuse(admitted.reason, admitted.message);
       return;
     }
+    const { held, parseTarget } = this.#options;
+    const hold = held.hold(parseTarget(admitted), () => this.#goOn(admitted));
+    if (hold.kind === "held") this.#cancelHold = hold.cancel;
+    else if (hold.kind === "full") this.#refuse("overloaded");
+    else this.#pass(admitted);
+  }
+
+  /** Its sandbox is in doubt no more, or it has waited for long enough. */
+  #goOn(admitted: AdmittedHead): void {
+    this.#cancelHold = undefined;
+    if (this.#refused || this.#response.destroyed) return;
+    try {
+      this.#pass(admitted);
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+
+  #pass(admitted: AdmittedHead): void {
     const passage = findPassage(admitted, this.#trace, this.#options);
     if (passage.kind === "refuse") {
       this.#options.refusals.tell(this.#trace, passage.reason);

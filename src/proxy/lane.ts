@@ -5,6 +5,7 @@ import type { AdmittedHead } from "./admission.ts";
 import { forwardRequestHead } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
 import type { LeastRate } from "./least-rate.ts";
+import type { HeldRequests } from "./held-requests.ts";
 import type { RefusalReason } from "./reasons.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 import type { RequestObserver } from "./request-record.ts";
@@ -36,6 +37,8 @@ export interface LaneOptions {
   readonly trustForwarded: boolean;
   /** See `ProxyServerOptions.viaPseudonym`. */
   readonly viaPseudonym: string;
+  /** Where requests wait whose sandbox is in doubt. */
+  readonly held: HeldRequests;
   readonly draining: () => boolean;
   readonly observer: RequestObserver;
   /** See {@link RequestTracing}. */

@@ -54,7 +54,7 @@ export class RequestTrace {
     this.protocol = request.protocol;
     this.#clock = clock;
     this.#observer = observer;
-    this.#startedMs = clock.monotonicMs();
+    this.#startedMs = request.begunMs ?? clock.monotonicMs();
     this.spans = tracing?.begin(request);
   }
 

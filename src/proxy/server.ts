@@ -11,6 +11,7 @@ import { ConnectionLimits } from "./connection-limits.ts";
 import type { ConnectionLimit, ConnectionLimitOptions } from "./connection-limits.ts";
 import { FastLane } from "./fast-lane.ts";
 import type { FullLaneServer, FullLaneServerOptions } from "./full-lane-server.ts";
+import { HeldRequests } from "./held-requests.ts";
 import type { LaneOptions } from "./lane.ts";
 import { LeastRate } from "./least-rate.ts";
 import { RefusalLog } from "./refusal-log.ts";
@@ -46,6 +47,8 @@ export interface ProxyServerOptions {
   readonly verdict: VerdictOptions;
   /** Not closed by the server: it may outlive it. */
   readonly upstreams: Upstreams;
+  /** Where requests wait whose sandbox is in doubt; it must listen to `routes`. Default: none are held. */
+  readonly held?: HeldRequests;
   /** From a request's last byte to the pod's response head; then 504. 0: no limit. Default 600,000. */
   readonly firstByteTimeoutMs?: Milliseconds;
   /** Longest silence of a request, a response or a tunnel, both directions counted. 0: no limit. Default 600,000. */
@@ -132,6 +135,10 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   return new HttpProxyServer(options);
 }
 
+function holdNone(routes: RouteLookup, clock: Clock): HeldRequests {
+  return new HeldRequests({ routes, clock, settleMs: 0, maxHeld: 0 }, { released() {} });
+}
+
 class HttpProxyServer implements ProxyServer {
   readonly #options: ProxyServerOptions;
   readonly #lane: LaneOptions;
@@ -169,6 +176,7 @@ class HttpProxyServer implements ProxyServer {
       }),
       trustForwarded: options.trustForwarded ?? false,
       viaPseudonym: options.viaPseudonym ?? newViaPseudonym(),
+      held: options.held ?? holdNone(options.routes, this.#clock),
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),
       tracing: options.tracing,

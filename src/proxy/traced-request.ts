@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 
+import type { Milliseconds } from "../clock.ts";
 import type { RequestHead } from "./request-head.ts";
 import { requestIdOf } from "./request-id.ts";
 
@@ -12,6 +13,8 @@ export interface TracedRequest {
   readonly clientAddress: string;
   /** `HTTP/1.1` and so on. */
   readonly protocol: string;
+  /** When it began, on the monotonic clock, if that was before now: it was held (`HeldRequests`). */
+  readonly begunMs?: Milliseconds | undefined;
 }
 
 /** The client's address as records and pods see it: an IPv4 client of a socket that listens on IPv6 too is IPv4. */

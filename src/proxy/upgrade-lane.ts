@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { Milliseconds } from "../clock.ts";
 import { shareOfRequest } from "./client-share.ts";
 import { admit, NotAdmitted } from "./admission.ts";
+import type { AdmittedHead } from "./admission.ts";
 import type { Lessee } from "./incarnation-pool.ts";
 import type { FullLaneOptions } from "./full-lane.ts";
 import { findPassage } from "./lane.ts";
@@ -162,6 +163,25 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
       this.#refuse(admitted.reason, admitted.message);
       return;
     }
+    const { held, parseTarget } = this.#options;
+    const hold = held.hold(parseTarget(admitted), () => this.#goOn(admitted));
+    if (hold.kind === "held") this.#cancelLease = hold.cancel;
+    else if (hold.kind === "full") this.#refuse("overloaded");
+    else this.#pass(admitted);
+  }
+
+  /** Its sandbox is in doubt no more, or it has waited for long enough. */
+  #goOn(admitted: AdmittedHead): void {
+    this.#cancelLease = undefined;
+    if (this.#client.destroyed) return;
+    try {
+      this.#pass(admitted);
+    } catch (error) {
+      this.#failed(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #pass(admitted: AdmittedHead): void {
     const passage = findPassage(admitted, this.#trace, this.#options);
     if (passage.kind === "refuse") {
       this.#options.refusals.tell(this.#trace, passage.reason);

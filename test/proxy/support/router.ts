@@ -2,6 +2,7 @@ import { systemClock } from "../../../src/clock.ts";
 import type { Clock } from "../../../src/clock.ts";
 import type { Log } from "../../../src/log.ts";
 import type { RequestRecord } from "../../../src/proxy/request-record.ts";
+import { HeldRequests } from "../../../src/proxy/held-requests.ts";
 import { createProxyServer } from "../../../src/proxy/server.ts";
 import type { ProxyServer, ProxyServerOptions } from "../../../src/proxy/server.ts";
 import { createTargetParser } from "../../../src/proxy/target.ts";
@@ -49,6 +50,9 @@ export interface RouterOptions {
   readonly upstream?: UpstreamOptions;
   readonly server?: Partial<ProxyServerOptions>;
   readonly clock?: Clock;
+  /** For how long requests of a sandbox in doubt are held, and how many. Default 60 s, 1,000. */
+  readonly settleMs?: number;
+  readonly maxHeld?: number;
 }
 
 /** A router on a free port of 127.0.0.1, with its observers laid open. */
@@ -59,6 +63,9 @@ export class Router {
   readonly errors: unknown[] = [];
   started = 0;
   readonly upstreams: Upstreams;
+  readonly held: HeldRequests;
+  /** How requests that were held went on. */
+  readonly released: string[] = [];
   readonly server: ProxyServer;
   port = 0;
 
@@ -71,6 +78,11 @@ export class Router {
       warn() {},
       error: (message, fields) => this.errors.push({ message, ...fields }),
     };
+    const { settleMs = 60_000, maxHeld = 1_000 } = options;
+    this.held = new HeldRequests(
+      { routes: this.routes, clock, settleMs, maxHeld },
+      { released: (how) => this.released.push(how) },
+    );
     this.server = createProxyServer({
       listen: { host: "127.0.0.1", port: 0 },
       routes: this.routes,
@@ -79,6 +91,7 @@ export class Router {
       fastLane: LANE === "fast",
       sharedReadBuffer: SHARED_READ_BUFFER,
       upstreams: this.upstreams,
+      held: this.held,
       clock,
       log,
       observer: {
