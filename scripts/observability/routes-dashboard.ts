@@ -220,6 +220,18 @@ export const ROUTES: DashboardSpec = {
           ],
         },
         {
+          title: "Requests held",
+          description:
+            "Requests that wait until a push of their sandbox is settled, and how it ended. timeout: the API server did not answer in time.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            { expr: `sum(${q.series(METRICS.requestsHeld)})`, legend: "held now" },
+            { expr: q.seenRate(METRICS.requestsHeldTotal, WINDOW, "end"), legend: "{{end}} per second" },
+          ],
+        },
+        {
           title: "How long such a read takes",
           description: "Requests for the sandbox wait as long, `peers.settleMs` at the most.",
           kind: "time",

@@ -21,7 +21,7 @@ export interface HeldObserver {
 /** What becomes of a request that names a sandbox in doubt. */
 export type Hold =
   /** `resume` will be called, once and not before this returns, unless `cancel` is. */
-  | { readonly kind: "held"; cancel(): void }
+  | { readonly kind: "held"; readonly cancel: () => void }
   /** Too many are held. */
   | { readonly kind: "full" }
   /** There is no doubt. */
