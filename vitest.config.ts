@@ -1,6 +1,12 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
+/**
+ * No test decides by the clock of the machine it runs on, which may be busy: this only ends one that hangs. It is longer
+ * than the deadline of `eventually`, whose message says more.
+ */
+const TEST_TIMEOUT_MS = 180_000;
+
 export default defineConfig({
   test: {
     // Most tests wait for sockets and processes: more of them at a time than cores.
@@ -12,8 +18,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/e2e/**"],
-          testTimeout: 20_000,
-          hookTimeout: 20_000,
+          testTimeout: TEST_TIMEOUT_MS,
+          hookTimeout: TEST_TIMEOUT_MS,
         },
       },
       {
@@ -24,8 +30,8 @@ export default defineConfig({
             "test/proxy/{full-lane-*,server-limits,connection-limits,drain,backpressure,incarnation-end,upstream-reuse,tracing}.test.ts",
           ],
           env: { LYCHGATE_TEST_LANE: "full" },
-          testTimeout: 20_000,
-          hookTimeout: 20_000,
+          testTimeout: TEST_TIMEOUT_MS,
+          hookTimeout: TEST_TIMEOUT_MS,
         },
       },
       {
@@ -36,8 +42,8 @@ export default defineConfig({
             "test/proxy/{full-lane-*,server-limits,connection-limits,drain,backpressure,incarnation-end,slow-reader-bytes,slow-clients,upstream-reuse,websocket,fuzz-finds}.test.ts",
           ],
           env: { LYCHGATE_TEST_LANE: "shared" },
-          testTimeout: 20_000,
-          hookTimeout: 20_000,
+          testTimeout: TEST_TIMEOUT_MS,
+          hookTimeout: TEST_TIMEOUT_MS,
         },
       },
       {
@@ -45,8 +51,8 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          testTimeout: 180_000,
-          hookTimeout: 60_000,
+          testTimeout: TEST_TIMEOUT_MS,
+          hookTimeout: TEST_TIMEOUT_MS,
           fileParallelism: false,
         },
       },

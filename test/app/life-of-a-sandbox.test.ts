@@ -128,21 +128,16 @@ test("while the API server is away the table keeps serving, and says how old it 
   await start({ watch: { backoffMinMs: 50, backoffMaxMs: 100 } });
   const name = await claim();
   await cluster.api.setOutage("refuse");
-  await eventually(
-    async () => {
-      const metrics = await router.metrics();
-      expect(metrics).toContain('lychgate_watch_connected{scope=""} 0');
-      expect(Number(/lychgate_watermark_age_seconds\{scope=""\} (\S+)/.exec(metrics)?.[1])).toBeGreaterThan(
-        0,
-      );
-    },
-    { timeoutMs: 15_000 },
-  );
+  await eventually(async () => {
+    const metrics = await router.metrics();
+    expect(metrics).toContain('lychgate_watch_connected{scope=""} 0');
+    expect(Number(/lychgate_watermark_age_seconds\{scope=""\} (\S+)/.exec(metrics)?.[1])).toBeGreaterThan(0);
+  });
   expect((await router.ask("box")).status).toBe(200);
   expect((await request(`${router.peersUrl}/readyz`)).statusCode).toBe(200);
   await cluster.remove("team-a", name);
   await cluster.api.setOutage("none");
-  await eventually(async () => (await router.ask("box")).status === 502, { timeoutMs: 15_000 });
+  await eventually(async () => (await router.ask("box")).status === 502);
 });
 
 test("a drain: not ready at once, still serving for a while, then gone", async () => {

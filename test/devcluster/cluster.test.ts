@@ -38,7 +38,7 @@ describe("a dev cluster", () => {
     });
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (chunk) => (output += chunk));
-    const timer = setTimeout(() => child.kill("SIGKILL"), 15_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
     const [code] = await once(child, "exit");
     clearTimeout(timer);
     expect([code, output]).toEqual([0, "stopped"]);

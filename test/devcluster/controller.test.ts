@@ -210,12 +210,10 @@ describe("churn", () => {
       pools: [{ namespace: "ns", name: "code", size: 3 }],
       churn: { actionsPerSecond: 200, targetClaimed: 3 },
     });
-    await eventually(
-      () =>
-        (["claimed", "paused", "resuming", "gone"] as const).every((kind) =>
-          events.some((e) => e.kind === kind),
-        ),
-      { timeoutMs: 10_000 },
+    await eventually(() =>
+      (["claimed", "paused", "resuming", "gone"] as const).every((kind) =>
+        events.some((e) => e.kind === kind),
+      ),
     );
     expect(events.some(({ previousTenant }) => previousTenant !== undefined)).toBe(true);
     cluster.churn.setRate(0);

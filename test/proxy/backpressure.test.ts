@@ -35,7 +35,7 @@ async function untilStalled(progress: { sent: number }): Promise<number> {
       before = progress.sent;
       return stalled;
     },
-    { everyMs: 150, timeoutMs: 10_000 },
+    { everyMs: 150 },
   );
   return before;
 }
@@ -67,7 +67,7 @@ test("a client that reads slowly slows the pod down; memory stays bounded and ev
   });
   client.socket.resume();
   await writing;
-  await eventually(() => received === TOTAL, { timeoutMs: 10_000 });
+  await eventually(() => received === TOTAL);
   expect(got.digest("hex")).toBe(sent.digest("hex"));
   expect(await scene.router.record(0)).toMatchObject({ reason: "ok", bytesOut: TOTAL });
 });
@@ -88,7 +88,7 @@ test("a pod that reads slowly slows the client down; memory stays bounded and ev
     received += chunk.length;
   });
   inside.socket.resume();
-  await eventually(() => received >= TOTAL, { timeoutMs: 10_000 });
+  await eventually(() => received >= TOTAL);
   inside.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   await client.until("\r\n\r\nok");
   expect(await scene.router.record(0)).toMatchObject({ bytesIn: TOTAL + 1 });

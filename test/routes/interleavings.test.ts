@@ -6,20 +6,20 @@ import { RouteTable } from "../../src/routes/table.ts";
 import { HAPPENINGS, makeRoute, rv, timeline } from "./support/timeline.ts";
 
 describe("every interleaving of small histories: no resurrection, no disagreement, full convergence", () => {
-  test("one sandbox, three moments, two pushes", { timeout: 120_000 }, () => {
+  test("one sandbox, three moments, two pushes", () => {
     const { histories, violation } = exploreAll(timelines(["a"], 3));
     expect(violation).toBeUndefined();
     expect(histories).toBeGreaterThan(100_000);
   });
 
-  test("two sandboxes that share an ID and an IP, two moments, two pushes", { timeout: 120_000 }, () => {
+  test("two sandboxes that share an ID and an IP, two moments, two pushes", () => {
     const { histories, violation } = exploreAll(timelines(["a", "b"], 2));
     expect(violation).toBeUndefined();
     expect(histories).toBeGreaterThan(5_000);
   });
 });
 
-test("long random histories of three sandboxes", { timeout: 120_000 }, () => {
+test("long random histories of three sandboxes", () => {
   const step = fc.tuple(fc.constantFrom("a", "b", "c"), fc.constantFrom(...HAPPENINGS));
   fc.assert(
     fc.property(

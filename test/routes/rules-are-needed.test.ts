@@ -55,7 +55,7 @@ const ZERO = "0" as Parameters<typeof compareResourceVersions>[0];
 
 describe("the explorer finds the bug when a rule is switched off", () => {
   for (const [what, change] of Object.entries(switchedOff)) {
-    test(what, { timeout: 60_000 }, () => {
+    test(what, () => {
       const rules = { ...RULES, ...change };
       const found =
         exploreAll(timelines(["a", "b"], 2), rules).violation ??

@@ -2,13 +2,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * Waits until `probe` returns without throwing and without `false`, and returns what it returned. Fails with the
- * last error after `timeoutMs` (default 5,000). Tests use it instead of sleeping for a guess.
+ * last error after `timeoutMs` (default 60,000): a machine may be ten times as busy as yours, and only a test that fails
+ * waits for so long. Tests use it instead of sleeping for a guess.
  */
 export async function eventually<T>(
   probe: () => T | Promise<T>,
   options: { readonly timeoutMs?: number; readonly everyMs?: number } = {},
 ): Promise<T> {
-  const { timeoutMs = 5_000, everyMs = 10 } = options;
+  const { timeoutMs = 60_000, everyMs = 10 } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     let failure: unknown;

@@ -99,9 +99,11 @@ test("a quiet watch is left alone for the stall limit, not for that of the first
     settings: { firstByteTimeoutMs: 60 },
   });
   await eventually(() => w.observer.count("connected true") === 1);
+  // From its first byte on: how long the server takes for that is the machine's affair.
+  const before = w.server.count("watch");
   w.store.put("other", "x");
   await eventually(() => w.sink.watermark === "1001");
-  expect(w.server.count("watch")).toBe(1);
+  expect(w.server.count("watch")).toBe(before);
 });
 
 test("a server whose URL has a path is asked below that path", async () => {

@@ -36,7 +36,7 @@ test.each(MOMENTS)(
     const startedMs = performance.now();
     await w.informer.stop();
     w.sink.closed = true;
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
+    expect(performance.now() - startedMs).toBeLessThan(30_000);
     expect(w.sink.live).toBe(false);
     expect(w.informer.status().scopes[0]?.state).toBe("stopped");
     await eventually(() => w.server.sockets.size === 0);

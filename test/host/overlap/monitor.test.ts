@@ -66,7 +66,7 @@ function monitor(strict: boolean) {
     const check = checks.at(-1);
     if (check) act(check);
     const planned = timers.length;
-    await eventually(() => expect(timers.length).toBe(planned + 1), { timeoutMs: 1_000 });
+    await eventually(() => expect(timers.length).toBe(planned + 1));
   };
   const next = () => timers.at(-1)?.fire();
   return { made, checks, timers, lines, heard, end, next };

@@ -69,7 +69,7 @@ export async function turns(count = 3): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Like `eventually`, without sleeping at first: thousands of these follow each other. */
+/** Like `eventually`, without sleeping at first: thousands of these follow each other. False after `timeoutMs`. */
 export async function turnsUntil(condition: () => boolean, timeoutMs = 60_000): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (let turn = 0; !condition(); turn++) {

@@ -11,9 +11,9 @@ import { SandboxStore } from "./sandbox-store.ts";
 /** Fast enough for tests; the shapes are those of production. */
 export const FAST: Partial<ReflectorSettings> = {
   pageSize: 3,
-  firstByteTimeoutMs: 2_000,
-  listIdleTimeoutMs: 2_000,
-  stallTimeoutMs: 5_000,
+  firstByteTimeoutMs: 20_000,
+  listIdleTimeoutMs: 20_000,
+  stallTimeoutMs: 20_000,
   liveGraceMs: 2_000,
   retry: {
     backoff: { baseMs: 4, maxMs: 20 },

@@ -41,7 +41,7 @@ function startPod(): Promise<{ readonly pod: Server; busy(): number }> {
 export async function startWorkers(workers: number, args: readonly string[] = []): Promise<WorkersUnderTest> {
   const { pod, busy } = await startPod();
   const podPort = (pod.address() as AddressInfo).port;
-  const own = `--workers ${workers} --source none --access-log off --drain-delay-ms 0 --drain-timeout-ms 3000`;
+  const own = `--workers ${workers} --source none --access-log off --drain-delay-ms 0 --drain-timeout-ms 60000`;
   const router = await startRouterProcess([...own.split(" "), ...args]);
   const { pid = 0 } = router.process;
   return {
