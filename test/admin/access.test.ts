@@ -50,6 +50,9 @@ describe("with a token", () => {
     "Bearer ",
     `Basic ${TOKEN}`,
     `Bearer ${TOKEN}x`,
+    `Bearer ${TOKEN} x`,
+    `Bearer ${TOKEN}, Bearer x`,
+    `x Bearer ${TOKEN}`,
     `Bearer ${TOKEN.slice(0, -1)}`,
     TOKEN,
   ])("%j is not it", async (authorization) => {
@@ -87,6 +90,8 @@ describe("without a token", () => {
     "127.0.0.1.evil.example",
     "sub.lychgate.example.com",
     "localhost.evil",
+    "evillocalhost",
+    "xlocalhost:9902",
   ])("is not opened as %s, but for scrapers and probes", async (host) => {
     await using admin = await startAdminServer(source(), { hosts: ["lychgate.example.com"] });
     for (const path of [...DATA, "/"]) expect(await ask(admin.port, path, { host }), path).toBe(403);
@@ -149,11 +154,14 @@ describe("GET /api/live", () => {
   it("ends when the server closes", async () => {
     const admin = await startAdminServer(source());
     const response = await fetch(`${admin.url}/api/live`);
-    const closed = admin.server.close();
-    for await (const _ of response.body!) {
-      // Until it ends.
-    }
+    let isClosed = false;
+    const closed = admin.server.close().then(() => (isClosed = true));
+    // It ends as a body does, and is not cut.
+    const text = await response.text();
+    expect(text).toMatch(/^event: /m);
     await closed;
+    expect(isClosed).toBe(true);
+    await expect(fetch(`${admin.url}/healthz`)).rejects.toThrow();
   });
 });
 

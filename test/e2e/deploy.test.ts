@@ -133,6 +133,16 @@ describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` :
     const directory = mkdtempSync(join(tmpdir(), "lychgate-deploy-"));
     onTestFinished(() => rmSync(directory, { recursive: true }));
     writeFileSync(join(directory, "lychgate.yaml"), config?.data?.["lychgate.yaml"] ?? "not: there");
-    execFileSync(process.execPath, [bin, "check-config", join(directory, "lychgate.yaml")]);
+    const effective = execFileSync(
+      process.execPath,
+      [bin, "check-config", join(directory, "lychgate.yaml")],
+      {
+        encoding: "utf8",
+      },
+    );
+    // It was read: what it prints is what the file says, and the rest are defaults.
+    const written = parse(config?.data?.["lychgate.yaml"] ?? "") as object;
+    expect(Object.keys(written).length).toBeGreaterThan(0);
+    expect(parse(effective)).toMatchObject(written);
   });
 });

@@ -225,7 +225,9 @@ describe("life cycle", () => {
   });
 
   it("close of a server that never listened is nothing", async () => {
-    await createPeerServer({ sink: new ScriptedSink() }).close();
+    const sink = new ScriptedSink();
+    await expect(createPeerServer({ sink }).close()).resolves.toBeUndefined();
+    expect(sink.calls).toEqual([]);
   });
 
   it("close ends idle connections and those that never finish their request", async () => {

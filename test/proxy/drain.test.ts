@@ -4,6 +4,8 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 
+import { systemClock } from "../../src/clock.ts";
+import type { Clock } from "../../src/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { OK, RawPeer } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
@@ -75,8 +77,25 @@ describe("draining", () => {
   });
 
   test("with nothing open resolves at once", async () => {
-    const scene = await Scene.open();
-    await scene.router.server.drain(60_000);
+    const pending = new Set<number>();
+    const clock: Clock = {
+      ...systemClock,
+      setTimeout(callback, delayMs) {
+        pending.add(delayMs);
+        const timer = systemClock.setTimeout(callback, delayMs);
+        return {
+          clear() {
+            pending.delete(delayMs);
+            timer.clear();
+          },
+        };
+      },
+    };
+    const scene = await Scene.open({ clock });
+    // The test would hang, did it wait for this.
+    await scene.router.server.drain(600_000);
+    expect(pending).not.toContain(600_000);
+    await expect(RawPeer.connect(scene.router.port)).rejects.toMatchObject({ code: "ECONNREFUSED" });
   });
 
   test("close cuts everything at once", async () => {

@@ -241,8 +241,12 @@ class World {
     return holders.sort(([, a], [, b]) => (b.pod?.took ?? 0) - (a.pod?.took ?? 0))[0]?.[0];
   }
 
-  observation(name: string, version: number) {
-    return observe(makeRoute(name, version, { id: name, ...this.objects.get(name)?.fields }));
+  /** `named`: it names the pod. */
+  observation(name: string, version: number, named: boolean) {
+    const fields = this.objects.get(name)?.fields;
+    return observe(
+      makeRoute(name, version, { ...fields, id: name, podUid: named ? fields?.podUid : undefined }),
+    );
   }
 }
 
@@ -259,9 +263,7 @@ function checkHistory(deeds: readonly Deed[], names: boolean): void {
     if (!world.do(each)) continue;
     const { name } = each;
     if (world.objects.has(name)) {
-      const seen = world.observation(name, world.version);
-      const route = names ? seen.route : seen.route && { ...seen.route, podUid: undefined };
-      t.observe("", { ...seen, route }, 0);
+      t.observe("", world.observation(name, world.version, names), 0);
     } else {
       t.remove("", "ns", name, uid, rv(world.version), 0);
     }
@@ -303,10 +305,9 @@ test("an informer that misses much: who is served took the IP last", () => {
           if (!world.do(each)) continue;
           versions.set(each.name, world.version);
           if (!isSeen) continue;
-          const listed = [...world.objects.keys()].map((name) => {
-            const seen = world.observation(name, versions.get(name) ?? 0);
-            return isNamed || !seen.route ? seen : { ...seen, route: { ...seen.route, podUid: undefined } };
-          });
+          const listed = [...world.objects.keys()].map((name) =>
+            world.observation(name, versions.get(name) ?? 0, isNamed),
+          );
           t.relist("", rv(world.version), listed, 0);
           for (const [name, { pod }] of world.objects) {
             if (t.inspect(`ns/${name}`)?.inEffect?.incarnation === undefined) continue;

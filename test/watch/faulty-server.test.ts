@@ -127,6 +127,23 @@ test.each<readonly [string, Fault]>([
   expect(w.informer.status().scopes[0]?.relists).toBe(1);
 });
 
+test("every relist is counted, and one that had to be tried again is counted once", async () => {
+  await using w = await watching({
+    before: (_, server) => {
+      server.faults.watch.push({ t: "status", code: 410 }, { t: "status", code: 410 });
+      let watches = 0;
+      server.onRequest = ({ kind }) => {
+        // The first list of the first relist fails.
+        if (kind === "watch" && ++watches === 1) server.faults.list.push({ t: "status", code: 500 });
+      };
+    },
+  });
+  await eventually(() => w.server.count("watch") === 3);
+  expect(w.server.count("list")).toBe(4);
+  expect(w.observer.count("relisted expired")).toBe(2);
+  expect(w.informer.status().scopes[0]?.relists).toBe(2);
+});
+
 test("a server that answers every watch with 410 is not listed in a tight loop", async () => {
   await using w = await watching({
     settings: {

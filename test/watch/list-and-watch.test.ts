@@ -130,6 +130,18 @@ test("a bookmark out of order never moves the watermark back", async () => {
   expect(w.sink.violations).toEqual([]);
 });
 
+test("an event out of order never moves the watermark back: the next watch goes on where this one was", async () => {
+  const metadata = { namespace: "ns", name: "old", uid: "u", resourceVersion: "7" };
+  const old = JSON.stringify({ type: "ADDED", object: { kind: "Sandbox", metadata } });
+  await using w = await watching({
+    before: (_, server) => void server.faults.watch.push({ t: "body", bytes: `${old}\n`, end: true }),
+  });
+  await eventually(() => w.server.count("watch") === 2);
+  expect(w.informer.status().scopes[0]?.watermark).toBe("1000");
+  const watches = w.server.requests.filter((r) => r.kind === "watch");
+  expect(watches.map((r) => r.query.get("resourceVersion"))).toEqual(["1000", "1000"]);
+});
+
 test("each namespace has a list, a watch and a watermark of its own, over one pool", async () => {
   const told: string[] = [];
   await using w = await watching({ namespaces: ["one", "two", "one"] });

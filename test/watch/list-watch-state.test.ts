@@ -45,6 +45,18 @@ test.each<readonly [string | undefined, number | undefined]>([
   expect(parseRetryAfter(value, 10_000)).toBe(expected);
 });
 
+test("what a server asks for in Retry-After is the least, and the waits of many routers differ", () => {
+  const throttled: ReflectorEvent = { t: "failed", fault: "throttled", retryAfterMs: 5_000 };
+  const delayMs = (random: number) => {
+    const state = transition(run(START), throttled, DEFAULT_RETRY_POLICY, random);
+    return state.t === "backing-off" ? state.delayMs : undefined;
+  };
+  expect([0, 0.5, 0.999].map((random) => Math.round(delayMs(random) ?? 0))).toEqual([5_000, 5_400, 5_799]);
+  // Own waits that are longer stand.
+  const often = [START, ...Array.from({ length: 8 }, () => [throttled, WAITED]).flat()];
+  expect(transition(run(...often), throttled, DEFAULT_RETRY_POLICY, 0)).toMatchObject({ delayMs: 15_000 });
+});
+
 test("a 401 is tried again at once, once, with credentials read anew; then with delays", () => {
   const denied: ReflectorEvent = { t: "failed", fault: "unauthorized" };
   const first = run(START, denied);
