@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { PATIENCE_MS } from "../../support/eventually.ts";
 import type { Field, ReferenceMessage } from "./reference-http.ts";
 import { readMessage, readMessages } from "./reference-http.ts";
 import { RawPeer, RawPod } from "./raw-peer.ts";
@@ -70,7 +71,7 @@ export async function turns(count = 3): Promise<void> {
 }
 
 /** Like `eventually`, without sleeping at first: thousands of these follow each other. False after `timeoutMs`. */
-export async function turnsUntil(condition: () => boolean, timeoutMs = 60_000): Promise<boolean> {
+export async function turnsUntil(condition: () => boolean, timeoutMs = PATIENCE_MS): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (let turn = 0; !condition(); turn++) {
     if (performance.now() > deadline) return false;
