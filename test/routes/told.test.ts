@@ -1,0 +1,141 @@
+import { describe, expect, test } from "vitest";
+import type { Route } from "../../src/routes/route.ts";
+import type { TableListener } from "../../src/routes/news.ts";
+import { RouteTable } from "../../src/routes/table.ts";
+import { makeRoute, observe, rv } from "./support/timeline.ts";
+
+// What listeners hear (metrics, history, workers), and what they must not.
+
+function listening() {
+  const table = new RouteTable({ scopes: [""] });
+  const told: string[] = [];
+  const listener: TableListener = {
+    mutated: (source, outcome, key, guard) => void told.push(`${source} ${outcome} ${key} ${guard ?? "-"}`),
+    routeChanged: (key, found) => void told.push(`route ${key} ${found?.route.resourceVersion ?? "none"}`),
+    factDropped: (fact, reason, key) => void told.push(`dropped ${fact} ${reason} ${key}`),
+  };
+  const stop = table.addListener(listener);
+  table.setLive("", true, 0);
+  table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
+  return { table, stop, take: () => told.splice(0) };
+}
+
+test("a listener hears nothing after it was taken away; others still do", () => {
+  const { table, stop, take } = listening();
+  const other: string[] = [];
+  table.addListener({ mutated: (_, outcome) => void other.push(outcome) });
+  take();
+  stop();
+  table.observe("", observe(makeRoute("one", 11)), 0);
+  expect(take()).toEqual([]);
+  expect(other).toEqual(["applied"]);
+});
+
+test("an event at or below the watermark is ignored, changes nothing and moves nothing back", () => {
+  for (const version of [11, 20]) {
+    const { table, take } = listening();
+    table.bookmark("", rv(20), 0);
+    take();
+    const late = observe(makeRoute("one", version, { ip: "10.6.6.6" }));
+    expect(table.observe("", late, 0)).toBe("ignored/watermark");
+    expect(table.remove("", "ns", "one", "one-1", rv(version), 0)).toBe("ignored/watermark");
+    expect(take()).toEqual(["informer ignored/watermark ns/one -", "informer ignored/watermark ns/one -"]);
+    expect(table.lookup("ns--one")).toMatchObject({ route: { ip: "10.0.0.1" } });
+    expect(table.stats().scopes).toMatchObject([{ watermark: "20" }]);
+  }
+});
+
+test("rule 3: an update whose state is dead is a deletion", () => {
+  const { table, take } = listening();
+  take();
+  expect(table.pushUpdate(makeRoute("one", 5, { state: "dead" }), 0)).toBe("applied");
+  expect(table.stats()).toMatchObject({ claims: 0, tombstones: 1 });
+  expect(table.lookup("ns--one").kind).toBe("unknown");
+  expect(take()).toEqual(["route ns/one none", "peer applied ns/one -"]);
+});
+
+test("the end at a shutdownTime is told as the clock's", () => {
+  const { table, take } = listening();
+  table.observe("", observe(makeRoute("one", 11, { shutdownAtMs: 5_000 })), 0);
+  take();
+  table.advance(4_999);
+  expect(take()).toEqual([]);
+  table.advance(5_000);
+  expect(take()).toEqual(["route ns/one 11", "clock applied ns/one -"]);
+});
+
+test("the informer says that an object is ending: what was pushed of it is contradicted", () => {
+  const { table, take } = listening();
+  table.pushUpdate(makeRoute("one", 30), 0);
+  take();
+  table.observe("", { ...observe(makeRoute("one", 11)), route: undefined }, 0);
+  expect(take()).toEqual([
+    "dropped claim contradicted ns/one",
+    "route ns/one none",
+    "informer applied ns/one -",
+  ]);
+  expect(table.stats().claims).toBe(0);
+});
+
+test("a deletion that is kept beneath a newer push changes no route, and says so", () => {
+  const { table, take } = listening();
+  table.pushUpdate(makeRoute("one", 30), 0);
+  take();
+  expect(table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "5" }, 0)).toBe("applied");
+  expect(take()).toEqual(["peer applied ns/one -"]);
+});
+
+test("a route that moves between contested IPs is told each time, and no conflict is left", () => {
+  const { table, take } = listening();
+  table.observe("", observe(makeRoute("two", 11)), 0);
+  expect(table.stats().ipConflicts).toBe(1);
+  expect(take()).toContain("route ns/two 11");
+  table.observe("", observe(makeRoute("two", 12, { ip: "10.0.0.2" })), 0);
+  expect(table.stats().ipConflicts).toBe(0);
+  const told = take();
+  expect(told).toContain("route ns/two 12");
+  // It is served again.
+  expect(told).toContain("route ns/one 5");
+  table.pushUpdate(makeRoute("three", 20, { ip: "10.0.0.3" }), 0);
+  take();
+  // With no conflict left, what only moves the watermark changes nothing.
+  table.bookmark("", rv(13), 0);
+  expect(take()).toEqual([]);
+});
+
+describe("a push longer than any real one is refused, whichever field makes it so", () => {
+  const long = "x".repeat(16_384);
+  const fields: readonly (keyof Route)[] = [
+    "namespace",
+    "name",
+    "id",
+    "uid",
+    "owner",
+    "ip",
+    "state",
+    "accessToken",
+    "podUid",
+  ];
+  test.each(fields)("%s", (field) => {
+    const { table } = listening();
+    expect(table.pushUpdate({ ...makeRoute("new", 20), [field]: long }, 0)).toBe("invalid/size");
+    expect(table.stats().claims).toBe(0);
+  });
+
+  test("the version", () => {
+    const { table } = listening();
+    const push = { ...makeRoute("new", 20), resourceVersion: "9".repeat(16_384) };
+    expect(table.pushUpdate(push, 0)).toBe("invalid/size");
+    expect(table.pushDelete(push, 0)).toBe("invalid/size");
+  });
+
+  test("and all of them together, when no one does; at the limit it is taken", () => {
+    const route = makeRoute("new", 20, { podUid: "p" });
+    const known = [route.namespace, route.name, route.id, route.uid, route.owner, route.ip, route.state];
+    const others = [...known, route.resourceVersion, "p"].join("").length;
+    const push = (length: number) =>
+      listening().table.pushUpdate({ ...route, accessToken: "x".repeat(length) }, 0);
+    expect(push(16_384 - others)).toBe("applied");
+    expect(push(16_384 - others + 1)).toBe("invalid/size");
+  });
+});
