@@ -19,6 +19,8 @@ again. test/mutants.md says what was measured and which survivors are accepted.
 
   --sample N     tries about N of them, drawn at random (default: all)
   --seed S       draws another sample; the same seed draws the same mutants, and more of them for a larger N (default 1)
+  --tests GLOB   runs these tests only (default: those of the folder below test/ of the same name); the score is then a
+                 lower bound
   --all-tests    the slow tests too: for what survived the others
   --record FILE  keeps the record there (default reports/mutants.jsonl)
   --list         prints what is known of PATH, and runs nothing
@@ -49,6 +51,7 @@ const { values, positionals } = parseArgs({
   options: {
     sample: { type: "string" },
     seed: { type: "string", default: "1" },
+    tests: { type: "string" },
     "all-tests": { type: "boolean", default: false },
     record: { type: "string", default: "reports/mutants.jsonl" },
     list: { type: "boolean", default: false },
@@ -83,7 +86,7 @@ if (!values.list) {
     recordFile,
     seed,
     share,
-    include: [`test/${folder.replace(/\.ts$/, "")}/**/*.test.ts`],
+    include: [values.tests ?? `test/${folder.replace(/\.ts$/, "")}/**/*.test.ts`],
     exclude: values["all-tests"] ? [] : SLOW_TESTS,
   });
   await new Stryker({
