@@ -67,12 +67,26 @@ async function openStream(): Promise<{ readonly ended: Promise<"cleanly" | "cut"
 
 test("a sandbox ends at its shutdownTime, though the informer says nothing: new requests and open streams", async () => {
   await start();
-  // Kubernetes writes times in whole seconds.
-  const shutdownAtMs = Math.ceil(Date.now() / 1_000) * 1_000 + 1_000;
-  await claim({ shutdownAtMs });
-  cluster.api.setWatchDelayMs(10_000);
+  const name = await claim();
   expect((await router.ask("box")).status).toBe(200);
   const stream = await openStream();
+  // Kubernetes writes times in whole seconds.
+  const shutdownAtMs = Math.ceil(Date.now() / 1_000) * 1_000 + 2_000;
+  const { statusCode } = await request(
+    new URL(`/apis/agents.kruise.io/v1alpha1/namespaces/team-a/sandboxes/${name}`, cluster.apiUrl),
+    {
+      method: "PATCH",
+      headers: { "content-type": "application/merge-patch+json" },
+      body: JSON.stringify({ spec: { shutdownTime: new Date(shutdownAtMs).toISOString() } }),
+    },
+  );
+  expect(statusCode).toBe(200);
+  await eventually(() => {
+    const found = router.router.table.lookup("box");
+    return found.kind === "found" && found.route.shutdownAtMs === shutdownAtMs;
+  });
+  // Its deletion, which follows, is told long after.
+  cluster.api.setWatchDelayMs(600_000);
   expect(await stream.ended).toBe("cut");
   expect(Date.now()).toBeGreaterThanOrEqual(shutdownAtMs);
   expect(await router.ask("box")).toMatchObject({ status: 502, reason: "sandbox_dead" });

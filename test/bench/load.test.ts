@@ -61,6 +61,14 @@ describe("the benchmark's load and pods", () => {
     return measure({ ...plain, ...plan }, pods.port);
   }
 
+  /** As long as it takes to see something: a tenth of a second where nothing else runs. */
+  async function runUntilAnswered(plan: Partial<LoadPlan>): Promise<LoadResult> {
+    for (let measureMs = 100; ; measureMs *= 4) {
+      const result = await run({ ...plan, measureMs });
+      if (result.requests > 0 || result.errors > 0 || measureMs > 20_000) return result;
+    }
+  }
+
   it.each<[string, Partial<LoadPlan>]>([
     ["GETs", {}],
     ["small POSTs", { requestBytes: 1024 }],
@@ -71,7 +79,7 @@ describe("the benchmark's load and pods", () => {
     ["WebSockets", { protocol: "websocket" }],
     ["idle clients", { idleConnections: 20 }],
   ])("exchange %s without an error", async (_, plan) => {
-    const result = await run(plan);
+    const result = await runUntilAnswered(plan);
     expect(result.firstError).toBeUndefined();
     expect(result.requests).toBeGreaterThan(0);
     expect(result.cpuUs).toBeGreaterThan(0);

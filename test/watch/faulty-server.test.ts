@@ -280,6 +280,8 @@ test.each<readonly [string, Fault]>([
       before: (_store, server) => void server.faults.watch.push(fault, fault),
     });
     await w.informer.waitForSync();
+    // On a machine that needs 60 ms for one there are several.
+    const lists = w.server.count("list");
     await eventually(() => w.observer.count("restarted stalled") >= 2);
     // An answer alone is no proof after a stall, or a server that accepts and sends nothing would count as heard.
     expect(w.sink.calls.filter((call) => call.t === "live")).toEqual([
@@ -287,13 +289,13 @@ test.each<readonly [string, Fault]>([
       { t: "live", live: false },
     ]);
     await convergesAfter(w);
-    expect(w.server.count("list")).toBe(1);
+    expect(w.server.count("list")).toBe(lists);
     expect(w.sink.live).toBe(true);
   },
 );
 
 test("a half-open connection, whose peer is gone without a word, is noticed and left", async () => {
-  await using w = await watching({ settings: { stallTimeoutMs: 80, firstByteTimeoutMs: 80 } });
+  await using w = await watching({ settings: { stallTimeoutMs: 80 } });
   await w.informer.waitForSync();
   w.store.put("ns", "a");
   await eventually(() => w.sink.contents.has("ns/a"));

@@ -46,6 +46,12 @@ export class UpstreamCounts implements UpstreamObserver {
   }
 }
 
+/**
+ * The times that Lychgate waits by default for what others must do, such as 10 s for a head: where a test is not about one of
+ * them, a busy machine must not run into it.
+ */
+const PATIENT_MS = 600_000;
+
 export interface RouterOptions {
   readonly upstream?: UpstreamOptions;
   readonly server?: Partial<ProxyServerOptions>;
@@ -71,7 +77,13 @@ export class Router {
 
   constructor(options: RouterOptions) {
     const clock = options.clock ?? systemClock;
-    this.upstreams = new Upstreams({ observer: this.counts, clock, ...options.upstream });
+    this.upstreams = new Upstreams({
+      observer: this.counts,
+      clock,
+      connectTimeoutMs: PATIENT_MS,
+      waitTimeoutMs: PATIENT_MS,
+      ...options.upstream,
+    });
     const log: Log = {
       debug() {},
       info() {},
@@ -94,6 +106,10 @@ export class Router {
       held: this.held,
       clock,
       log,
+      headerTimeoutMs: PATIENT_MS,
+      keepAliveTimeoutMs: PATIENT_MS,
+      handshakeTimeoutMs: PATIENT_MS,
+      wedgeTimeoutMs: PATIENT_MS,
       observer: {
         requestStarted: () => {
           this.started += 1;
