@@ -6,7 +6,7 @@ import { makeRoute, observe, rv } from "./support/timeline.ts";
 // not be mixed up with the time of day.
 
 const STARTED_MS = 1_800_000_000_000;
-const FAR_AHEAD = "1000000000000000000";
+const AHEAD = "500";
 
 function live() {
   const table = new RouteTable({ scopes: [""], claimTtlMs: 60_000, tombstoneTtlMs: 600_000 });
@@ -24,10 +24,7 @@ describe("rule 6 by a clock that counts from 1970", () => {
   test("an update that is not confirmed lasts as long as claimTtlMs says, and no longer", () => {
     const table = live();
     expect(
-      table.pushUpdate(
-        { ...makeRoute("one", 1, { ip: "10.6.6.6" }), resourceVersion: FAR_AHEAD },
-        STARTED_MS,
-      ),
+      table.pushUpdate({ ...makeRoute("one", 1, { ip: "10.6.6.6" }), resourceVersion: AHEAD }, STARTED_MS),
     ).toBe("applied");
     quietly(table, 0, 50_000);
     expect(table.lookup("ns--one")).toMatchObject({ route: { ip: "10.6.6.6" } });
@@ -38,7 +35,7 @@ describe("rule 6 by a clock that counts from 1970", () => {
 
   test("a deletion that is not confirmed lasts as long as tombstoneTtlMs says, and no longer", () => {
     const table = live();
-    const deletion = { namespace: "ns", name: "one", resourceVersion: FAR_AHEAD };
+    const deletion = { namespace: "ns", name: "one", resourceVersion: AHEAD };
     expect(table.pushDelete(deletion, STARTED_MS)).toBe("applied");
     quietly(table, 0, 590_000);
     expect(table.lookup("ns--one").kind).toBe("unknown");
