@@ -45,6 +45,19 @@ test("an event at or below the watermark is ignored, changes nothing and moves n
   }
 });
 
+test("a list of a stale server is ignored, and so is all that it shows: one that would live again is an attempt", () => {
+  const { table, take } = listening();
+  table.remove("", "ns", "one", "one-1", rv(20), 0);
+  take();
+  const listed = [observe(makeRoute("one", 5)), observe(makeRoute("two", 6, { ip: "10.0.0.2" }))];
+  expect(table.relist("", rv(15), listed, 0)).toBe("behind");
+  expect(take()).toEqual([
+    "informer ignored/watermark ns/one watermark",
+    "informer ignored/watermark ns/two watermark",
+  ]);
+  expect(table.lookup("ns--one").kind).toBe("unknown");
+});
+
 test("rule 3: an update whose state is dead is a deletion", () => {
   const { table, take } = listening();
   take();
