@@ -105,7 +105,7 @@ if (!values.list) {
     allowEmpty: true,
     // Else Stryker reads it with TypeScript's programming interface, which TypeScript 7 does not have.
     tsconfigFile: "none",
-    ignorePatterns: ["docs", "dashboards", "deploy", "bench", "reports"],
+    ignorePatterns: ["reports"],
     tempDirName: mkdtempSync(join(tmpdir(), "lychgate-mutants-")),
     allowConsoleColors: false,
   }).runMutationTest();
