@@ -33,6 +33,7 @@ again. test/mutants.md says what was measured and which survivors are accepted.
 const SLOW_TESTS = [
   "test/routes/interleavings.test.ts",
   "test/routes/rules-are-needed.test.ts",
+  "test/routes/verify.test.ts",
   "test/proxy/lanes-differential.test.ts",
   "test/watch/soak.test.ts",
 ];

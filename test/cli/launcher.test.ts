@@ -65,7 +65,7 @@ async function isServing(admin: string): Promise<boolean> {
   );
 }
 
-test("a launcher that is killed takes its router along, workers too", { timeout: 60_000 }, async () => {
+test("a launcher that is killed takes its router along, workers too", async () => {
   const { launcher, admin, lines } = await launchRouter("--workers", "2");
   expect(await isServing(admin)).toBe(true);
   launcher.kill("SIGKILL");
@@ -75,30 +75,22 @@ test("a launcher that is killed takes its router along, workers too", { timeout:
   });
 });
 
-test(
-  "SIGTERM to the launcher drains the router, and its exit code is the launcher's",
-  { timeout: 60_000 },
-  async () => {
-    const { launcher, lines } = await launchRouter();
-    const exited = once(launcher, "exit");
-    launcher.kill("SIGTERM");
-    expect(await exited, lines.join("\n")).toEqual([0, null]);
-    expect(lines.join("\n")).toContain("drained");
-  },
-);
+test("SIGTERM to the launcher drains the router, and its exit code is the launcher's", async () => {
+  const { launcher, lines } = await launchRouter();
+  const exited = once(launcher, "exit");
+  launcher.kill("SIGTERM");
+  expect(await exited, lines.join("\n")).toEqual([0, null]);
+  expect(lines.join("\n")).toContain("drained");
+});
 
-test(
-  "a short command ends by itself, and knows nothing of the pipe's variable",
-  { timeout: 60_000 },
-  async () => {
-    const child = launch("check-config", "--help");
-    let said = "";
-    child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    expect(await once(child, "close")).toEqual([0, null]);
-    expect(said).toContain("check-config");
-    const config = launch("check-config", "/dev/null");
-    let fault = "";
-    config.stderr?.on("data", (chunk: Buffer) => (fault += chunk.toString()));
-    expect(await once(config, "close"), fault).toEqual([0, null]);
-  },
-);
+test("a short command ends by itself, and knows nothing of the pipe's variable", async () => {
+  const child = launch("check-config", "--help");
+  let said = "";
+  child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  expect(await once(child, "close")).toEqual([0, null]);
+  expect(said).toContain("check-config");
+  const config = launch("check-config", "/dev/null");
+  let fault = "";
+  config.stderr?.on("data", (chunk: Buffer) => (fault += chunk.toString()));
+  expect(await once(config, "close"), fault).toEqual([0, null]);
+});

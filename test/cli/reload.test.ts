@@ -12,7 +12,7 @@ import { metricOf, type RouterProcess, startRouterProcess } from "../support/rou
 
 // SIGHUP to a real `lychgate serve`: what changes at once, what does not, and that nothing ends it.
 
-const TIMEOUT = { timeout: 60_000 };
+const TIMEOUT = { timeout: 180_000 };
 const PATIENCE = { timeoutMs: 30_000, everyMs: 20 };
 
 let folder: string;

@@ -32,7 +32,7 @@ test("serve exits 1 with the reason when its port is taken", async () => {
   }
 });
 
-test("all taken ports are told at once, with flags to use in their place", { timeout: 60_000 }, async () => {
+test("all taken ports are told at once, with flags to use in their place", async () => {
   const router = await startRouterProcess(OTHERS);
   try {
     const { traffic, peers, admin } = router;
@@ -55,21 +55,17 @@ test("all taken ports are told at once, with flags to use in their place", { tim
   }
 });
 
-test(
-  "a low limit of open files is a warning only to who has set client.maxConnections",
-  { timeout: 60_000 },
-  async () => {
-    const levelOf = async (...flags: string[]): Promise<unknown> => {
-      const router = await startRouterProcess([...OTHERS, ...flags], { openFiles: 1024 });
-      try {
-        const line = router.stderr.find((said) => said.includes("ulimit -n")) ?? "{}";
-        return (JSON.parse(line) as { level?: string }).level;
-      } finally {
-        router.kill("SIGKILL");
-      }
-    };
-    expect(await levelOf()).toBe("info");
-    expect(await levelOf("--client-max-connections", "20000")).toBe("warn");
-    expect(await levelOf("--client-max-connections", "100")).toBeUndefined();
-  },
-);
+test("a low limit of open files is a warning only to who has set client.maxConnections", async () => {
+  const levelOf = async (...flags: string[]): Promise<unknown> => {
+    const router = await startRouterProcess([...OTHERS, ...flags], { openFiles: 1024 });
+    try {
+      const line = router.stderr.find((said) => said.includes("ulimit -n")) ?? "{}";
+      return (JSON.parse(line) as { level?: string }).level;
+    } finally {
+      router.kill("SIGKILL");
+    }
+  };
+  expect(await levelOf()).toBe("info");
+  expect(await levelOf("--client-max-connections", "20000")).toBe("warn");
+  expect(await levelOf("--client-max-connections", "100")).toBeUndefined();
+});

@@ -3,11 +3,13 @@ import { provesEnough, runLoad } from "./run-load.ts";
 
 test(
   "the embedded cluster and a real router: 0 misroutes, exit 0, and a report",
-  { timeout: 60_000 },
+  { timeout: 600_000 },
   async () => {
-    const { code, said, stderr, html } = await runLoad(
-      "--duration-s 5 --sandboxes 12 --connections 4 --seed 7 --churn-per-second 30",
-    );
+    const flags = "--sandboxes 12 --connections 4 --seed 7 --churn-per-second 30";
+    let run = await runLoad(`--duration-s 5 ${flags}`);
+    // A busy machine needs longer to see as much.
+    if (!provesEnough(run.said)) run = await runLoad(`--duration-s 60 ${flags}`);
+    const { code, said, stderr, html } = run;
     const isEnough = provesEnough(said);
     expect(said?.verdict.outcome, stderr).toBe(isEnough ? "passed" : "inconclusive");
     expect(code).toBe(isEnough ? 0 : 1);

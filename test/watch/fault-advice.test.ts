@@ -82,14 +82,11 @@ describe.skipIf(!hasOpenssl)("the advice when TLS to the API server fails", () =
     });
     informer.start();
     try {
-      return await eventually(
-        () => {
-          const line = log.lines.find(({ reason }) => reason === "unreachable");
-          if (!line) throw new Error(`nothing is said of it: ${log.text}`);
-          return line;
-        },
-        { timeoutMs: 15_000 },
-      );
+      return await eventually(() => {
+        const line = log.lines.find(({ reason }) => reason === "unreachable");
+        if (!line) throw new Error(`nothing is said of it: ${log.text}`);
+        return line;
+      });
     } finally {
       await informer.stop();
     }
