@@ -8,7 +8,12 @@ import { Scene } from "./support/scene.ts";
 
 test("one more than may wait is refused at once, and those that wait are served in order", async () => {
   const scene = await Scene.open({
-    upstream: { maxConnectionsPerSandbox: 1, maxWaitingPerSandbox: 2, waitTimeoutMs: 600_000 },
+    upstream: {
+      maxConnectionsPerSandbox: 1,
+      maxWaitingPerSandbox: 2,
+      waitTimeoutMs: 600_000,
+      clientSharePercent: 100,
+    },
   });
   const first = await scene.begin("GET /1");
   const waiting = [];
@@ -31,7 +36,12 @@ test("one more than may wait is refused at once, and those that wait are served 
 
 test("a client that leaves while it waits gives up its place, and its request never reaches the pod", async () => {
   const scene = await Scene.open({
-    upstream: { maxConnectionsPerSandbox: 1, maxWaitingPerSandbox: 1, waitTimeoutMs: 600_000 },
+    upstream: {
+      maxConnectionsPerSandbox: 1,
+      maxWaitingPerSandbox: 1,
+      waitTimeoutMs: 600_000,
+      clientSharePercent: 100,
+    },
   });
   const first = await scene.begin("GET /1");
   const leaving = await scene.send(scene.head("GET /2"));
@@ -49,7 +59,7 @@ test("a client that leaves while it waits gives up its place, and its request ne
 
 test("an incarnation that ends refuses all that wait", async () => {
   const scene = await Scene.open({
-    upstream: { maxConnectionsPerSandbox: 1, waitTimeoutMs: 600_000 },
+    upstream: { maxConnectionsPerSandbox: 1, waitTimeoutMs: 600_000, clientSharePercent: 100 },
   });
   await scene.begin("GET /1");
   const waiting = await Promise.all([2, 3].map((number) => scene.send(scene.head(`GET /${number}`))));
