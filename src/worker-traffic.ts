@@ -85,7 +85,7 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
         throw isUnsupported(error) ? new Error(NOT_HERE) : error;
       });
     },
-    apply: (next) => supervisor.changeSettings(next),
+    apply: (next) => supervisor.changeSettings({ config: next, viaPseudonym } satisfies WorkerSettings),
     async drain(timeoutMs) {
       log.info("draining: workers accept no more", { workers: config.workers, timeoutMs });
       await end(timeoutMs);

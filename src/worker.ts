@@ -1,5 +1,4 @@
 import { systemClock } from "./clock.ts";
-import type { Config } from "./config/schema.ts";
 import type { Log, LogFields } from "./log.ts";
 import { createMetrics } from "./metrics/registry.ts";
 import { AccessLog, operationalLog } from "./router-logs.ts";
@@ -62,7 +61,7 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
       return orphanTimeoutMs;
     },
     apply(changed) {
-      const next = changed as Config;
+      const { config: next } = changed as WorkerSettings;
       operational.setLevel(next.logLevel);
       accessLog.change(next);
       traffic.apply(next);

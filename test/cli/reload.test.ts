@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ConfigView, Explanation, Status } from "../../src/admin/api-types.ts";
 import { eventually } from "../support/eventually.ts";
+import { childrenOf } from "../workers/support/processes.ts";
 import { metricOf, type RouterProcess, startRouterProcess } from "../support/router-process.ts";
 
 // SIGHUP to a real `lychgate serve`: what changes at once, what does not, and that nothing ends it.
@@ -299,6 +300,23 @@ test(
     expect(readAtS).toBeLessThan(Date.now() / 1_000 + 1);
   },
 );
+
+test("a worker that is replaced after a reload has what the reload brought", TIMEOUT, async () => {
+  const serving = await start(["workers: 2", "client: { maxConnections: 40 }"]);
+  const pids = (): number[] => childrenOf(serving.process.pid ?? 0);
+  const limit = async (): Promise<number> =>
+    metricOf((await ask(serving, "/metrics")).body, "lychgate_client_connections_limit");
+  await eventually(async () => expect(await limit()).toBe(80), PATIENCE);
+  configure("workers: 2", "client: { maxConnections: 50 }");
+  await hangUp(serving);
+  const [first = 0] = pids();
+  process.kill(first, "SIGKILL");
+  await eventually(async () => {
+    expect(pids()).toHaveLength(2);
+    expect(pids()).not.toContain(first);
+    expect(await limit()).toBe(100);
+  }, PATIENCE);
+});
 
 test("keys that need a restart are named, and keep their values", TIMEOUT, async () => {
   const serving = await start(["accessLog: off"]);
