@@ -1,0 +1,99 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { FAULT_KINDS } from "../../src/watch/fault.ts";
+import {
+  DEFAULT_RETRY_POLICY,
+  IDLE,
+  LIST_REASONS,
+  type ReflectorEvent,
+  type ReflectorState,
+  transition,
+  type Tries,
+} from "../../src/watch/list-watch-state.ts";
+import { ROOT } from "./citations.ts";
+
+// The tables of docs/architecture.md#state-machines against the code.
+
+const page = readFileSync(join(ROOT, "docs/architecture.md"), "utf8");
+
+/** The cells of a table's rows, without its head. */
+function rowsOf(table: string): string[][] {
+  const text = page.split(`<!-- ${table}:begin -->`)[1]?.split(`<!-- ${table}:end -->`)[0] ?? "";
+  const [, , ...rows] = text.trim().split("\n");
+  return rows.map((row) =>
+    row
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+const wordsIn = (cell = "") => [...cell.matchAll(/`([\w-]+)`/g)].map(([, word = ""]) => word);
+
+test("the reflector goes where its table says, and nowhere else", () => {
+  const policy = DEFAULT_RETRY_POLICY;
+  const tries: Tries[] = [0, policy.watchFaultsBeforeRelist].flatMap((count) =>
+    [true, false].map((unauthorized) => ({
+      failures: count,
+      watchFaults: count,
+      behind: 0,
+      unauthorized,
+    })),
+  );
+  const listing = tries.flatMap((tries) =>
+    LIST_REASONS.map((reason) => ({ t: "listing" as const, reason, tries })),
+  );
+  const watching = tries.map((tries) => ({ t: "watching" as const, tries }));
+  const states: ReflectorState[] = [
+    IDLE,
+    ...listing,
+    ...watching,
+    ...[...listing, ...watching].map((next) => ({
+      t: "backing-off" as const,
+      next,
+      fault: "reset" as const,
+      delayMs: 1,
+    })),
+    { t: "stopped" },
+  ];
+  const events: ReflectorEvent[] = [
+    { t: "start" },
+    { t: "listed" },
+    { t: "waited" },
+    ...FAULT_KINDS.map((fault) => ({ t: "failed" as const, fault })),
+    ...FAULT_KINDS.flatMap((fault) =>
+      [0, policy.healthyAfterMs].flatMap((lastedMs) =>
+        [true, false].map((progressed) => ({ t: "watch-ended" as const, fault, lastedMs, progressed })),
+      ),
+    ),
+  ];
+  const found = new Map<string, Set<string>>();
+  for (const state of states) {
+    expect(transition(state, { t: "stop" }, policy, 0).t).toBe("stopped");
+    for (const event of events) {
+      const next = transition(state, event, policy, 0);
+      if (next === state) continue;
+      const way = `${state.t} ${event.t}`;
+      found.set(way, (found.get(way) ?? new Set()).add(next.t));
+    }
+  }
+
+  const told = new Map<string, Set<string>>();
+  let state = "";
+  for (const [name, , event, next] of rowsOf("reflector")) {
+    state = wordsIn(name)[0] ?? state;
+    const [word] = wordsIn(event);
+    if (word !== undefined) told.set(`${state} ${word}`, new Set(wordsIn(next)));
+  }
+  expect(told).toEqual(found);
+});
+
+test("the phases of a client connection are those of its table", () => {
+  const source = readFileSync(join(ROOT, "src/proxy/fast-client.ts"), "utf8");
+  const phases = wordsIn(/\ntype Phase =([^;]+);/.exec(source)?.[1]?.replaceAll('"', "`"));
+  expect(phases.length).toBeGreaterThan(3);
+  const rows = rowsOf("fast-client");
+  expect(rows.flatMap(([phase]) => wordsIn(phase))).toEqual(phases);
+  for (const [, , next] of rows) for (const word of wordsIn(next)) expect(phases).toContain(word);
+});
