@@ -72,9 +72,9 @@ export interface Router {
   /** Resolves when the routes are known: at once without an informer. */
   synced(): Promise<void>;
   /**
-   * The ordered end (design.md 5): readiness off, its own anycast addresses withdrawn, `drain.delayMs` for load balancers
-   * to notice, then no new connections and at most `drain.timeoutMs` for what is under way. Afterwards nothing of the
-   * router is left.
+   * The ordered end (docs/architecture.md#drain): readiness off, its own anycast addresses withdrawn, `drain.delayMs` for
+   * load balancers to notice, then no new connections and at most `drain.timeoutMs` for what is under way. Afterwards
+   * nothing of the router is left.
    */
   drain(): Promise<void>;
   /**

@@ -62,8 +62,8 @@ const MAX_BLOCKS = 16_384;
 const BLOCK_LENGTH = { 32: 24, 128: 112 } as const;
 
 /**
- * Which addresses pods can have (design.md 3.2 rule 13). Whatever a writer of routes says, a request must never be sent to the
- * router itself or to what only the router may reach.
+ * Which addresses pods can have (docs/route-table.md#rule-13). Whatever a writer of routes says, a request must never be
+ * sent to the router itself or to what only the router may reach.
  *
  * - An address of a {@link SPECIAL_RANGES} range is no pod's, unless an entry of `podCidrs` that lies within that range
  *   holds it. So `0.0.0.0/0` does not allow loopback, and `127.0.0.0/8` does.

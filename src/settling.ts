@@ -20,8 +20,8 @@ export interface SettlingOptions {
 }
 
 /**
- * Has each push that comes settled by a read of the API server (design.md 3.2 rule 12), and remembers whose were refuted.
- * Returns what stops it.
+ * Has each push that comes settled by a read of the API server (docs/route-table.md#rule-12), and remembers whose were
+ * refuted. Returns what stops it.
  */
 export function startSettling(options: SettlingOptions): { stop(): void } {
   const { table, writers, informer, distrust, maxReads, metrics, clock, log } = options;

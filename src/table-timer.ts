@@ -5,7 +5,7 @@ import type { RouteTable } from "./routes/table.ts";
 const LONGEST_SLEEP_MS = 1_000;
 
 /**
- * Lets time pass in a table: sandboxes reach their shutdownTime when it comes (design.md 3.2 rule 8). The table has no
+ * Lets time pass in a table: sandboxes reach their shutdownTime when it comes (docs/route-table.md#rule-8). The table has no
  * clock of its own; this is its only one.
  */
 export class TableTimer {

@@ -41,8 +41,8 @@ export interface WorkerTraffic extends Traffic {
 }
 
 /**
- * Serves traffic in `config.workers` processes of their own, all on one port, each with a mirror of `table` (design.md 5).
- * This process then only keeps the table and watches over them.
+ * Serves traffic in `config.workers` processes of their own, all on one port, each with a mirror of `table`
+ * (docs/architecture.md#workers). This process then only keeps the table and watches over them.
  */
 export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffic {
   const { config, listen, table, viaPseudonym, metrics, clock, log } = options;

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 
-// design.md 2: who may know whom. A part imports itself, `routes`, and the words that all share; only the composition
-// roots know more than one part. There are no cycles.
+// docs/architecture.md#floors: who may know whom. A part imports itself, `routes`, and the words that all share; only the
+// composition roots know more than one part. There are no cycles.
 
 const src = resolve(import.meta.dirname, "../src");
 const SHARED = [
@@ -152,7 +152,7 @@ test("no cycles", () => {
 
 test("no file is called utils or helpers, and none binds to Node's insides", () => {
   for (const { path } of files) {
-    // design.md 5 allows one, behind a flag.
+    // docs/architecture.md#undocumented-node allows one, behind a flag.
     const isException = path === "proxy/shared-read-buffer.ts";
     expect(path).not.toMatch(/(utils?|helpers?|common|misc)\.ts$/);
     const text = readFileSync(join(src, path), "utf8");

@@ -35,7 +35,7 @@ export interface LoadedConfig {
 
 /**
  * Reads every source and lays them over each other: flags win over the environment, that over the file, that over
- * the defaults (design.md 1). A list is replaced as a whole.
+ * the defaults (docs/architecture.md#configuration). A list is replaced as a whole.
  *
  * @throws {ConfigError} with every fault of every source, those of values that another source overrides too.
  */

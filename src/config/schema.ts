@@ -18,8 +18,8 @@ import { hostTemplate } from "./host-template.ts";
 import { parseListenAddress } from "./listen-address.ts";
 
 /*
- * One schema for flags, environment, file and defaults (design.md 1). A key's other names follow from it by rule
- * (settings.ts). Descriptions are the reference manual: first sentence what it does (it stands in --help), then
+ * One schema for flags, environment, file and defaults (docs/architecture.md#configuration). A key's other names follow from
+ * it by rule (settings.ts). Descriptions are the reference manual: first sentence what it does (it stands in --help), then
  * interaction and danger. Type, range, unit, default and whether a reload changes it are not repeated: they are generated from
  * the schema.
  */

@@ -36,7 +36,7 @@ export class SandboxManagerError extends Error {
 
 /**
  * What users talk to: claims, clones, pauses, resumes and removes sandboxes, and pushes the new route to its
- * peers each time, at the version that it has itself (rivals.md 2.2). What others change (kubectl, the
+ * peers each time, at the version that it has itself (docs/openkruise.md#pushes). What others change (kubectl, the
  * controller) it does not push.
  */
 export class SandboxManager {

@@ -76,7 +76,10 @@ const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
   missing_program: "install iproute2 (and util-linux for nsenter)",
 };
 
-/** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (kernel-facts 1). */
+/**
+ * iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror`
+ * (docs/host/kernel.md#gateways).
+ */
 const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
   // First: also a namespace that may not be entered.
   [
@@ -124,9 +127,9 @@ export interface IpRouteOptions {
 }
 
 /**
- * iproute2 in one network namespace: its JSON for reading, its batch mode for writing (design.md 7). Each call is one short-lived
- * process, about 3 ms (kernel-facts 5). Changing anything needs CAP_NET_ADMIN; a namespace that isn't this process's needs
- * CAP_SYS_ADMIN as well.
+ * iproute2 in one network namespace: its JSON for reading, its batch mode for writing (docs/architecture.md#node). Each call
+ * is one short-lived process, about 3 ms (docs/host/kernel.md#iproute2). Changing anything needs CAP_NET_ADMIN; a namespace
+ * that isn't this process's needs CAP_SYS_ADMIN as well.
  */
 export class IpRoute {
   readonly namespace: NetworkNamespace;
@@ -161,7 +164,7 @@ export class IpRoute {
 
   /**
    * Runs all `lines`, in order, in one process; goes on after a line that the kernel refuses and returns those. Arguments must have
-   * been checked before: a line that iproute2 itself can't read ends the batch (kernel-facts 5), which throws
+   * been checked before: a line that iproute2 itself can't read ends the batch (docs/host/kernel.md#iproute2), which throws
    * `bad_argument`, as do line breaks in a line. IPv6 needs no `-6`: its prefixes tell.
    */
   async batch(lines: readonly string[]): Promise<readonly BatchFailure[]> {
@@ -206,7 +209,7 @@ function commandLine(namespace: NetworkNamespace, args: readonly string[]): [str
     case "name":
       return ["ip", "-n", namespace.name, ...args];
     case "path":
-      // `ip -n` takes names only (kernel-facts 5).
+      // `ip -n` takes names only (docs/host/kernel.md#iproute2).
       return ["nsenter", `--net=${namespace.path}`, "--", "ip", ...args];
   }
 }

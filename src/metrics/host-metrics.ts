@@ -25,8 +25,9 @@ export interface CountedOverlapCheck {
 }
 
 /**
- * What the node's tools count (design.md 7). Each group has the shape of what its tool tells; methods are synchronous and
- * never throw. A group's series exist from its first use on, so that a router on a node without anycast shows none of it.
+ * What the node's tools count (docs/architecture.md#node). Each group has the shape of what its tool tells; methods are
+ * synchronous and never throw. A group's series exist from its first use on, so that a router on a node without anycast
+ * shows none of it.
  */
 export interface HostMetrics {
   readonly overlap: {

@@ -399,8 +399,8 @@ export const METRICS = {
 } as const satisfies Record<string, MetricSpec>;
 
 /**
- * Metrics of the node's kernel routes (design.md 7). A group is there from its first use on: by the router's own checks, by
- * `lychgate host anycast run`, or in the file that a command writes for node_exporter's textfile collector.
+ * Metrics of the node's kernel routes (docs/architecture.md#node). A group is there from its first use on: by the router's
+ * own checks, by `lychgate host anycast run`, or in the file that a command writes for node_exporter's textfile collector.
  */
 export const HOST_METRICS = {
   overlapCidrs: {

@@ -17,9 +17,9 @@ interface Strikes {
 }
 
 /**
- * Which senders of pushes are not listened to for a while, since reads of the API server have refuted them (design.md 3.2
- * rule 12). After three refutations on one key a sender's pushes of that key are ignored for a second, then for two, four
- * and so on up to ten minutes; after thirty in all, all of its pushes are.
+ * Which senders of pushes are not listened to for a while, since reads of the API server have refuted them
+ * (docs/route-table.md#rule-12). After three refutations on one key a sender's pushes of that key are ignored for a second,
+ * then for two, four and so on up to ten minutes; after thirty in all, all of its pushes are.
  */
 export class Distrust {
   readonly #clock: Clock;

@@ -76,7 +76,7 @@ const TEXT_HEADERS = {
 const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
 
 /**
- * The server for `POST /refresh` (byte for byte as rivals.md 2.2), `GET /healthz` and `GET /readyz` (503
+ * The server for `POST /refresh` (byte for byte as docs/peers.md#post-refresh), `GET /healthz` and `GET /readyz` (503
  * `gateway is not ready`; `?verbose` lists the checks). Other paths and methods are answered as Go's ServeMux does.
  * Who may push, and how much, is judged before a push is read.
  * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.

@@ -68,8 +68,8 @@ const RETRY_MAX_MS: Milliseconds = 5_000;
 const LOG_EVERY_MS: Milliseconds = 60_000;
 
 /**
- * Settles pushes by reads of the API server (design.md 3.2 rule 12): for each sandbox in doubt one read at a time, which
- * begins after the push has come. Pushes that come meanwhile start one more at the most. When very many wait in one
+ * Settles pushes by reads of the API server (docs/route-table.md#rule-12): for each sandbox in doubt one read at a time,
+ * which begins after the push has come. Pushes that come meanwhile start one more at the most. When very many wait in one
  * namespace, one list takes the place of their reads. While the API server does not answer it is asked again and again, with
  * waits that grow to five seconds.
  */

@@ -16,9 +16,9 @@ export interface PushedDelete {
 }
 
 /**
- * What peers may do to the route table (design.md 3.2 rules 1 to 3). Called synchronously, once per push. Judges the
- * push whole, never throws, and changes nothing when its outcome is not `applied`. `from` is the address of who pushed, for
- * people to read: behind a proxy it is the proxy's.
+ * What peers may do to the route table (docs/route-table.md#rules, rules 1 to 3). Called synchronously, once per push.
+ * Judges the push whole, never throws, and changes nothing when its outcome is not `applied`. `from` is the address of who
+ * pushed, for people to read: behind a proxy it is the proxy's.
  */
 export interface PushSink {
   /** Some state other than dead. */

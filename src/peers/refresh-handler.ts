@@ -31,9 +31,9 @@ const NO_CONTENT: RefreshReply = { status: 204, body: "" };
 const INVALID: RefreshReply = { status: 400, body: "invalid route refresh payload\n" };
 
 /**
- * Decides one push: the body of a `POST /refresh`, whole. The order of the checks is part of the wire (rivals.md 2.2):
- * a push that names only an ID is accepted and changes nothing even when it says dead, and a dead one without a
- * resourceVersion is refused before the table is asked. Never throws unless the sink does.
+ * Decides one push: the body of a `POST /refresh`, whole. The order of the checks is part of the wire
+ * (docs/peers.md#post-refresh): a push that names only an ID is accepted and changes nothing even when it says dead, and a
+ * dead one without a resourceVersion is refused before the table is asked. Never throws unless the sink does.
  */
 export function handleRefresh(body: Buffer, context: RefreshContext): RefreshReply {
   const { observer, log } = context;

@@ -1,6 +1,6 @@
 import { decodeUtf8LikeGo } from "./decode-utf8.ts";
 
-/** The body of `POST /refresh` (rivals.md 2.2). A text that the peer left out is `""`. */
+/** The body of `POST /refresh` (docs/peers.md#post-refresh). A text that the peer left out is `""`. */
 export interface RefreshPayload {
   ip: string;
   id: string;

@@ -31,9 +31,9 @@ const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIO
 const REFUSED_METHODS = new Set(["CONNECT", "TRACE"]);
 
 /**
- * Says whether any lane may take a request (design.md 4): by its method, its version, how it is framed, and whether it was
- * here before (RFC 9110 7.6.3). Every lane asks it before anything else. What sandbox the request is for, and whether that
- * may be reached, is the verdict's to say. Pure. `protocol`: `HTTP/1.1` and so on; `viaPseudonym`: see
+ * Says whether any lane may take a request (docs/architecture.md#admission): by its method, its version, how it is framed,
+ * and whether it was here before (RFC 9110 7.6.3). Every lane asks it before anything else. What sandbox the request is for,
+ * and whether that may be reached, is the verdict's to say. Pure. `protocol`: `HTTP/1.1` and so on; `viaPseudonym`: see
  * `ProxyServerOptions`.
  *
  * Methods are told apart by case (RFC 9110 9.1), but not here: a pod that is less strict would take `connect` for CONNECT.

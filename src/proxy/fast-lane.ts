@@ -11,8 +11,8 @@ import { ReadBuffers } from "./read-buffers.ts";
 
 /**
  * The way of plain HTTP/1.1: bytes of one socket are parsed and written to another, without a stream or a message object
- * for each request (design.md 5). What is legal but out of the ordinary is handed over to the full lane, and what is not
- * legal is refused. Target, verdict, pools, forwarding rules, records and replies are those of all lanes.
+ * for each request (docs/architecture.md#lanes). What is legal but out of the ordinary is handed over to the full lane, and
+ * what is not legal is refused. Target, verdict, pools, forwarding rules, records and replies are those of all lanes.
  */
 export class FastLane {
   readonly #context: FastLaneContext;

@@ -37,8 +37,9 @@ const FREE: Hold = { kind: "free" };
 const FULL: Hold = { kind: "full" };
 
 /**
- * The requests that wait until what peers pushed of their sandbox is settled (design.md 3.2 rule 12): a few milliseconds,
- * and never longer than `settleMs`. Listens to the routes; what waits is looked at again whenever a doubt ends.
+ * The requests that wait until what peers pushed of their sandbox is settled (docs/route-table.md#rule-12): a few
+ * milliseconds, and never longer than `settleMs`. Listens to the routes; what waits is looked at again whenever a doubt
+ * ends.
  */
 export class HeldRequests implements IncarnationListener {
   readonly #options: HeldRequestsOptions;

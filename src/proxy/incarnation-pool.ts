@@ -212,8 +212,8 @@ export class IncarnationPool implements ConnectionHome {
   }
 
   /**
-   * The end. Active connections are reset, unless the sandbox was only paused (design.md 3.3); then they are by a second
-   * call, with what ended the pause.
+   * The end. Active connections are reset, unless the sandbox was only paused (docs/route-table.md#incarnations); then they
+   * are by a second call, with what ended the pause.
    */
   end(reason: EndReason): void {
     if (this.#ended !== undefined && this.#ended !== "paused") return;

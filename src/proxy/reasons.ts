@@ -6,7 +6,7 @@ export interface ReasonSpec {
   readonly status: number;
   /**
    * The body of the reply, with `<sandbox>` and `<port>` filled in. `<message>`: the caller says what is wrong. Where
-   * the gateway we replace has such a reply, its words are kept (rivals.md 1.2).
+   * the gateway we replace has such a reply, its words are kept (docs/openkruise.md#replies).
    */
   readonly message: string;
   /** Sent as `Retry-After` (seconds) where waiting helps. */
@@ -84,9 +84,9 @@ const TABLE = {
   /** The client sent its body, or took its answer, more slowly than the least rate (`client.minUploadBytesPerSecond`). */
   client_too_slow: { status: 408, message: "the client is too slow" },
   sandbox_not_found: { status: 502, message: "sandbox not found: <sandbox>" },
-  /** Two living objects claim the ID (design.md 3.2 rule 9). */
+  /** Two living objects claim the ID (docs/route-table.md#rule-9). */
   sandbox_id_conflict: { status: 502, message: "healthy sandbox not found: <sandbox>", logLevel: "warn" },
-  /** Another sandbox holds the pod's IP, or may (design.md 3.2 rule 10). */
+  /** Another sandbox holds the pod's IP, or may (docs/route-table.md#rule-10). */
   pod_ip_reassigned: {
     status: 502,
     message: "healthy sandbox not found: <sandbox>",

@@ -45,8 +45,8 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
 };
 
 /**
- * Makes the reply for a reason (design.md 4): plain text as the gateway we replace; JSON `{code, message, sandbox}`
- * when the client's `Accept` puts JSON first; for gRPC a trailers-only answer (HTTP 200, `grpc-status`,
+ * Makes the reply for a reason (docs/architecture.md#replies): plain text as the gateway we replace; JSON `{code, message,
+ * sandbox}` when the client's `Accept` puts JSON first; for gRPC a trailers-only answer (HTTP 200, `grpc-status`,
  * `grpc-message`). Always with `x-lychgate-reason`, `cache-control: no-store`, `x-request-id` and `content-length`;
  * `retry-after` and `allow` where the reason has them.
  */

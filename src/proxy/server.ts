@@ -105,8 +105,8 @@ export interface ProxyServer {
   /** Begins to accept; rejects when it can't (`EADDRINUSE` and so on), or was drained or closed meanwhile. */
   listen(): Promise<AddressInfo>;
   /**
-   * The last part of an ordered end (design.md 5): accepts no more, asks clients to close (`Connection: close`),
-   * closes idle connections, tells WebSockets 1001, and resolves when all are gone, or cuts what is left after
+   * The last part of an ordered end (docs/architecture.md#drain): accepts no more, asks clients to close (`Connection:
+   * close`), closes idle connections, tells WebSockets 1001, and resolves when all are gone, or cuts what is left after
    * `timeoutMs`. A second call changes nothing and resolves with the first.
    */
   drain(timeoutMs: Milliseconds): Promise<void>;

@@ -2,9 +2,10 @@ import { Socket } from "node:net";
 import type { Server, SocketConstructorOpts } from "node:net";
 
 /*
- * The one place where Lychgate uses what Node does not document (design.md 5), and only when it is asked to: `onread`, which
- * `net.connect` has, for sockets that a server accepts. Node's own server is asked for the raw connection before it makes a
- * socket of it. Found to work on Node 24; elsewhere {@link acceptWithSharedBuffer} says that it can't.
+ * The one place where Lychgate uses what Node does not document (docs/architecture.md#undocumented-node), and only when it
+ * is asked to: `onread`, which `net.connect` has, for sockets that a server accepts. Node's own server is asked for the raw
+ * connection before it makes a socket of it. Found to work on Node 24; elsewhere {@link acceptWithSharedBuffer} says that it
+ * can't.
  */
 
 /** Where the bytes of an accepted connection go. */

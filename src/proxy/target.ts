@@ -21,13 +21,13 @@ export interface Target {
   readonly source: "path" | "header" | "host" | "template";
 }
 
-/** What a request's target came to. `none` becomes 404, `malformed` 400 (design.md 4). */
+/** What a request's target came to. `none` becomes 404, `malformed` 400 (docs/architecture.md#target). */
 export type TargetResult =
   | { readonly kind: "target"; readonly target: Target }
   | { readonly kind: "none" }
   | { readonly kind: "malformed"; readonly message: string; readonly sandbox?: string };
 
-/** How targets are found (design.md 4). Everything is optional. */
+/** How targets are found (docs/architecture.md#target). Everything is optional. */
 export interface TargetOptions {
   /**
    * Domains under which `<port>-<id>.<domain>` is a sandbox, matched as suffixes on label boundaries (`example.com`
@@ -80,7 +80,7 @@ const DEFAULT_NAMESPACE = "default";
 const DEFAULT_OBJECT_PORT = 8888;
 
 /**
- * Makes the one function that says which sandbox a request is for (design.md 4). First match wins: path
+ * Makes the one function that says which sandbox a request is for (docs/architecture.md#target). First match wins: path
  * `/kruise/<id>/<port>[/rest][?query]`; header `e2b-sandbox-id` (+ `e2b-sandbox-port`); header `x-sandbox-id`
  * (+ `x-sandbox-namespace`, default `default`, + `x-sandbox-port`, default 8888), which names an object; Host
  * `<port>-<id>.<domain>`; templates. IDs and hosts are case-folded, ports are 1–65535 in canonical digits, a repeated

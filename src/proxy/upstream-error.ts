@@ -50,8 +50,8 @@ export function connectFailure(error: unknown): UpstreamFailure {
 
 /**
  * The failure that an error of an established connection stands for. `undici` errors are told apart by their
- * codes (its `docs/api/Errors.md`); `bad response` and `bad upgrade` share a code with a closed socket, so the
- * message decides.
+ * codes (https://undici.nodejs.org/#/docs/api/Errors); `bad response` and `bad upgrade` share a code with a closed socket,
+ * so the message decides.
  */
 export function exchangeFailure(error: unknown): UpstreamFailure {
   if (error instanceof UpstreamError) return error.code;

@@ -37,8 +37,8 @@ const UPSTREAM_DEFAULTS: PoolSettings & HttpSettings & { readonly maxPools: numb
 };
 
 /**
- * All connections to pods. Each belongs to an incarnation and dies with it (design.md 3.3): an address that has a
- * new tenant is reached by new connections only. Add it to the table's listeners.
+ * All connections to pods. Each belongs to an incarnation and dies with it (docs/route-table.md#incarnations): an address
+ * that has a new tenant is reached by new connections only. Add it to the table's listeners.
  */
 export class Upstreams implements IncarnationListener {
   /** How connections are spoken on and kept. */

@@ -39,9 +39,9 @@ export interface VerdictOptions {
 }
 
 /**
- * Says what becomes of a request (the table in design.md 4). Readiness first, then the target, then whether the sandbox
- * is known, then authorisation, and only then anything that tells its state, so that nobody learns the state of a
- * sandbox without its token. (An ID conflict comes before: no route, and so no token, is the right one.)
+ * Says what becomes of a request (the table in docs/architecture.md#verdict). Readiness first, then the target, then whether
+ * the sandbox is known, then authorisation, and only then anything that tells its state, so that nobody learns the state of
+ * a sandbox without its token. (An ID conflict comes before: no route, and so no token, is the right one.)
  *
  * A route that requires a JWT is refused, whether or not `accessToken` is on, as there is no verifier.
  */

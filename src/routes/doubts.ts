@@ -16,8 +16,8 @@ const MAX_NAMES = 16;
 const NO_NAMES: DoubtNames = { ids: [], ips: [] };
 
 /**
- * The sandboxes of which peers pushed something that no read of the API server has settled yet (design.md 3.2 rule 12),
- * the oldest doubt first, and which requests are held for them. `K` stands for a sandbox.
+ * The sandboxes of which peers pushed something that no read of the API server has settled yet
+ * (docs/route-table.md#rule-12), the oldest doubt first, and which requests are held for them. `K` stands for a sandbox.
  */
 export class Doubts<K> {
   readonly #doubts = new Map<K, DoubtNames>();

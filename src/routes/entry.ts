@@ -23,7 +23,7 @@ export interface Namespace {
   readonly numbers: IncarnationNumbers;
 }
 
-/** That peers pushed something of an object which no read has settled yet (design.md 3.2 rule 12). */
+/** That peers pushed something of an object which no read has settled yet (docs/route-table.md#rule-12). */
 export interface Doubt {
   /** When the first push came that is not settled. */
   readonly sinceMs: Milliseconds;

@@ -59,7 +59,7 @@ export function isServable(route: Route | undefined, state: RouteState): boolean
 
 /**
  * Why the incarnation `current` does not go on now that `route` is in effect in that state, or `undefined` when it does
- * (design.md 3.3).
+ * (docs/route-table.md#incarnations).
  */
 export function endOf(
   current: PodIdentity,

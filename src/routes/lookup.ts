@@ -3,8 +3,8 @@ import type { ObjectKey, Route } from "./route.ts";
 
 /**
  * One stretch of one sandbox's life behind one address: it begins when the route becomes servable (running, with
- * a pod IP that is its own) and ends when that stops, or when UID, pod IP or pod change (design.md 3.3). Upstream
- * connections belong to an incarnation and never outlive it. Identity is the object's; `number` never repeats in
+ * a pod IP that is its own) and ends when that stops, or when UID, pod IP or pod change (docs/route-table.md#incarnations).
+ * Upstream connections belong to an incarnation and never outlive it. Identity is the object's; `number` never repeats in
  * a process and is what logs show.
  */
 export interface Incarnation {
@@ -23,7 +23,7 @@ export type EndReason = "paused" | "not-running" | "dead" | "replaced" | "ip-mov
 /** What a lookup by routing ID finds. */
 export type Lookup =
   | { readonly kind: "unknown" }
-  /** Two or more living objects claim the ID: none is served (design.md 3.2 rule 9). */
+  /** Two or more living objects claim the ID: none is served (docs/route-table.md#rule-9). */
   | { readonly kind: "id-conflict"; readonly keys: readonly ObjectKey[] }
   | RouteInEffect;
 

@@ -2,7 +2,7 @@
 export type Source = "informer" | "peer" | "clock";
 
 /**
- * What a mutation did and why (design.md 3.2 rule 11). These words are metric labels and stand in `explain`.
+ * What a mutation did and why (docs/route-table.md#rule-11). These words are metric labels and stand in `explain`.
  *
  * | outcome | meaning |
  * |---|---|

@@ -6,7 +6,7 @@ export type ObjectKey = `${string}/${string}`;
 
 /**
  * The states that Lychgate itself acts on. A peer may push any other word; it is kept and shown, and the route
- * is not served (rivals.md 2.2, 2.5).
+ * is not served (docs/openkruise.md#pushes and docs/openkruise.md#states).
  */
 export const KNOWN_STATES = [
   "running",
@@ -44,7 +44,7 @@ export interface Route {
   readonly accessToken: string;
   /** The sandbox asks for a JWT on each request (annotation `security.agents.kruise.io/enable-jwt-auth`). */
   readonly requireTrafficAuth: boolean;
-  /** When the sandbox ends by itself, in milliseconds since the epoch (design.md 3.2 rule 8). */
+  /** When the sandbox ends by itself, in milliseconds since the epoch (docs/route-table.md#rule-8). */
   readonly shutdownAtMs?: Milliseconds | undefined;
   /** UID of the pod behind `ip`, when the writer knows it: tells two lives with one IP apart. */
   readonly podUid?: string | undefined;
@@ -56,12 +56,12 @@ export function objectKey(namespace: string, name: string): ObjectKey {
 }
 
 /**
- * The state of a sandbox whose end a peer pushed while the API server does not answer, so that nothing settles it (design.md
- * 3.2 rule 12). It is not served; its ID and its pod IP are still its own.
+ * The state of a sandbox whose end a peer pushed while the API server does not answer, so that nothing settles it
+ * (docs/route-table.md#rule-12). It is not served; its ID and its pod IP are still its own.
  */
 export const DOUBTED: RouteState = "doubted";
 
-/** The one predicate that decides, for every writer, whether a state is an end (design.md 3.2 rule 3). */
+/** The one predicate that decides, for every writer, whether a state is an end (docs/route-table.md#rule-3). */
 export function isTerminal(state: RouteState): boolean {
   return state === "dead";
 }
@@ -77,7 +77,7 @@ export function hasPod(state: RouteState): boolean {
 /**
  * The ID that requests use for a sandbox: `label` (the value of `agents.kruise.io/sandbox-id`, or the `id` of a
  * push) when set, else the legacy ID `namespace--name`. A label that holds `--` and is not the object's own
- * legacy ID is ignored, so that no object can take another's legacy ID (design.md 3.2 rule 9).
+ * legacy ID is ignored, so that no object can take another's legacy ID (docs/route-table.md#rule-9).
  */
 export function routingId(namespace: string, name: string, label: string | undefined): string {
   // `join` makes one flat string; a template would make a pair that keeps 32 bytes and is flattened when first compared.

@@ -203,8 +203,8 @@ export class RoutesInEffect {
   }
 
   /**
-   * Ends and begins incarnations (design.md 3.3). `before` was in effect until now; `ip` says whose the pod IP is. What an
-   * entry's own facts end is ended while that is undecided, and nothing begins.
+   * Ends and begins incarnations (docs/route-table.md#incarnations). `before` was in effect until now; `ip` says whose the
+   * pod IP is. What an entry's own facts end is ended while that is undecided, and nothing begins.
    */
   #live(entry: Entry, before: Route | undefined, ip: "own" | "reassigned" | "undecided"): void {
     const { life, inEffect: route, state } = entry;

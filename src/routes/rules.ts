@@ -4,7 +4,7 @@ import type { Guard, Outcome } from "./outcome.ts";
 import { compareResourceVersions, type ResourceVersion } from "./resource-version.ts";
 import { isTerminal, type Route, type RouteState } from "./route.ts";
 
-/** What the table keeps for one object: at most three facts (design.md 3.1). */
+/** What the table keeps for one object: at most three facts (docs/route-table.md#facts). */
 export interface Facts {
   readonly confirmed: Pick<Observation, "uid" | "resourceVersion" | "route"> | undefined;
   readonly claim: Route | undefined;
@@ -44,7 +44,7 @@ export interface IpHold {
 }
 
 /**
- * The decisions of design.md 3.2, each a pure function. The table asks them and keeps the books. They are one
+ * The decisions of docs/route-table.md#rules, each a pure function. The table asks them and keeps the books. They are one
  * record so that the interleaving explorer can switch each rule off and show that it then finds the bug.
  */
 export interface Rules {
@@ -109,7 +109,7 @@ export interface Rules {
 const older = (a: ResourceVersion, b: ResourceVersion): boolean => compareResourceVersions(a, b) < 0;
 const olderOrSame = (a: ResourceVersion, b: ResourceVersion): boolean => compareResourceVersions(a, b) <= 0;
 
-/** The rules as design.md 3.2 states them. */
+/** The rules as docs/route-table.md#rules states them. */
 export const RULES: Rules = {
   judgeUpdate(facts, push, scope) {
     const version = push.resourceVersion;

@@ -79,7 +79,7 @@ export interface ObjectRead extends ReadView {
 }
 
 /**
- * The route table (design.md 3): facts from an informer that lags and from peers whose pushes come late, twice or in
+ * The route table (docs/route-table.md): facts from an informer that lags and from peers whose pushes come late, twice or in
  * the wrong order, and the one route that is in effect for each object. Nothing that died comes back through it.
  *
  * Pure and synchronous. It has no clock: each mutation is given the time (`nowMs`, since the epoch), and

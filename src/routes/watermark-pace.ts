@@ -16,8 +16,8 @@ interface Sample {
 
 /**
  * How fast a scope's watermark moves, over the last hour, and how far ahead of it a version may be before nobody can have
- * seen it yet (design.md 3.2 rule 13). Versions are of any length, so they are reckoned with as big integers; that happens
- * at most once for each version of the watermark at which a push comes.
+ * seen it yet (docs/route-table.md#rule-13). Versions are of any length, so they are reckoned with as big integers; that
+ * happens at most once for each version of the watermark at which a push comes.
  */
 export class WatermarkPace {
   readonly #maxAheadHours: number;

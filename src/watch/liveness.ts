@@ -1,7 +1,7 @@
 import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
 
 /**
- * Whether the informer hears the API server, as the table needs to know it (design.md 3.2 rule 6: while it does
+ * Whether the informer hears the API server, as the table needs to know it (docs/route-table.md#rule-6: while it does
  * not, nothing expires).
  *
  * - A taken list makes it live, and so does a watch that is answered: the server sends what came after the

@@ -20,12 +20,12 @@ import type { WatchedObject } from "./watched-object.ts";
  */
 export interface ObservationSink<T extends WatchedObject = Observation> {
   /**
-   * A consistent snapshot of the scope at `version`: what it lacks is gone (design.md 3.2 rule 5). Returns
+   * A consistent snapshot of the scope at `version`: what it lacks is gone (docs/route-table.md#rule-5). Returns
    * `"behind"`, having changed nothing, when `version` is below the scope's watermark; the reflector then lists
    * again a few times and calls {@link startOver} when the server stays behind.
    */
   relist(scope: string, version: ResourceVersion, observations: readonly T[]): "applied" | "behind";
-  /** The same, unconditionally: the cluster was restored from a backup (design.md 3.2 rule 5). */
+  /** The same, unconditionally: the cluster was restored from a backup (docs/route-table.md#rule-5). */
   startOver(scope: string, version: ResourceVersion, observations: readonly T[]): void;
   /** The object was added or modified; everything up to its version has been delivered. */
   observe(scope: string, observation: T): void;
@@ -36,7 +36,7 @@ export interface ObservationSink<T extends WatchedObject = Observation> {
   /**
    * False from the moment the reflector knows that it is not being told of changes (stalled, or disconnected
    * for longer than a grace); true again when the server was heard. While false nothing may expire for want
-   * of the informer's word (design.md 3.2 rule 6). Called only when the value changes; false at first.
+   * of the informer's word (docs/route-table.md#rule-6). Called only when the value changes; false at first.
    */
   setLive(scope: string, live: boolean): void;
 }

@@ -64,8 +64,8 @@ export interface ReflectorStatus {
 
 /**
  * Keeps a sink equal to one scope of a Kubernetes API server: list, watch, and so on until `stop`, in the sense of
- * client-go's reflector (design.md 6). Whatever the server does, no event is lost between a list and its watch or
- * between two watches, and nothing but `stop` ends the loop. What is done about each fault stands in
+ * client-go's reflector (docs/architecture.md#reflector). Whatever the server does, no event is lost between a list and its
+ * watch or between two watches, and nothing but `stop` ends the loop. What is done about each fault stands in
  * {@link FaultKind} and {@link transition}; what the sink may rely on in {@link ObservationSink}.
  */
 export class Reflector<T extends WatchedObject = Observation> {

@@ -23,10 +23,11 @@ export const openKruiseSandbox: WatchedResource = {
 };
 
 /**
- * What the table needs to know of one version of an OpenKruise `Sandbox` (rivals.md 2.4, 2.5). Pure: it reads no
- * clock. Never throws; a field of the wrong type counts as absent. The object is not kept.
+ * What the table needs to know of one version of an OpenKruise `Sandbox` (docs/openkruise.md#objects and
+ * docs/openkruise.md#states). Pure: it reads no clock. Never throws; a field of the wrong type counts as absent. The object
+ * is not kept.
  *
- * - A `deletionTimestamp` comes before everything: the observation has no route (design.md 3.2 rule 8).
+ * - A `deletionTimestamp` comes before everything: the observation has no route (docs/route-table.md#rule-8).
  * - No pod IP (absent, or not an IP address) is `creating`, whatever the phase says.
  * - `spec.shutdownTime` becomes `shutdownAtMs` whether or not it has passed and with or without an IP; the
  *   table compares it with its own clock, so that the sandbox is dead *at* that time and not at its next event.
@@ -90,7 +91,7 @@ function invalid(reason: InvalidReason, message: string): Projection {
   return { kind: "invalid", reason, message };
 }
 
-/** Rules 3 to 9 of rivals.md 2.5, in order. Rules 1 and 2 are in {@link projectSandbox} and in the table. */
+/** Rules 3 to 9 of docs/openkruise.md#states, in order. Rules 1 and 2 are in {@link projectSandbox} and in the table. */
 function stateOf(metadata: JsonObject, spec: JsonObject, status: JsonObject): RouteState {
   const phase = status["phase"];
   if (phase === "Pending") return "creating";

@@ -12,7 +12,10 @@ export type Projection<T extends WatchedObject = Observation> =
   | { readonly kind: "observation"; readonly observation: T }
   | { readonly kind: "invalid"; readonly reason: InvalidReason; readonly message: string };
 
-/** A kind of object that can be watched, and what is kept of its objects: of a Sandbox its route (design.md 6). */
+/**
+ * A kind of object that can be watched, and what is kept of its objects: of a Sandbox its route
+ * (docs/architecture.md#projection).
+ */
 export interface WatchedResource<T extends WatchedObject = Observation> {
   /** API group, e.g. `agents.kruise.io`; `""` is the core group. */
   readonly group: string;

@@ -9,7 +9,7 @@ import { silentLog } from "../../src/log.ts";
 import { PodAddresses } from "../../src/pod-addresses.ts";
 import { PodIpLog } from "../../src/pod-ip-log.ts";
 
-// Which IPs pods can have, whatever a peer or the API server says (design.md 3.2 rule 13).
+// Which IPs pods can have, whatever a peer or the API server says (docs/route-table.md#rule-13).
 
 describe("by default", () => {
   const pods = new PodAddresses([], []);

@@ -8,8 +8,8 @@ import { type DevCluster, startDevCluster } from "../../src/devcluster/cluster.t
 import { eventually } from "../support/eventually.ts";
 import { metricOf, type RouterProcess, startRouterProcess } from "../support/router-process.ts";
 
-// design.md 8: misroutes must be 0 while pods die and their addresses are taken by others at once. The oracle is the
-// pod itself, which answers with the UID and the name of the sandbox that it belongs to.
+// docs/architecture.md#what-is-measured: misroutes must be 0 while pods die and their addresses are taken by others at once.
+// The oracle is the pod itself, which answers with the UID and the name of the sandbox that it belongs to.
 
 const RUN_MS = 30_000;
 const CONNECTIONS = 12;

@@ -14,7 +14,8 @@ interface RefreshCase {
   readonly result: string;
 }
 
-// The 13 handler cases of rivals.md 2.7, in their order, then the rest of the table in 2.2.
+// The 13 handler cases of docs/openkruise.md#cases, in their order, then the rest of the table in
+// docs/peers.md#post-refresh.
 const CASES: readonly RefreshCase[] = [
   { name: "not JSON", body: "not-json", status: 400, result: "malformed" },
   { name: "over 1 MiB", body: `{"id":"${"x".repeat(1 << 20)}"}`, status: 413, result: "too_large" },

@@ -4,7 +4,7 @@ import type { Route } from "../../src/routes/route.ts";
 import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
 
-// design.md 3.3: what an incarnation survives, and what ends it.
+// docs/route-table.md#incarnations: what an incarnation survives, and what ends it.
 
 function running(fields: Partial<Route> = {}) {
   const table = new RouteTable({ scopes: [""] });

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
 
-// Pushes do not name the pod, the informer does. design.md 3.3: connections to a pod end with it, also when the next one
-// has the same address.
+// Pushes do not name the pod, the informer does. docs/route-table.md#incarnations: connections to a pod end with it, also
+// when the next one has the same address.
 
 function pushed() {
   const table = new RouteTable({ scopes: [""] });

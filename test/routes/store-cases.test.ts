@@ -3,8 +3,8 @@ import type { Outcome } from "../../src/routes/outcome.ts";
 import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute } from "./support/timeline.ts";
 
-// The store cases of rivals.md 2.7 in words, against a table without an informer: the only one that the gateway we
-// replace had. Where we differ on purpose, the name says how.
+// The store cases of docs/openkruise.md#cases in words, against a table without an informer: the only one that the gateway
+// we replace had. Where we differ on purpose, the name says how.
 
 function store() {
   const table = new RouteTable({ scopes: "none" });

@@ -9,7 +9,7 @@ import { ScopeFeed } from "../../src/watch/scope-feed.ts";
 import { parseWatchEvent } from "../../src/watch/watch-event.ts";
 import { makeRoute, rv } from "../routes/support/timeline.ts";
 
-// The informer handler's cases of rivals.md 2.7 in words: lines of a watch go through the feed into a real table.
+// The informer handler's cases of docs/openkruise.md#cases in words: lines of a watch go through the feed into a real table.
 // Differences meant: a watch's DELETED always carries the object and its version, so client-go's tombstones
 // (DeletedFinalStateUnknown) are here what a relist lacks; and a replay is refused by the watermark, with no timer.
 

@@ -84,7 +84,7 @@ test("a whole sandbox", () => {
 test.each<readonly [string, Parts, Partial<Route>]>([
   ["no label: the legacy ID", {}, { id: "ns--sandbox" }],
   ["a label: that ID", { labels: { "agents.kruise.io/sandbox-id": "short-id" } }, { id: "short-id" }],
-  // Ours: a label may not take another object's legacy ID (design.md 3.2 rule 9).
+  // Ours: a label may not take another object's legacy ID (docs/route-table.md#rule-9).
   [
     "a label with --: the legacy ID",
     { labels: { "agents.kruise.io/sandbox-id": "other--victim" } },
@@ -192,7 +192,7 @@ test.each<readonly [string, Parts, string]>([
   ["9: Recycling", { status: { phase: "Recycling" } }, "paused"],
   ["9: no phase", { status: { phase: "" } }, "paused"],
   ["9: a phase of the future", { status: { phase: "Hibernating" } }, "paused"],
-])("state, rule of rivals.md 2.5: %s", (_, parts, state) => {
+])("state, rule of docs/openkruise.md#states: %s", (_, parts, state) => {
   expect(routeOf(parts).state).toBe(state);
 });
 
@@ -204,7 +204,7 @@ test("1: a deletionTimestamp ends the sandbox, whatever else it says, even witho
 });
 
 // Ours: OpenKruise projects `dead` once and only at an event (rule 2), and not at all without an IP. Here the table
-// ends the sandbox at that time, by its own clock (design.md 3.2 rule 8).
+// ends the sandbox at that time, by its own clock (docs/route-table.md#rule-8).
 test.each<readonly [string, Parts, number | undefined]>([
   ["in the future", { spec: { shutdownTime: "2199-01-01T00:00:00Z" } }, Date.UTC(2199, 0, 1)],
   [

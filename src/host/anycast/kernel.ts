@@ -184,7 +184,8 @@ function commandOf(step: Step, settings: GroupSettings): string | undefined {
   const proto = `proto ${ANYCAST_PROTOCOL}`;
   switch (step.t) {
     case "add-nexthop":
-      // onlink: the path was looked up, whatever scope the CNI gave the pod's route (kernel-facts: a global one covers no gateway).
+      // onlink: the path was looked up, whatever scope the CNI gave the pod's route (docs/host/kernel.md#anycast: a global
+      // one covers no gateway).
       return `nexthop add id ${step.id} via ${step.nexthop.via} dev ${step.nexthop.device} onlink ${proto}`;
     case "set-group": {
       const members = [...step.group.members].map(([id, weight]) => `${id},${weight}`).join("/");

@@ -31,7 +31,7 @@ const RETRY_MS: Milliseconds = 1000;
 
 /**
  * A router's own anycast addresses: announced through BIRD 2 while it is ready, withdrawn as soon as it is not, and for good as
- * the first step of its drain (design.md 7). What an earlier run left announced is withdrawn at the start.
+ * the first step of its drain (docs/architecture.md#drain). What an earlier run left announced is withdrawn at the start.
  */
 export class OwnAddresses {
   readonly #options: OwnAddressesOptions;

@@ -54,9 +54,9 @@ const KERNEL_COALESCE_MS: Milliseconds = 50;
 const RETRY_MS: Milliseconds = 1000;
 
 /**
- * Keeps kernel and BIRD as the sources say (design.md 7): one pass at a time, each from what there is to what is wanted by
- * {@link plan}; started by changes of the sources, by the kernel's events and, for drift, by time. A pass that fails is
- * tried again; nothing that fails for one address keeps the others from being right.
+ * Keeps kernel and BIRD as the sources say (docs/architecture.md#node): one pass at a time, each from what there is to what
+ * is wanted by {@link plan}; started by changes of the sources, by the kernel's events and, for drift, by time. A pass that
+ * fails is tried again; nothing that fails for one address keeps the others from being right.
  *
  * Withdrawing comes before everything, also before the kernel is asked, and an address is announced only if its backend
  * is eligible at that very moment, whatever was the case when the pass began.

@@ -73,7 +73,7 @@ interface Node {
 
 /**
  * The order in which the kernel takes back a link's nexthop objects and routes: a topological sort by what the kernel looks up when
- * each is added (kernel-facts 1).
+ * each is added (docs/host/kernel.md#gateways).
  *
  * A gateway must be covered by a route without gateway, for IPv4 of scope link or host, in the route's own table or where
  * rules lead: that comes first. IPv6 takes the longest match: a route with a gateway that contains another's gateway, and

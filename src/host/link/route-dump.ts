@@ -55,7 +55,7 @@ const LOCAL_TABLE = 255;
 
 /**
  * All routes of a family, in the kernel's order, without those that come and go with an address. The JSON has what they are made
- * of; metrics are read from the text, since JSON loses their locks and units (kernel-facts 5).
+ * of; metrics are read from the text, since JSON loses their locks and units (docs/host/kernel.md#iproute2).
  */
 export async function dumpRoutes(ip: IpRoute, family: IpFamily): Promise<readonly LinkRoute[]> {
   const args = [`-${family}`, "route", "show", "table", "all"];

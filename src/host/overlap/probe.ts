@@ -38,7 +38,7 @@ const UNKNOWN_RULE: KernelRule = {
   action: { kind: "nothing" },
 };
 
-/** The kernel's words for routes that refuse (kernel-facts 3). */
+/** The kernel's words for routes that refuse (docs/host/kernel.md#refusing-routes). */
 const REFUSALS: readonly (readonly [RegExp, KernelRoute["type"]])[] = [
   [/No route to host/, "unreachable"],
   [/Invalid argument/, "blackhole"],
