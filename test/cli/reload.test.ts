@@ -188,7 +188,7 @@ test("a request that waits goes on when there may be more connections", TIMEOUT,
     const port = (pod.address() as AddressInfo).port;
     const serving = await start([
       "accessLog: off",
-      "upstream: { maxConnectionsPerSandbox: 1, waitTimeoutMs: 600000 }",
+      "upstream: { maxConnectionsPerSandbox: 1, clientSharePercent: 100, waitTimeoutMs: 600000 }",
     ]);
     await pushBox(serving, "127.0.23.2");
     const send = () =>
@@ -204,7 +204,10 @@ test("a request that waits goes on when there may be more connections", TIMEOUT,
       return steps.some(({ result }) => result.includes("1 requests wait"));
     }, PATIENCE);
     await eventually(() => waiting.length === 1, PATIENCE);
-    configure("accessLog: off", "upstream: { maxConnectionsPerSandbox: 2, waitTimeoutMs: 600000 }");
+    configure(
+      "accessLog: off",
+      "upstream: { maxConnectionsPerSandbox: 2, clientSharePercent: 100, waitTimeoutMs: 600000 }",
+    );
     await hangUp(serving);
     await eventually(() => waiting.length === 2, PATIENCE);
     for (const answer of waiting) answer();
