@@ -26,6 +26,7 @@ const BLAME: Readonly<Record<string, Blame>> = {
   sandbox_not_found: "client",
   sandbox_id_conflict: "router",
   pod_ip_reassigned: "router",
+  sandbox_in_doubt: "router",
   pod_ip_not_allowed: "router",
   sandbox_paused: "sandbox",
   sandbox_creating: "sandbox",

@@ -49,7 +49,7 @@ export function routeView(entry: EntryView): RouteView {
 function whyNotServed({ inEffect, idConflict }: EntryView): string | undefined {
   if (!inEffect) return "no route is in effect";
   if (inEffect.state === DOUBTED)
-    return "a peer pushed its deletion, and no read of the API server has settled that";
+    return "a peer pushed that it ended or moved, or that another has its pod IP, and the API server does not answer";
   if (inEffect.state === IP_NOT_ALLOWED) {
     return "no pod can have its pod IP: it is special, this router's own or outside routes.podCidrs";
   }

@@ -273,7 +273,7 @@ const peers = z.strictObject({
     0,
     MINUTE_MS,
     500,
-    "Longest time for which requests wait until a push is verified. When it is over, a pushed deletion takes effect; what becomes of an update says `peers.unsettled`.",
+    "Longest time for which requests wait until a push is verified. When it is over, a sandbox whose deletion was pushed is not served; what becomes of an update says `peers.unsettled`.",
   ),
   maxHeldRequests: int(
     0,
@@ -285,7 +285,7 @@ const peers = z.strictObject({
     .enum(["hold", "serve"])
     .default("hold")
     .describe(
-      "What becomes of a pushed update that can't be verified within `peers.settleMs` since the API server does not answer. `hold`: the route stays as it is known until the API server answers. `serve`: the update takes effect, true or not.",
+      "What becomes of a pushed update that can't be verified within `peers.settleMs` since the API server does not answer. `hold`: it waits until the API server answers, and a sandbox that ended or moved by it, or whose pod IP another has by it, is not served (502, `sandbox_in_doubt`). `serve`: the update takes effect, true or not.",
     ),
   maxReads: int(
     1,

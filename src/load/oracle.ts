@@ -35,6 +35,7 @@ const CHANGING: ReadonlySet<string> = new Set([
   "sandbox_not_running",
   "incarnation_ended",
   "pod_ip_reassigned",
+  "sandbox_in_doubt",
   "upstream_refused",
   "upstream_reset",
   "upstream_unreachable",

@@ -60,6 +60,7 @@ export const REQUEST_REASONS = closed(
     "pod_ip_not_allowed",
     "sandbox_paused",
     "sandbox_creating",
+    "sandbox_in_doubt",
     "sandbox_dead",
     "sandbox_not_running",
     "unauthorized",

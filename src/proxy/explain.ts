@@ -1,5 +1,5 @@
 import type { RouteLookup } from "../routes/lookup.ts";
-import { IP_NOT_ALLOWED } from "../routes/route.ts";
+import { DOUBTED, IP_NOT_ALLOWED } from "../routes/route.ts";
 import { REASONS } from "./reasons.ts";
 import { replyFor } from "./reply.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -94,7 +94,9 @@ function describeLookup({ by }: Target, routes: RouteLookup): string {
           ? "another sandbox has, or may have, its pod IP"
           : state === IP_NOT_ALLOWED
             ? "no pod can have this IP: it is special, this router's own or outside routes.podCidrs"
-            : "not servable";
+            : state === DOUBTED
+              ? "a peer pushed that it ended or moved, or that another has its pod IP, and the API server does not answer"
+              : "not servable";
       return `${route.namespace}/${route.name} is ${state} ${place} at version ${route.resourceVersion}: ${served}`;
     }
   }

@@ -97,6 +97,8 @@ const TABLE = {
   pod_ip_not_allowed: { status: 502, message: "healthy sandbox not found: <sandbox>", logLevel: "warn" },
   sandbox_paused: { status: 502, message: "healthy sandbox not found: <sandbox>" },
   sandbox_creating: { status: 502, message: "healthy sandbox not found: <sandbox>", retryAfterS: 1 },
+  /** A peer pushed that it has ended or moved, or that another has its pod IP, and the API server does not answer. */
+  sandbox_in_doubt: { status: 502, message: "healthy sandbox not found: <sandbox>", retryAfterS: 1 },
   sandbox_dead: { status: 502, message: "healthy sandbox not found: <sandbox>" },
   /** `available`, and states that a newer peer may bring. */
   sandbox_not_running: { status: 502, message: "healthy sandbox not found: <sandbox>" },

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
 import type { Incarnation, Lookup, RouteInEffect, RouteLookup } from "../routes/lookup.ts";
-import { IP_NOT_ALLOWED, type Route } from "../routes/route.ts";
+import { DOUBTED, IP_NOT_ALLOWED, type Route } from "../routes/route.ts";
 import type { RefusalReason } from "./reasons.ts";
 import { allValues } from "./request-head.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -100,6 +100,8 @@ function reasonOfState(state: string): RefusalReason {
       return "sandbox_dead";
     case IP_NOT_ALLOWED:
       return "pod_ip_not_allowed";
+    case DOUBTED:
+      return "sandbox_in_doubt";
     default:
       return "sandbox_not_running";
   }

@@ -1,5 +1,5 @@
 import type { Milliseconds } from "../clock.ts";
-import { Doubts } from "./doubts.ts";
+import { Doubts, podIpOf, withName } from "./doubts.ts";
 import type { Ahead, Doubt, Entry } from "./entry.ts";
 import type { News } from "./news.ts";
 import { type AheadFact, type DropReason, PUSHED_FACTS } from "./outcome.ts";
@@ -30,7 +30,8 @@ interface NewFact {
 
 /**
  * The books of what is kept beyond the informer's word: claims and tombstones that peers pushed, what reads have shown
- * ahead of the watermark, and the doubts. Judges nothing; entries that it changes it gives to `touch`.
+ * ahead of the watermark, and the doubts. Judges nothing; entries that it changes it gives to `touch`, and pod IPs whose
+ * holders it puts in doubt to `touchIp`.
  */
 export class AheadFacts {
   /** In force, over all scopes. */
@@ -41,6 +42,9 @@ export class AheadFacts {
   readonly #rules: Rules;
   readonly #news: News;
   readonly #touch: (entry: Entry) => void;
+  readonly #touchIp: (ip: string) => void;
+  /** Whose overdue doubt names a pod IP. */
+  readonly #overdue = new Map<string, Set<Entry>>();
   #lastSerial = 0;
 
   constructor(
@@ -49,12 +53,14 @@ export class AheadFacts {
     rules: Rules,
     news: News,
     touch: (entry: Entry) => void,
+    touchIp: (ip: string) => void,
   ) {
     this.#limits = limits;
     this.#scopes = scopes;
     this.#rules = rules;
     this.#news = news;
     this.#touch = touch;
+    this.#touchIp = touchIp;
   }
 
   /** The serial of the last fact that came. */
@@ -132,6 +138,11 @@ export class AheadFacts {
     if (!isNewest) ahead.doubt.isPartlyKept = true;
     ahead.doubt.serial = isNewest ? this.#lastSerial : ++this.#lastSerial;
     if (push.route) this.doubts.note(entry, push.route);
+    if (push.route && ahead.doubt.overdue && !ahead.doubt.serves) {
+      this.#doubtIps(entry, ahead.doubt, withName(ahead.doubt.ips, podIpOf(push.route)));
+    }
+    // What is in doubt may be another thing now.
+    this.#touch(entry);
     this.#news.add((listener) => {
       listener.doubted?.(entry.key);
       listener.doubtChanged?.(entry.key);
@@ -157,13 +168,14 @@ export class AheadFacts {
     const { ahead } = entry;
     if (!ahead?.doubt) return "settled";
     const { serial } = ahead.doubt;
-    const names = this.doubts.namesOf(entry);
+    // Of an overdue one only the IPs are left, and no request waits for its IDs.
+    const names = this.doubts.namesOf(entry) ?? { ids: [], ips: ahead.doubt.ips };
     this.#endDoubt(entry, ahead);
     if (serial > asOf) {
       ahead.doubt = newDoubt(nowMs, serial, true);
       this.doubts.begin(entry);
       // Which of them the later pushes named is not known.
-      if (names) this.doubts.set(entry, names);
+      this.doubts.set(entry, names);
       if (ahead.claim?.route) this.doubts.note(entry, ahead.claim.route);
     }
     tidy(entry);
@@ -176,12 +188,20 @@ export class AheadFacts {
     for (let entry = this.doubts.oldest; entry; entry = this.doubts.oldest) {
       const { doubt } = entry;
       if (doubt && doubt.sinceMs + this.#limits.settleMs > nowMs) return;
+      const names = this.doubts.namesOf(entry);
       this.#release(entry);
       if (!doubt) continue;
       doubt.overdue = true;
       doubt.serves = this.#limits.servesUnsettled;
       this.#touch(entry);
+      if (!doubt.serves) this.#doubtIps(entry, doubt, names?.ips ?? []);
     }
+  }
+
+  /** Whether an overdue doubt of another sandbox says that it has this pod IP. `ip` is in one spelling. */
+  isIpDoubted(ip: string, entry: Entry): boolean {
+    const entries = this.#overdue.get(ip);
+    return entries !== undefined && (entries.size > 1 || !entries.has(entry));
   }
 
   /** When {@link AheadFacts.passTime} has something to do next. */
@@ -192,8 +212,28 @@ export class AheadFacts {
 
   #endDoubt(entry: Entry, ahead: Ahead): void {
     if (!ahead.doubt) return;
+    this.#doubtIps(entry, ahead.doubt, []);
     ahead.doubt = undefined;
     this.#release(entry);
+  }
+
+  /** Puts the holders of these pod IPs in doubt, and those of the ones before no longer. */
+  #doubtIps(entry: Entry, doubt: Doubt, ips: readonly string[]): void {
+    for (const ip of doubt.ips) {
+      if (ips.includes(ip)) continue;
+      const entries = this.#overdue.get(ip);
+      entries?.delete(entry);
+      if (entries?.size === 0) this.#overdue.delete(ip);
+      this.#touchIp(ip);
+    }
+    for (const ip of ips) {
+      if (doubt.ips.includes(ip)) continue;
+      const entries = this.#overdue.get(ip);
+      if (entries) entries.add(entry);
+      else this.#overdue.set(ip, new Set([entry]));
+      this.#touchIp(ip);
+    }
+    doubt.ips = ips;
   }
 
   #release(entry: Entry): void {
@@ -223,7 +263,7 @@ export class AheadFacts {
 }
 
 function newDoubt(sinceMs: Milliseconds, serial: number, isPartlyKept: boolean): Doubt {
-  return { sinceMs, serial, isPartlyKept, overdue: false, serves: false };
+  return { sinceMs, serial, isPartlyKept, overdue: false, serves: false, ips: [] };
 }
 
 /** Gives up what holds nothing any more: most entries have nothing ahead of the informer. */

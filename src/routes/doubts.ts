@@ -51,8 +51,8 @@ export class Doubts<K> {
   note(key: K, { id, ip, state }: Pick<Route, "id" | "ip" | "state">): void {
     const names = this.#doubts.get(key);
     if (names === undefined) return;
-    const spelt = hasPod(state) ? oneSpelling(ip) : undefined;
-    this.set(key, { ids: withName(names.ids, id.toLowerCase()), ips: withName(names.ips, spelt) });
+    const podIp = podIpOf({ ip, state });
+    this.set(key, { ids: withName(names.ids, id.toLowerCase()), ips: withName(names.ips, podIp) });
   }
 
   /** Sets what a doubt names, and begins it if need be. */
@@ -105,7 +105,13 @@ class NameCounts {
   }
 }
 
-function withName(names: readonly string[], name: string | undefined): readonly string[] {
+/** The pod IP that a route would hold, in one spelling. */
+export function podIpOf({ ip, state }: Pick<Route, "ip" | "state">): string | undefined {
+  return hasPod(state) ? oneSpelling(ip) : undefined;
+}
+
+/** The names with one more; of very many the latest. */
+export function withName(names: readonly string[], name: string | undefined): readonly string[] {
   if (name === undefined || names.includes(name)) return names;
   return [...names.slice(-MAX_NAMES + 1), name];
 }

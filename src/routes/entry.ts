@@ -31,10 +31,12 @@ export interface Doubt {
   serial: number;
   /** Not every push that waits is kept: only the newest of its kind is, and not when the informer has contradicted it. */
   isPartlyKept: boolean;
-  /** It has lasted for longer than requests are held: a deletion that was pushed counts from now on. */
+  /** It has lasted for longer than requests are held: what was pushed is not served against any more. */
   overdue: boolean;
-  /** So do updates. */
+  /** Updates that were pushed are in effect from then on. */
   serves: boolean;
+  /** While it is overdue: the pod IPs that were pushed, each in one spelling. */
+  ips: readonly string[];
 }
 
 /** What is known of one object beyond the informer's word. Of most objects nothing is. */
@@ -182,11 +184,18 @@ export class Entry implements RouteInEffect {
     return { confirmed, claim: ahead.doubt.serves ? this.claim : undefined, tombstone: undefined };
   }
 
-  /** A peer pushed the end of `route`, and no read has settled that in time: it is not served, and holds what it holds. */
+  /**
+   * A peer pushed that `route` has ended, or is another one by now, and no read has settled that in time: it is not served,
+   * and keeps its ID and its pod IP.
+   */
   isCondemned(route: Route): boolean {
-    const { tombstone, doubt } = this;
-    if (tombstone === undefined || doubt?.overdue !== true) return false;
-    return compareResourceVersions(route.resourceVersion, tombstone) <= 0;
+    const { claim, tombstone, doubt } = this;
+    if (doubt?.overdue !== true || route === claim) return false;
+    if (tombstone !== undefined && compareResourceVersions(route.resourceVersion, tombstone) <= 0)
+      return true;
+    // What was pushed and not kept may have said anything.
+    if (claim === undefined || doubt.isPartlyKept) return doubt.isPartlyKept;
+    return claim.uid !== route.uid || claim.ip !== route.ip || claim.state !== route.state;
   }
 
   /** True while a fact is left to keep the entry for. */

@@ -72,6 +72,13 @@ export class IpIndex {
     return "free";
   }
 
+  /** Who holds the IP. */
+  holdersOf(ip: string): Iterable<Entry> {
+    const slot = this.#slots.get(ip);
+    if (slot instanceof SharedIp) return slot.holders;
+    return slot ? [slot] : [];
+  }
+
   /** Whether more than one holds the IP, or did until the last decision. */
   isShared(ip: string): boolean {
     return this.#slots.get(ip) instanceof SharedIp;

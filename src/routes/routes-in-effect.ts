@@ -11,6 +11,17 @@ import { DOUBTED, hasPod, IP_NOT_ALLOWED, type Route, type RouteState } from "./
 import type { Rules } from "./rules.ts";
 import type { Scope } from "./scope.ts";
 
+/** What {@link RoutesInEffect} goes by. */
+export interface RoutesInEffectOptions {
+  readonly rules: Rules;
+  readonly news: News;
+  /** Rule 10. */
+  readonly onePodPerIp: boolean;
+  readonly isPodAddress: (ip: string) => boolean;
+  /** Whether another sandbox than the entry's may have its pod IP, by a push that nothing settles (rule 12). */
+  readonly isIpDoubted: (ip: string, entry: Entry) => boolean;
+}
+
 interface Shutdown {
   readonly atMs: Milliseconds;
   readonly entry: Entry;
@@ -26,6 +37,7 @@ export class RoutesInEffect {
   readonly #news: News;
   readonly #onePodPerIp: boolean;
   readonly #isPodAddress: (ip: string) => boolean;
+  readonly #isIpDoubted: (ip: string, entry: Entry) => boolean;
   readonly #ids: IdIndex;
   readonly #ips: IpIndex;
   readonly #states = new Map<string, number>();
@@ -35,11 +47,12 @@ export class RoutesInEffect {
   #routes = 0;
   #incarnations = 0;
 
-  constructor(rules: Rules, news: News, onePodPerIp: boolean, isPodAddress: (ip: string) => boolean) {
+  constructor({ rules, news, onePodPerIp, isPodAddress, isIpDoubted }: RoutesInEffectOptions) {
     this.#rules = rules;
     this.#news = news;
     this.#onePodPerIp = onePodPerIp;
     this.#isPodAddress = isPodAddress;
+    this.#isIpDoubted = isIpDoubted;
     this.#ids = new IdIndex(rules);
     this.#ips = new IpIndex(rules, (entry) =>
       holdInEffect(entry.route, entry.confirmedRoute, entry.hold, entry.scope.watermark),
@@ -135,6 +148,11 @@ export class RoutesInEffect {
     this.#undecided.clear();
   }
 
+  /** Who holds a pod IP, given in one spelling. */
+  holdersOf(ip: string): Iterable<Entry> {
+    return this.#ips.holdersOf(ip);
+  }
+
   /** When the next sandbox reaches its shutdownTime, in milliseconds since the epoch. */
   nextShutdownMs(): Milliseconds | undefined {
     return this.#shutdowns.peek()?.atMs;
@@ -161,7 +179,13 @@ export class RoutesInEffect {
   #stateOf(entry: Entry, route: Route, endsAtMs: Milliseconds | undefined, nowMs: Milliseconds): RouteState {
     const state = this.#rules.stateAt(route, endsAtMs, nowMs);
     if (hasPod(state) && route.ip !== "" && !this.#isPodAddress(route.ip)) return IP_NOT_ALLOWED;
-    return entry.isCondemned(route) && !this.#rules.isTerminal(state) ? DOUBTED : state;
+    return state === "running" && this.#isDoubted(entry, route) ? DOUBTED : state;
+  }
+
+  #isDoubted(entry: Entry, route: Route): boolean {
+    if (entry.isCondemned(route)) return true;
+    const ip = this.#heldIp(route, "running");
+    return ip !== undefined && this.#isIpDoubted(ip, entry);
   }
 
   #reportRefusedIp({ key, claim }: Entry, route: Route): void {

@@ -54,7 +54,10 @@ export interface RouteTableOptions {
   readonly distrusts?: (from: string, key: ObjectKey) => boolean;
   /** How long requests are held for a sandbox of which a push is not settled. Default 500. */
   readonly settleMs?: Milliseconds;
-  /** Whether an update that is not settled within `settleMs` takes effect then. Default `hold`. */
+  /**
+   * What becomes of an update that is not settled within `settleMs`: it takes effect (`serve`), or waits on, and what it puts
+   * in doubt is not served meanwhile (`hold`). Default `hold`.
+   */
   readonly unsettled?: "hold" | "serve";
   /**
    * A push further ahead of the watermark than it moves in so many hours is refused (rule 13); there is a floor for quiet
@@ -116,12 +119,13 @@ export class RouteTable implements RouteLookup {
         : disjoint(options.scopes).map((name) => makeScope(name, true));
     this.#scopes = new Map(scopes.map((scope) => [scope.name, scope]));
     this.#everyNamespace = this.#scopes.get("");
-    this.#effects = new RoutesInEffect(
-      this.#rules,
-      this.#news,
-      options.onePodPerIp ?? true,
-      options.isPodAddress ?? (() => true),
-    );
+    this.#effects = new RoutesInEffect({
+      rules: this.#rules,
+      news: this.#news,
+      onePodPerIp: options.onePodPerIp ?? true,
+      isPodAddress: options.isPodAddress ?? (() => true),
+      isIpDoubted: (ip, entry) => this.#ahead.isIpDoubted(ip, entry),
+    });
     const limits = {
       claimTtlMs,
       maxClaims: options.maxClaims ?? 200_000,
@@ -131,7 +135,8 @@ export class RouteTable implements RouteLookup {
       servesUnsettled: options.unsettled === "serve",
     };
     const touch = (entry: Entry): void => void this.#touched.push(entry);
-    this.#ahead = new AheadFacts(limits, scopes, this.#rules, this.#news, touch);
+    const touchIp = (ip: string): void => void this.#touched.push(...this.#effects.holdersOf(ip));
+    this.#ahead = new AheadFacts(limits, scopes, this.#rules, this.#news, touch, touchIp);
   }
 
   // ---- what the proxy sees

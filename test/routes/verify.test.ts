@@ -26,7 +26,7 @@ describe("every interleaving of informer, manager, forger and reads", () => {
 test("long random histories of two sandboxes, many pushes, true and forged", () => {
   const step = fc.tuple(fc.constantFrom("a", "b"), fc.constantFrom(...HAPPENINGS));
   const insert = fc.record({
-    what: fc.constantFrom("true", "forged", "answer"),
+    what: fc.constantFrom("true", "forged", "answer", "time"),
     pick: fc.nat(),
     at: fc.nat(),
   });
@@ -44,6 +44,7 @@ test("long random histories of two sandboxes, many pushes, true and forged", () 
           true: truePushes(moments),
           forged: forgedPushes(moments),
           answer: [{ t: "answer" } as const],
+          time: [{ t: "time" } as const],
         };
         const order = script.slice(0, -1);
         for (const { what, pick, at } of inserts) {

@@ -1,4 +1,4 @@
-import type { ObjectKey, Route } from "../../../src/routes/route.ts";
+import { DOUBTED, type ObjectKey, type Route } from "../../../src/routes/route.ts";
 import { RULES, type Rules } from "../../../src/routes/rules.ts";
 import { RouteTable } from "../../../src/routes/table.ts";
 import type { Violation } from "./explorer.ts";
@@ -14,7 +14,9 @@ export type VerifyStep =
   | { readonly t: "bookmark"; readonly version: number }
   | { readonly t: "push"; readonly route: Route; readonly forged: boolean }
   | { readonly t: "push-delete"; readonly name: string; readonly version: number; readonly forged: boolean }
-  | { readonly t: "answer" };
+  | { readonly t: "answer" }
+  /** The API server does not answer for so long that requests are held no longer. */
+  | { readonly t: "time" };
 
 /** Whether a read shows the cluster as it was when it began, or as it is when it comes back: the two ends of what may be. */
 export type ReadMoment = "begin" | "end";
@@ -101,6 +103,7 @@ export class VerifyWitness {
   #ended: string[] = [];
   #blamed: string[] = [];
   #readAt = 0;
+  #nowMs = 0;
   #synced = false;
 
   constructor(moments: readonly Moment[], readMoment: ReadMoment, rules: Rules = RULES) {
@@ -173,7 +176,7 @@ export class VerifyWitness {
       case "list": {
         const listed = stateOf(this.#moments, step.version);
         this.#tellUpTo(step.version);
-        this.table.relist("", rv(step.version), listed.map(observationOf), 0);
+        this.table.relist("", rv(step.version), listed.map(observationOf), this.#nowMs);
         this.#watermark = Math.max(this.#watermark, step.version);
         this.#synced = true;
         return;
@@ -182,18 +185,18 @@ export class VerifyWitness {
         const { name, uid, version, gone } = step.moment;
         this.#tellUpTo(version);
         this.#watermark = Math.max(this.#watermark, version);
-        if (gone) this.table.remove("", "ns", name, uid, rv(version), 0);
-        else this.table.observe("", observationOf(step.moment), 0);
+        if (gone) this.table.remove("", "ns", name, uid, rv(version), this.#nowMs);
+        else this.table.observe("", observationOf(step.moment), this.#nowMs);
         return;
       }
       case "bookmark":
         this.#tellUpTo(step.version);
         this.#watermark = Math.max(this.#watermark, step.version);
-        this.table.bookmark("", rv(step.version), 0);
+        this.table.bookmark("", rv(step.version), this.#nowMs);
         return;
       case "push":
         if (!step.forged) this.#tellPush(`ns/${step.route.name}`, Number(step.route.resourceVersion));
-        this.table.pushUpdate(step.route, 0, step.forged ? "forger" : "manager");
+        this.table.pushUpdate(step.route, this.#nowMs, step.forged ? "forger" : "manager");
         return;
       case "push-delete": {
         const { name, version, forged } = step;
@@ -204,13 +207,17 @@ export class VerifyWitness {
         if (!forged) this.#tellPush(`ns/${name}`, gone?.version ?? version);
         this.table.pushDelete(
           { namespace: "ns", name, resourceVersion: rv(version) },
-          0,
+          this.#nowMs,
           forged ? "forger" : "manager",
         );
         return;
       }
       case "answer":
         this.#answer();
+        return;
+      case "time":
+        this.#nowMs += 500;
+        this.table.advance(this.#nowMs);
     }
   }
 
@@ -229,7 +236,7 @@ export class VerifyWitness {
         version: rv(version),
         observation: moment && observationOf(moment),
       },
-      0,
+      this.#nowMs,
     );
     if (result !== "settled") this.#begin(read.key);
     this.#tellKeyUpTo(read.key, version);
@@ -268,13 +275,17 @@ export class VerifyWitness {
     return answers;
   }
 
+  /** While the API server answers. When it does not, a lie can take a sandbox off the air, but never put another in its place. */
   #forgedHadEffect(step: VerifyStep, before: ReadonlyMap<string, string>): string | undefined {
     if (!("forged" in step) || !step.forged) return undefined;
-    if (this.#ended.length > 0) return `a forged push ended ${this.#ended.join(", ")}`;
+    const isAway = this.#keys.some((key) => this.table.inspect(key)?.doubt === "overdue");
+    if (!isAway && this.#ended.length > 0) return `a forged push ended ${this.#ended.join(", ")}`;
     for (const [id, answer] of this.#answers()) {
       const was = before.get(id);
-      if (answer !== was && answer !== "held")
+      const isNobody = isAway && answer.endsWith("nobody");
+      if (answer !== was && answer !== "held" && !isNobody) {
         return `a forged push changed who answers to ${id}: ${was} → ${answer}`;
+      }
     }
     return undefined;
   }
@@ -283,7 +294,7 @@ export class VerifyWitness {
     for (const key of this.#keys) {
       const view = this.table.inspect(key);
       const effect = view?.inEffect;
-      if (effect && effect.state !== "dead") {
+      if (effect && effect.state !== "dead" && effect.state !== DOUBTED) {
         if (!this.#moments.some(({ route }) => route === effect.route))
           return `${key} is in effect as it never was`;
         const end = this.#ends.get(key) ?? 0;
@@ -299,11 +310,18 @@ export class VerifyWitness {
         ...versions.map(({ resourceVersion }) => Number(resourceVersion)),
       );
       const told = this.#told.get(key) ?? 0;
-      if (known < told) return `requests for ${key} go by ${known}, though ${told} was told`;
+      if (known < told && effect?.incarnation && !this.#isSoAt(key, told, effect.route))
+        return `requests for ${key} go by ${known}, though ${told} was told`;
       const misroute = this.#misroute(key);
       if (misroute) return misroute;
     }
     return undefined;
+  }
+
+  /** Whether the object was at a version as `route` has it: then it does not matter that the version is not known. */
+  #isSoAt(key: ObjectKey, version: number, { uid, ip, state }: Route): boolean {
+    const route = this.#moments.findLast((moment) => moment.key === key && moment.version <= version)?.route;
+    return route?.uid === uid && route.ip === ip && route.state === state;
   }
 
   /** A request goes to a pod IP of which it was told, by whomever, that another sandbox took it later. */
@@ -360,6 +378,8 @@ function describeStep(step: VerifyStep): string {
       return `${step.forged ? "forged " : ""}push delete ${step.name} @${step.version}`;
     case "answer":
       return "a read comes back";
+    case "time":
+      return "half a second passes";
   }
 }
 
