@@ -1,0 +1,89 @@
+import type { Milliseconds } from "../../clock.ts";
+import type { Member } from "./verdicts.ts";
+
+/**
+ * How a probe ended. A closed list: these are metric labels. `acked`: the member answered in time. `late`: it answered
+ * after others were asked too, itself or through one of them. `stream`: only over TCP. `failed`: not at all.
+ */
+export const PROBE_RESULTS = ["acked", "late", "stream", "failed"] as const;
+
+/** One of {@link PROBE_RESULTS}. */
+export type ProbeResult = (typeof PROBE_RESULTS)[number];
+
+/**
+ * | state | what goes on | left on |
+ * |---|---|---|
+ * | `direct` | a ping is under way | `ack`, `deadline` → over; `asked-others` → indirect |
+ * | `indirect` | others ping too, and a stream is tried | `ack`, `deadline` → over |
+ * | `over` | nothing | – |
+ */
+export type ProbeState =
+  | { readonly t: "direct"; readonly probe: Probe }
+  | {
+      readonly t: "indirect";
+      readonly probe: Probe;
+      /** Nacks that were asked for. */
+      readonly expectedNacks: number;
+      readonly nacks: number;
+      readonly reachedByStream: boolean;
+    }
+  | { readonly t: "over"; readonly result: ProbeResult; readonly awarenessDelta: number };
+
+/** What stays the same during a probe. */
+export interface Probe {
+  readonly member: Member;
+  readonly seqNo: number;
+  /** When it has failed: `probeIntervalMs`, scaled by the awareness, after it began. */
+  readonly deadlineMs: Milliseconds;
+}
+
+/** What happens to a probe. */
+export type ProbeEvent =
+  | { readonly t: "ack" }
+  | { readonly t: "nack" }
+  /** No ack within `probeTimeoutMs`: `helpers` were asked, of whom `expectedNacks` would say that they failed too. */
+  | { readonly t: "asked-others"; readonly expectedNacks: number }
+  | { readonly t: "stream-acked" }
+  | { readonly t: "deadline" };
+
+/** The next state. Pure. An event that a state does not know changes nothing. */
+export function transition(state: ProbeState, event: ProbeEvent): ProbeState {
+  switch (state.t) {
+    case "over":
+      return state;
+    case "direct":
+      if (event.t === "ack") return { t: "over", result: "acked", awarenessDelta: -1 };
+      // This side was so late that nobody was asked.
+      if (event.t === "deadline") return { t: "over", result: "failed", awarenessDelta: 1 };
+      if (event.t !== "asked-others") return state;
+      return {
+        t: "indirect",
+        probe: state.probe,
+        expectedNacks: event.expectedNacks,
+        nacks: 0,
+        reachedByStream: false,
+      };
+    case "indirect":
+      switch (event.t) {
+        case "ack":
+          return { t: "over", result: "late", awarenessDelta: -1 };
+        case "nack":
+          return { ...state, nacks: Math.min(state.nacks + 1, state.expectedNacks) };
+        case "stream-acked":
+          // Not the end yet: acks that are still under way would show that packets arrive after all.
+          return { ...state, reachedByStream: true };
+        case "deadline":
+          if (state.reachedByStream) return { t: "over", result: "stream", awarenessDelta: -1 };
+          return { t: "over", result: "failed", awarenessDelta: blame(state.expectedNacks, state.nacks) };
+        case "asked-others":
+          return state;
+      }
+  }
+}
+
+/**
+ * How much a failed probe says about this side: the nacks that should have come and did not; with nobody to send one, 1.
+ */
+function blame(expectedNacks: number, nacks: number): number {
+  return expectedNacks > 0 ? expectedNacks - nacks : 1;
+}
