@@ -28,7 +28,7 @@ export interface Sockets {
   readonly port: number;
   /** Hands in what arrives from now on. Call it once. */
   connect(handler: TransportHandler): Transport;
-  /** Cuts what is under way. Resolves when the port is free. */
+  /** Cuts what is under way. Resolves when the port is free. May be called again. */
   close(): Promise<void>;
 }
 
@@ -75,7 +75,7 @@ class SocketPair implements Sockets, Transport {
   readonly #open = new Set<Socket>();
   readonly #budget = new ByteBudget(STREAM_BUFFER_BYTES);
   #handler: TransportHandler | undefined;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(options: SocketOptions, udp: UdpSocket, tcp: Server, port: number) {
     this.#options = options;
@@ -98,12 +98,12 @@ class SocketPair implements Sockets, Transport {
   }
 
   send(packet: Buffer, to: Endpoint): void {
-    if (this.#closed) return;
+    if (this.#closing) return;
     this.#udp.send(packet, to.port, to.host, () => {});
   }
 
   exchange(request: Buffer, to: Endpoint, timeoutMs: Milliseconds): Promise<StreamMessage> {
-    if (this.#closed) return Promise.reject(new Error("the sockets are closed"));
+    if (this.#closing) return Promise.reject(new Error("the sockets are closed"));
     const { clock } = this.#options;
     return new Promise((resolve, reject) => {
       const socket = connect({ host: to.host, port: to.port });
@@ -130,8 +130,12 @@ class SocketPair implements Sockets, Transport {
     });
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#handler = undefined;
     for (const socket of this.#open) socket.destroy();
     await Promise.all([

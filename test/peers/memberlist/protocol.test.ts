@@ -110,16 +110,10 @@ function begin(bounds: Partial<Bounds> = {}) {
 }
 
 function wordsOf(message: Message): string {
-  switch (message.t) {
-    case "alive":
-    case "dead":
-    case "suspect":
-      return `${message.t} ${message.node} ${message.incarnation}`;
-    case "user":
-      return "user";
-    default:
-      return `${message.t} ${message.seqNo}`;
-  }
+  if (message.t === "user") return "user";
+  return "seqNo" in message
+    ? `${message.t} ${message.seqNo}`
+    : `${message.t} ${message.node} ${message.incarnation}`;
 }
 
 describe("a ping", () => {
