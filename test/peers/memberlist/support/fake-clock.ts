@@ -99,5 +99,5 @@ function isBefore(a: Timer, b: Timer): boolean {
 
 /** As many turns as the longest chain of promises in the code under test. */
 async function settle(): Promise<void> {
-  for (let i = 0; i < 8; i += 1) await null;
+  for (let i = 0; i < 8; i += 1) await Promise.resolve();
 }
