@@ -19,6 +19,11 @@ import { buildPeer, type GoPeer, NO_GO, startPeer } from "./support/memberlist-p
 
 const PORT = 7946;
 const settings = { ...LAN_SETTINGS, probeIntervalMs: 500, probeTimeoutMs: 200, gossipIntervalMs: 500 };
+/**
+ * Gossip reaches everybody with a high probability only; full exchanges bring the rest, but for a large cluster they take
+ * minutes.
+ */
+const exchangingOften = { ...settings, pushPullIntervalMs: 5_000 };
 const network = `127.${16 + (process.pid % 200)}`;
 let addresses = 0;
 /** An address that no other member of this run has had. */
@@ -218,17 +223,23 @@ describe.skipIf(NO_GO !== undefined)(suite, () => {
     "a manager that comes back under its name with another IP is taken in",
     { timeout: 120_000 },
     async () => {
-      const first = await startGo({ name: "sm-a" });
-      const us = await startOurs(() => [first.options.addr]);
+      const found: string[] = [];
+      const startManager = async () => {
+        const peer = await startGo({ name: "sm-a" });
+        found.push(peer.options.addr);
+        return peer;
+      };
+      const first = await startManager();
+      const us = await startOurs(() => found);
       await untilAgreed([us], [first], 20_000);
       await first.leave();
       await first.kill();
-      const second = await startGo({ name: "sm-a", join: [`${us.addr}:${PORT}`] });
-      await untilAgreed([us], [second], 20_000);
-      // The same without a farewell: only when it was dead for deadNodeReclaimMs. The manager itself tries once.
+      const second = await startManager();
+      await untilAgreed([us], [second], 40_000);
+      // The same without a farewell: only when it was dead for deadNodeReclaimMs.
       await second.kill();
       await eventually(() => member(us, "sm-a")?.status === "dead", { timeoutMs: 20_000 });
-      const third = await startGo({ name: "sm-a", join: [`${us.addr}:${PORT}`] });
+      const third = await startManager();
       await untilAgreed([us], [third], 60_000);
     },
   );
@@ -260,7 +271,11 @@ describe.skipIf(NO_GO !== undefined)(suite, () => {
       for (let i = 0; i < 3; i += 1)
         peers.push(await startGo({ loss: 0.3, join: [`${first.options.addr}:${PORT}`] }));
       const ours = await Promise.all(Array.from({ length: 3 }, () => startLossy(0.3, first.options.addr)));
-      await eventually(() => ours.every((one) => up(one).length === 7), { timeoutMs: 30_000 });
+      const all = () => Promise.all(peers.map(async (peer) => (await peer.members()).length === 7));
+      await eventually(
+        async () => ours.every((one) => up(one).length === 7) && (await all()).every(Boolean),
+        { timeoutMs: 60_000 },
+      );
       const from = performance.now();
       await eventually(() => performance.now() - from > 20_000, { timeoutMs: 30_000, everyMs: 500 });
       for (const one of ours) expect(up(one).length).toBe(7);
@@ -278,7 +293,7 @@ describe.skipIf(NO_GO !== undefined)(suite, () => {
       const first = await startGo();
       const find = () => [first.options.addr];
       const ours = await Promise.all(
-        Array.from({ length: 95 }, (_, i) => startOurs(find, { name: `sg-${i}` })),
+        Array.from({ length: 95 }, (_, i) => startOurs(find, { name: `sg-${i}`, settings: exchangingOften })),
       );
       const join = [`${first.options.addr}:${PORT}`];
       const peers = [
@@ -305,7 +320,7 @@ async function startLossy(share: number, other: string): Promise<Pick<Ours, "lis
   const sockets = await openSockets({ host, port: PORT, wrapping, bounds, streamTimeoutMs: 10_000, clock });
   const list = new Memberlist({
     self: { name, host, port: PORT },
-    settings,
+    settings: exchangingOften,
     bounds,
     wrapping,
     clock,
