@@ -83,6 +83,31 @@ describe("imports run one way", () => {
     });
   }
 
+  test("memberlist is a room of its own: it knows the shared words and a budget of bytes, and no sandbox", () => {
+    const known = (to: string) =>
+      to.startsWith("peers/memberlist/") || to === "peers/bounded-body.ts" || SHARED.includes(to);
+    const strangers = files
+      .filter(({ path }) => path.startsWith("peers/memberlist/"))
+      .flatMap(({ path, imports, packages }) =>
+        imports
+          .filter((to) => !known(to))
+          .concat(packages.filter((name) => !name.startsWith("node:")))
+          .map((to) => `${path} → ${to}`),
+      );
+    expect(strangers).toEqual([]);
+  });
+
+  test("memberlist decides without a clock, timers or randomness of its own", () => {
+    // Sockets, keys and the start are where the world comes in.
+    const outside = /^peers\/memberlist\/(keyring|memberlist|sockets|start)\.ts$/;
+    for (const { path } of files.filter(({ path }) => path.startsWith("peers/memberlist/"))) {
+      const text = readFileSync(join(src, path), "utf8");
+      expect(text, path).not.toMatch(/Date\.now|performance\.|(?<!\.)\bset(Timeout|Interval)\(|Math\.random/);
+      if (!outside.test(path))
+        expect(text, path).not.toMatch(/systemClock|node:(crypto|dgram|fs|dns)|createServer|connect\(/);
+    }
+  });
+
   test("routes knows nothing: no part, no package, and of Node only what is pure", () => {
     const pure = new Set(["node:net"]); // isIP and SocketAddress open nothing
     const seen = files
