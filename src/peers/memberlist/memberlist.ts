@@ -66,7 +66,7 @@ export interface MemberlistOptions {
   readonly changed?: (member: MemberView) => void;
   readonly observer: MemberlistObserver;
   readonly clock: Clock;
-  /** In [0, 1). Guessing it lets others forge acks: not Math.random. */
+  /** In [0, 1). Who can guess it can forge acks. Defaults to a cryptographic one. */
   readonly random?: () => number;
   readonly log: Log;
 }
