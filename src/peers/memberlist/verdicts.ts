@@ -135,8 +135,7 @@ export function ownAlive(name: string, host: string, port: number, incarnation: 
   return { t: "alive", incarnation, node: name, addr, port, meta: Buffer.alloc(0), versions: OWN_VERSIONS };
 }
 
-function mayMove(known: Member, { self, deadNodeReclaimMs, nowMs }: Circumstances): boolean {
-  if (known.name === self) return false;
+function mayMove(known: Member, { deadNodeReclaimMs, nowMs }: Circumstances): boolean {
   if (known.status === "left") return true;
   return known.status === "dead" && deadNodeReclaimMs > 0 && nowMs - known.statusSinceMs > deadNodeReclaimMs;
 }

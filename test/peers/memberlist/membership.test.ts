@@ -188,7 +188,7 @@ describe("AliveNode", () => {
   });
 
   test("the table is bounded: one more is refused until a dead one is forgotten", async () => {
-    const { membership, refusals, clock } = begin({}, 3);
+    const { membership, refusals, clock, queue } = begin({}, 3);
     membership.alive(alive("a"));
     membership.alive(alive("b", 1, { host: "10.0.0.3" }));
     membership.alive(alive("c", 1, { host: "10.0.0.4" }));
@@ -197,7 +197,9 @@ describe("AliveNode", () => {
     expect(membership.get("b")?.incarnation).toBe(2);
     membership.dead(dead("a"));
     await clock.advance(30_001);
+    expect(queue.has("a")).toBe(true);
     while (membership.get("a")) membership.nextToProbe();
+    expect(queue.has("a")).toBe(false);
     membership.alive(alive("c", 1, { host: "10.0.0.4" }));
     expect(membership.get("c")?.status).toBe("alive");
   });
@@ -445,6 +447,14 @@ describe("Leave", () => {
     membership.suspect(suspect("me", 9));
     expect(status("me")).toBe("left");
     expect(gossip()).toEqual([]);
+  });
+
+  test("I do not forget myself, however long the farewell lasts", async () => {
+    const { membership, status, clock } = begin();
+    membership.leave();
+    await clock.advance(60_000);
+    membership.nextToProbe();
+    expect(status("me")).toBe("left");
   });
 });
 
