@@ -16,6 +16,7 @@ import { flagOf } from "./config/settings.ts";
 import { OwnAddresses } from "./host/anycast/own-addresses.ts";
 import { createOverlapMonitor } from "./host-overlap.ts";
 import type { Log } from "./log.ts";
+import { type Membership, startMembership } from "./membership.ts";
 import { createMetrics, type Metrics } from "./metrics/registry.ts";
 import { Distrust } from "./peers/distrust.ts";
 import { createPeerServer } from "./peers/peer-server.ts";
@@ -31,7 +32,7 @@ import { TableTimer } from "./table-timer.ts";
 import { newViaPseudonym } from "./proxy/server.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
-import { anonymousCredentials } from "./watch/api-credentials.ts";
+import { type ApiCredentials, anonymousCredentials } from "./watch/api-credentials.ts";
 import type { Informer } from "./watch/informer.ts";
 import type { ObservationSink } from "./watch/observation-sink.ts";
 import { DEFAULT_RETRY_POLICY } from "./watch/list-watch-state.ts";
@@ -198,12 +199,14 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     clock,
     log,
   });
+  let membership: Membership | undefined;
   const view = createRouterView({
     config,
     live: surroundings.live,
     table,
     history,
     peers: peerBook,
+    membership: () => membership,
     parseTarget,
     metrics,
     readiness,
@@ -232,6 +235,11 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     table: () => table.stats(),
     tableLimits: () => ({ claims: config.peers.maxClaims, tombstones: config.tombstones.max }),
     watch: () => informer?.status().scopes ?? [],
+    members: () =>
+      membership && {
+        statuses: membership.members().map(({ status }) => status),
+        healthScore: membership.healthScore(),
+      },
     ready: () => askReadiness(readiness, false).ready,
   });
 
@@ -261,11 +269,13 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
         })
       : undefined;
 
-  const stopRest = async (): Promise<void> => {
+  const stopRest = async (abrupt: boolean): Promise<void> => {
     timer.stop();
     settling?.stop();
     interfaces.stop();
     view.stop();
+    // First the farewell: managers shall not push to a port that is closed.
+    await membership?.stop(abrupt);
     await Promise.all([informer?.stop(), overlap?.stop(), peers.close(), admin.close()]);
     metrics.close();
   };
@@ -274,6 +284,15 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       traffic: () => traffic.listen(),
       peers: () => peers.listen(),
       admin: () => admin.listen(),
+    });
+    // After the listeners: whoever finds this router by it may push at once.
+    membership = await startMembership({
+      config: config.memberlist,
+      credentials: () => apiCredentialsOf(config, surroundings),
+      readFile: (path) => readFileSync(path, "utf8"),
+      metrics,
+      clock,
+      log,
     });
     timer.start();
     interfaces.start(() => {
@@ -300,7 +319,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
         await ownAddresses?.withdraw();
         await sleep(clock, delayMs);
         await traffic.drain(live.config.drain.timeoutMs);
-        await stopRest();
+        await stopRest(false);
       },
       reload(load) {
         metrics.configReloaded(reloadConfig(live, load, log) ? "success" : "failure");
@@ -308,12 +327,12 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       async stop() {
         draining = true;
         await Promise.all([ownAddresses?.withdraw(), traffic.close()]);
-        await stopRest();
+        await stopRest(true);
       },
     };
   } catch (error) {
     await traffic.close();
-    await stopRest();
+    await stopRest(true);
     throw error;
   }
 }
@@ -350,23 +369,30 @@ function historyBounds({ admin }: Config): { readonly maxFacts: number; readonly
   return { maxFacts: admin.historyFacts, maxFactsPerRoute: admin.historyFactsPerRoute };
 }
 
+async function apiCredentialsOf(
+  config: Config,
+  { apiServer }: Pick<RouterSurroundings, "apiServer">,
+): Promise<ApiCredentials> {
+  if (apiServer) return anonymousCredentials(apiServer);
+  const { loadCredentials } = await import("./watch/credentials.ts");
+  return loadCredentials({
+    ...(config.kubeconfig && { kubeconfig: config.kubeconfig }),
+    ...(config.context && { context: config.context }),
+  });
+}
+
 async function makeInformer(
   config: Config,
-  { log, clock = systemClock, apiServer }: RouterSurroundings,
+  surroundings: RouterSurroundings,
   writers: TableWriters,
   metrics: Metrics,
 ): Promise<Informer> {
+  const { log, clock = systemClock } = surroundings;
   // Imported late: undici costs 30 MB, which a router that is only pushed to, or a worker, need not have.
-  const [{ createInformer }, { loadCredentials }] = await Promise.all([
+  const [{ createInformer }, credentials] = await Promise.all([
     import("./watch/informer.ts"),
-    import("./watch/credentials.ts"),
+    apiCredentialsOf(config, surroundings),
   ]);
-  const credentials = apiServer
-    ? anonymousCredentials(apiServer)
-    : await loadCredentials({
-        ...(config.kubeconfig && { kubeconfig: config.kubeconfig }),
-        ...(config.context && { context: config.context }),
-      });
   const { pageSize, stallTimeoutMs, backoffMinMs, backoffMaxMs } = config.watch;
   const sink: ObservationSink = {
     relist: (scope, version, observations) => writers.relist(scope, version, observations),

@@ -1,5 +1,5 @@
 import type { AdminSource } from "./admin/admin-source.ts";
-import type { ConfigView, FormerRoute, Overview, Status, WatchView } from "./admin/api-types.ts";
+import type { ConfigView, FormerRoute, Overview, PeersView, Status, WatchView } from "./admin/api-types.ts";
 import { describeFormerRoute, formerRouteOf } from "./admin/former-route.ts";
 import { assess } from "./admin/health.ts";
 import type { PeerBook } from "./admin/peer-book.ts";
@@ -13,7 +13,9 @@ import { formatOrigin } from "./config/origins.ts";
 import { shownValueOf, valueOf } from "./config/render.ts";
 import { type Config, SECTION_TITLES } from "./config/schema.ts";
 import { SETTINGS } from "./config/settings.ts";
+import type { Membership } from "./membership.ts";
 import type { Metrics } from "./metrics/registry.ts";
+import { endpointText } from "./peers/memberlist/endpoint.ts";
 import { askReadiness, type ReadinessCheck } from "./peers/readiness.ts";
 import { explainRequest } from "./proxy/explain.ts";
 import type { Target, TargetParser } from "./proxy/target.ts";
@@ -32,6 +34,8 @@ export interface RouterViewParts {
   readonly table: RouteTable;
   readonly history: RouteHistory;
   readonly peers: PeerBook;
+  /** The memberlist, once it has begun; undefined before, and when it is off. */
+  readonly membership: () => Membership | undefined;
   readonly parseTarget: TargetParser;
   readonly metrics: Metrics;
   readonly readiness: readonly ReadinessCheck[];
@@ -78,6 +82,7 @@ export function createRouterView(parts: RouterViewParts): RouterView {
       const entry = table.inspect(`${namespace}/${name}`);
       return { namespace, name, ...history.of(namespace, name), ...(entry && { route: routeView(entry) }) };
     },
+    peers: () => peersView(parts),
     explain(input) {
       const rawHeaders = ["Host", input.host, ...input.headers.flat()];
       const head = { method: "GET", target: input.path, rawHeaders };
@@ -100,6 +105,20 @@ export function createRouterView(parts: RouterViewParts): RouterView {
     config: () => configView(parts),
     metrics: () => metrics.text(),
   };
+}
+
+function peersView({ peers, membership, clock }: RouterViewParts): PeersView {
+  const current = membership();
+  if (!current) return { pushers: peers.view() };
+  const nowMs = clock.monotonicMs();
+  const members = current.members().map(({ name, status, statusSinceMs, ...endpoint }) => ({
+    name,
+    address: endpointText(endpoint),
+    status,
+    forSeconds: Math.round((nowMs - statusSinceMs) / 100) / 10,
+  }));
+  members.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { pushers: peers.view(), memberlist: { healthScore: current.healthScore(), members } };
 }
 
 function overviewOf({ table, readiness, clock }: RouterViewParts, startedMs: number): Overview {

@@ -262,6 +262,36 @@ export const ROUTES: DashboardSpec = {
           width: 8,
           queries: [{ expr: q.buckets(METRICS.pushToApply, WINDOW), legend: "{{le}}" }],
         },
+        {
+          title: "Members",
+          description:
+            "Other members of the memberlist by status, and how badly the routers keep up as members (0 is well): then it is they who are slow, not the others.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            { expr: `sum by (status) (${q.series(METRICS.members)})`, legend: "{{status}}" },
+            { expr: `max(${q.series(METRICS.memberHealthScore)})`, legend: "health score, worst" },
+          ],
+        },
+        {
+          title: "Probes of members",
+          description:
+            "Many `late` or `stream`: packets are lost, or UDP is filtered. `failed`: a member died, or can't be reached.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [{ expr: q.seenRate(METRICS.memberProbes, WINDOW, "result"), legend: "{{result}}" }],
+        },
+        {
+          title: "Refused from members",
+          description:
+            "Packets and streams of the memberlist that were not taken, by why: see docs/memberlist.md.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [{ expr: q.seenRate(METRICS.memberRefusals, WINDOW, "reason"), legend: "{{reason}}" }],
+        },
       ],
     },
     {

@@ -206,6 +206,11 @@ function pathAnswer(
         const { namespace, name } = parseHistoryQuery(query);
         return json(200, source.history(namespace, name));
       };
+    case "/api/peers":
+      return () => {
+        parseNothing(query);
+        return json(200, source.peers());
+      };
     case "/api/explain":
       return () => {
         const input = parseExplainQuery(query);

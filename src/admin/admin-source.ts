@@ -3,6 +3,7 @@ import type {
   ExplainInput,
   Explanation,
   Overview,
+  PeersView,
   RouteHistoryView,
   RoutesFound,
   RoutesPage,
@@ -35,6 +36,8 @@ export interface AdminSource {
   search(query: SearchQuery): Promise<RoutesFound>;
   /** What the table was told of one object; nothing of an object that nobody told it of. */
   history(namespace: string, name: string): RouteHistoryView;
+  /** Who pushes, and who there is. */
+  peers(): PeersView;
   /** What is in effect, without secrets. */
   config(): ConfigView;
   /** How things are, at most a second old; `sinceMs` (since the epoch) leaves out older points. */

@@ -134,6 +134,28 @@ export interface RoutesFound {
   readonly routes: readonly RouteView[];
 }
 
+/** `GET /api/peers`: who pushes, and who there is. */
+export interface PeersView {
+  /** Addresses that pushed, the latest first. */
+  readonly pushers: readonly PeerView[];
+  /** The memberlist, by name; absent when it is off. */
+  readonly memberlist?: {
+    /** From 0 (this router keeps up) to 7. */
+    readonly healthScore: number;
+    /** The others, also those that died or left a short while ago. */
+    readonly members: readonly MemberView[];
+  };
+}
+
+/** Another member of the memberlist. */
+export interface MemberView {
+  readonly name: string;
+  readonly address: string;
+  readonly status: "alive" | "suspect" | "dead" | "left";
+  /** How long it has had this status. */
+  readonly forSeconds: number;
+}
+
 /** `GET /api/history?namespace=&name=`: what the table was told of one object. */
 export interface RouteHistoryView extends HistoryView {
   readonly namespace: string;

@@ -7,6 +7,7 @@ const LINKS = [
   ["/api/routes", "every route, with the facts that it follows from (?limit=&after=)"],
   ["/api/search", "routes that match (?text=&state=&served=&offset=&limit=)"],
   ["/api/history?namespace=NAMESPACE&name=NAME", "what the table was told of one object, in order"],
+  ["/api/peers", "who pushes, and the members of the memberlist"],
   [
     "/api/explain?host=3000-id.example.com",
     "what would happen to a request, step by step (host, path, header=name:value)",

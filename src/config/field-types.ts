@@ -93,6 +93,25 @@ export const ipAddress = z
   .string()
   .refine((value) => isIP(value) !== 0 && !value.includes("%"), "must be an IPv4 or IPv6 address");
 
+/** An {@link ipAddress}, or empty, which is the default. */
+export const optionalIpAddress = (description: string) =>
+  z
+    .string()
+    .refine(
+      (value) => value === "" || (isIP(value) !== 0 && !value.includes("%")),
+      "must be an IPv4 or IPv6 address, or empty",
+    )
+    .default("")
+    .meta({ description, form: "IP address" });
+
+/** Where a peer may be: an IP address or a name, perhaps with a port, or the name of a service record. */
+export const peerAddress = z
+  .string()
+  .regex(
+    /^([a-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-f:.]{2,45}\](:\d{1,5})?|[0-9a-f:.]{2,45}|_[a-z0-9-]+\._(tcp|udp)\.[a-z0-9.-]{1,240})$/i,
+    "must be host, host:port, [IPv6]:port or _service._tcp.name",
+  );
+
 /** An address, or a block of them in CIDR notation, aligned to its length. */
 export const cidrText = z
   .string()

@@ -11,6 +11,8 @@ import {
   list,
   live,
   namespaceName,
+  optionalIpAddress,
+  peerAddress,
   secret,
   text,
 } from "./field-types.ts";
@@ -350,6 +352,68 @@ const peers = z.strictObject({
   maxConnectionsPerAddress: int(8, 65_535, 512, "The same for connections from one address."),
 });
 
+const memberlist = z.strictObject({
+  enabled: bool(
+    false,
+    "Take part in the memberlist by which OpenKruise's managers find the gateways that they push to. The port, UDP and TCP, must be reachable for managers and other routers.",
+  ),
+  listen: address(
+    ":7946",
+    "Address for other members, UDP and TCP. Without a host: all IPv4 interfaces, or all interfaces when an IPv6 address is advertised. Without `memberlist.keyFile` whoever reaches it can take part: keep it inside the cluster.",
+  ),
+  advertiseAddress: optionalIpAddress(
+    "IP address where the others reach this router; set it from `status.podIP`. Empty: the host of `memberlist.listen`, else the machine's first address that is not loopback.",
+  ),
+  name: text(
+    "name",
+    "",
+    /^[^\p{Cc}]{0,63}$/u,
+    "a name of at most 63 characters",
+    "Name of this member, unique among all. Empty: `sg-` and the host name, as the OpenKruise gateway has it.",
+  ),
+  join: list(
+    "address",
+    peerAddress,
+    100,
+    "Members to join through, for ever: `10.0.0.7`, `managers.example.com:7946` (all its addresses), or a service record such as `_memberlist._tcp.managers.example.com`. Port 7946 where none is given.",
+  ),
+  podNamespace: text(
+    "namespace",
+    "",
+    /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$/,
+    "the name of a namespace",
+    "Namespace whose pods are joined too, as OpenKruise's gateway does with `sandbox-system`. Needs the right to list pods there. Empty: none.",
+  ),
+  podSelector: text(
+    "label selector",
+    "component=sandbox-manager",
+    /^[^\p{Cc}]{0,4096}$/u,
+    "a label selector",
+    "Label selector for the pods of `memberlist.podNamespace`. A pod's annotation `agents.kruise.io/memberlist-url` stands for its IP and port 7946.",
+  ),
+  label: text(
+    "label",
+    "",
+    /^[\x20-\x7e]{0,255}$/,
+    "at most 255 printable ASCII characters",
+    "Label that all members of one cluster share; packets with another are refused. OpenKruise's managers have none.",
+  ),
+  keyFile: text(
+    "path",
+    "",
+    // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
+    /^[^\0]{0,4096}$/,
+    "a path",
+    "File with the keys that encrypt and prove what members say: one per line, 16, 24 or 32 bytes in base64. The first encrypts, all decrypt. Empty: everything is plain, as between OpenKruise's managers. Read once, at the start.",
+  ),
+  maxMembers: int(
+    2,
+    10_000,
+    1000,
+    "Members remembered at a time, dead ones included; others are refused and counted.",
+  ),
+});
+
 const tombstones = z.strictObject({
   ttlMs: int(
     SECOND_MS,
@@ -501,6 +565,7 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   upstream: "Connections to pods",
   client: "Connections from clients",
   peers: "Pushes from peers",
+  memberlist: "Finding peers by memberlist",
   tombstones: "Remembered deletions",
   routes: "The route table",
   admin: "The admin port",
@@ -588,6 +653,7 @@ export const configSchema = z
     upstream: upstream.prefault({}),
     client: client.prefault({}),
     peers: peers.prefault({}),
+    memberlist: memberlist.prefault({}),
     tombstones: tombstones.prefault({}),
     routes: routes.prefault({}),
     admin: admin.prefault({}),
@@ -629,6 +695,19 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
         yield { path: [key], other, message: `must not be the address of ${other} (${config[other]})` };
       }
     }
+  }
+  const { memberlist } = config;
+  if (memberlist.enabled) {
+    for (const other of listeners) {
+      if (sameSocket(memberlist.listen, config[other])) {
+        const message = `must not be the address of ${other} (${config[other]})`;
+        yield { path: ["memberlist", "listen"], other, message };
+      }
+    }
+  }
+  if (memberlist.podNamespace !== "" && config.source === "none") {
+    const message = "must be empty with `source: none`: pods are listed by the API server";
+    yield { path: ["memberlist", "podNamespace"], other: "source", message };
   }
   const { backoffMinMs, backoffMaxMs } = config.watch;
   if (backoffMinMs > backoffMaxMs) {

@@ -188,6 +188,35 @@ export const PUSH_READ_KINDS = closed(["object", "namespace"]);
 /** What came of such a read. */
 export const PUSH_READ_RESULTS = closed(["settled", "open", "failed"]);
 
+/** What a member of the memberlist is held for. */
+export const MEMBER_STATUSES = closed(["alive", "suspect", "dead", "left"]);
+
+/** Why a packet or stream of the memberlist was not taken. */
+export const MEMBER_REFUSALS = closed(
+  [
+    "malformed",
+    "too_large",
+    "nesting",
+    "unknown_type",
+    "checksum",
+    "label",
+    "encryption",
+    "wrong_node",
+    "unknown_target",
+    "bad_address",
+    "conflict",
+    "incompatible",
+    "full",
+    "flood",
+    "incomplete",
+    "overloaded",
+  ],
+  "other",
+);
+
+/** How a probe of a member ended. */
+export const MEMBER_PROBES = closed(["acked", "late", "stream", "failed"], "other");
+
 /** Watched namespaces, `""` for all of them. */
 export const SCOPES: LabelValues = { kind: "bounded", by: "the namespaces that the configuration names" };
 

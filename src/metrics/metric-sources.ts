@@ -32,6 +32,13 @@ export interface WorkerGauges {
   readonly lags: readonly { readonly worker: number; readonly lagMs: Milliseconds }[];
 }
 
+/** What a memberlist says of itself for gauges. */
+export interface MemberGauges {
+  /** The status of each other member. */
+  readonly statuses: readonly string[];
+  readonly healthScore: number;
+}
+
 /**
  * Where gauges are read when `/metrics` is. Each is called at most a few times per scrape, must be quick and must not
  * throw. One that is absent leaves its gauges at 0, or without series where they have labels.
@@ -51,6 +58,8 @@ export interface MetricSources {
   readonly tableLimits?: () => { readonly claims: number; readonly tombstones: number };
   /** One per watched scope; empty without an informer. */
   readonly watch?: () => readonly WatchGauges[];
+  /** Undefined when the memberlist is off: then there are none. */
+  readonly members?: () => MemberGauges | undefined;
   readonly ready?: () => boolean;
   /** Absent when one process does everything. */
   readonly workers?: () => WorkerGauges;

@@ -309,6 +309,33 @@ export const METRICS = {
     buckets: LAG_BUCKETS,
   },
 
+  // ---- memberlist
+  members: {
+    name: "lychgate_members",
+    type: "gauge",
+    help: "Other members of the memberlist that are remembered, by status.",
+    labels: { status: label.MEMBER_STATUSES },
+    across: "primary",
+  },
+  memberHealthScore: {
+    name: "lychgate_member_health_score",
+    type: "gauge",
+    help: "How badly this router keeps up as a member, from 0 (well) to 7. At n, probes take n + 1 times as long.",
+    across: "primary",
+  },
+  memberProbes: {
+    name: "lychgate_member_probes_total",
+    type: "counter",
+    help: "Probes of other members, by how they ended: acked in time, late or through others, over a stream alone, failed.",
+    labels: { result: label.MEMBER_PROBES },
+  },
+  memberRefusals: {
+    name: "lychgate_member_refusals_total",
+    type: "counter",
+    help: "Packets, parts of them and streams from other members that were not taken, by why.",
+    labels: { reason: label.MEMBER_REFUSALS },
+  },
+
   // ---- workers
   workersWanted: {
     name: "lychgate_workers_wanted",

@@ -8,7 +8,7 @@ import type { SetGauge } from "./add-to-registry.ts";
 import type { Cell } from "./counter-cells.ts";
 import { createHostMetrics } from "./host-metrics.ts";
 import type { HostMetrics } from "./host-metrics.ts";
-import { labelValue, ROUTE_STATES, statusLabel } from "./label-values.ts";
+import { labelValue, MEMBER_STATUSES, ROUTE_STATES, statusLabel } from "./label-values.ts";
 import { snapshotOf, textOf } from "./metric-snapshot.ts";
 import type { MetricSnapshot } from "./metric-snapshot.ts";
 import type { MetricSources } from "./metric-sources.ts";
@@ -88,6 +88,11 @@ export interface Metrics {
     pushed(result: string): void;
     /** A read of the API server that settles pushes; `result` is a word of `push_reads_total{result}`. */
     read(of: string, result: string, tookMs: Milliseconds): void;
+  };
+  /** The memberlist. */
+  readonly members: {
+    refused(reason: string): void;
+    probed(result: string): void;
   };
   /** Worker processes. */
   readonly workers: {
@@ -216,6 +221,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const peerPushes = count(METRICS.peerPushes);
   const pushToApply = measure(METRICS.pushToApply);
 
+  read(METRICS.members, (set) => {
+    const statuses = sources.members?.()?.statuses ?? [];
+    if (MEMBER_STATUSES.kind !== "closed") return;
+    for (const status of MEMBER_STATUSES.values)
+      set(statuses.filter((one) => one === status).length, { status });
+  });
+  read(METRICS.memberHealthScore, (set) => set(sources.members?.()?.healthScore ?? 0));
+  const memberProbes = count(METRICS.memberProbes);
+  const memberRefusals = count(METRICS.memberRefusals);
+
   read(METRICS.workersWanted, (set) => set(sources.workers?.().wanted ?? 0));
   read(METRICS.workersReady, (set) => set(sources.workers?.().ready ?? 0));
   const workerRestarts = count(METRICS.workerRestarts);
@@ -310,6 +325,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
         pushReads.add(1, of, result);
         pushReadDuration.observeMs(tookMs);
       },
+    },
+    members: {
+      refused: (reason) => memberRefusals.add(1, reason),
+      probed: (result) => memberProbes.add(1, result),
     },
     workers: {
       batchSent: () => workerBatches.add(1),

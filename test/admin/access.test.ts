@@ -12,6 +12,7 @@ const DATA = [
   "/api/live",
   "/api/routes",
   "/api/search",
+  "/api/peers",
   "/api/config",
   "/api/x",
 ];

@@ -68,6 +68,7 @@ export function tableSource(table: RouteTable, asked: ExplainInput[] = []): Admi
       const entry = table.inspect(`${namespace}/${name}`);
       return { namespace, name, facts: [], forgotten: 0, ...(entry && { route: routeView(entry) }) };
     },
+    peers: () => ({ pushers: [] }),
     config: () => ({ settings: [] }),
     status: () => Promise.resolve(plainStatus(table)),
   };

@@ -5,6 +5,9 @@ import * as label from "../../src/metrics/label-values.ts";
 import type { LabelValues } from "../../src/metrics/label-values.ts";
 import type { MetricSources } from "../../src/metrics/metric-sources.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
+import type { MemberlistObserver } from "../../src/peers/memberlist/memberlist.ts";
+import { PROBE_RESULTS } from "../../src/peers/memberlist/probe.ts";
+import { REFUSAL_REASONS } from "../../src/peers/memberlist/refused.ts";
 import { PUSH_RESULTS } from "../../src/peers/peer-observer.ts";
 import type { PeerObserver } from "../../src/peers/peer-observer.ts";
 import { REASONS } from "../../src/proxy/reasons.ts";
@@ -30,6 +33,8 @@ describe("what the parts tell is what the metrics know", () => {
   it.each<[string, LabelValues, readonly string[]]>([
     ["request reasons", label.REQUEST_REASONS, Object.keys(REASONS)],
     ["push results", label.PUSH_RESULTS, PUSH_RESULTS],
+    ["member refusals", label.MEMBER_REFUSALS, REFUSAL_REASONS],
+    ["member probes", label.MEMBER_PROBES, PROBE_RESULTS],
     ["list reasons", label.LIST_REASONS, LIST_REASONS],
     ["relist reasons", label.RELIST_REASONS, LIST_REASONS.filter((reason) => reason !== "initial")],
     ["watch faults", label.WATCH_FAULTS, FAULT_KINDS],
@@ -61,6 +66,7 @@ describe("what the parts tell is what the metrics know", () => {
     const upstream: UpstreamObserver = metrics.upstream;
     const reflector: ReflectorObserver = metrics.watch;
     const peers: PeerObserver = metrics.peers;
+    const members: MemberlistObserver = metrics.members;
     const listener: TableListener = metrics.table;
     const scopes: readonly ReflectorStatus[] = [];
     const table = new RouteTable({ scopes: "none" });
@@ -86,7 +92,7 @@ describe("what the parts tell is what the metrics know", () => {
     const text = await metrics.text();
     expect(text).toContain('lychgate_table_facts{kind="tombstone"} 1\n');
     expect(text).toContain('lychgate_resurrection_attempts_total{source="peer",guard="tombstone"} 1\n');
-    expect([requests, upstream, reflector, peers].every(Boolean)).toBe(true);
+    expect([requests, upstream, reflector, peers, members].every(Boolean)).toBe(true);
   });
 });
 

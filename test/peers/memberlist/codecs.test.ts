@@ -309,11 +309,14 @@ describe("LZW", () => {
       if (i > 0 && highest < 4_095) highest += 1;
       if (highest + 1 === 1 << width && width < 12) width += 1;
     }
+    // The last code of all was given when the 3,839th literal came, and stands for it and the one before.
+    emit(4_095);
     emit(257);
     const hex = bits.toString(16);
     const bytes = Buffer.from(hex.padStart(hex.length + (hex.length % 2), "0"), "hex").reverse();
-    const plain = decompressLzw(bytes, 4_000);
-    expect(plain.equals(Buffer.from(Array.from({ length: 4_000 }, (_, i) => i % 251)))).toBe(true);
+    const plain = Array.from({ length: 4_000 }, (_, i) => i % 251);
+    const last = [3_837 % 251, 3_838 % 251];
+    expect(decompressLzw(bytes, 4_002).equals(Buffer.from([...plain, ...last]))).toBe(true);
   });
 });
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Awareness } from "../../../src/peers/memberlist/awareness.ts";
 import { BroadcastQueue } from "../../../src/peers/memberlist/broadcast-queue.ts";
-import { afterRound, DEFAULT_JOIN_POLICY } from "../../../src/peers/memberlist/joining.ts";
+import { afterRound, DEFAULT_JOIN_POLICY, Joining } from "../../../src/peers/memberlist/joining.ts";
 import { type ProbeEvent, type ProbeState, transition } from "../../../src/peers/memberlist/probe.ts";
 import { LAN_SETTINGS } from "../../../src/peers/memberlist/settings.ts";
 import { confirm, deadlineMs, suspect, type Suspicion } from "../../../src/peers/memberlist/suspicion.ts";
@@ -12,6 +12,7 @@ import {
   suspicionTimeoutMs,
 } from "../../../src/peers/memberlist/timing.ts";
 import { TokenBucket } from "../../../src/peers/memberlist/token-bucket.ts";
+import { FakeClock } from "./support/fake-clock.ts";
 import type { Member } from "../../../src/peers/memberlist/verdicts.ts";
 
 describe("how times grow with the cluster (memberlist's util_test.go)", () => {
@@ -226,6 +227,39 @@ describe("joining for ever", () => {
     expect(at(0)).toEqual({ failures: then, delayMs: least });
     expect(at(0.999_999).delayMs).toBeCloseTo(most, -1);
   });
+});
+
+test("Joining: tries three at a time each address where nobody is known yet, and looks again", async () => {
+  const clock = new FakeClock();
+  const tried: number[] = [];
+  const known = new Set([1, 4]);
+  let open = 0;
+  let most = 0;
+  const joining = new Joining({
+    find: () => Promise.resolve([1, 2, 3, 4, 5, 5, 6].map((port) => ({ host: "10.0.0.1", port }))),
+    isKnown: ({ port }) => known.has(port),
+    alone: () => false,
+    findFailed: () => {},
+    join: async ({ port }) => {
+      tried.push(port);
+      most = Math.max(most, ++open);
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, 100));
+      open -= 1;
+      // With 2 comes 6.
+      known.add(port).add(6);
+      return true;
+    },
+    clock,
+    random: () => 0.5,
+  });
+  joining.start();
+  await clock.advance(1_000);
+  expect([tried, most]).toEqual([[2, 3, 5], 3]);
+  known.delete(3);
+  await clock.advance(30_000);
+  expect(tried).toEqual([2, 3, 5, 3]);
+  joining.stop();
+  expect(clock.pending).toBe(0);
 });
 
 test("a token bucket lets through its burst, and then its rate", () => {

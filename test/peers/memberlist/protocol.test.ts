@@ -290,6 +290,22 @@ describe("a probe", () => {
     expect(status("b")).toBe("alive");
   });
 
+  test("that took longer than the interval, for this side's health, is followed by the next at once", async () => {
+    const { receive, sent, clock, list } = begin();
+    receive(at("10.0.0.2"), alive("b", "10.0.0.3"));
+    // Two refutations: probes take three times as long.
+    for (const incarnation of [1, 2])
+      receive(at("10.0.0.2"), { t: "suspect", node: "me", incarnation, from: "a" });
+    expect(list.healthScore).toBe(2);
+    const atMs: number[] = [];
+    for (let i = 0; i < 4_000; i += 10) {
+      if (sent.splice(0).some(({ messages }) => messages[0]?.t === "ping")) atMs.push(clock.monotonicMs());
+      await clock.advance(10);
+    }
+    expect(atMs[1]! - atMs[0]!).toBeGreaterThanOrEqual(1_500);
+    expect(atMs[1]! - atMs[0]!).toBeLessThan(1_600);
+  });
+
   test("a suspect is told what is said of it, so that it can refute", async () => {
     const { receive, sent, clock } = begin();
     receive(at("10.0.0.2"), alive("b", "10.0.0.3"));
