@@ -29,6 +29,8 @@ const DEFAULT_PORT = 7946;
 const LEAVE_TIMEOUT_MS = 2_000;
 /** Longest wait for a page of the managers' pods. */
 const POD_LIST_TIMEOUT_MS = 5_000;
+/** The most that a member takes in a full exchange: its name and metadata have up to 767 bytes. */
+const MEMBER_BYTES = 1_024;
 /** A source of addresses that goes on failing is logged once in this time. */
 const COMPLAINT_MS = 10 * 60_000;
 
@@ -83,7 +85,11 @@ export async function startMembership(options: MembershipOptions): Promise<Membe
       }),
       changed: (member) => peers.changed(member),
       settings: OPENKRUISE_SETTINGS,
-      bounds: { ...DEFAULT_BOUNDS, maxMembers: config.maxMembers },
+      bounds: {
+        ...DEFAULT_BOUNDS,
+        maxMembers: config.maxMembers,
+        maxStreamBytes: Math.max(DEFAULT_BOUNDS.maxStreamBytes, config.maxMembers * MEMBER_BYTES),
+      },
       label: config.label,
       keys,
       observer: metrics.members,

@@ -138,9 +138,9 @@ export class Memberlist {
       random: this.#random,
     });
     this.#transport = options.connect({
-      packet: (packet, from) => this.#packet(packet, from),
+      packet: (packet, from) => this.#guarded(() => this.#packet(packet, from)),
       admitStream: () => this.#admitStream(),
-      stream: (message, from) => this.#stream(message, from),
+      stream: (message, from) => this.#guarded(() => this.#stream(message, from)),
       refused: (reason) => this.#refuse(reason),
     });
   }
@@ -515,6 +515,17 @@ export class Memberlist {
   }
 
   // ---- the rest
+
+  /** A fault of ours in what somebody sent shall cost that packet or stream, and not the process. */
+  #guarded<T>(run: () => T): T | undefined {
+    try {
+      return run();
+    } catch (error) {
+      this.#options.log.error("a packet or stream from other members met a bug", { error });
+      this.#refuse("malformed");
+      return undefined;
+    }
+  }
 
   #changed(member: Member, before: Member | undefined): void {
     const { self, changed, log } = this.#options;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { silentLog } from "../../../src/log.ts";
 import { bytesOfHost, type Endpoint, endpointText } from "../../../src/peers/memberlist/endpoint.ts";
-import { Memberlist } from "../../../src/peers/memberlist/memberlist.ts";
+import { Memberlist, type MemberlistOptions } from "../../../src/peers/memberlist/memberlist.ts";
 import {
   encodeMessage,
   type IndirectPing,
@@ -40,7 +40,10 @@ const alive = (node: string, host: string, versions = VERSIONS, incarnation = 1)
   }) as const;
 
 /** One member whose network is the test. */
-function begin(bounds: Partial<Bounds> = {}) {
+function begin(
+  bounds: Partial<Bounds> = {},
+  options: Partial<Pick<MemberlistOptions, "changed" | "log">> = {},
+) {
   const clock = new FakeClock();
   const sent: { readonly to: string; readonly packet: Buffer; readonly messages: readonly Message[] }[] = [];
   const exchanges: { readonly to: string; readonly answer: (message: StreamMessage) => void }[] = [];
@@ -60,6 +63,7 @@ function begin(bounds: Partial<Bounds> = {}) {
     clock,
     random: seeded(1),
     log: silentLog,
+    ...options,
     connect(given) {
       handler = given;
       return {
@@ -458,6 +462,26 @@ describe("whatever arrives", () => {
     expect(list.members().map(({ name }) => name)).toEqual(["me"]);
     list.stop();
     expect(clock.pending).toBe(0);
+  });
+
+  test("a bug that a packet or stream meets is logged and counted, and is not the end", () => {
+    const errors: unknown[] = [];
+    const { receive, handler, refusals, out } = begin(
+      {},
+      {
+        changed: ({ name }) => {
+          if (name !== "me") throw new Error("a bug");
+        },
+        log: { ...silentLog, error: (_, fields) => void errors.push(fields) },
+      },
+    );
+    receive(at("10.0.0.2"), alive("a", "10.0.0.2"));
+    const { t: _, node: __, ...rest } = alive("b", "10.0.0.3");
+    const states = [{ name: "b", status: "alive" as const, ...rest }];
+    expect(handler.stream({ t: "push-pull", join: true, states }, at("10.0.0.3"))).toBeUndefined();
+    expect([errors.length, refusals]).toEqual([2, ["malformed", "malformed"]]);
+    receive(at("10.0.0.4"), { t: "ping", seqNo: 1, node: "me", source: noSource });
+    expect(out()).toEqual(["10.0.0.4:7946: ack 1"]);
   });
 
   test("before the start and after the end nothing is answered", () => {
