@@ -101,6 +101,8 @@ export class Memberlist {
   /** By the job: one each. */
   readonly #timers = new Map<"probe" | "gossip" | "push-pull" | "ask-others" | "deadline", TimerHandle>();
   readonly #relays = new Map<number, Relay>();
+  /** See {@link Memberlist.#state}. */
+  readonly #states = new Map<boolean, { readonly version: number; readonly message: Buffer }>();
   #probe: ProbeState | undefined;
   /** A probe's turn came while another was under way. */
   #probeDue = false;
@@ -114,7 +116,7 @@ export class Memberlist {
     this.#random = options.random ?? secureRandom;
     this.#awareness = new Awareness(settings.awarenessMaxMultiplier);
     this.#packets = new TokenBucket(bounds.packetsPerSecond, bounds.packetsPerSecond);
-    this.#streams = new TokenBucket(bounds.streamsPerSecond, bounds.streamsPerSecond * 4);
+    this.#streams = new TokenBucket(bounds.streamsPerSecond, bounds.streamBurst);
     this.#source = { addr: bytesOfHost(self.host) ?? Buffer.alloc(0), port: self.port, node: self.name };
     this.#membership = new Membership({
       self,
@@ -261,7 +263,7 @@ export class Memberlist {
     switch (message.t) {
       case "push-pull": {
         const { join, states } = message;
-        const answer = encodePushPull(join, this.#membership.states());
+        const answer = this.#state(join);
         log.debug("full exchange of members", { from: endpointText(from), join, members: states.length });
         this.#membership.merge(states);
         return sealStream(answer, wrapping, "answers");
@@ -465,9 +467,8 @@ export class Memberlist {
   /** Tells all that this side knows, and takes in what the other does. */
   async #exchange(to: Endpoint, join: boolean): Promise<boolean> {
     const { settings, wrapping, log } = this.#options;
-    const message = encodePushPull(join, this.#membership.states());
     try {
-      const request = sealStream(message, wrapping, "connects");
+      const request = sealStream(this.#state(join), wrapping, "connects");
       const answer = await this.#transport.exchange(request, to, settings.streamTimeoutMs);
       if (answer.t === "error") throw new Error(`the other side could not read the exchange: ${answer.text}`);
       if (answer.t !== "push-pull") throw new Error(`the other side answered with ${answer.t}`);
@@ -477,6 +478,16 @@ export class Memberlist {
       log.debug("a full exchange of members failed", { to: endpointText(to), join, error });
       return false;
     }
+  }
+
+  /** All that this side knows, as a message. Made once for each change: whoever asks again and again gets the same bytes. */
+  #state(join: boolean): Buffer {
+    const { version } = this.#membership;
+    const made = this.#states.get(join);
+    if (made?.version === version) return made.message;
+    const message = encodePushPull(join, this.#membership.states());
+    this.#states.set(join, { version, message });
+    return message;
   }
 
   #isKnown(endpoint: Endpoint): boolean {

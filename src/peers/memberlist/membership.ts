@@ -57,6 +57,7 @@ export class Membership {
   #probeIndex = 0;
   readonly #suspicions = new Map<string, { suspicion: Suspicion; timer: TimerHandle }>();
   #leaving = false;
+  #version = 0;
 
   /** Begins with this side alone. @throws RangeError when its host is no IP address. */
   constructor(options: MembershipOptions) {
@@ -68,6 +69,11 @@ export class Membership {
   /** Members remembered, of all states: what the protocol's formulas call the size of the cluster. */
   get size(): number {
     return this.#members.size;
+  }
+
+  /** Another number after each change of what {@link states} says. */
+  get version(): number {
+    return this.#version;
   }
 
   /** True from {@link leave} on. */
@@ -241,7 +247,7 @@ export class Membership {
     const known = this.#members.get(self.name);
     if (!known) return;
     const incarnation = Math.min(Math.max(known.incarnation, accusedIncarnation) + 1, MAX_INCARNATION);
-    this.#members.set(self.name, { ...known, incarnation });
+    this.#put({ ...known, incarnation });
     awareness.apply(1);
     this.#broadcast(ownAlive(self.name, self.host, self.port, incarnation));
   }
@@ -265,7 +271,7 @@ export class Membership {
     };
     if (before) this.#leaveAddress(before);
     else this.#insertAtRandom(name);
-    this.#members.set(name, member);
+    this.#put(member);
     this.#nameAt.set(endpointText(member), name);
     const same =
       before?.status === "alive" && before.meta.equals(meta) && endpointText(before) === endpointText(member);
@@ -275,8 +281,13 @@ export class Membership {
   #setStatus(before: Member, status: MemberStatus, incarnation: number): void {
     const statusSinceMs = this.#options.clock.monotonicMs();
     const member: Member = { ...before, status, incarnation, statusSinceMs };
-    this.#members.set(member.name, member);
+    this.#put(member);
     this.#options.changed(member, before);
+  }
+
+  #put(member: Member): void {
+    this.#version += 1;
+    this.#members.set(member.name, member);
   }
 
   #confirm(suspect: Suspect): void {
@@ -326,6 +337,7 @@ export class Membership {
     for (const member of this.#members.values()) {
       const isOver = !isUp(member) && nowMs - member.statusSinceMs > settings.gossipToTheDeadMs;
       if (!isOver || member.name === self.name) continue;
+      this.#version += 1;
       this.#members.delete(member.name);
       this.#leaveAddress(member);
       queue.forget(member.name);

@@ -63,18 +63,24 @@ export interface Bounds {
   readonly maxStreamBytes: number;
   /** Packets read per second, and at once after a quiet time. */
   readonly packetsPerSecond: number;
-  /** Streams answered per second, and four times as many at once after a quiet time. */
+  /** Streams read and answered per second. */
   readonly streamsPerSecond: number;
+  /** The same at once after a quiet time: a whole cluster may start in one moment, and managers join only once. */
+  readonly streamBurst: number;
   /** Pings for others that wait for their ack. */
   readonly maxRelays: number;
 }
 
-/** Room for a cluster of 1,000 members; 4 MiB hold as many with the longest names and metadata. */
+/**
+ * Room for a cluster of 1,000 members; 1 MiB holds as many with the longest names and metadata. Reading that takes some
+ * ten milliseconds, in which this process serves nobody else: hence few streams a second.
+ */
 export const DEFAULT_BOUNDS: Bounds = {
   maxMembers: 1_000,
   maxPacketBytes: 65_536,
-  maxStreamBytes: 4 * 1024 * 1024,
+  maxStreamBytes: 1024 * 1024,
   packetsPerSecond: 2_000,
-  streamsPerSecond: 50,
+  streamsPerSecond: 10,
+  streamBurst: 200,
   maxRelays: 256,
 };

@@ -377,6 +377,29 @@ describe("a full exchange", () => {
     expect(status("b")).toBe("alive");
   });
 
+  test("tells what is so at that moment: a newcomer, another status, a new incarnation, and who was forgotten", async () => {
+    const { handler, receive, clock, list } = begin();
+    const told = () => {
+      const answer = handler.stream({ t: "push-pull", join: false, states: [] }, at("10.0.0.3", 40_000))!;
+      const read = new StreamReader(plain, { maxBytes: 10_000, maxStates: 10 }, "connects").read(answer);
+      return read?.t === "push-pull"
+        ? read.states.map(({ name, status, incarnation }) => `${name} ${status} ${incarnation}`)
+        : [];
+    };
+    expect(told()).toEqual(["me alive 1"]);
+    receive(at("10.0.0.2"), alive("a", "10.0.0.2"));
+    expect(told()).toEqual(["me alive 1", "a alive 1"]);
+    receive(at("10.0.0.2"), { t: "suspect", node: "a", incarnation: 1, from: "b" });
+    expect(told()).toEqual(["me alive 1", "a suspect 1"]);
+    receive(at("10.0.0.2"), { t: "suspect", node: "me", incarnation: 1, from: "b" });
+    expect(told()).toEqual(["me alive 2", "a suspect 1"]);
+    receive(at("10.0.0.2"), { t: "dead", node: "a", incarnation: 1, from: "b" });
+    expect(told()).toEqual(["me alive 2", "a dead 1"]);
+    await clock.advance(32_000);
+    expect(told()).toEqual(["me alive 2"]);
+    list.stop();
+  });
+
   test("VerifyProtocol: a member that nobody understands is left out, the others are taken", () => {
     const { handler, status, refusals } = begin();
     const alien = { ...state("alien", "10.0.0.9"), versions: Buffer.from([6, 9, 9, 0, 0, 0]) };
@@ -395,7 +418,7 @@ describe("a full exchange", () => {
 
 describe("whatever arrives", () => {
   test("a flood is read up to the bound, and the rest dropped", async () => {
-    const { receive, refusals, sent, clock } = begin({ packetsPerSecond: 100, streamsPerSecond: 10 });
+    const { receive, refusals, sent, clock } = begin({ packetsPerSecond: 100 });
     const ping: Ping = { t: "ping", seqNo: 1, node: "me", source: noSource };
     for (let i = 0; i < 1_000; i += 1) receive(at("10.0.0.2"), ping);
     expect(sent.length).toBe(100);
@@ -407,9 +430,12 @@ describe("whatever arrives", () => {
     expect(sent.length).toBe(10);
   });
 
-  test("streams likewise, so that nobody can have the whole state written again and again", () => {
-    const { handler } = begin({ streamsPerSecond: 10 });
-    expect(Array.from({ length: 100 }, () => handler.admitStream()).filter(Boolean).length).toBe(40);
+  test("streams likewise", async () => {
+    const { handler, clock } = begin({ streamsPerSecond: 10, streamBurst: 40 });
+    const admitted = () => Array.from({ length: 100 }, () => handler.admitStream()).filter(Boolean).length;
+    expect(admitted()).toBe(40);
+    await clock.advance(1_000);
+    expect(admitted()).toBe(10);
   });
 
   test("invented members fill the table to its bound, and no further", () => {

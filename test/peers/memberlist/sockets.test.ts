@@ -117,7 +117,7 @@ describe("streams", () => {
   });
 
   test("all streams together hold no more than 32 MiB, and at most 128 are open", async () => {
-    const { endpoint, refusals, transport } = await open();
+    const { endpoint, refusals, transport } = await open({ maxStreamBytes: 4 * 1024 * 1024 });
     const head = encodePushPull(false, []);
     head[head.length - 1] = 0xce;
     const start = Buffer.concat([head, Buffer.from([0, 0x3f, 0, 0]), Buffer.alloc(3_000_000)]);
