@@ -26,6 +26,8 @@ export type IpRouteErrorCode =
   | "namespace"
   /** iproute2 (or nsenter) is not installed. */
   | "missing_program"
+  /** An `ip` that prints no JSON: iproute2 before 4.17, or busybox. */
+  | "unsupported"
   | "timeout"
   | "other";
 
@@ -44,12 +46,11 @@ export class IpRouteError extends HostError {
     readonly said: string;
     readonly exitCode?: number | undefined;
     readonly cause?: unknown;
+    /** Default: what there is to say of the reason. */
+    readonly fix?: string;
   }) {
-    const { reason, command, said, exitCode, cause } = options;
-    super(HOST_CODES[reason], `ip ${command}: ${said || `exit code ${exitCode}`}`, {
-      cause,
-      fix: FIXES[reason] ?? "",
-    });
+    const { reason, command, said, exitCode, cause, fix = FIXES[reason] ?? "" } = options;
+    super(HOST_CODES[reason], `ip ${command}: ${said || `exit code ${exitCode}`}`, { cause, fix });
     this.name = "IpRouteError";
     this.reason = reason;
     this.command = command;
@@ -67,6 +68,7 @@ const HOST_CODES = {
   bad_argument: "invalid",
   namespace: "not_found",
   missing_program: "missing_program",
+  unsupported: "unsupported",
   timeout: "timeout",
   other: "failed",
 } as const satisfies Record<IpRouteErrorCode, HostError["code"]>;
@@ -76,10 +78,10 @@ const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
   missing_program: "install iproute2 (and util-linux for nsenter)",
 };
 
-/**
- * iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror`
- * (docs/host/kernel.md#gateways).
- */
+/** The first iproute2 whose `-json` covers links, addresses, routes, rules and neighbours. */
+const NEEDED_VERSION = "iproute2 4.17";
+
+/** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (kernel-facts 1). */
 const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
   // First: also a namespace that may not be entered.
   [
@@ -105,6 +107,9 @@ const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
     "bad_argument",
   ],
 ];
+
+/** What an old iproute2 and busybox say to `-json`. */
+const NO_JSON = /Option "-json" is unknown|(unrecognized|invalid|unknown) option|BusyBox/i;
 
 /** Which word stands for what iproute2 printed. */
 export function classify(said: string): IpRouteErrorCode {
@@ -150,11 +155,32 @@ export class IpRoute {
       ({ stdout } = await this.#ip(["-json", "-details", "-N", ...args]));
     } catch (error) {
       if (error instanceof IpRouteError && error.said.includes("FIB table does not exist")) return [];
+      if (error instanceof IpRouteError && NO_JSON.test(error.said)) throw await this.#noJson(args, error);
       throw error;
     }
     if (stdout.trim() === "") return [];
-    const parsed: unknown = JSON.parse(stdout);
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(stdout);
+    } catch (cause) {
+      throw await this.#noJson(args, cause);
+    }
     return Array.isArray(parsed) ? parsed : [parsed];
+  }
+
+  /** An `ip` that can't do what is asked of it. Names its version. */
+  async #noJson(args: readonly string[], cause: unknown): Promise<IpRouteError> {
+    const version = await this.#ip(["-V"]).then(
+      ({ stdout }) => stdout.trim(),
+      () => "its version is unknown",
+    );
+    return new IpRouteError({
+      reason: "unsupported",
+      command: args.join(" "),
+      said: `this ip prints no JSON (${version.split("\n")[0] ?? ""})`,
+      cause,
+      fix: `${NEEDED_VERSION} or newer is needed, and found first in PATH`,
+    });
   }
 
   /** Runs one command: `run(["route", "replace", …])`. Resolves to what it printed. Throws {@link IpRouteError}. */
@@ -229,7 +255,13 @@ function spawnProgram(
   return new Promise((resolve, reject) => {
     const command = args.join(" ");
     // English words, whatever the machine's locale: they are classified.
-    const child = spawn(program, args, { env: { ...process.env, LC_ALL: "C" }, timeout: timeoutMs });
+    const child = spawn(program, args, { env: { ...process.env, LC_ALL: "C" } });
+    // Not spawn's own `timeout`: its timer outlives a program that could not be started, and a wrapper's child may hold the pipes.
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+      reject(new IpRouteError({ reason: "timeout", command, said: `no answer within ${timeoutMs} ms` }));
+    }, timeoutMs);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
@@ -238,14 +270,15 @@ function spawnProgram(
     child.stdin.on("error", () => {});
     child.stdin.end(input);
     child.on("error", (cause) => {
+      clearTimeout(timer);
       const reason = "code" in cause && cause.code === "ENOENT" ? "missing_program" : "other";
       const said = reason === "missing_program" ? `${program} is not installed` : cause.message;
       reject(new IpRouteError({ reason, command, said, cause }));
     });
     child.on("close", (code, signal) => {
+      clearTimeout(timer);
       if (code === null) {
-        const said = signal === "SIGTERM" ? `no answer within ${timeoutMs} ms` : `ended by ${signal}`;
-        reject(new IpRouteError({ reason: signal === "SIGTERM" ? "timeout" : "other", command, said }));
+        reject(new IpRouteError({ reason: "other", command, said: `ended by ${signal}` }));
         return;
       }
       resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });

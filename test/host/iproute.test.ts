@@ -1,4 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { IpRoute } from "../../src/host/iproute.ts";
 import { makeNamespace, NO_NAMESPACES } from "./support/namespaces.ts";
 
@@ -66,5 +70,57 @@ describe.skipIf(NO_NAMESPACES)(`iproute2 in a namespace${NO_NAMESPACES ? ` (${NO
     await expect(named.json(["link"])).rejects.toMatchObject({ reason: "namespace" });
     const pathed = new IpRoute({ namespace: { kind: "path", path: "/run/netns/lych-nowhere" } });
     await expect(pathed.json(["link"])).rejects.toMatchObject({ code: "not_found" });
+  });
+});
+
+/** Makes `script` the only `ip` of this process, beside the system's other programs. */
+function fakeIp(script: string | undefined): string {
+  const folder = mkdtempSync(join(tmpdir(), "lychgate-ip-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  if (script !== undefined) {
+    writeFileSync(join(folder, "ip"), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, "ip"), 0o755);
+  }
+  vi.stubEnv("PATH", script === undefined ? folder : `${folder}:${process.env["PATH"] ?? ""}`);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  return folder;
+}
+
+describe("an iproute2 that is not as it should be", () => {
+  test("one that is missing is told at once, and nothing keeps the process from ending", () => {
+    const node = process.execPath;
+    const folder = fakeIp(undefined);
+    const script = `
+      const { IpRoute } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/host/iproute.ts"))});
+      const error = await new IpRoute().json(["link"]).catch((error) => error);
+      console.log(JSON.stringify([error.code, error.fix, process.getActiveResourcesInfo().includes("Timeout")]));`;
+    const said = execFileSync(node, ["--input-type=module", "-e", script], {
+      encoding: "utf8",
+      env: { PATH: folder },
+    });
+    expect(JSON.parse(said)).toEqual([
+      "missing_program",
+      "install iproute2 (and util-linux for nsenter)",
+      false,
+    ]);
+  });
+
+  test.each([
+    ["that does not know -json", 'echo \'Option "-json" is unknown, try "ip -help".\' >&2; exit 255'],
+    ["that prints text for JSON", "echo '0: from all lookup local'"],
+    ["of busybox", "echo 'ip: unrecognized option: j' >&2; exit 1"],
+  ])("one %s is named with its version and the version that is needed", async (_, script) => {
+    fakeIp(`if [ "$1" = -V ]; then echo ip utility, iproute2-ss170501; exit 0; fi; ${script}`);
+    await expect(new IpRoute().json(["rule", "show"])).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("iproute2-ss170501"),
+      fix: expect.stringContaining("iproute2 4.17"),
+    });
+  });
+
+  test("one that hangs, with a child that holds its output, is given up in time", async () => {
+    const folder = fakeIp(`sleep 600 & echo $! > "$0.child"; wait`);
+    onTestFinished(() => void execFileSync("sh", ["-c", `kill $(cat ${folder}/ip.child)`]));
+    await expect(new IpRoute({ timeoutMs: 1500 }).json(["link"])).rejects.toMatchObject({ code: "timeout" });
   });
 });

@@ -59,6 +59,8 @@ export async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace)
     holder.once("close", () => resolve());
   });
   let said = "";
+  // Not installed: told below, when it has ended at once.
+  holder.once("error", (error) => (said = error.message));
   holder.stderr.on("data", (chunk: Buffer) => {
     said += chunk.toString();
   });

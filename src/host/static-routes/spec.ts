@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument } from "yaml";
+import { type Document, LineCounter, parseDocument } from "yaml";
 import { type Cidr, formatCidr, overlaps, parseAddress, parseCidr } from "../cidr.ts";
 import { HostError } from "../host-error.ts";
 
@@ -49,9 +49,20 @@ export function parseSpec(text: string, file: string): StaticRoutesSpec {
     throw new HostError("invalid", `${file}:${line}:${col}: ${error.message.split("\n", 1)[0] ?? ""}`);
   }
   const faults: string[] = [];
-  const spec = readSpec(document.toJS({ maxAliasCount: 0 }), faults);
+  const spec = readSpec(valueOf(document, file), faults);
   if (faults.length > 0) throw new HostError("invalid", `${file}: ${faults.join("\n")}`);
   return spec;
+}
+
+function valueOf(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch (cause) {
+    throw new HostError("invalid", `${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+      fix: "write each entry out: aliases (*name) are not read",
+    });
+  }
 }
 
 function readSpec(value: unknown, faults: string[]): StaticRoutesSpec {

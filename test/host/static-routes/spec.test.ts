@@ -33,6 +33,11 @@ routes:
   );
 });
 
+test("YAML aliases are refused with the fix, not with a stack trace", () => {
+  const text = "enabled: true\nroutes: [&a {destination: 10.1.0.0/16}, *a]";
+  expect(faultOf(text)).toContain("routes.yaml: Alias resolution is disabled");
+});
+
 test("only when enabled is true is a route wanted", () => {
   expect(wantedRoutes(parseSpec("enabled: false\nroutes: [{destination: 10.0.0.0/8}]", "x"))).toEqual([]);
   expect(wantedRoutes(parseSpec("enabled: false", "x"))).toEqual([]);
