@@ -1,12 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
-import type { Cidr } from "./host/cidr.ts";
+import { type Cidr, formatCidr } from "./host/cidr.ts";
 import { describeHostError, HostError } from "./host/host-error.ts";
 import { IpRoute, type NetworkNamespace } from "./host/iproute.ts";
-import { checkOverlap, type OverlapResult, verdictCounts } from "./host/overlap/check.ts";
+import {
+  checkOverlap,
+  type OverlapRequest,
+  type OverlapResult,
+  verdictCounts,
+} from "./host/overlap/check.ts";
 import { cidrsOfPodIps, parseExpected } from "./host/overlap/expected-cidrs.ts";
 import { OverlapMonitor, type OverlapMonitorOptions } from "./host/overlap/monitor.ts";
+import { overlapUnit, type OverlapUnitOptions, UNIT_NAME } from "./host/overlap/unit.ts";
+import { type Installed, installUnit, removeUnit } from "./host/systemd/boot-unit.ts";
+import { systemctl } from "./host/systemd/systemctl.ts";
 import { removeFile, writeWhole } from "./host/write-whole.ts";
 import { hostMetricsText } from "./metrics/host-metrics.ts";
 import { handleSignals } from "./process-signals.ts";
@@ -24,6 +32,8 @@ export interface OverlapOptions {
   readonly alsoInterfaces: readonly string[];
   /** A name under /run/netns, or a path; absent: this process's own. */
   readonly namespace?: string | undefined;
+  /** How long a default route is waited for. Default 0. */
+  readonly waitMs?: number;
   /** Exists, with the report, exactly while something is wrong. */
   readonly markerFile?: string | undefined;
   /** For node_exporter's textfile collector. */
@@ -31,7 +41,13 @@ export interface OverlapOptions {
 }
 
 /** What a run ended with: what was found, or why nothing could be found, in one line. */
-export type OverlapEnd = { readonly report: OverlapReport } | { readonly failure: string };
+export type OverlapEnd =
+  | { readonly report: OverlapReport }
+  | {
+      readonly failure: string;
+      /** What was given is malformed: the check was not tried. */
+      readonly invalid?: boolean;
+    };
 
 /** What `--json` prints and the marker file holds. */
 export interface OverlapReport extends OverlapResult {
@@ -55,7 +71,7 @@ export async function runOverlap(
     const cidrs = cidrsOf(options.expected);
     let result: OverlapResult;
     try {
-      result = await checkOverlap(ip, { cidrs, alsoInterfaces: options.alsoInterfaces });
+      result = await checkWaiting(ip, { cidrs, alsoInterfaces: options.alsoInterfaces }, options.waitMs ?? 0);
     } catch (error) {
       metrics.overlap.failed();
       await writeMetrics();
@@ -71,7 +87,49 @@ export async function runOverlap(
         : writeWhole(markerFile, `${JSON.stringify(report, undefined, 2)}\n`));
     return { report };
   } catch (error) {
-    if (error instanceof HostError) return { failure: describeHostError(error) };
+    if (error instanceof HostError)
+      return { failure: describeHostError(error), invalid: error.code === "invalid" };
+    throw error;
+  }
+}
+
+const POLL_MS = 500;
+
+/** Checks, and checks again for `waitMs` while there is no default route to compare with: at boot it may come late. */
+async function checkWaiting(ip: IpRoute, request: OverlapRequest, waitMs: number): Promise<OverlapResult> {
+  const untilMs = systemClock.monotonicMs() + waitMs;
+  for (;;) {
+    const result = await checkOverlap(ip, request);
+    const lacks = result.cidrs.some(({ verdict }) => verdict === "no_default");
+    if (!lacks || systemClock.monotonicMs() >= untilMs) return result;
+    await sleep(POLL_MS);
+  }
+}
+
+/** `install` or `install --remove`. */
+export interface OverlapInstallRequest extends OverlapUnitOptions {
+  readonly root: string;
+  /** Take the unit away instead. */
+  readonly remove: boolean;
+}
+
+/** Installs the systemd unit that checks before another one starts, and runs it; or removes it. */
+export async function runOverlapInstall(
+  request: OverlapInstallRequest,
+): Promise<{ readonly installed: Installed } | { readonly failure: string; readonly invalid?: boolean }> {
+  const { root, remove, cidrs } = request;
+  const place = {
+    root,
+    live: root === "",
+    systemctl: (args: readonly string[]) => systemctl(UNIT_NAME, args),
+  };
+  try {
+    if (remove) return { installed: await removeUnit(UNIT_NAME, [], place) };
+    const unit = overlapUnit({ ...request, cidrs: parseExpected(cidrs, "--cidr").map(formatCidr) });
+    return { installed: await installUnit(unit, place) };
+  } catch (error) {
+    if (error instanceof HostError)
+      return { failure: describeHostError(error), invalid: error.code === "invalid" };
     throw error;
   }
 }

@@ -1,14 +1,14 @@
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { systemClock } from "./clock.ts";
 import { describeHostError, HostError } from "./host/host-error.ts";
-import { formatCidr } from "./host/cidr.ts";
-import { parseExpected } from "./host/overlap/expected-cidrs.ts";
 import { IpRoute } from "./host/iproute.ts";
 import { applyRoutes, planNow } from "./host/static-routes/apply.ts";
-import { type Installed, INSTALLED_SPEC, installUnit } from "./host/static-routes/install.ts";
+import { INSTALLED_SPEC, installStaticRoutes } from "./host/static-routes/install.ts";
 import { formatStep, type Step } from "./host/static-routes/plan.ts";
 import { parseSpec, type StaticRoute, wantedRoutes } from "./host/static-routes/spec.ts";
+import { UNIT_NAME } from "./host/static-routes/unit.ts";
+import type { Installed } from "./host/systemd/boot-unit.ts";
+import { systemctl } from "./host/systemd/systemctl.ts";
 import { writeWhole } from "./host/write-whole.ts";
 import { namespaceOf } from "./host-overlap.ts";
 import { hostMetricsText } from "./metrics/host-metrics.ts";
@@ -31,7 +31,7 @@ export interface StaticRoutesOptions {
 /** What `--json` prints. */
 export interface StaticRoutesReport {
   readonly action: StaticRoutesOptions["action"];
-  /** `keep` is as it should be; of `plan` the others are still to do, and a `conflict` can't be done. */
+  /** `keep` is as it should be; of `plan` the others are still to do, and `conflict` and `refused` can't be done. */
   readonly steps: readonly { readonly kind: Step["kind"]; readonly text: string }[];
 }
 
@@ -56,8 +56,6 @@ export interface InstallRequest {
   readonly file: string;
   readonly root: string;
   readonly before: string;
-  readonly overlapMode: "warn" | "strict";
-  readonly cidrs: readonly string[];
   /** How `lychgate` is started at boot. */
   readonly program: readonly string[];
 }
@@ -67,13 +65,12 @@ export async function runInstall(
   request: InstallRequest,
 ): Promise<{ readonly installed: Installed } | { readonly failure: string }> {
   return orFailure(async () => ({
-    installed: await installUnit({
+    installed: await installStaticRoutes({
       ...request,
       live: request.root === "",
-      cidrs: parseExpected(request.cidrs, "--cidr").map(formatCidr),
       specText: readSpecFile(request.file),
       specName: request.file,
-      systemctl,
+      systemctl: (args) => systemctl(UNIT_NAME, args),
       removeRoutes: async () => {
         await applyRoutes(new IpRoute(), [], { waitMs: 0, clock: systemClock });
       },
@@ -112,7 +109,7 @@ async function metricsOf(action: StaticRoutesOptions["action"], steps: readonly 
   const count = (...kinds: readonly Step["kind"][]) =>
     steps.filter(({ kind }) => kinds.includes(kind)).length;
   if (action === "plan") {
-    const wrong = count("replace", "conflict", "remove");
+    const wrong = count("replace", "conflict", "refused", "remove");
     staticRoutes.counted({ present: count("keep"), missing: count("add"), wrong });
   } else {
     staticRoutes.counted({ present: count("keep", "add", "replace") });
@@ -133,30 +130,4 @@ async function whileAlive<T>(work: Promise<T>): Promise<T> {
   } finally {
     clearInterval(timer);
   }
-}
-
-function systemctl(args: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("systemctl", args, { stdio: ["ignore", "ignore", "pipe"] });
-    const said: Buffer[] = [];
-    child.stderr.on("data", (chunk: Buffer) => said.push(chunk));
-    child.on("error", (cause) =>
-      reject(
-        new HostError("missing_program", `systemctl: ${cause.message}`, {
-          cause,
-          fix: "for an image use --root",
-        }),
-      ),
-    );
-    child.on("close", (code) => {
-      if (code === 0) resolve();
-      else {
-        const words = Buffer.concat(said).toString().trim() || `exit code ${code}`;
-        const fix = /not been booted|Failed to connect/.test(words)
-          ? "for an image use --root"
-          : "see journalctl -u lychgate-static-routes";
-        reject(new HostError("failed", `systemctl ${args.join(" ")}: ${words}`, { fix }));
-      }
-    });
-  });
 }

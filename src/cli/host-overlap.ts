@@ -2,6 +2,7 @@ import type { RoutesPage } from "../admin/api-types.ts";
 import type { CidrVerdict, OverlapEnd, OverlapOptions, OverlapReport } from "../host-overlap.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
+import { INSTALL_FLAGS, sayInstalled, unitPlaceOf } from "./host-unit.ts";
 import { printable, table } from "./printable.ts";
 import { ADMIN_FLAG, ADMIN_SETTINGS, type AdminPort, adminPort, getJson } from "./router-client.ts";
 
@@ -25,35 +26,39 @@ export const METRICS_FILE_FLAG: CommandFlag = {
   description: "Write metrics there, for node_exporter's textfile collector: a name that ends in .prom.",
 };
 
+const CIDR_FLAG: CommandFlag = {
+  name: "cidr",
+  kind: "text",
+  repeatable: true,
+  placeholder: "<cidr>",
+  description: "An expected CIDR; repeatable, or several with commas between. IPv4 and IPv6.",
+};
+
+const ALSO_FLAG: CommandFlag = {
+  name: "also-interface",
+  kind: "text",
+  repeatable: true,
+  placeholder: "<name>",
+  description:
+    "An interface that is right beside the default route's, such as the CNI's: lxc* takes all that begin so. Repeatable.",
+};
+
 /** `lychgate host overlap`. */
 export const hostOverlap: Command = {
   name: "host overlap",
   summary: "does the kernel send the cluster's CIDRs out of the default route's interface?",
   details:
-    "Works out from all rules and routing tables where this node sends each address of the expected CIDRs, asks the kernel itself for some of them, and compares with the interface of the default route. Names the route that takes a CIDR, or a part of it, elsewhere, and the entry of static-routes that would fix it.\nThe CIDRs are those given; else it asks a running router for the pod IPs that it knows and takes the /24 (IPv6: /64) around each.\nExits 0 when all is well; in mode warn also when not; in mode strict 1 when a CIDR is not ok. 1 when the check could not be done, 2 on a wrong flag. With --every-s it runs until it is stopped, and exits 0. Needs no privilege but for --netns.",
+    "Works out from all rules and routing tables where this node sends each address of the expected CIDRs, asks the kernel itself for some of them, and compares with the interface of the default route. Names the route that takes a CIDR, or a part of it, elsewhere, and the entry of static-routes that would fix it.\nThe CIDRs are those given; else it asks a running router for the pod IPs that it knows and takes the /24 (IPv6: /64) around each.\nExits 0 when all is well; in mode warn also when not; in mode strict 1 when a CIDR is not ok. 1 when the check could not be done, 2 on a wrong flag or CIDR. With --every-s it runs until it is stopped, and exits 0. Needs no privilege but for --netns.",
   arguments: [],
   flags: [
-    {
-      name: "cidr",
-      kind: "text",
-      repeatable: true,
-      placeholder: "<cidr>",
-      description: "An expected CIDR; repeatable, or several with commas between. IPv4 and IPv6.",
-    },
+    CIDR_FLAG,
     {
       name: "mode",
       kind: "text",
       placeholder: "warn|strict",
       description: "Whether something wrong makes the exit code 1. (default warn)",
     },
-    {
-      name: "also-interface",
-      kind: "text",
-      repeatable: true,
-      placeholder: "<name>",
-      description:
-        "An interface that is right beside the default route's, such as the CNI's: lxc* takes all that begin so. Repeatable.",
-    },
+    ALSO_FLAG,
     JSON_FLAG,
     {
       name: "marker-file",
@@ -68,6 +73,12 @@ export const hostOverlap: Command = {
       placeholder: "<number>",
       description:
         "Check again and again, so many seconds apart, until it is stopped; print what changes. 1 to 86400.",
+    },
+    {
+      name: "wait-s",
+      kind: "text",
+      placeholder: "<number>",
+      description: "How long to wait for a default route to compare with, 0 to 300. (default 0)",
     },
     METRICS_FILE_FLAG,
     NETNS_FLAG,
@@ -91,16 +102,66 @@ export const hostOverlap: Command = {
       metricsFile: pathOf(invocation, "metrics-file"),
     };
     const everyMs = everyMsOf(invocation);
-    const options = async () => ({ ...given, expected: await expectedOf(invocation) });
+    const waitMs = waitMsOf(invocation);
+    const options = async () => ({ ...given, waitMs, expected: await expectedOf(invocation) });
     const { runOverlap, watchOverlap } = await import("../host-overlap.ts");
     if (everyMs !== undefined) {
       await watchOverlap(options, everyMs, tellChanges(invocation));
       return EXIT.ok;
     }
     const end = await runOverlap(await options());
-    if ("failure" in end) throw new CommandError(EXIT.fault, printable(end.failure));
+    if ("failure" in end)
+      throw new CommandError(end.invalid ? EXIT.usage : EXIT.fault, printable(end.failure));
     invocation.io.stdout.write(asked(end.report, flags.own.has("json")));
     return end.report.ok || mode === "warn" ? EXIT.ok : EXIT.fault;
+  },
+};
+
+/** `lychgate host overlap install`. */
+export const hostOverlapInstall: Command = {
+  name: "host overlap install",
+  summary: "have systemd check for overlaps before the kubelet, at every boot",
+  details:
+    "Writes lychgate-overlap.service, a oneshot without any script that runs host overlap, and starts it. With --mode strict the kubelet requires it: it does not start while a CIDR is not ok. It comes after lychgate-static-routes.service when that is there, and needs no static routes. When the network is mended, systemctl start kubelet checks again. --remove takes the unit away.\nExits 0; 1 on a failure, also when the check of mode strict fails right now; 2 on a wrong flag or CIDR.",
+  arguments: [],
+  flags: [
+    CIDR_FLAG,
+    {
+      name: "mode",
+      kind: "text",
+      placeholder: "warn|strict",
+      description: "With strict, an overlap keeps the kubelet from starting. (default warn)",
+    },
+    ALSO_FLAG,
+    { name: "remove", kind: "boolean", placeholder: "", description: "Take the unit away." },
+    ...INSTALL_FLAGS,
+    JSON_FLAG,
+  ],
+  settings: [],
+  examples: [
+    ["host overlap install --mode strict --cidr 10.244.0.0/16,10.96.0.0/12", "this node"],
+    [
+      "host overlap install --cidr 10.244.0.0/16 --root ./rootfs --program /usr/bin/lychgate",
+      "a node's image",
+    ],
+  ],
+  async run(invocation) {
+    const cidrs = listOf(invocation, "cidr");
+    const remove = invocation.flags.own.has("remove");
+    if (cidrs.length === 0 && !remove)
+      throw new CommandError(EXIT.usage, "--cidr is missing: the CIDRs that the check looks at");
+    const { runOverlapInstall } = await import("../host-overlap.ts");
+    const end = await runOverlapInstall({
+      ...unitPlaceOf(invocation),
+      mode: modeOf(invocation),
+      cidrs,
+      alsoInterfaces: listOf(invocation, "also-interface"),
+      remove,
+    });
+    if ("failure" in end)
+      throw new CommandError(end.invalid ? EXIT.usage : EXIT.fault, printable(end.failure));
+    sayInstalled(invocation, "lychgate-overlap.service", end.installed, "--remove was given");
+    return EXIT.ok;
   },
 };
 
@@ -129,6 +190,13 @@ function everyMsOf(invocation: Invocation): number | undefined {
   const value = Number(given);
   if (/^\d{1,5}$/.test(given) && value >= 1 && value <= 86_400) return value * 1000;
   throw new CommandError(EXIT.usage, `--every-s must be an integer from 1 to 86400; it is "${given}"`);
+}
+
+function waitMsOf(invocation: Invocation): number {
+  const given = pathOf(invocation, "wait-s");
+  if (given === undefined) return 0;
+  if (/^\d{1,3}$/.test(given) && Number(given) <= 300) return Number(given) * 1000;
+  throw new CommandError(EXIT.usage, `--wait-s must be an integer from 0 to 300; it is "${given}"`);
 }
 
 /** The value of a flag that must not be empty when given. */
@@ -186,8 +254,10 @@ function reportText({ defaults, cidrs, ok }: OverlapReport): string {
   text += table([heading, ...cidrs.flatMap(rows)]);
   if (ok) return `${text}\nok: everything leaves by the interface of the default route\n`;
   const wrong = cidrs.filter(({ verdict }) => verdict !== "ok").length;
-  text += `\n${wrong} of ${cidrs.length} ${cidrs.length === 1 ? "CIDR is" : "CIDRs are"} not ok\n`;
+  text += cidrs.length === 1 ? "\nthe CIDR is not ok\n" : `\n${wrong} of ${cidrs.length} CIDRs are not ok\n`;
   const fixes = new Set(cidrs.flatMap(({ findings }) => findings.map(({ fix }) => fix.text)));
+  if (cidrs.some(({ verdict }) => verdict === "no_default"))
+    fixes.add("add a default route, or name the interfaces that are right with --also-interface");
   for (const fix of fixes) text += `fix: ${printable(fix)}\n`;
   return text;
 }

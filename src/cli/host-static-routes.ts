@@ -1,9 +1,8 @@
-import { realpathSync } from "node:fs";
-import { isAbsolute } from "node:path";
 import type { StaticRoutesOptions, StaticRoutesReport } from "../host-static-routes.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 import { METRICS_FILE_FLAG, NETNS_FLAG, pathOf } from "./host-overlap.ts";
+import { INSTALL_FLAGS, sayInstalled, unitPlaceOf } from "./host-unit.ts";
 import { printable } from "./printable.ts";
 
 const DEFAULT_FILE = "/etc/lychgate/static-routes.yaml";
@@ -12,7 +11,7 @@ const FILE_FLAG: CommandFlag = {
   name: "file",
   kind: "text",
   placeholder: "<path>",
-  description: `The specification: YAML {enabled, routes: [{destination, gateway?, dev?, metric?}]}. (default ${DEFAULT_FILE})`,
+  description: `The specification: YAML {enabled, routes: [{destination, gateway?, dev?, metric?}]}; gateway none: on the link itself. (default ${DEFAULT_FILE})`,
 };
 
 const WAIT_FLAG: CommandFlag = {
@@ -30,7 +29,7 @@ const ABOUT =
 export const hostStaticRoutesPlan: Command = {
   name: "host static-routes plan",
   summary: "show what apply would change",
-  details: `Compares the specification with the kernel's routes and prints a diff: + to add, ~ to replace, - to remove, = as it should be, ! in the way of another's route. Changes nothing and needs no privilege.\n${ABOUT}\nExits 0, or 1 when something is in the way or could not be found out.`,
+  details: `Compares the specification with the kernel's routes and prints a diff: + to add, ~ to replace, - to remove, = as it should be, ! another's route is in the way or the kernel would refuse it. Changes nothing and needs no privilege.\n${ABOUT}\nExits 0; 1 when something can't be done or could not be found out; 2 on a wrong flag.`,
   arguments: [],
   flags: [FILE_FLAG, WAIT_FLAG, JSON_FLAG, METRICS_FILE_FLAG, NETNS_FLAG],
   settings: [],
@@ -42,7 +41,7 @@ export const hostStaticRoutesPlan: Command = {
 export const hostStaticRoutesApply: Command = {
   name: "host static-routes apply",
   summary: "make the kernel have the static routes of a specification",
-  details: `Adds what is missing, replaces what is wrong, and removes what left the specification; all of it when enabled is false. Doing it again changes nothing.\n${ABOUT}\nNeeds CAP_NET_ADMIN. Exits 1 when a route could not be made; the others are made all the same.`,
+  details: `Adds what is missing, replaces what is wrong, and removes what left the specification; all of it when enabled is false. Doing it again changes nothing.\n${ABOUT}\nNeeds CAP_NET_ADMIN. Exits 0; 1 when a route could not be made (the others are made all the same, and named); 2 on a wrong flag.`,
   arguments: [],
   flags: [FILE_FLAG, WAIT_FLAG, JSON_FLAG, METRICS_FILE_FLAG, NETNS_FLAG],
   settings: [],
@@ -57,7 +56,8 @@ export const hostStaticRoutesApply: Command = {
 export const hostStaticRoutesRemove: Command = {
   name: "host static-routes remove",
   summary: "remove every route that apply made",
-  details: "Removes the routes with proto 76 from the main table, and no other. Needs CAP_NET_ADMIN.",
+  details:
+    "Removes the routes with proto 76 from the main table, and no other. Needs CAP_NET_ADMIN. Exits 0, 1 on a failure, 2 on a wrong flag.",
   arguments: [],
   flags: [JSON_FLAG, METRICS_FILE_FLAG, NETNS_FLAG],
   settings: [],
@@ -69,79 +69,26 @@ export const hostStaticRoutesRemove: Command = {
 export const hostStaticRoutesInstall: Command = {
   name: "host static-routes install",
   summary: "have systemd apply the routes before the kubelet, at every boot",
-  details: `Copies the specification to ${DEFAULT_FILE}, writes lychgate-static-routes.service, a oneshot without any script that runs apply and then host overlap, has the kubelet require it, and starts it. Run it again after a change: the unit runs again, the kubelet does not. A specification without routes removes unit, copy and routes.`,
+  details: `Copies the specification to ${DEFAULT_FILE}, writes lychgate-static-routes.service, a oneshot without any script that runs apply, has the kubelet require it, and starts it. Run it again after a change: the unit runs again, the kubelet does not; a unit that an earlier --before named is let go of. A specification without routes removes unit, copy and routes. The check for overlaps is a unit of its own: host overlap install.\nExits 0, 1 on a failure, 2 on a wrong flag.`,
   arguments: [],
-  flags: [
-    FILE_FLAG,
-    {
-      name: "root",
-      kind: "text",
-      placeholder: "<dir>",
-      description: "Write below this folder, the root of an image, and start nothing.",
-    },
-    {
-      name: "before",
-      kind: "text",
-      placeholder: "<unit>",
-      description: "The unit that needs the routes. (default kubelet.service)",
-    },
-    {
-      name: "overlap-mode",
-      kind: "text",
-      placeholder: "warn|strict",
-      description: "With strict, an overlap fails the unit, and the kubelet does not start. (default warn)",
-    },
-    {
-      name: "cidr",
-      kind: "text",
-      repeatable: true,
-      placeholder: "<cidr>",
-      description: "A CIDR that the overlap check looks at beside the destinations; repeatable.",
-    },
-    {
-      name: "program",
-      kind: "text",
-      placeholder: "<path>",
-      description: "The lychgate that the unit runs. (default: this one, by this Node)",
-    },
-  ],
+  flags: [FILE_FLAG, ...INSTALL_FLAGS, JSON_FLAG],
   settings: [],
   examples: [
     ["host static-routes install --file routes.yaml", "this node"],
     ["host static-routes install --file routes.yaml --root ./rootfs --program /usr/bin/lychgate", "an image"],
   ],
   async run(invocation) {
-    const before = pathOf(invocation, "before") ?? "kubelet.service";
-    if (!/^[\w.@:-]{1,200}\.(service|target)$/.test(before))
-      throw usage(`--before must be the name of a service or target unit; it is "${before}"`);
-    const mode = pathOf(invocation, "overlap-mode") ?? "warn";
-    if (mode !== "warn" && mode !== "strict")
-      throw usage(`--overlap-mode must be warn or strict; it is "${mode}"`);
-    const program = pathOf(invocation, "program");
-    if (program !== undefined && !isAbsolute(program))
-      throw usage(`--program must be an absolute path; it is "${program}"`);
+    const place = unitPlaceOf(invocation);
     const { runInstall } = await import("../host-static-routes.ts");
     const end = await runInstall({
       file: pathOf(invocation, "file") ?? DEFAULT_FILE,
-      root: pathOf(invocation, "root") ?? "",
-      before,
-      overlapMode: mode,
-      cidrs: (invocation.flags.own.get("cidr") ?? []).flatMap((text) => text.split(",")),
-      program: program === undefined ? [process.execPath, realpathSync(process.argv[1] ?? "")] : [program],
+      ...place,
     });
     if ("failure" in end) throw new CommandError(EXIT.fault, lines(end.failure));
-    invocation.io.stdout.write(`lychgate-static-routes.service: ${SAYINGS[end.installed]}\n`);
+    sayInstalled(invocation, "lychgate-static-routes.service", end.installed, "no route is wanted");
     return EXIT.ok;
   },
 };
-
-const SAYINGS = {
-  installed: "installed",
-  updated: "updated",
-  unchanged: "nothing to change",
-  removed: "removed: no route is wanted",
-  nothing: "not there, and no route is wanted",
-} as const;
 
 async function act(invocation: Invocation, action: StaticRoutesOptions["action"]): Promise<number> {
   const { io, flags } = invocation;
@@ -157,13 +104,14 @@ async function act(invocation: Invocation, action: StaticRoutesOptions["action"]
   if ("failure" in end) throw new CommandError(EXIT.fault, lines(end.failure));
   const { report } = end;
   io.stdout.write(flags.own.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : asText(report));
-  return report.steps.some(({ kind }) => kind === "conflict") ? EXIT.fault : EXIT.ok;
+  return report.steps.some(({ kind }) => kind === "conflict" || kind === "refused") ? EXIT.fault : EXIT.ok;
 }
 
 function asText({ action, steps }: StaticRoutesReport): string {
-  const changed = steps.filter(({ kind }) => kind !== "keep").length;
+  const stuck = steps.filter(({ kind }) => kind === "conflict" || kind === "refused").length;
+  const changed = steps.filter(({ kind }) => kind !== "keep").length - stuck;
   const done = action === "plan" ? "to change" : "changed";
-  const summary = changed === 0 ? "nothing to change" : `${changed} ${done}`;
+  const summary = `${changed === 0 ? "nothing to change" : `${changed} ${done}`}${stuck > 0 ? `, ${stuck} can't be made` : ""}`;
   return `${steps.map(({ text }) => `${printable(text)}\n`).join("")}${summary}\n`;
 }
 

@@ -17,7 +17,7 @@ import {
   hostLinkRollback,
   hostLinkSnapshot,
 } from "./host-link.ts";
-import { hostOverlap } from "./host-overlap.ts";
+import { hostOverlap, hostOverlapInstall } from "./host-overlap.ts";
 import {
   hostStaticRoutesApply,
   hostStaticRoutesInstall,
@@ -43,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   health,
   version,
   hostOverlap,
+  hostOverlapInstall,
   hostStaticRoutesPlan,
   hostStaticRoutesApply,
   hostStaticRoutesRemove,

@@ -85,6 +85,23 @@ export function overlaps(one: Cidr, other: Cidr): boolean {
   return one.family === other.family && one.first <= other.last && other.first <= one.last;
 }
 
+/** The fewest blocks that hold exactly the addresses `first` to `last`, in order. */
+export function cidrsOfRange(family: IpFamily, first: bigint, last: bigint): readonly Cidr[] {
+  const blocks: Cidr[] = [];
+  for (let from = first; from <= last;) {
+    let hostBits = 0;
+    // The largest that begins here and ends in time.
+    while (hostBits < BITS[family]) {
+      const size = 1n << BigInt(hostBits + 1);
+      if (from % size !== 0n || from + size - 1n > last) break;
+      hostBits += 1;
+    }
+    blocks.push(cidrAt({ family, value: from }, BITS[family] - hostBits));
+    from += 1n << BigInt(hostBits);
+  }
+  return blocks;
+}
+
 /** `10.0.0.0/8`; the length is always there. IPv6 as RFC 5952 writes it. */
 export function formatCidr({ family, first, prefixLength }: Cidr): string {
   return `${formatAddress({ family, value: first })}/${prefixLength}`;

@@ -158,14 +158,17 @@ export class IpRoute {
       if (error instanceof IpRouteError && NO_JSON.test(error.said)) throw await this.#noJson(args, error);
       throw error;
     }
-    if (stdout.trim() === "") return [];
-    let parsed: unknown;
+    return this.#parsed(args, stdout);
+  }
+
+  async #parsed(args: readonly string[], text: string): Promise<readonly unknown[]> {
+    if (text.trim() === "") return [];
     try {
-      parsed = JSON.parse(stdout);
+      const parsed: unknown = JSON.parse(text);
+      return Array.isArray(parsed) ? parsed : [parsed];
     } catch (cause) {
       throw await this.#noJson(args, cause);
     }
-    return Array.isArray(parsed) ? parsed : [parsed];
   }
 
   /** An `ip` that can't do what is asked of it. Names its version. */
@@ -195,15 +198,24 @@ export class IpRoute {
    */
   async batch(lines: readonly string[]): Promise<readonly BatchFailure[]> {
     if (lines.length === 0) return [];
+    return (await this.#batch([], lines)).failures;
+  }
+
+  async #batch(
+    options: readonly string[],
+    lines: readonly string[],
+  ): Promise<{ readonly stdout: string; readonly failures: readonly BatchFailure[] }> {
     const broken = lines.find((line) => /[\r\n]/.test(line) || line.trim() === "");
     if (broken !== undefined) {
       throw new IpRouteError({ reason: "bad_argument", command: broken, said: "not one line" });
     }
-    const { code, stderr } = await this.#spawn(["-force", "-batch", "-"], `${lines.join("\n")}\n`);
-    if (code === 0) return [];
+    const words = [...options, "-force", "-batch", "-"];
+    const { code, stdout, stderr } = await this.#spawn(words, `${lines.join("\n")}\n`);
+    if (code === 0) return { stdout, failures: [] };
     const { failures, rest } = batchFailures(stderr, lines);
     // Without "Command failed" for the last words, iproute2 gave up in the middle and said nothing of the lines that follow.
     if (rest !== "" || failures.length === 0) {
+      if (NO_JSON.test(rest)) throw await this.#noJson(["-batch"], rest);
       const reason = classify(rest);
       throw new IpRouteError({
         reason: reason === "other" ? "bad_argument" : reason,
@@ -212,7 +224,28 @@ export class IpRoute {
         exitCode: code,
       });
     }
-    return failures;
+    return { stdout, failures };
+  }
+
+  /**
+   * As {@link json}, for many questions in one process: `["route get 10.0.0.1", …]`. Resolves to what each one was answered, in order: the
+   * entries, or the kernel's refusal. Throws when iproute2 gave up in the middle.
+   */
+  async jsonBatch(lines: readonly string[]): Promise<readonly (readonly unknown[] | IpRouteError)[]> {
+    if (lines.length === 0) return [];
+    const { stdout, failures } = await this.#batch(["-json", "-details", "-N"], lines);
+    const refused = new Map(failures.map(({ index, error }) => [index, error]));
+    const documents = stdout.split("\n").filter((line) => line.trim() !== "");
+    if (documents.length + refused.size !== lines.length)
+      throw await this.#noJson(["-batch"], `${documents.length} answers to ${lines.length} questions`);
+    let next = 0;
+    const answers: (readonly unknown[] | IpRouteError)[] = [];
+    for (const index of lines.keys()) {
+      const error = refused.get(index);
+      if (error) answers.push(error);
+      else answers.push(await this.#parsed(["-batch"], documents[next++] ?? ""));
+    }
+    return answers;
   }
 
   async #ip(args: readonly string[]): Promise<{ readonly stdout: string }> {

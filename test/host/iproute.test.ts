@@ -65,6 +65,24 @@ describe.skipIf(NO_NAMESPACES)(`iproute2 in a namespace${NO_NAMESPACES ? ` (${NO
     await expect(ip.batch(["link show\nlink show"])).rejects.toMatchObject({ reason: "bad_argument" });
   });
 
+  test("many questions at once are answered in order, those that are refused too", async () => {
+    const { ip, sh } = makeNamespace("many");
+    sh("link add one type veth peer name two");
+    sh("link set one up");
+    sh("route add 10.1.0.0/16 dev one");
+    const ask = (address: string) => `route get fibmatch ${address}`;
+    expect(await ip.jsonBatch(["10.2.0.1", "10.1.0.1", "10.3.0.1", "127.0.0.1"].map(ask))).toMatchObject([
+      { reason: "unreachable" },
+      [{ dst: "10.1.0.0/16", dev: "one" }],
+      { reason: "unreachable" },
+      [{ dst: "127.0.0.1", type: "2" }],
+    ]);
+    expect(await ip.jsonBatch([])).toEqual([]);
+    await expect(ip.jsonBatch([ask("10.1.0.1"), ask("10.1.0.x"), ask("10.1.0.2")])).rejects.toMatchObject({
+      code: "invalid",
+    });
+  });
+
   test("a namespace that is not there", async () => {
     const named = new IpRoute({ namespace: { kind: "name", name: "lych-nowhere" } });
     await expect(named.json(["link"])).rejects.toMatchObject({ reason: "namespace" });

@@ -1,4 +1,4 @@
-import { type Cidr, type IpFamily } from "../cidr.ts";
+import { type Cidr, type IpFamily, overlaps } from "../cidr.ts";
 import type { IpRoute } from "../iproute.ts";
 import { type KernelRoute, readKernelRoute } from "./kernel-route.ts";
 import { type KernelRule, readKernelRule } from "./kernel-rule.ts";
@@ -6,9 +6,9 @@ import { type RouteGroup, type RouteInterval, intervalsWithin, routeIntervals } 
 
 /**
  * Packets that are treated alike: `plain` ones, that a program here sends without a mark and without binding an address, or those that
- * also fulfil the conditions of the rules which lead to one table.
+ * also fulfil the conditions of the rules which lead to one `table`, or the `condition` of routes, such as `tos 0x10`.
  */
-export type PacketKind = "plain" | { readonly table: number };
+export type PacketKind = "plain" | { readonly table?: number; readonly condition?: string };
 
 /** What becomes of the packets to some addresses. */
 export interface Fate {
@@ -33,7 +33,9 @@ export class Fib {
   readonly rules: readonly KernelRule[];
   readonly routes: readonly KernelRoute[];
   readonly #tables = new Map<number, KernelRoute[]>();
-  readonly #intervals = new Map<number, readonly RouteInterval[]>();
+  #taken: ReadonlySet<string> | undefined;
+  /** By table and condition. */
+  readonly #intervals = new Map<string, readonly RouteInterval[]>();
 
   constructor(family: IpFamily, rules: readonly KernelRule[], routes: readonly KernelRoute[]) {
     this.family = family;
@@ -46,26 +48,62 @@ export class Fib {
     }
   }
 
-  /** `plain`, and one kind for each table that only some packets are led to. */
-  packetKinds(): readonly PacketKind[] {
+  /** `plain`, and one kind for each table that only some packets are led to, and for each condition of a route into `cidr`. */
+  packetKinds(cidr: Cidr): readonly PacketKind[] {
     const tables = new Set<number>();
     for (const { takes, action } of this.rules)
       if (takes === "sometimes" && action.kind === "table") tables.add(action.table);
-    return ["plain", ...[...tables].map((table) => ({ table }))];
+    const byRule: PacketKind[] = ["plain", ...[...tables].map((table) => ({ table }))];
+    const conditional = this.routes.filter(
+      ({ condition, destination }) => condition !== "" && overlaps(destination, cidr),
+    );
+    if (conditional.length === 0) return byRule;
+    const kinds: PacketKind[] = [];
+    for (const kind of byRule) {
+      const asked = new Set(
+        this.#rulesOf(kind).flatMap(({ action }) => (action.kind === "table" ? [action.table] : [])),
+      );
+      kinds.push(kind);
+      const conditions = conditional
+        .filter(({ table }) => asked.has(table))
+        .map(({ condition }) => condition);
+      for (const condition of new Set(conditions))
+        kinds.push(kind === "plain" ? { condition } : { ...kind, condition });
+    }
+    return kinds;
   }
 
   /** In words, which packets these are; empty for `plain`. */
   conditionOf(kind: PacketKind): string {
     if (kind === "plain") return "";
-    const rules = this.rules.filter((rule) => rule.takes === "sometimes" && leadsTo(rule, kind.table));
-    const [first, ...others] = rules.map(({ condition }) => condition);
-    return others.length > 0 ? `${first} (and ${others.length} more rules)` : (first ?? "");
+    const { table, condition = "" } = kind;
+    const rules = this.rules.filter(
+      (rule) => table !== undefined && rule.takes === "sometimes" && leadsTo(rule, table),
+    );
+    const [first = "", ...others] = rules.map((rule) => rule.condition);
+    const byRule = others.length > 0 ? `${first} (and ${others.length} more rules)` : first;
+    return [byRule, condition].filter((words) => words !== "").join(" and ");
   }
 
-  /** What becomes of packets to each address of `cidr`, in order; neighbours with one fate are one. */
-  fates(cidr: Cidr, kind: PacketKind = "plain"): readonly Fate[] {
+  /** Whether a table has a route to just this destination that an added one would clash with: of metric 0 (IPv6: of any). */
+  isTaken(table: number, destination: Cidr): boolean {
+    this.#taken ??= new Set(
+      this.routes
+        .filter(({ metric, condition }) => condition === "" && (metric === 0 || this.family === 6))
+        .map((route) => keyOf(route.table, route.destination)),
+    );
+    return this.#taken.has(keyOf(table, destination));
+  }
+
+  /** Whether a lookup by address alone, without mark, source or port, may come to a table. */
+  asks(table: number): boolean {
+    return this.rules.some((rule) => rule.takes === "always" && leadsTo(rule, table));
+  }
+
+  /** What becomes of packets to each address from the first to the last of `cidr`, in order; neighbours with one fate are one. */
+  fates(cidr: Pick<Cidr, "first" | "last">, kind: PacketKind = "plain"): readonly Fate[] {
     const fates: Fate[] = [];
-    for (const fate of this.#resolve(this.#rulesOf(kind), 0, cidr.first, cidr.last)) {
+    for (const fate of this.#resolve(kind, this.#rulesOf(kind), 0, cidr.first, cidr.last)) {
       const before = fates.at(-1);
       if (before && sameOutcome(before.outcome, fate.outcome))
         fates[fates.length - 1] = { ...before, last: fate.last };
@@ -84,7 +122,7 @@ export class Fib {
       if (action.kind === "refuse") return [];
       if (action.kind !== "table") continue;
       const usable = (this.#tables.get(action.table) ?? []).filter(
-        (route) => !route.conditional && route.destination.prefixLength > action.suppressUpTo,
+        (route) => isFor(kind, route) && route.destination.prefixLength > action.suppressUpTo,
       );
       const halves = [0n, 1n].map((half) =>
         this.#best(
@@ -106,11 +144,15 @@ export class Fib {
     return this.rules.filter(
       (rule) =>
         rule.takes === "always" ||
-        (rule.takes === "sometimes" && kind !== "plain" && leadsTo(rule, kind.table)),
+        (rule.takes === "sometimes" &&
+          kind !== "plain" &&
+          kind.table !== undefined &&
+          leadsTo(rule, kind.table)),
     );
   }
 
   *#resolve(
+    kind: PacketKind,
     rules: readonly KernelRule[],
     from: number,
     first: bigint,
@@ -122,12 +164,13 @@ export class Fib {
       return;
     }
     for (const piece of splitByDestination(rule, first, last)) {
-      if (piece.taken) yield* this.#apply(rules, from, piece.first, piece.last);
-      else yield* this.#resolve(rules, from + 1, piece.first, piece.last);
+      if (piece.taken) yield* this.#apply(kind, rules, from, piece.first, piece.last);
+      else yield* this.#resolve(kind, rules, from + 1, piece.first, piece.last);
     }
   }
 
   *#apply(
+    kind: PacketKind,
     rules: readonly KernelRule[],
     at: number,
     first: bigint,
@@ -138,7 +181,7 @@ export class Fib {
     const { action } = rule;
     switch (action.kind) {
       case "nothing":
-        yield* this.#resolve(rules, at + 1, first, last);
+        yield* this.#resolve(kind, rules, at + 1, first, last);
         return;
       case "refuse":
         yield { first, last, outcome: { kind: "rule", rule } };
@@ -146,15 +189,15 @@ export class Fib {
       case "goto": {
         // The kernel takes only targets further on.
         const target = rules.findIndex(({ priority }, index) => index > at && priority >= action.priority);
-        yield* this.#resolve(rules, target < 0 ? rules.length : target, first, last);
+        yield* this.#resolve(kind, rules, target < 0 ? rules.length : target, first, last);
         return;
       }
       case "table":
-        for (const interval of intervalsWithin(this.#intervalsOf(action.table), first, last)) {
+        for (const interval of intervalsWithin(this.#intervalsOf(action.table, kind), first, last)) {
           const routes = this.#match(interval.group, action.suppressUpTo);
           if (routes.length > 0)
             yield { first: interval.first, last: interval.last, outcome: { kind: "routes", routes, rule } };
-          else yield* this.#resolve(rules, at + 1, interval.first, interval.last);
+          else yield* this.#resolve(kind, rules, at + 1, interval.first, interval.last);
         }
     }
   }
@@ -171,24 +214,39 @@ export class Fib {
     return [];
   }
 
-  /** Of routes to one destination, lowest metric first. */
+  /** Of routes to one destination: those with a condition first (Linux sorts them so), then the lowest metric. */
   #best(routes: readonly KernelRoute[]): readonly KernelRoute[] {
     const living = routes
       .filter(({ nextHops }) => nextHops.length === 0 || nextHops.some(({ dead }) => !dead))
-      .toSorted((one, other) => one.metric - other.metric);
+      .toSorted(
+        (one, other) =>
+          Number(one.condition === "") - Number(other.condition === "") || one.metric - other.metric,
+      );
     const [first] = living;
     if (!first) return [];
-    return this.family === 4 ? [first] : living.filter(({ metric }) => metric === first.metric);
+    if (this.family === 4) return [first];
+    return living.filter(({ metric, condition }) => metric === first.metric && condition === first.condition);
   }
 
-  #intervalsOf(table: number): readonly RouteInterval[] {
-    let intervals = this.#intervals.get(table);
+  #intervalsOf(table: number, kind: PacketKind): readonly RouteInterval[] {
+    const key = `${table} ${kind === "plain" ? "" : (kind.condition ?? "")}`;
+    let intervals = this.#intervals.get(key);
     if (!intervals) {
-      intervals = routeIntervals(this.family, this.#tables.get(table) ?? []);
-      this.#intervals.set(table, intervals);
+      const routes = (this.#tables.get(table) ?? []).filter((route) => isFor(kind, route));
+      intervals = routeIntervals(this.family, routes);
+      this.#intervals.set(key, intervals);
     }
     return intervals;
   }
+}
+
+function keyOf(table: number, { first, prefixLength }: Cidr): string {
+  return `${table} ${first}/${prefixLength}`;
+}
+
+/** Whether packets of a kind may take the route. */
+function isFor(kind: PacketKind, { condition }: KernelRoute): boolean {
+  return condition === "" || (kind !== "plain" && kind.condition === condition);
 }
 
 /** Reads the kernel's rules and all its tables of one family. Throws `IpRouteError`. */

@@ -40,9 +40,20 @@ export interface KernelRoute {
   /** Who installed it (rtnetlink(7), `rtm_protocol`). */
   readonly protocol: number;
   readonly nextHops: readonly NextHop[];
-  /** Only packets with this TOS, or from these addresses (IPv6), take it. */
-  readonly conditional: boolean;
+  /** The address that packets of this machine's own get as their source. */
+  readonly source?: string;
+  /** IPv4: 0 global, 253 link, 254 host (rtnetlink(7), `rtm_scope`). IPv6: 0. */
+  readonly scope: number;
+  /** Only packets with this TOS, or from these addresses (IPv6), take it. In words, such as `tos 0x10`; empty: all packets do. */
+  readonly condition: string;
 }
+
+/** Number of the main table (rtnetlink(7), `rtm_table`). */
+export const MAIN_TABLE = 254;
+/** Number of the table with the machine's own addresses. */
+export const LOCAL_TABLE = 255;
+/** `rtm_scope` of what is on a link itself. */
+export const SCOPE_LINK = 253;
 
 const TYPES: Readonly<Record<number, RouteType>> = {
   1: "unicast",
@@ -61,12 +72,12 @@ export function readKernelRoute(value: unknown, family: IpFamily): KernelRoute |
   if (!isRecord(value)) return undefined;
   const destination = destinationOf(value["dst"], family);
   if (!destination) return undefined;
-  const { type, tos } = value;
+  const { type, tos, prefsrc } = value;
   return {
     destination,
     // Left out: unicast.
     type: type === undefined ? "unicast" : (TYPES[Number(type)] ?? "other"),
-    table: Number(value["table"] ?? 254),
+    table: Number(value["table"] ?? MAIN_TABLE),
     metric: Number(value["metric"] ?? 0),
     protocol: Number(value["protocol"] ?? 0),
     nextHops: Array.isArray(value["nexthops"])
@@ -74,7 +85,9 @@ export function readKernelRoute(value: unknown, family: IpFamily): KernelRoute |
       : typeof value["dev"] === "string"
         ? [nextHopOf(value)]
         : [],
-    conditional: (tos !== undefined && Number(tos) !== 0) || "from" in value,
+    ...(typeof prefsrc === "string" && { source: prefsrc }),
+    scope: Number(value["scope"] ?? 0),
+    condition: conditionOf(tos, value["from"]),
   };
 }
 
@@ -110,21 +123,29 @@ export function tableName(table: number): string {
 
 /** A route in iproute2's words: `172.16.0.0/16 dev ib0 proto kernel`; the table and the metric when they are not the usual ones. */
 export function formatKernelRoute(route: KernelRoute): string {
-  const { destination, type, nextHops, protocol, metric, table } = route;
+  const { destination, type, nextHops, protocol, metric, table, condition } = route;
   const hops = nextHops.map(({ gateway, dev }) => (gateway ? `via ${gateway} dev ${dev}` : `dev ${dev}`));
   return [
     ...(type === "unicast" ? [] : [type]),
     destination.prefixLength === 0 ? "default" : formatCidr(destination),
+    ...(condition === "" ? [] : [condition]),
     ...(hops.length > 1 ? hops.map((hop) => `nexthop ${hop}`) : hops),
     `proto ${PROTOCOLS[protocol] ?? protocol}`,
     ...(metric > 0 ? [`metric ${metric}`] : []),
-    ...(table === 254 ? [] : [`table ${tableName(table)}`]),
+    ...(table === MAIN_TABLE ? [] : [`table ${tableName(table)}`]),
   ].join(" ");
 }
 
 /** A value of iproute2's JSON that has fields. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function conditionOf(tos: unknown, from: unknown): string {
+  return [
+    ...((typeof tos === "string" || typeof tos === "number") && Number(tos) !== 0 ? [`tos ${tos}`] : []),
+    ...(typeof from === "string" ? [`from ${from}`] : []),
+  ].join(" ");
 }
 
 function destinationOf(dst: unknown, family: IpFamily): Cidr | undefined {

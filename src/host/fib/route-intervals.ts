@@ -75,12 +75,10 @@ type Group = [KernelRoute, ...KernelRoute[]];
 
 /** Routes by destination, those around before those within. */
 function groups(routes: readonly KernelRoute[]): readonly Group[] {
-  const sorted = routes
-    .filter(({ conditional }) => !conditional)
-    .toSorted(
-      ({ destination: one, metric: oneMetric }, { destination: other, metric: otherMetric }) =>
-        compare(one.first, other.first) || one.prefixLength - other.prefixLength || oneMetric - otherMetric,
-    );
+  const sorted = routes.toSorted(
+    ({ destination: one, metric: oneMetric }, { destination: other, metric: otherMetric }) =>
+      compare(one.first, other.first) || one.prefixLength - other.prefixLength || oneMetric - otherMetric,
+  );
   const found: Group[] = [];
   for (const route of sorted) {
     const group = found.at(-1);

@@ -1,5 +1,5 @@
 import { type Cidr, formatAddress, type IpAddress, type IpFamily } from "../cidr.ts";
-import { type Fib, readFib } from "../fib/fib.ts";
+import { type Fib, type Outcome, readFib } from "../fib/fib.ts";
 import { formatKernelRoute } from "../fib/kernel-route.ts";
 import type { IpRoute } from "../iproute.ts";
 import { askKernel, probesOf } from "./probe.ts";
@@ -35,16 +35,15 @@ export interface OverlapResult {
   readonly probes: number;
 }
 
-/** A probe costs a process of 3 ms; the tables are looked through whole in any case. */
+/** The tables are looked through whole in any case. */
 const MAX_PROBES = 128;
-const PROBES_AT_ONCE = 4;
 
 /**
  * Where does the kernel send each expected CIDR? All rules and tables are worked out for every address, and the kernel itself is asked for
  * some of them: where the two differ, the kernel is right. Needs no privilege. Throws `IpRouteError`.
  */
 export async function checkOverlap(
-  ip: Pick<IpRoute, "json">,
+  ip: Pick<IpRoute, "json" | "jsonBatch">,
   request: OverlapRequest,
 ): Promise<OverlapResult> {
   const families = ([4, 6] as const).filter((family) => request.cidrs.some((cidr) => cidr.family === family));
@@ -60,11 +59,14 @@ export async function checkOverlap(
   }
 
   const probes = chooseProbes(request.cidrs, (cidr) => judged.get(cidr)?.findings ?? []);
-  await inTurns(probes, PROBES_AT_ONCE, async ({ cidr, address }) => {
-    const outcome = await askKernel(ip, address);
-    const known = judged.get(cidr);
-    if (known) judged.set(cidr, { ...known, findings: settle(known, address, outcome) });
-  });
+  const outcomes = await askKernel(
+    ip,
+    probes.map(({ address }) => address),
+  );
+  for (const [index, { cidr, address }] of probes.entries()) {
+    const [known, outcome] = [judged.get(cidr), outcomes[index]];
+    if (known && outcome) judged.set(cidr, { ...known, findings: settle(known, address, outcome) });
+  }
   const cidrs = request.cidrs.flatMap((cidr) => {
     const known = judged.get(cidr);
     return known ? [verdictOn(known.fib, cidr, known.way, known.findings)] : [];
@@ -132,18 +134,22 @@ function keyOf({ cidr, address }: Probe): string {
   return `${formatAddress(address)} ${cidr.first}/${cidr.prefixLength}`;
 }
 
+const REFUSED: ReadonlySet<string> = new Set(["no_route", "unreachable"]);
+
 /** Puts what the kernel answered for one address over what the tables say of it. */
 function settle(
   known: { readonly fib: Fib; readonly way: ExpectedWay; readonly findings: readonly RawFinding[] },
   address: IpAddress,
-  outcome: Awaited<ReturnType<typeof askKernel>>,
+  outcome: Outcome,
 ): readonly RawFinding[] {
   const { fib, way, findings } = known;
   const told = judgeOutcome(fib, way, outcome);
   const { value } = address;
   const holds = ({ first, last }: { first: bigint; last: bigint }) => first <= value && value <= last;
   const found = findings.find(({ kind, parts }) => kind === "plain" && parts.some(holds));
-  if (told === (found?.verdict ?? "ok")) return findings;
+  const thought = found?.verdict ?? "ok";
+  // Which of the two words the kernel answers with for a refusal depends on the family; the tables say more.
+  if (told === thought || (REFUSED.has(told) && REFUSED.has(thought))) return findings;
   const others = findings.flatMap((finding) => {
     if (finding !== found) return [finding];
     const parts = finding.parts.filter((part) => !holds(part));
@@ -152,16 +158,4 @@ function settle(
   if (told === "ok") return others;
   const here = { first: value, last: value, outcome };
   return [...others, { verdict: told, outcome, parts: [here], kind: "plain", source: "kernel" }];
-}
-
-async function inTurns<T>(
-  items: readonly T[],
-  atOnce: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = items.values();
-  const worker = async (): Promise<void> => {
-    for (const item of queue) await work(item);
-  };
-  await Promise.all(Array.from({ length: atOnce }, worker));
 }

@@ -1,4 +1,4 @@
-import { addressBits, type Cidr, cidrAt, parseAddress, parseCidr } from "../cidr.ts";
+import { addressBits, type Cidr, cidrAt, contains, parseAddress, parseCidr } from "../cidr.ts";
 
 /** Each pod IP stands for the block around it: 256 addresses, or an IPv6 subnet. */
 const BLOCK_LENGTH = { 4: 24, 6: 64 } as const;
@@ -26,6 +26,36 @@ export function parseExpected(texts: readonly string[], what: string): readonly 
     found.set(`${cidr.family} ${cidr.first}/${cidr.prefixLength}`, cidr);
   }
   return [...found.values()];
+}
+
+/** Addresses that no host elsewhere has: this network, loopback, link-local (IPv6: on every link), multicast, broadcast. */
+const NEVER_ROUTED = [
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  "224.0.0.0/4",
+  "255.255.255.255/32",
+  "::/127",
+  "fe80::/10",
+  "ff00::/8",
+].map((text) => parseCidr(text, "a block"));
+
+/**
+ * The addresses of a CIDR that can be judged, in order: without the blocks inside it that no kernel routes. A CIDR that lies in such a block is
+ * judged whole: someone named it.
+ */
+export function judgedParts(cidr: Cidr): readonly { readonly first: bigint; readonly last: bigint }[] {
+  const blocks = NEVER_ROUTED.filter(
+    (block) => contains(cidr, block) && block.prefixLength > cidr.prefixLength,
+  ).toSorted((one, other) => (one.first < other.first ? -1 : 1));
+  const parts: { first: bigint; last: bigint }[] = [];
+  let next = cidr.first;
+  for (const { first, last } of blocks) {
+    if (last < next) continue;
+    if (first > next) parts.push({ first: next, last: first - 1n });
+    next = last + 1n;
+  }
+  if (next <= cidr.last) parts.push({ first: next, last: cidr.last });
+  return parts;
 }
 
 /** Joins halves of one block, again and again; the blocks don't overlap. */

@@ -1,6 +1,12 @@
-import { addressBits, type Cidr, cidrAt, formatCidr } from "../cidr.ts";
-import type { Outcome } from "../fib/fib.ts";
-import { formatKernelRoute, type KernelRoute, tableName } from "../fib/kernel-route.ts";
+import { addressBits, type Cidr, cidrAt, cidrsOfRange, formatCidr, type IpFamily } from "../cidr.ts";
+import type { Fib, Outcome, PacketKind } from "../fib/fib.ts";
+import {
+  formatKernelRoute,
+  type KernelRoute,
+  LOCAL_TABLE,
+  MAIN_TABLE,
+  tableName,
+} from "../fib/kernel-route.ts";
 import { formatKernelRule } from "../fib/kernel-rule.ts";
 
 /** An entry of the specification of `lychgate host static-routes`. */
@@ -18,36 +24,59 @@ export interface Fix {
   readonly text: string;
 }
 
-const MAIN_TABLE = 254;
-const LOCAL_TABLE = 255;
+const KERNEL_PROTOCOL = 2;
+const IN_PLACE_OF_A_GATEWAY = "none";
+/** More than these in one fix help nobody: the next check names the rest. */
+const MAX_DESTINATIONS = 16;
+
+/** What is wrong, and where it is. */
+export interface Faulty {
+  readonly cidr: Cidr;
+  /** The addresses of `cidr` that are concerned. */
+  readonly parts: readonly { readonly first: bigint; readonly last: bigint }[];
+  readonly outcome: Outcome;
+  readonly kind: PacketKind;
+  /** The tables can't tell: the kernel said so of one address. */
+  readonly isKernelsWord: boolean;
+  /** The default routes of plain packets. */
+  readonly defaults: readonly KernelRoute[];
+  readonly fib: Fib;
+}
 
 /** What would make the packets of a finding leave by the default route's interface. */
-export function fixOf(finding: {
-  readonly cidr: Cidr;
-  readonly outcome: Outcome;
-  readonly condition: string;
-  /** Of plain packets. */
-  readonly defaults: readonly KernelRoute[];
-}): Fix {
-  const { cidr, outcome, condition, defaults } = finding;
-  const way = wayOf(cidr, defaults);
+export function fixOf(faulty: Faulty): Fix {
+  const { cidr, outcome, kind, isKernelsWord, defaults } = faulty;
+  const { family } = cidr;
   if (outcome.kind === "rule") {
-    return noEntry(`no route can: remove ${formatKernelRule(outcome.rule)}, or put a rule before it`);
-  }
-  if (!way) return noEntry("add a default route first");
-  const route = outcome.kind === "routes" ? outcome.routes[0] : undefined;
-  if (condition !== "" || (route && route.table !== MAIN_TABLE)) return inOtherTable(cidr, route, way);
-  const destinations = route ? winningDestinations(cidr, route) : [cidr];
-  if (destinations.length === 0) {
+    const { priority } = outcome.rule;
     return noEntry(
-      `no narrower route can win: ip ${cidr.family === 6 ? "-6 " : ""}route del ${route ? formatKernelRoute(route) : ""}`,
+      `no route can: remove ${formatKernelRule(outcome.rule)}: ${ip(family)} rule del priority ${priority}`,
     );
   }
-  if (cidr.family === 6) {
-    const commands = destinations.map((one) => `ip -6 route add ${formatCidr(one)} ${words(way)}`);
-    return noEntry(`static-routes is for IPv4; ${commands.join(" && ")}`);
+  const way = wayOf(cidr, defaults);
+  if (!way) return noEntry("add a default route first");
+  const route = outcome.kind === "routes" ? outcome.routes[0] : undefined;
+  if (isKernelsWord && route?.type !== "unicast") {
+    return noEntry("the tables do not say why the kernel refuses it: look at ip rule and ip xfrm policy");
   }
-  const entries = destinations.map((one) => Object.assign({ destination: formatCidr(one) }, way));
+  if (route?.table === LOCAL_TABLE) return ownAddress(family, route);
+  const table = route?.table ?? (kind === "plain" ? undefined : kind.table) ?? MAIN_TABLE;
+  const destinations = destinationsOf(faulty, route, table);
+  if (destinations.length === 0) {
+    const words = route ? formatKernelRoute(route) : `throw ${faultyText(faulty)}`;
+    return noEntry(`no narrower route can win: ${ip(family)} route del ${words}`);
+  }
+  const commands = destinations
+    .map((one) => `${ip(family)} route add ${formatCidr(one)} ${words(way, family)}${tableWords(table)}`)
+    .join(" && ");
+  if (table !== MAIN_TABLE) {
+    return noEntry(
+      `static-routes writes the main table, and table ${tableName(table)} is asked before it: ${commands}`,
+    );
+  }
+  if (family === 6 || way.gateway?.includes(":")) return noEntry(`static-routes is for IPv4; ${commands}`);
+  const gateway = way.gateway ?? IN_PLACE_OF_A_GATEWAY;
+  const entries = destinations.map((one) => ({ destination: formatCidr(one), gateway, dev: way.dev }));
   return { entries, text: `static-routes ${entries.map(entryText).join(", ")}` };
 }
 
@@ -58,7 +87,10 @@ export function entryText(entry: StaticRouteEntry): string {
     .join(", ")}}`;
 }
 
-type Way = Omit<StaticRouteEntry, "destination">;
+interface Way {
+  readonly gateway: string | undefined;
+  readonly dev: string;
+}
 
 /** By which gateway and device the default route sends to `cidr`: of halves, the one that holds it. */
 function wayOf(cidr: Cidr, defaults: readonly KernelRoute[]): Way | undefined {
@@ -66,44 +98,67 @@ function wayOf(cidr: Cidr, defaults: readonly KernelRoute[]): Way | undefined {
     defaults.find(({ destination }) => destination.first <= cidr.first && cidr.first <= destination.last) ??
     defaults[0];
   const hop = route?.nextHops.find(({ dead }) => !dead) ?? route?.nextHops[0];
-  return hop && { ...(hop.gateway !== undefined && { gateway: hop.gateway }), dev: hop.dev };
+  return hop && { gateway: hop.gateway, dev: hop.dev };
 }
 
-/** The destinations in the main table that take `cidr` back from `route`. */
+/** The destinations that take the packets back in `table`; empty where none can. */
+function destinationsOf(
+  { cidr, parts, fib }: Faulty,
+  route: KernelRoute | undefined,
+  table: number,
+): readonly Cidr[] {
+  const wanted = route
+    ? winningDestinations(cidr, route)
+    : parts.flatMap(({ first, last }) => cidrsOfRange(cidr.family, first, last));
+  // What has a route already, such as one that says throw, has room for narrower ones only.
+  const free = wanted.flatMap((one) => (fib.isTaken(table, one) ? halvesOf(one) : [one]));
+  return free.slice(0, MAX_DESTINATIONS);
+}
+
+/** The destinations that take `cidr` back from `route`. */
 function winningDestinations(cidr: Cidr, route: KernelRoute): readonly Cidr[] {
-  const { destination, metric } = route;
+  const { destination, metric, condition } = route;
   if (destination.prefixLength < cidr.prefixLength) return [cidr];
-  // Of one length the lower metric wins, and that of an entry is 0. Else its two halves are narrower.
-  if (metric > 0 && cidr.family === 4) return [destination];
-  if (destination.prefixLength === addressBits(destination.family)) return [];
-  const { family, first, last, prefixLength } = destination;
+  // Of one length the lower metric wins, and that of an entry is 0; but a route with a condition wins over any without.
+  if (metric > 0 && cidr.family === 4 && condition === "") return [destination];
+  return halvesOf(destination);
+}
+
+function halvesOf({ family, first, last, prefixLength }: Cidr): readonly Cidr[] {
+  if (prefixLength === addressBits(family)) return [];
   const half = (last - first + 1n) / 2n;
   return [first, first + half].map((value) => cidrAt({ family, value }, prefixLength + 1));
 }
 
-function inOtherTable(cidr: Cidr, route: KernelRoute | undefined, way: Way): Fix {
-  if (route?.table === LOCAL_TABLE) {
-    return noEntry(
-      `the machine has this address itself: take it from ${route.nextHops.map(({ dev }) => dev).join(", ")}`,
-    );
+/** Routes of the local table come with an address, or someone made them by hand. */
+function ownAddress(family: IpFamily, route: KernelRoute): Fix {
+  const { protocol, source, nextHops } = route;
+  const dev = nextHops[0]?.dev ?? "lo";
+  if (protocol !== KERNEL_PROTOCOL) {
+    return noEntry(`the machine takes these as its own: ${ip(family)} route del ${formatKernelRoute(route)}`);
   }
-  if (!route) return noEntry(`add a route to ${formatCidr(cidr)} in the table that these packets are led to`);
-  const table = tableName(route.table);
-  const destinations = winningDestinations(cidr, route);
-  const advice = destinations.map(
-    (one) => `ip ${cidr.family === 6 ? "-6 " : ""}route add ${formatCidr(one)} ${words(way)} table ${table}`,
-  );
-  return noEntry(
-    `static-routes writes the main table, and table ${table} is asked before it: ${
-      advice.join(" && ") || `remove the route from table ${table}`
-    }`,
-  );
+  // IPv6 takes an address away by its prefix length alone, which the route does not tell.
+  const how = family === 4 && source !== undefined ? `: ip address del ${source} dev ${dev}` : "";
+  return noEntry(`the machine has this address itself: take it from ${dev}${how}`);
+}
+
+function faultyText({ cidr: { family }, parts: [part] }: Faulty): string {
+  return part ? cidrsOfRange(family, part.first, part.last).slice(0, 1).map(formatCidr).join() : "";
 }
 
 function noEntry(text: string): Fix {
   return { entries: [], text };
 }
 
-function words({ gateway, dev }: Way): string {
-  return `${gateway === undefined ? "" : `via ${gateway} `}dev ${dev ?? ""}`;
+function ip(family: IpFamily): string {
+  return family === 6 ? "ip -6" : "ip";
+}
+
+function tableWords(table: number): string {
+  return table === MAIN_TABLE ? "" : ` table ${tableName(table)}`;
+}
+
+function words({ gateway, dev }: Way, family: IpFamily): string {
+  const other = family === 4 && gateway?.includes(":") ? "inet6 " : "";
+  return `${gateway === undefined ? "" : `via ${other}${gateway} `}dev ${dev}`;
 }

@@ -1,32 +1,46 @@
 import { addressBits, type Cidr, cidrAt, formatAddress, type IpAddress } from "../cidr.ts";
 import type { Outcome } from "../fib/fib.ts";
-import { type KernelRoute, readKernelRoute } from "../fib/kernel-route.ts";
+import { type KernelRoute, MAIN_TABLE, readKernelRoute } from "../fib/kernel-route.ts";
 import type { KernelRule } from "../fib/kernel-rule.ts";
 import { type IpRoute, IpRouteError } from "../iproute.ts";
+import { judgedParts } from "./expected-cidrs.ts";
 
 /**
  * Where to ask the kernel about `cidr`: at its start and at the start of each quarter, so that every probe is aligned and none is a broadcast
- * address.
+ * address; none where nothing is ever routed.
  */
-export function probesOf({ family, first, last }: Cidr): readonly IpAddress[] {
+export function probesOf(cidr: Cidr): readonly IpAddress[] {
+  const { family, first, last } = cidr;
   const quarter = (last - first + 1n) / 4n;
   const values = quarter === 0n ? [first] : [0n, 1n, 2n, 3n].map((count) => first + count * quarter);
-  return values.map((value) => ({ family, value }));
+  const parts = judgedParts(cidr);
+  return values.flatMap((value) => {
+    const part = parts.find((one) => value <= one.last);
+    return part ? [{ family, value: value < part.first ? part.first : value }] : [];
+  });
 }
 
-/** Asks the kernel which route it would take to `address`: `ip route get fibmatch`. Throws `IpRouteError`. */
-export async function askKernel(ip: Pick<IpRoute, "json">, address: IpAddress): Promise<Outcome> {
-  const { family } = address;
-  let answer: readonly unknown[];
-  try {
-    answer = await ip.json([`-${family}`, "route", "get", "fibmatch", formatAddress(address)]);
-  } catch (error) {
-    const outcome = error instanceof IpRouteError ? refusalOf(error.said, address) : undefined;
-    if (outcome) return outcome;
-    throw error;
-  }
-  const route = readKernelRoute(answer[0], family);
-  return route ? { kind: "routes", routes: [route], rule: UNKNOWN_RULE } : { kind: "no_route" };
+/**
+ * Asks the kernel which route it would take to each address: `ip route get fibmatch`, all in one process. Outcomes in the order of the addresses.
+ * Throws `IpRouteError`.
+ */
+export async function askKernel(
+  ip: Pick<IpRoute, "jsonBatch">,
+  addresses: readonly IpAddress[],
+): Promise<readonly Outcome[]> {
+  const answers = await ip.jsonBatch(
+    addresses.map((address) => `route get fibmatch ${formatAddress(address)}`),
+  );
+  return addresses.map((address, index): Outcome => {
+    const answer = answers[index] ?? [];
+    if (answer instanceof IpRouteError) {
+      const outcome = refusalOf(answer.said, address);
+      if (outcome) return outcome;
+      throw answer;
+    }
+    const route = readKernelRoute(answer[0], address.family);
+    return route ? { kind: "routes", routes: [route], rule: UNKNOWN_RULE } : { kind: "no_route" };
+  });
 }
 
 /** `get` doesn't tell which rule led to the route. */
@@ -53,11 +67,12 @@ function refusalOf(said: string, address: IpAddress): Outcome | undefined {
   const route: KernelRoute = {
     destination,
     type,
-    table: 254,
+    table: MAIN_TABLE,
     metric: 0,
     protocol: 0,
     nextHops: [],
-    conditional: false,
+    scope: 0,
+    condition: "",
   };
   return { kind: "routes", routes: [route], rule: UNKNOWN_RULE };
 }

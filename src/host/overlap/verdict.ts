@@ -2,6 +2,7 @@ import { type Cidr, formatAddress, formatCidr, type IpFamily } from "../cidr.ts"
 import type { Fate, Fib, Outcome, PacketKind } from "../fib/fib.ts";
 import { formatKernelRoute, interfacesOf, type KernelRoute } from "../fib/kernel-route.ts";
 import { formatKernelRule } from "../fib/kernel-rule.ts";
+import { judgedParts } from "./expected-cidrs.ts";
 import { type Fix, fixOf } from "./fix.ts";
 
 /**
@@ -50,6 +51,8 @@ export interface ExpectedWay {
 
 const MAX_FINDINGS = 20;
 const MAX_PARTS = 4;
+/** Of routes that share the packets. */
+const MAX_ROUTES = 2;
 
 /** A finding with what it was made of, until it is settled. */
 export interface RawFinding {
@@ -73,9 +76,10 @@ export function matchesInterface(names: readonly string[], dev: string): boolean
 /** Looks for what is wrong with any address of `cidr`, for any kind of packet. */
 export function findingsIn(fib: Fib, cidr: Cidr, way: ExpectedWay): readonly RawFinding[] {
   const findings: RawFinding[] = [];
-  for (const kind of fib.packetKinds()) {
+  const parts = judgedParts(cidr);
+  for (const kind of fib.packetKinds(cidr)) {
     const allowed = allowedInterfaces(fib, way, kind);
-    for (const fate of fib.fates(cidr, kind)) {
+    for (const fate of parts.flatMap((part) => fib.fates(part, kind))) {
       const verdict = judge(fate.outcome, allowed);
       if (verdict === "ok") continue;
       // What some packets alone don't get may well be meant to be fenced off; and what all of them suffer was told before.
@@ -172,7 +176,15 @@ function findingOf(fib: Fib, cidr: Cidr, way: ExpectedWay, raw: RawFinding): Fin
     interfaces: outcome.kind === "routes" ? [...new Set(outcome.routes.flatMap(interfacesOf))] : [],
     condition,
     source,
-    fix: fixOf({ cidr, outcome, condition, defaults: way.defaults }),
+    fix: fixOf({
+      cidr,
+      parts,
+      outcome,
+      kind,
+      isKernelsWord: source === "kernel",
+      defaults: way.defaults,
+      fib,
+    }),
   };
 }
 
@@ -182,7 +194,10 @@ function formatOutcome(outcome: Outcome): string {
       return "";
     case "rule":
       return formatKernelRule(outcome.rule);
-    case "routes":
-      return outcome.routes.map(formatKernelRoute).join("; ");
+    case "routes": {
+      const shown = outcome.routes.slice(0, MAX_ROUTES).map(formatKernelRoute).join("; ");
+      const more = outcome.routes.length - MAX_ROUTES;
+      return more > 0 ? `${shown}; and ${more} more` : shown;
+    }
   }
 }

@@ -2,8 +2,9 @@ import type { Clock } from "../../clock.ts";
 import { type Fib, readFib } from "../fib/fib.ts";
 import { HostError } from "../host-error.ts";
 import type { IpRoute } from "../iproute.ts";
+import { foresee, linksOf } from "./foresee.ts";
 import { commandOf, formatStep, planRoutes, type Step } from "./plan.ts";
-import { needsDefault, type ResolvedRoute, resolveRoute } from "./resolve.ts";
+import { type ResolvedRoute, resolveRoute } from "./resolve.ts";
 import type { StaticRoute } from "./spec.ts";
 
 /** How long, and by what clock, the default route is waited for. */
@@ -14,27 +15,39 @@ export interface Waiting {
 
 const POLL_MS = 500;
 
-/** What the kernel lacks or has too much. Waits for a default route when an entry needs one. Changes nothing. */
+/**
+ * What the kernel lacks or has too much, and what of it the kernel would refuse. Waits for a default route when an entry needs one.
+ * Changes nothing and needs no right.
+ */
 export async function planNow(
   ip: IpRoute,
   routes: readonly StaticRoute[],
   waiting: Waiting,
 ): Promise<readonly Step[]> {
-  const fib = await fibWithDefault(ip, routes.some(needsDefault), waiting);
-  return planRoutes(resolved(routes, fib), fib.routes);
+  const { steps, fib } = await stepsNow(ip, routes, waiting);
+  return foresee(steps, fib, linksOf(await ip.json(["link", "show"])));
+}
+
+async function stepsNow(
+  ip: IpRoute,
+  routes: readonly StaticRoute[],
+  waiting: Waiting,
+): Promise<{ readonly steps: readonly Step[]; readonly fib: Fib }> {
+  const { resolved, fib } = await resolveAll(ip, routes, waiting);
+  return { steps: planRoutes(resolved, fib.routes), fib };
 }
 
 /**
  * Makes the kernel's main table have exactly `routes` among the routes that are ours, and reads it again to be sure. Returns what was done.
- * A conflict with another's route, or a refusal of the kernel, is a failure that names the route; the others are made all the same.
- * Throws {@link HostError}.
+ * A conflict with another's route, or a refusal of the kernel, is a failure that names the route; the others are made all the same, and the
+ * message says which. Throws {@link HostError}.
  */
 export async function applyRoutes(
   ip: IpRoute,
   routes: readonly StaticRoute[],
   waiting: Waiting,
 ): Promise<readonly Step[]> {
-  const steps = await planNow(ip, routes, waiting);
+  const { steps } = await stepsNow(ip, routes, waiting);
   const doing = steps.flatMap((step) => {
     const command = commandOf(step);
     return command === undefined ? [] : [{ step, command }];
@@ -48,12 +61,15 @@ export async function applyRoutes(
     }),
   ];
   if (faults.length > 0) {
+    const refused = new Set(failures.map(({ index }) => index));
+    const done = doing.filter((_, index) => !refused.has(index)).map(({ step }) => formatStep(step));
     const denied = failures.some(({ error }) => error.reason === "not_permitted");
-    throw new HostError(denied ? "not_permitted" : "failed", faults.join("\n"), {
+    throw new HostError(denied ? "not_permitted" : "failed", [...faults, ...changedWords(done)].join("\n"), {
       ...(denied && { fix: "run it with CAP_NET_ADMIN" }),
     });
   }
-  const left = (await planNow(ip, routes, { ...waiting, waitMs: 0 })).filter(({ kind }) => kind !== "keep");
+  const after = await stepsNow(ip, routes, { ...waiting, waitMs: 0 });
+  const left = after.steps.filter(({ kind }) => kind !== "keep");
   if (left.length > 0) {
     throw new HostError("failed", `the routes changed at the same time: ${left.map(formatStep).join("; ")}`, {
       fix: "see who else writes routes on this node, and run it again",
@@ -70,20 +86,30 @@ function adviceOn(reason: string): string {
   return "";
 }
 
-function resolved(routes: readonly StaticRoute[], fib: Fib): readonly ResolvedRoute[] {
-  const defaults = fib.defaultRoutes();
-  return routes.map((route) => resolveRoute(route, defaults));
+function changedWords(done: readonly string[]): readonly string[] {
+  return done.length === 0 ? ["nothing was changed"] : ["changed all the same:", ...done];
 }
 
-async function fibWithDefault(ip: IpRoute, needed: boolean, { waitMs, clock }: Waiting): Promise<Fib> {
+async function resolveAll(
+  ip: IpRoute,
+  routes: readonly StaticRoute[],
+  { waitMs, clock }: Waiting,
+): Promise<{ readonly resolved: readonly ResolvedRoute[]; readonly fib: Fib }> {
   const untilMs = clock.monotonicMs() + waitMs;
   for (;;) {
     const fib = await readFib(ip, 4);
-    if (!needed || fib.defaultRoutes().length > 0) return fib;
-    if (clock.monotonicMs() >= untilMs) {
-      throw new HostError("timeout", `no IPv4 default route came up within ${waitMs / 1000} s`, {
-        fix: "give every entry gateway and dev, or see why the network is not up",
-      });
+    try {
+      return { resolved: routes.map((route) => resolveRoute(route, fib)), fib };
+    } catch (error) {
+      // A default route that is missing may still come: of some device, or of the one that an entry names.
+      if (!(error instanceof HostError) || error.code !== "not_found") throw error;
+      if (clock.monotonicMs() >= untilMs) {
+        if (fib.defaultRoutes().length > 0) throw error;
+        throw new HostError("timeout", `no IPv4 default route came up within ${waitMs / 1000} s`, {
+          cause: error,
+          fix: "give every entry gateway and dev, or see why the network is not up",
+        });
+      }
     }
     await pause(clock, Math.min(POLL_MS, Math.max(1, untilMs - clock.monotonicMs())));
   }

@@ -1,5 +1,5 @@
 import { type Cidr, formatCidr } from "../cidr.ts";
-import { formatKernelRoute, type KernelRoute } from "../fib/kernel-route.ts";
+import { formatKernelRoute, type KernelRoute, MAIN_TABLE } from "../fib/kernel-route.ts";
 import type { ResolvedRoute } from "./resolve.ts";
 
 /**
@@ -8,15 +8,17 @@ import type { ResolvedRoute } from "./resolve.ts";
  */
 export const STATIC_ROUTES_PROTOCOL = 76;
 
-const MAIN_TABLE = 254;
-
 /** One difference between what is wanted and what the kernel has, or one thing that is as it should be. */
 export type Step =
-  | { readonly kind: "add" | "keep"; readonly route: ResolvedRoute }
+  | { readonly kind: "add"; readonly route: ResolvedRoute }
+  /** `others`: it is another's route, which does the same. */
+  | { readonly kind: "keep"; readonly route: ResolvedRoute; readonly others?: KernelRoute }
   | { readonly kind: "replace"; readonly route: ResolvedRoute; readonly before: KernelRoute }
   | { readonly kind: "remove"; readonly before: KernelRoute }
-  /** Another's route has this destination and metric: only one of them can be. */
-  | { readonly kind: "conflict"; readonly route: ResolvedRoute; readonly before: KernelRoute };
+  /** Another's route has this destination and metric, and another way: only one of them can be. */
+  | { readonly kind: "conflict"; readonly route: ResolvedRoute; readonly before: KernelRoute }
+  /** The kernel would refuse it; only a plan foresees that. */
+  | { readonly kind: "refused"; readonly route: ResolvedRoute; readonly why: string };
 
 /**
  * What to do so that the kernel's main table has exactly `wanted` among the routes that are ours. In an order that the kernel takes: routes on a
@@ -26,11 +28,16 @@ export function planRoutes(
   wanted: readonly ResolvedRoute[],
   kernel: readonly KernelRoute[],
 ): readonly Step[] {
-  const main = kernel.filter(({ table, destination }) => table === MAIN_TABLE && destination.family === 4);
+  const main = kernel.filter(
+    ({ table, destination, condition }) =>
+      table === MAIN_TABLE && destination.family === 4 && condition === "",
+  );
   const ours = main.filter(({ protocol }) => protocol === STATIC_ROUTES_PROTOCOL);
   const others = new Map(
     main
       .filter((route) => !ours.includes(route))
+      // Of several the kernel uses the first.
+      .toReversed()
       .map((route) => [keyOf(route.destination, route.metric), route]),
   );
   const steps: Step[] = [];
@@ -43,7 +50,12 @@ export function planRoutes(
     const candidates = ours.filter((one) => keyOf(one.destination, one.metric) === key);
     const before = candidates.find((one) => isSame(one, route)) ?? candidates[0];
     const other = others.get(key);
-    if (other) steps.push({ kind: "conflict", route, before: other });
+    if (other)
+      steps.push(
+        isSame(other, route)
+          ? { kind: "keep", route, others: other }
+          : { kind: "conflict", route, before: other },
+      );
     else if (!before) steps.push({ kind: "add", route });
     else steps.push(isSame(before, route) ? { kind: "keep", route } : { kind: "replace", route, before });
     if (before) claimed.add(before);
@@ -58,13 +70,15 @@ export function formatStep(step: Step): string {
     case "add":
       return `+ ${formatRoute(step.route)}`;
     case "keep":
-      return `= ${formatRoute(step.route)}`;
+      return `= ${formatRoute(step.route)}${step.others ? ` (another's, the same: ${formatKernelRoute(step.others)})` : ""}`;
     case "replace":
       return `~ ${formatRoute(step.route)} (was ${formatKernelRoute(step.before)})`;
     case "remove":
       return `- ${formatKernelRoute(step.before)}`;
     case "conflict":
       return `! ${formatRoute(step.route)}: ${formatKernelRoute(step.before)} is another's; ${conflictFix(step.route)}`;
+    case "refused":
+      return `! ${formatRoute(step.route)}: the kernel would refuse it: ${step.why}`;
   }
 }
 
@@ -97,6 +111,7 @@ export function commandOf(step: Step): string | undefined {
     }
     case "keep":
     case "conflict":
+    case "refused":
       return undefined;
   }
 }

@@ -6,9 +6,9 @@ import { HostError } from "../host-error.ts";
 export interface StaticRoute {
   /** IPv4, never the default route. */
   readonly destination: Cidr;
-  /** Absent: the default route's. */
+  /** Absent: that of the default route by `dev`. `none`: no gateway, the destination is on the link itself. */
   readonly gateway?: string;
-  /** Absent: the default route's. */
+  /** Absent: that of the link which the gateway is on, else the default route's. */
   readonly dev?: string;
   /** Lower wins; default 0, which wins over everything as narrow. */
   readonly metric: number;
@@ -30,6 +30,9 @@ const RESERVED = [
   ["224.0.0.0/4", "multicast"],
   ["0.0.0.0/8", "this network's own"],
 ] as const;
+
+/** In place of a gateway: the destination is on the link itself. */
+export const NO_GATEWAY = "none";
 
 /** The routes in force. */
 export function wantedRoutes({ enabled, routes }: StaticRoutesSpec): readonly StaticRoute[] {
@@ -138,12 +141,13 @@ function readDestination(value: unknown, at: string, faults: string[]): Cidr | u
 function readGateway(value: unknown, at: string, faults: string[]): string | undefined {
   if (value === undefined) return undefined;
   const address = typeof value === "string" ? parseAddress(value) : undefined;
+  if (value === NO_GATEWAY) return NO_GATEWAY;
   if (typeof value === "string" && address?.family === 4) return value;
   const why =
     address?.family === 6
       ? "static-routes is for IPv4 only"
       : "four decimal numbers without leading zeros, such as 192.168.0.1";
-  faults.push(`${at} must be an IPv4 address (${why}); it is ${shown(value)}`);
+  faults.push(`${at} must be an IPv4 address (${why}), or none; it is ${shown(value)}`);
   return undefined;
 }
 

@@ -14,8 +14,9 @@ describe("the command line", () => {
   test.each([
     [["--mode", "loud"], 2, '--mode must be warn or strict; it is "loud"'],
     [["--every-s", "0"], 2, '--every-s must be an integer from 1 to 86400; it is "0"'],
-    [["--cidr", "10.0.0.1/8"], 1, "write 10.0.0.0/8"],
-    [["--cidr", "10/8"], 1, "no address or CIDR"],
+    [["--wait-s", "x"], 2, '--wait-s must be an integer from 0 to 300; it is "x"'],
+    [["--cidr", "10.0.0.1/8"], 2, "write 10.0.0.0/8"],
+    [["--cidr", "10/8"], 2, "no address or CIDR"],
     [["--cidr", "10.0.0.0/8", "--netns", "nowhere-at-all"], 1, "nowhere-at-all"],
     [["--admin", "http://127.0.0.1:1"], 1, "or say which CIDRs to check with --cidr"],
   ])("%j exits %d: %s", async (args, code, words) => {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { parseSpec } from "../../../src/host/static-routes/spec.ts";
+import { overlapUnit } from "../../../src/host/overlap/unit.ts";
 import { unitText } from "../../../src/host/static-routes/unit.ts";
 import { runInProcess } from "../../cli/run-lychgate.ts";
 
@@ -14,12 +14,20 @@ test("the example unit is what install writes for the example specification", ()
     program: ["/usr/local/bin/lychgate"],
     specPath: "/etc/lychgate/static-routes.yaml",
     specSha256: createHash("sha256").update(spec).digest("hex"),
-    routes: parseSpec(spec, "it").routes,
     before: "kubelet.service",
-    overlapMode: "warn",
-    cidrs: ["10.244.0.0/16"],
   });
   expect(read("deploy/systemd/lychgate-static-routes.service")).toBe(unit);
+});
+
+test("the example unit of the check is what install writes in mode strict", () => {
+  const { text } = overlapUnit({
+    program: ["/usr/local/bin/lychgate"],
+    before: "kubelet.service",
+    mode: "strict",
+    cidrs: ["10.244.0.0/16"],
+    alsoInterfaces: [],
+  });
+  expect(read("deploy/systemd/lychgate-overlap.service")).toBe(text);
 });
 
 interface Container {

@@ -26,7 +26,8 @@ const route = fc
     metric,
     protocol: 3,
     nextHops: type === "unicast" ? [{ dev: "eth0", dead }] : [],
-    conditional: false,
+    scope: 0,
+    condition: "",
   }));
 
 const rule = fc

@@ -3,6 +3,7 @@ import { cidrAt, formatAddress, parseCidr } from "../../../src/host/cidr.ts";
 import { readFib } from "../../../src/host/fib/fib.ts";
 import { interfacesOf } from "../../../src/host/fib/kernel-route.ts";
 import { checkOverlap, describeCidr } from "../../../src/host/overlap/check.ts";
+import type { CidrVerdict } from "../../../src/host/overlap/verdict.ts";
 import { askKernel } from "../../../src/host/overlap/probe.ts";
 import { applyRoutes } from "../../../src/host/static-routes/apply.ts";
 import { parseSpec, wantedRoutes } from "../../../src/host/static-routes/spec.ts";
@@ -131,10 +132,10 @@ describe("where the tables and the kernel's own answer differ, the kernel is rig
   const kernel = (hijacked: boolean, answer: object) => ({
     json: async (args: readonly string[]): Promise<readonly unknown[]> => {
       if (args.includes("rule")) return [{ priority: 32_766, src: "all", table: "254" }];
-      if (args.includes("get")) return [answer];
       const routes = [{ dst: "default", gateway: "192.168.0.1", dev: "eth0" }];
       return hijacked ? [...routes, { dst: "10.1.0.0/16", dev: "ib0" }] : routes;
     },
+    jsonBatch: async (lines: readonly string[]) => lines.map(() => [answer]),
   });
   const cidrs = [parseCidr("10.1.0.0/16", "it")];
   const check = async (hijacked: boolean, answer: object) =>
@@ -154,6 +155,33 @@ describe("where the tables and the kernel's own answer differ, the kernel is rig
       { verdict: "ok", findings: [] },
     ]);
   });
+});
+
+test("50 CIDRs and 10 000 routes take three processes and look at each route a few times", async () => {
+  let processes = 0;
+  let read = 0;
+  const routes = Array.from({ length: 10_000 }, (_, index) => ({
+    get dst() {
+      read += 1;
+      return `10.${index >> 8}.${index & 255}.0/24`;
+    },
+    dev: index % 3 === 0 ? "ib0" : "eth0",
+  }));
+  const kernel = {
+    json: async (args: readonly string[]): Promise<readonly unknown[]> => {
+      processes += 1;
+      if (args.includes("rule")) return [{ priority: 32_766, src: "all", table: "254" }];
+      return [{ dst: "default", gateway: "192.168.0.1", dev: "eth0" }, ...routes];
+    },
+    jsonBatch: async (lines: readonly string[]) => {
+      processes += 1;
+      return lines.map(() => [{ dst: "10.0.0.0/24", dev: "ib0" }]);
+    },
+  };
+  const cidrs = Array.from({ length: 50 }, (_, index) => parseCidr(`10.${index}.0.0/16`, "it"));
+  const { cidrs: found } = await checkOverlap(kernel, { cidrs, alsoInterfaces: [] });
+  expect(found.filter(({ verdict }) => verdict === "overlap").length).toBeGreaterThan(39);
+  expect({ processes, read }).toEqual({ processes: 3, read: 10_000 });
 });
 
 describe.skipIf(NO_NAMESPACES)(`the default route, wherever it is${skipped}`, () => {
@@ -252,6 +280,169 @@ describe.skipIf(NO_NAMESPACES)(`tables that rules lead to${skipped}`, () => {
   });
 });
 
+describe.skipIf(NO_NAMESPACES)(`routes that only some packets take${skipped}`, () => {
+  test("one with a tos is found, and says which packets it takes", async () => {
+    const node = await makeNode("tos", ["route add 10.1.0.0/16 tos 0x10 dev ib0"]);
+    expect(node.sh("route get 10.1.2.3 tos 0x10")).toContain("dev ib0");
+    expect(node.sh("route get 10.1.2.3")).toContain("dev eth0");
+    expect(await verdicts(node, ["10.1.2.0/24", "10.2.0.0/16"])).toMatchObject([
+      {
+        verdict: "overlap",
+        findings: [{ condition: "tos 0x10", interfaces: ["ib0"], parts: ["10.1.2.0/24"] }],
+      },
+      { verdict: "ok" },
+    ]);
+  });
+
+  test("one with a tos that is behind a narrower one without takes nothing", async () => {
+    const node = await makeNode("tosn", [
+      "route add 10.1.0.0/16 tos 0x10 dev ib0",
+      "route add 10.1.2.0/24 via 192.168.0.1",
+    ]);
+    expect(node.sh("route get 10.1.2.3 tos 0x10")).toContain("dev eth0");
+    expect(await verdicts(node, ["10.1.2.0/24"])).toMatchObject([{ verdict: "ok" }]);
+  });
+
+  test("one with a tos in a table that marked packets are led to", async () => {
+    const node = await makeNode("tost", [
+      "rule add fwmark 0x200 lookup 100",
+      "route add 10.1.2.0/24 tos 0x10 dev ib0 table 100",
+    ]);
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([
+      { verdict: "overlap", findings: [{ condition: "fwmark 0x200 and tos 0x10" }] },
+    ]);
+  });
+
+  test("an IPv6 one from some addresses", async () => {
+    const node = await makeNode("from", [
+      "-6 route add default via fe80::1 dev eth0",
+      "-6 route add 2001:db8:1::/48 from 2001:db8:9::/48 dev ib0",
+    ]);
+    expect(await verdicts(node, ["2001:db8::/32"])).toMatchObject([
+      { verdict: "overlap", findings: [{ condition: "from 2001:db8:9::/48", interfaces: ["ib0"] }] },
+    ]);
+  });
+});
+
+describe.skipIf(NO_NAMESPACES)(`all addresses at once${skipped}`, () => {
+  test("0.0.0.0/0 and ::/0 on a clean node are ok: loopback, link-local and multicast are nobody's loss", async () => {
+    const node = await makeNode("all", ["-6 route add default via fe80::1 dev eth0"]);
+    expect(await verdicts(node, ["0.0.0.0/0", "::/0"])).toMatchObject([
+      { verdict: "ok", findings: [] },
+      { verdict: "ok", findings: [] },
+    ]);
+  });
+
+  test("and a hijack of any of the others is found", async () => {
+    const node = await makeNode("all1", ["addr add 172.16.0.9/16 dev ib0"]);
+    const [found] = await verdicts(node, ["0.0.0.0/0"]);
+    expect(found?.verdict).toBe("overlap");
+    expect(found?.findings.flatMap(({ parts }) => parts)).toContain("172.16.0.0-172.16.0.8");
+  });
+
+  test("loopback that is asked for by name is judged", async () => {
+    const node = await makeNode("loop");
+    expect(await verdicts(node, ["127.0.0.0/16"])).toMatchObject([{ verdict: "overlap" }]);
+  });
+});
+
+describe.skipIf(NO_NAMESPACES)(`every fix that is printed is one${skipped}`, () => {
+  test.each<[string, string[]]>([
+    ["a connected network around the CIDR", ["addr add 10.1.0.9/15 dev ib0"]],
+    ["a connected network, own and broadcast addresses within", ["addr add 10.1.7.9/24 dev ib0"]],
+    ["the CIDR itself, with a metric", ["route add 10.1.0.0/16 dev ib0 metric 9"]],
+    ["the CIDR itself, without", ["route add 10.1.0.0/16 dev ib0"]],
+    ["one address", ["route add 10.1.2.3 dev ib0"]],
+    [
+      "refusals of all kinds",
+      [
+        "route add blackhole 10.1.2.0/24",
+        "route add unreachable 10.1.3.0/24 metric 5",
+        "route add prohibit 10.1.4.4",
+      ],
+    ],
+    [
+      "throw inside a route that is right",
+      ["route add throw 10.1.5.64/26", "route add 10.1.5.0/24 via 192.168.0.1"],
+    ],
+    ["throw of one address", ["route add throw 10.1.5.64"]],
+    ["throw of the CIDR itself", ["route add throw 10.1.0.0/16"]],
+    ["a route with a tos", ["route add 10.1.0.0/16 tos 0x10 dev ib0"]],
+    ["a route with a tos within, and a metric", ["route add 10.1.2.0/24 tos 0x10 dev ib0 metric 7"]],
+    ["a rule that refuses", ["rule add to 10.1.2.0/24 prohibit pref 70"]],
+    [
+      "a table that is asked first",
+      ["rule add lookup 100 pref 50", "route add 10.1.2.0/24 dev ib0 table 100"],
+    ],
+    [
+      "a table for marked packets",
+      ["rule add fwmark 2 lookup 100", "route add 10.1.2.0/24 dev ib0 table 100"],
+    ],
+    ["a block that someone made the machine's own", ["route add local 10.1.2.0/24 dev lo"]],
+    [
+      "a default route on the link itself",
+      ["route replace default dev eth0", "route add 10.1.2.0/24 dev ib0"],
+    ],
+    [
+      "a default route via IPv6",
+      ["route replace default via inet6 fe80::1 dev eth0", "route add 10.1.2.0/24 dev ib0"],
+    ],
+    [
+      "several routes, one in another",
+      [
+        "route add 10.1.0.0/17 dev ib0",
+        "route add 10.1.2.0/24 dev ib1",
+        "route add 10.1.2.0/25 via 192.168.0.1",
+      ],
+    ],
+  ])("%s", async (_, commands) => {
+    const node = await makeNode("fix", commands);
+    expect(await verdicts(node, ["10.1.0.0/16"])).not.toMatchObject([{ verdict: "ok" }]);
+    await followPrinted(node, await verdicts(node, ["10.1.0.0/16"]));
+    expect(await verdicts(node, ["10.1.0.0/16"])).toMatchObject([{ verdict: "ok", findings: [] }]);
+  });
+
+  test("IPv6", async () => {
+    const node = await makeNode("fix6", [
+      "-6 route add default via fe80::1 dev eth0",
+      "-6 route add 2001:db8:1::/48 dev ib0",
+      "-6 route add 2001:db8:2::/48 from 2001:db8:9::/48 dev ib0",
+      "-6 route add blackhole 2001:db8:3::/64",
+      "-6 rule add to 2001:db8:4::/48 unreachable pref 9",
+    ]);
+    await followPrinted(node, await verdicts(node, ["2001:db8::/32"]));
+    expect(await verdicts(node, ["2001:db8::/32"])).toMatchObject([{ verdict: "ok", findings: [] }]);
+  });
+});
+
+test.skipIf(NO_NAMESPACES)(`every fix is one, whatever the tables hold${skipped}`, async () => {
+  let seed = 815;
+  const random = (below: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    return Math.floor((seed / 2 ** 31) * below);
+  };
+  for (let round = 0; round < 12; round += 1) {
+    const node = await makeNode(`any${round}`, [
+      "rule add fwmark 7 lookup 100",
+      "rule add to 10.0.0.0/27 lookup 101",
+    ]);
+    const lines = Array.from({ length: 8 }, () => {
+      const length = 23 + random(10);
+      const { first } = cidrAt({ family: 4, value: (10n << 24n) + BigInt(random(256)) }, length);
+      const type = ["", "", "", "unreachable ", "blackhole ", "throw "][random(6)] ?? "";
+      const dev = type === "" ? ` dev ${["eth0", "ib0", "ib1"][random(3)]}` : "";
+      const tos = random(4) === 0 ? " tos 0x10" : "";
+      return `route replace ${type}${formatAddress({ family: 4, value: first })}/${length}${tos}${dev} metric ${random(2)} table ${["main", "main", "100", "101"][random(4)]}`;
+    });
+    await node.ip.batch(lines);
+    // A fix may uncover what it had hidden, such as a route with a tos: that has a fix too.
+    const kept = new Map<string, object>();
+    for (let tries = 0; tries < 4; tries += 1)
+      await followPrinted(node, await verdicts(node, ["10.0.0.0/24"]), kept);
+    expect([lines, await verdicts(node, ["10.0.0.0/24"])]).toMatchObject([lines, [{ verdict: "ok" }]]);
+  }
+});
+
 describe.skipIf(NO_NAMESPACES)(`IPv6${skipped}`, () => {
   test("is judged by its own default route; the fix is a command, since static-routes is for IPv4", async () => {
     const node = await makeNode("six", [
@@ -304,7 +495,8 @@ test.skipIf(NO_NAMESPACES)(
       const fates = fib.fates(parseCidr("10.0.0.0/26", "it"));
       for (const { first, last, outcome } of fates) {
         for (const value of new Set([first, last])) {
-          const said = await askKernel(node.ip, { family: 4, value });
+          const [said] = await askKernel(node.ip, [{ family: 4, value }]);
+          if (!said) throw new Error("no answer");
           const shown = (one: typeof said) =>
             one.kind === "routes"
               ? `${one.routes[0]?.type} ${one.routes[0] ? interfacesOf(one.routes[0]).join() : ""}`
@@ -319,6 +511,21 @@ test.skipIf(NO_NAMESPACES)(
     }
   },
 );
+
+/** Does what the printed fixes say, each once: entries, beside those that are `kept`, in one specification; commands as they stand. */
+async function followPrinted(
+  node: TestNamespace,
+  found: readonly CidrVerdict[],
+  kept = new Map<string, object>(),
+): Promise<void> {
+  const fixes = found.flatMap(({ findings }) => findings.map(({ fix }) => fix));
+  const commands = fixes
+    .filter(({ entries }) => entries.length === 0)
+    .flatMap(({ text }) => text.match(/\bip (-6 )?(route|rule|address) [^&]*[^& ]/g) ?? []);
+  for (const command of new Set(commands)) node.sh(command.replace(/^ip /, ""));
+  for (const entry of fixes.flatMap(({ entries }) => entries)) kept.set(entry.destination, entry);
+  await follow(node, [...kept.values()]);
+}
 
 /** Puts entries into a specification, as a person would, and applies it. */
 async function follow(node: TestNamespace, entries: readonly object[]): Promise<void> {

@@ -113,6 +113,130 @@ describe.skipIf(NO_NAMESPACES)(`static routes in the kernel${skipped}`, () => {
     expect(sh("route show 10.7.0.0/16")).toContain("via 192.168.0.1 dev eth0 proto 76");
   });
 
+  test("another's route that does the same is left as it is, and is no failure: moving here from a script", async () => {
+    const { ip, sh } = await makeNode("same", ["route add 10.52.0.0/16 via 192.168.0.1"]);
+    const before = sh("route show");
+    expect(await applyRoutes(ip, wanted({ destination: "10.52.0.0/16" }), now)).toMatchObject([
+      { kind: "keep", others: { protocol: 3 } },
+    ]);
+    expect(sh("route show")).toBe(before);
+    await applyRoutes(ip, [], now);
+    expect(sh("route show")).toBe(before);
+  });
+
+  test("without a gateway, that of the default route by the entry's device is taken, though another's wins", async () => {
+    const { ip, sh } = await makeNode("nics", [
+      "route replace default via 192.168.0.1 dev eth0 metric 5",
+      "route del default metric 0",
+      "addr add 172.16.0.9/16 dev ib0",
+      "route add default via 172.16.0.1 dev ib0 metric 500",
+    ]);
+    await applyRoutes(ip, wanted({ destination: "10.60.0.0/16", dev: "ib0" }), now);
+    expect(sh("route show 10.60.0.0/16")).toContain("via 172.16.0.1 dev ib0");
+  });
+
+  test("a default route of the entry's device that comes later than another's is waited for", async () => {
+    const { ip, sh } = await makeNode("nics2", ["addr add 172.16.0.9/16 dev ib0"]);
+    const late = fastClock((nowMs) => {
+      if (nowMs === 2_000) sh("route add default via 172.16.0.1 dev ib0 metric 500");
+    });
+    const entry = { destination: "10.60.0.0/16", dev: "ib0" };
+    await applyRoutes(ip, wanted(entry), { waitMs: 30_000, clock: late });
+    expect(sh("route show 10.60.0.0/16")).toContain("via 172.16.0.1 dev ib0");
+    const never = fastClock(() => {});
+    await expect(
+      applyRoutes(ip, wanted({ ...entry, dev: "ib1" }), { waitMs: 3000, clock: never }),
+    ).rejects.toThrow("10.60.0.0/16: the default route leaves by eth0, ib0, not by ib1");
+  });
+
+  test("an entry on the link itself has no gateway", async () => {
+    const { ip, sh } = await makeNode("onlink");
+    const route = { destination: "10.61.0.0/16", gateway: "none", dev: "ib0" };
+    await applyRoutes(ip, wanted(route), now);
+    expect(sh("route show 10.61.0.0/16")).toMatch(/^10\.61\.0\.0\/16 dev ib0 proto 76 scope link/);
+    expect(await applyRoutes(ip, wanted(route), now)).toMatchObject([{ kind: "keep" }]);
+  });
+
+  test("a failure says what was changed all the same", async () => {
+    const { ip } = await makeNode("partly");
+    await applyRoutes(ip, wanted({ destination: "10.9.0.0/16" }), now);
+    const applying = applyRoutes(
+      ip,
+      wanted(
+        { destination: "10.7.0.0/16" },
+        { destination: "10.8.0.0/16", gateway: "10.99.0.1", dev: "eth0" },
+      ),
+      now,
+    );
+    await expect(applying).rejects.toThrow(
+      /invalid gateway.*\nchanged all the same:\n\+ 10\.7\.0\.0\/16 via 192\.168\.0\.1 dev eth0\n- 10\.9\.0\.0\/16/s,
+    );
+  });
+
+  test.each<[string, string[], object[]]>([
+    ["a gateway on no link", [], [{ gateway: "9.9.9.9" }]],
+    [
+      "a gateway on another link",
+      ["addr add 172.16.0.9/16 dev ib0"],
+      [{ gateway: "172.16.0.1", dev: "eth0" }],
+    ],
+    [
+      "a gateway that a route without link scope covers",
+      ["route add 9.9.9.0/24 dev eth0 scope global"],
+      [{ gateway: "9.9.9.9", dev: "eth0" }],
+    ],
+    [
+      "a gateway that a gateway covers",
+      ["route add 9.9.9.0/24 via 192.168.0.1"],
+      [{ gateway: "9.9.9.9", dev: "eth0" }],
+    ],
+    [
+      "a gateway that a table covers which nothing leads to",
+      ["route add 9.9.9.9 dev eth0 table 100"],
+      [{ gateway: "9.9.9.9", dev: "eth0" }],
+    ],
+    ["a broadcast address", [], [{ gateway: "192.168.0.255", dev: "eth0" }]],
+    ["a device that is down", ["link set ib0 down"], [{ gateway: "none", dev: "ib0" }]],
+    ["a device that is not there", [], [{ gateway: "none", dev: "ib9" }]],
+  ])("what the kernel refuses, plan does not promise: %s", async (_, commands, routes) => {
+    const { ip } = await makeNode("foresee", commands);
+    const all = routes.map((route) => ({ destination: "10.7.0.0/16", ...route }));
+    expect(await planNow(ip, wanted(...all), now)).toMatchObject([{ kind: "refused" }]);
+    await expect(applyRoutes(ip, wanted(...all), now)).rejects.toThrow(/10\.7\.0\.0\/16/);
+  });
+
+  test.each<[string, string[], object[]]>([
+    [
+      "a gateway on its link, without a device",
+      ["addr add 172.16.0.9/16 dev ib0"],
+      [{ gateway: "172.16.0.1" }],
+    ],
+    [
+      "a gateway that the same specification puts on a link",
+      [],
+      [
+        { gateway: "9.9.9.9", dev: "ib0" },
+        { destination: "9.9.9.0/24", gateway: "none", dev: "ib0" },
+      ],
+    ],
+    [
+      "a gateway that a rule's table covers",
+      ["rule add lookup 100", "route add 9.9.9.9 dev eth0 table 100"],
+      [{ gateway: "9.9.9.9", dev: "eth0" }],
+    ],
+    ["an address of this node's own", [], [{ gateway: "192.168.0.5", dev: "eth0" }]],
+    [
+      "a gateway that unreachable stands before",
+      ["route add unreachable 192.168.0.0/28"],
+      [{ gateway: "192.168.0.1", dev: "eth0" }],
+    ],
+  ])("what it takes, plan promises: %s", async (_, commands, routes) => {
+    const { ip } = await makeNode("foresee", commands);
+    const all = wanted(...routes.map((route) => ({ destination: "10.7.0.0/16", ...route })));
+    expect(new Set((await planNow(ip, all, now)).map(({ kind }) => kind))).toEqual(new Set(["add"]));
+    await applyRoutes(ip, all, now);
+  });
+
   test("plan changes nothing", async () => {
     const { ip, sh } = await makeNode("plan");
     const before = sh("route show");
@@ -143,6 +267,17 @@ describe.skipIf(NO_NAMESPACES)(`static routes in the kernel${skipped}`, () => {
     expect((await run("plan", "--file", file)).stdout).toContain("- 10.7.0.0/16");
     expect((await run("remove")).stdout).toContain("1 changed");
     expect(node.sh("route show proto 76")).toBe("");
+
+    writeFileSync(
+      file,
+      "enabled: true\nroutes: [{destination: 10.7.0.0/16}, {destination: 10.8.0.0/16, gateway: 9.9.9.9}]\n",
+    );
+    expect(await run("plan", "--file", file)).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(
+        /! 10\.8\.0\.0\/16 .*the kernel would refuse it.*\n1 to change, 1 can't be made\n/s,
+      ),
+    });
 
     writeFileSync(file, "enabled: true\nroutes: [{destination: 10/8}]\n");
     expect(await run("apply", "--file", file)).toMatchObject({

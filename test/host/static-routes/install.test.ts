@@ -2,8 +2,8 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { type InstallOptions, installUnit } from "../../../src/host/static-routes/install.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type InstallOptions, installStaticRoutes } from "../../../src/host/static-routes/install.ts";
 import { unitText } from "../../../src/host/static-routes/unit.ts";
 import { runInProcess } from "../../cli/run-lychgate.ts";
 
@@ -27,8 +27,6 @@ function options(root: string, specText = SPEC): InstallOptions & { readonly sai
   return {
     program: [process.execPath, resolve("bin/lychgate.mjs")],
     before: "kubelet.service",
-    overlapMode: "warn",
-    cidrs: ["10.244.0.0/16"],
     specText,
     specName: "routes.yaml",
     root,
@@ -48,7 +46,7 @@ const filesOf = (root: string) =>
 test("an image gets the unit, its link and a copy of the specification, and nothing is started", async () => {
   const root = folder();
   const given = options(root);
-  expect(await installUnit(given)).toBe("installed");
+  expect(await installStaticRoutes(given)).toBe("installed");
   expect(filesOf(root)).toEqual([
     "etc/lychgate/static-routes.yaml",
     "etc/systemd/system/kubelet.service.requires/lychgate-static-routes.service",
@@ -61,16 +59,13 @@ test("an image gets the unit, its link and a copy of the specification, and noth
   expect(given.said).toEqual([]);
 });
 
-test("the unit runs this very command before the kubelet, and the overlap check after it, without a shell", async () => {
+test("the unit runs this very command before the kubelet, without a shell", async () => {
   const root = folder();
-  await installUnit(options(root));
+  await installStaticRoutes(options(root));
   const unit = readFileSync(join(root, UNIT), "utf8");
   const self = `${process.execPath} ${resolve("bin/lychgate.mjs")}`;
-  const [apply, check] = [...unit.matchAll(/^ExecStart=(.*)$/gm)].map(([, line]) => line);
-  expect(apply).toBe(`${self} host static-routes apply --file /etc/lychgate/static-routes.yaml`);
-  expect(check).toBe(
-    `${self} host overlap --mode warn --marker-file /run/lychgate/overlap.json --cidr 172.16.5.0/24 --cidr 10.7.0.0/16 --cidr 10.244.0.0/16 --also-interface ib0`,
-  );
+  const started = [...unit.matchAll(/^ExecStart=(.*)$/gm)].map(([, line]) => line);
+  expect(started).toEqual([`${self} host static-routes apply --file /etc/lychgate/static-routes.yaml`]);
   expect(unit).toContain("\nBefore=kubelet.service\n");
   expect(unit).toContain("\nType=oneshot\nRemainAfterExit=yes\n");
   expect(unit).not.toMatch(/\/(ba)?sh\b/);
@@ -78,12 +73,12 @@ test("the unit runs this very command before the kubelet, and the overlap check 
 
 test("a second install changes nothing; a change of the specification alone makes the unit run again", async () => {
   const root = folder();
-  await installUnit(options(root));
+  await installStaticRoutes(options(root));
   const first = readFileSync(join(root, UNIT), "utf8");
-  expect(await installUnit(options(root))).toBe("unchanged");
+  expect(await installStaticRoutes(options(root))).toBe("unchanged");
   expect(readFileSync(join(root, UNIT), "utf8")).toBe(first);
   // The same destinations, so the same command lines.
-  expect(await installUnit(options(root, SPEC.replace("10.1.0.1", "10.1.0.2")))).toBe("updated");
+  expect(await installStaticRoutes(options(root, SPEC.replace("10.1.0.1", "10.1.0.2")))).toBe("updated");
   expect(readFileSync(join(root, UNIT), "utf8")).not.toBe(first);
 });
 
@@ -91,7 +86,7 @@ test("on a machine it starts the unit, runs it again after a change without stop
   const root = folder();
   const steps = async (specText: string) => {
     const given = { ...options(root, specText), live: true };
-    await installUnit(given);
+    await installStaticRoutes(given);
     return given.said;
   };
   const name = "lychgate-static-routes.service";
@@ -110,19 +105,47 @@ test("on a machine it starts the unit, runs it again after a change without stop
 
 test("a specification that empties takes everything away, again and again", async () => {
   const root = folder();
-  await installUnit(options(root));
-  expect(await installUnit(options(root, "enabled: false"))).toBe("removed");
+  await installStaticRoutes(options(root));
+  expect(await installStaticRoutes(options(root, "enabled: false"))).toBe("removed");
   expect(filesOf(root)).toEqual([]);
-  expect(await installUnit(options(root, "enabled: true\nroutes: []"))).toBe("nothing");
+  expect(await installStaticRoutes(options(root, "enabled: true\nroutes: []"))).toBe("nothing");
+});
+
+describe("another --before than last time", () => {
+  const linkOf = (unit: string) => `etc/systemd/system/${unit}.requires/lychgate-static-routes.service`;
+
+  test("lets go of the unit that was named then: only one unit requires the routes", async () => {
+    const root = folder();
+    await installStaticRoutes({ ...options(root), before: "crio.service" });
+    expect(filesOf(root)).toContain(linkOf("crio.service"));
+    expect(await installStaticRoutes(options(root))).toBe("updated");
+    expect(filesOf(root)).toContain(linkOf("kubelet.service"));
+    expect(filesOf(root)).not.toContain(linkOf("crio.service"));
+  });
+
+  test("at the removal leaves no link to a unit that is gone, which would keep the runtime from starting", async () => {
+    const root = folder();
+    await installStaticRoutes({ ...options(root), before: "crio.service" });
+    expect(await installStaticRoutes(options(root, "enabled: false"))).toBe("removed");
+    expect(filesOf(root)).toEqual([]);
+  });
+
+  test("what an earlier version left dangling is cleaned up, though the unit is gone", async () => {
+    const root = folder();
+    await installStaticRoutes({ ...options(root), before: "crio.service" });
+    rmSync(join(root, UNIT));
+    expect(await installStaticRoutes(options(root, "enabled: false"))).toBe("removed");
+    expect(filesOf(root)).toEqual([]);
+  });
 });
 
 test("a faulty specification changes nothing", async () => {
   const root = folder();
-  await installUnit(options(root));
+  await installStaticRoutes(options(root));
   const before = filesOf(root).map((path) => readFileSync(join(root, path), "utf8"));
-  await expect(installUnit(options(root, "enabled: true\nroutes: [{destination: 10/8}]"))).rejects.toThrow(
-    "routes[0].destination",
-  );
+  await expect(
+    installStaticRoutes(options(root, "enabled: true\nroutes: [{destination: 10/8}]")),
+  ).rejects.toThrow("routes[0].destination");
   expect(filesOf(root).map((path) => readFileSync(join(root, path), "utf8"))).toEqual(before);
 });
 
@@ -156,16 +179,15 @@ test("the command line: --root, and what is wrong with a flag", async () => {
     code: 2,
     stderr: expect.stringContaining("--before"),
   });
-  expect(await run("--overlap-mode", "x")).toMatchObject({
-    code: 2,
-    stderr: expect.stringContaining("warn or strict"),
+  expect(await run("--program", "/usr/bin/lychgate", "--before", "k3s.service", "--json")).toMatchObject({
+    code: 0,
+    stdout: '{"unit":"lychgate-static-routes.service","installed":"unchanged"}\n',
   });
-  expect(await run("--cidr", "10/8")).toMatchObject({ code: 1, stderr: expect.stringContaining("10/8") });
 });
 
 test.skipIf(NO_SYSTEMD)(`systemd-analyze verify passes${NO_SYSTEMD ? ` (${NO_SYSTEMD})` : ""}`, async () => {
   const root = folder();
-  await installUnit(options(root));
+  await installStaticRoutes(options(root));
   const verify = (path: string) => spawnSync("systemd-analyze", ["verify", path], { encoding: "utf8" });
   expect(verify(join(root, UNIT))).toMatchObject({ status: 0, stderr: "", stdout: "" });
   // It would see a fault.
@@ -181,10 +203,7 @@ test.skipIf(NO_SYSTEMD)(
       program: [process.execPath, '/opt/a b/100%$HOME"\\.mjs'],
       specPath: "/etc/lychgate/static-routes.yaml",
       specSha256: "0",
-      routes: [],
       before: "kubelet.service",
-      overlapMode: "strict",
-      cidrs: [],
     });
     expect(unit).toContain('"/opt/a b/100%%$$HOME\\"\\\\.mjs" host static-routes apply');
     const path = join(root, "lychgate-static-routes.service");

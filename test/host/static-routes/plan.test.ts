@@ -1,7 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { cidrAt, formatCidr } from "../../../src/host/cidr.ts";
+import { Fib } from "../../../src/host/fib/fib.ts";
 import { type KernelRoute, readKernelRoute } from "../../../src/host/fib/kernel-route.ts";
+import { type KernelRule, readKernelRule } from "../../../src/host/fib/kernel-rule.ts";
 import {
   commandOf,
   formatStep,
@@ -46,7 +48,7 @@ function asKernel(
 ): KernelRoute {
   const hop = { dev, dead: false };
   const nextHops = [gateway === undefined ? hop : { ...hop, gateway }];
-  return { destination, type: "unicast", table, metric, protocol, nextHops, conditional: false };
+  return { destination, type: "unicast", table, metric, protocol, nextHops, scope: 0, condition: "" };
 }
 
 /** What the kernel would hold after the steps. */
@@ -74,10 +76,13 @@ describe("a plan", () => {
             routes.filter(({ protocol, table }) => protocol !== STATIC_ROUTES_PROTOCOL || table !== 254);
           expect(others(now)).toEqual(others(kernel));
           const taken = new Set(
-            steps.flatMap((step) => (step.kind === "conflict" ? [keyOf(step.route)] : [])),
+            steps.flatMap((step) =>
+              step.kind === "conflict" || (step.kind === "keep" && step.others) ? [keyOf(step.route)] : [],
+            ),
           );
+          // Beside another's route ours changes nothing: it may be there or not.
           const ours = now
-            .filter((route) => !others(now).includes(route))
+            .filter((route) => !others(now).includes(route) && !taken.has(keyOf(route)))
             .map((one) => JSON.stringify([keyOf(one), one.nextHops]));
           const expected = wanted
             .filter((route) => !taken.has(keyOf(route)))
@@ -105,6 +110,26 @@ describe("a plan", () => {
     ]);
   });
 
+  test("another's route that does the same is as it should be, and says whose it is", () => {
+    const kernel = [{ dst: "10.52.0.0/16", gateway: "192.168.0.1", dev: "eth0", protocol: "3" }].map(
+      (one) => readKernelRoute(one, 4) as KernelRoute,
+    );
+    const destination = kernel[0]?.destination ?? block(0, 24);
+    const steps = planRoutes([{ destination, gateway: "192.168.0.1", dev: "eth0", metric: 0 }], kernel);
+    expect(steps.map(formatStep)).toEqual([
+      "= 10.52.0.0/16 via 192.168.0.1 dev eth0 (another's, the same: 10.52.0.0/16 via 192.168.0.1 dev eth0 proto boot)",
+    ]);
+    expect(steps.map(commandOf)).toEqual([undefined]);
+  });
+
+  test("a route for some packets only is in nobody's way", () => {
+    const kernel = [{ dst: "10.52.0.0/16", dev: "ib0", tos: "0x10", protocol: "3" }].map(
+      (one) => readKernelRoute(one, 4) as KernelRoute,
+    );
+    const destination = kernel[0]?.destination ?? block(0, 24);
+    expect(planRoutes([{ destination, dev: "eth0", metric: 0 }], kernel)).toMatchObject([{ kind: "add" }]);
+  });
+
   test("reads as a diff, and a conflict says whose route it is and what to write", () => {
     const kernel = [{ dst: "172.16.0.0/16", dev: "ib0", protocol: "2" }].map(
       (one) => readKernelRoute(one, 4) as KernelRoute,
@@ -120,11 +145,18 @@ describe("a plan", () => {
 
 describe("what an entry leaves out", () => {
   const read = (...routes: object[]) => routes.map((one) => readKernelRoute(one, 4) as KernelRoute);
+  const fibOf = (routes: readonly KernelRoute[]) =>
+    new Fib(4, [readKernelRule({ priority: 32_766, src: "all", table: "254" }, 4) as KernelRule], routes);
   const entry = { destination: block(1, 24), metric: 0 };
   const one = read({ dst: "default", gateway: "192.168.0.1", dev: "eth0" });
   const halves = read(
     { dst: "0.0.0.0/1", gateway: "10.8.0.1", dev: "tun0" },
     { dst: "128.0.0.0/1", gateway: "10.8.0.2", dev: "tun1" },
+  );
+  const twoNics = read(
+    { dst: "default", gateway: "192.168.0.1", dev: "eth0", metric: 5 },
+    { dst: "default", gateway: "172.16.0.1", dev: "ib0", metric: 500 },
+    { dst: "172.16.0.0/16", dev: "ib0", scope: "253" },
   );
   const several = read({
     dst: "default",
@@ -138,18 +170,37 @@ describe("what an entry leaves out", () => {
     ["both", {}, one, { gateway: "192.168.0.1", dev: "eth0" }],
     ["the gateway", { dev: "eth0" }, one, { gateway: "192.168.0.1", dev: "eth0" }],
     ["the device", { gateway: "192.168.0.9" }, one, { gateway: "192.168.0.9", dev: "eth0" }],
+    [
+      "the gateway, of the device's own default route though another one wins",
+      { dev: "ib0" },
+      twoNics,
+      { gateway: "172.16.0.1", dev: "ib0" },
+    ],
+    [
+      "the device, which is the link that the gateway is on",
+      { gateway: "172.16.7.7" },
+      twoNics,
+      { gateway: "172.16.7.7", dev: "ib0" },
+    ],
+    ["the device of an on-link route", { gateway: "none" }, twoNics, { gateway: undefined, dev: "eth0" }],
+    [
+      "nothing but a gateway that is not wanted",
+      { gateway: "none", dev: "ib0" },
+      [],
+      { gateway: undefined, dev: "ib0" },
+    ],
     ["nothing", { gateway: "10.0.0.9", dev: "ib0" }, [], { gateway: "10.0.0.9", dev: "ib0" }],
     ["both, by the half that holds it", {}, halves, { gateway: "10.8.0.1", dev: "tun0" }],
     ["both, by the next hop that lives", {}, several, { gateway: "192.168.1.1", dev: "eth1" }],
     ["both, by a default route without a gateway", {}, read({ dst: "default", dev: "wg0" }), { dev: "wg0" }],
   ])("%s", (_, given, defaults, resolved) => {
-    expect(resolveRoute({ ...entry, ...given }, defaults)).toEqual({ ...entry, ...resolved });
+    expect(resolveRoute({ ...entry, ...given }, fibOf(defaults))).toEqual({ ...entry, ...resolved });
   });
 
   test.each<[object, readonly KernelRoute[], string]>([
     [{}, [], "there is no default route to take its gateway and device from"],
     [{ dev: "ib0" }, one, "the default route leaves by eth0, not by ib0"],
   ])("%j can't be known: %#", (given, defaults, words) => {
-    expect(() => resolveRoute({ ...entry, ...given }, defaults)).toThrow(words);
+    expect(() => resolveRoute({ ...entry, ...given }, fibOf(defaults))).toThrow(words);
   });
 });
