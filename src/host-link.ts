@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
 import { describeHostError, HostError } from "./host/host-error.ts";
 import { IpRoute, type NetworkNamespace } from "./host/iproute.ts";
-import { captureLink, readSettings } from "./host/link/capture.ts";
+import { captureLink, readSettings, withLosses } from "./host/link/capture.ts";
 import { captureGateways, gatewaysOf } from "./host/link/gateways.ts";
 import { defaultStatePath, inodeOf } from "./host/link/move-state.ts";
 import {
@@ -16,6 +16,7 @@ import {
   pinGateways,
   rollBack,
 } from "./host/link/mover.ts";
+import { readQdiscs } from "./host/link/qdiscs.ts";
 import { listed, rehearse } from "./host/link/rehearsal.ts";
 import { type RestoreOrder, restoreOrder } from "./host/link/restore-order.ts";
 import { restoreLink, restoreOrOnlink, verifyLink } from "./host/link/restore.ts";
@@ -40,7 +41,11 @@ export async function snapshotLink(
   neighbourTimeoutMs: number,
   clock: Clock = systemClock,
 ): Promise<LinkSnapshot> {
-  const captured = await captureLink(namespace, link, new Date(clock.nowMs()).toISOString());
+  const [bare, qdiscs] = await Promise.all([
+    captureLink(namespace, link, new Date(clock.nowMs()).toISOString()),
+    readQdiscs(namespace, link),
+  ]);
+  const captured = withLosses(bare, qdiscs);
   return captureGateways(namespace, captured, { timeoutMs: neighbourTimeoutMs, clock });
 }
 
@@ -145,7 +150,7 @@ export async function restoreFrom(
   } catch (error) {
     progress(`failed: ${describeHostError(error)}`);
     progress("putting back what was there");
-    const place = { devices, hasOtherAddresses: true };
+    const place = { devices, isHome: true };
     await restoreOrOnlink(namespace, before, place).catch((second: unknown) => rescue(before, error, second));
     throw error;
   }

@@ -24,7 +24,7 @@ const NEEDS =
 export const hostAnycastRun: Command = {
   name: "host anycast run",
   summary: "keep anycast addresses announced while this node has a ready backend for them",
-  details: `Watches the node's pods (or a file of backends), keeps a nexthop group and a host route for each committed address, and announces it through BIRD 2 while at least one backend is Ready and not told to end. It is withdrawn at BIRD before its backend goes. Serves /metrics, /status and /healthz on the spec's listen. Ends on SIGTERM.\n${NEEDS}`,
+  details: `Watches the node's pods (or a file of backends), keeps a nexthop group and a host route for each committed address, and announces it through BIRD 2 while at least one backend is Ready and not told to end. It is withdrawn at BIRD before its backend goes. Serves /metrics, /status and /healthz on the spec's listen. Ends on SIGTERM. Exits 0 then, 1 when it can't start, 2 on a wrong flag.\n${NEEDS}`,
   arguments: [],
   flags: [SPEC_FLAG, NETNS_FLAG],
   settings: [],
@@ -40,7 +40,7 @@ export const hostAnycastRun: Command = {
 export const hostAnycastStatus: Command = {
   name: "host anycast status",
   summary: "show each anycast address: announced or not, by which backends, and why not",
-  details: `Asks the daemon on this node; when none answers, reads kernel and BIRD itself. Exits 1 when something is wrong with BIRD or the last pass failed.\n${NEEDS}`,
+  details: `Asks the daemon on this node; when none answers, reads kernel and BIRD itself. Exits 0; 1 when something is wrong: with BIRD, with the API server, or with the last pass; 2 on a wrong flag.\n${NEEDS}`,
   arguments: [],
   flags: [SPEC_FLAG, NETNS_FLAG, JSON_FLAG],
   settings: [],
@@ -67,9 +67,9 @@ export const hostAnycastCheck: Command = {
   name: "host anycast check",
   summary: "validate an anycast spec",
   details:
-    "Reads the spec, says what is wrong with it, and prints it with all defaults as JSON. Changes nothing.",
+    "Reads the spec, says what is wrong with it, and prints it with all defaults as JSON. Changes nothing. Exits 0, 1 when it is faulty, 2 on a wrong flag.",
   arguments: [],
-  flags: [SPEC_FLAG],
+  flags: [SPEC_FLAG, { ...JSON_FLAG, description: "Changes nothing: it is JSON." }],
   settings: [],
   examples: [["host anycast check --spec anycast.yaml", "before it is rolled out"]],
   async run(invocation) {

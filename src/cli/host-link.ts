@@ -35,12 +35,13 @@ const NEEDS = "Needs CAP_NET_ADMIN, and CAP_SYS_ADMIN to enter namespaces. See d
 export const hostLinkSnapshot: Command = {
   name: "host link snapshot",
   summary: "write down all that a link would lose in another network namespace",
-  details: `Writes JSON: the link's settings, addresses, rules, nexthop objects, routes of all tables, its own sysctls, permanent neighbours, and the MACs of its gateways, which are resolved where no entry knows them. Changes nothing else. ${NEEDS}`,
+  details: `Writes JSON: the link's settings, addresses, rules, nexthop objects, routes of all tables, its own sysctls, permanent neighbours, and the MACs of its gateways, which are resolved where no entry knows them. Changes nothing else. Exits 0; 1 when it could not be read; 2 on a wrong flag. ${NEEDS}`,
   arguments: ["LINK"],
   flags: [
     NETNS_FLAG,
     TIMEOUT_FLAG,
     text("out", "<path>", "Where it goes, replaced as a whole. (default: standard output)"),
+    { ...JSON_FLAG, description: "Changes nothing: a snapshot is JSON." },
   ],
   settings: [],
   examples: [["host link snapshot eth0 --netns pod --out eth0.json", "before anything is done by hand"]],
@@ -59,7 +60,7 @@ export const hostLinkSnapshot: Command = {
 export const hostLinkPlan: Command = {
   name: "host link plan",
   summary: "show in which order a link's routes would be put back, and what can't be",
-  details: `Prints the commands in the order in which the kernel takes them, then what would get the onlink flag and what can't be put back at all. Changes nothing; exits 1 when something can't be put back. ${NEEDS}`,
+  details: `Prints the commands in the order in which the kernel takes them, then what would get the onlink flag and what can't be put back at all. Changes nothing. Exits 0; 1 when something can't be put back or could not be read; 2 on a wrong flag. ${NEEDS}`,
   arguments: ["LINK"],
   flags: [
     NETNS_FLAG,
@@ -89,7 +90,7 @@ export const hostLinkPlan: Command = {
 export const hostLinkMove: Command = {
   name: "host link move",
   summary: "move a link to another network namespace with all that it has, or leave it as it was",
-  details: `Captures, rehearses in a scratch namespace, moves, restores in dependency order, pins the gateways, and compares with a second snapshot. On any failure the link goes back and gets all that it had, and the first cause is told. Each step is in a state file first: after a crash, the same command goes on. Exits 1 when the link was not moved. ${NEEDS}`,
+  details: `Captures, rehearses in a scratch namespace, moves, restores in dependency order, pins the gateways, and compares with a second snapshot. On any failure the link goes back and gets all that it had, and the first cause is told. Each step is in a state file first: after a crash, the same command goes on. Exits 0; 1 when the link was not moved; 2 on a wrong flag. ${NEEDS}`,
   arguments: ["LINK"],
   flags: [
     text("to", "<name or path>", "Network namespace that the link goes to. Required."),
@@ -134,7 +135,7 @@ export const hostLinkMove: Command = {
 export const hostLinkRollback: Command = {
   name: "host link rollback",
   summary: "take a move back, finished or not",
-  details: `Reads the state file of the move: the link goes back to where it came from and gets all that it had; rules that the move added are removed. May be run again when it fails. ${NEEDS}`,
+  details: `Reads the state file of the move: the link goes back to where it came from and gets all that it had; rules that the move added are removed. May be run again when it fails. Exits 0; 1 when it failed or there is nothing to take back; 2 on a wrong flag. ${NEEDS}`,
   arguments: ["LINK"],
   flags: [
     { ...NETNS_FLAG, description: "Network namespace that the link came from." },
@@ -156,13 +157,14 @@ export const hostLinkRollback: Command = {
 export const hostLinkRestore: Command = {
   name: "host link restore",
   summary: "make a link what a snapshot says, where it is now",
-  details: `For a link that was moved by hand. Rehearsed first; then the link is emptied and gets all of the snapshot in dependency order, its gateways are pinned, and a second snapshot is compared. On any failure it gets back what it had. Its traffic stops for a moment. ${NEEDS}`,
+  details: `For a link that was moved by hand. Rehearsed first; then the link is emptied and gets all of the snapshot in dependency order, its gateways are pinned, and a second snapshot is compared. On any failure it gets back what it had. Its traffic stops for a moment. Exits 0; 1 when it failed; 2 on a wrong flag. ${NEEDS}`,
   arguments: ["LINK"],
   flags: [
     text("snapshot", "<path>", "File that host link snapshot wrote. Required."),
     NETNS_FLAG,
     NO_PIN_FLAG,
     LOSS_FLAG,
+    JSON_FLAG,
   ],
   settings: [],
   examples: [
@@ -177,7 +179,12 @@ export const hostLinkRestore: Command = {
     const restore = loadSnapshot(path).then((snapshot) =>
       restoreFrom(snapshot, placeOf(invocation), options, progressOf(invocation)),
     );
-    printExceptions(await told(restore), invocation);
+    const { onlink, unrestorable } = await told(restore);
+    if (flags.own.has("json")) {
+      io.stdout.write(`${JSON.stringify({ ended: "restored", onlink, unrestorable }, undefined, 2)}\n`);
+      return EXIT.ok;
+    }
+    printExceptions({ onlink, unrestorable }, invocation);
     io.stdout.write("restored\n");
     return EXIT.ok;
   },

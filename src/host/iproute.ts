@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import type { IpFamily } from "./cidr.ts";
 import { HostError } from "./host-error.ts";
 
 /** Where a command runs: this process's network namespace, one by its name under /run/netns, or one by a path. */
@@ -164,7 +165,7 @@ export class IpRoute {
   async #parsed(args: readonly string[], text: string): Promise<readonly unknown[]> {
     if (text.trim() === "") return [];
     try {
-      const parsed: unknown = JSON.parse(text);
+      const parsed: unknown = JSON.parse(withEncapsulationNames(text));
       return Array.isArray(parsed) ? parsed : [parsed];
     } catch (cause) {
       throw await this.#noJson(args, cause);
@@ -193,12 +194,12 @@ export class IpRoute {
 
   /**
    * Runs all `lines`, in order, in one process; goes on after a line that the kernel refuses and returns those. Arguments must have
-   * been checked before: a line that iproute2 itself can't read ends the batch (docs/host/kernel.md#iproute2), which throws
-   * `bad_argument`, as do line breaks in a line. IPv6 needs no `-6`: its prefixes tell.
+   * been checked before: a line that iproute2 itself can't read ends the batch (kernel-facts 5), which throws
+   * `bad_argument`, as do line breaks in a line. `family` is for lines that don't tell it themselves, by an address or a prefix.
    */
-  async batch(lines: readonly string[]): Promise<readonly BatchFailure[]> {
+  async batch(lines: readonly string[], family?: IpFamily): Promise<readonly BatchFailure[]> {
     if (lines.length === 0) return [];
-    return (await this.#batch([], lines)).failures;
+    return (await this.#batch(familyOption(family), lines)).failures;
   }
 
   async #batch(
@@ -231,9 +232,13 @@ export class IpRoute {
    * As {@link json}, for many questions in one process: `["route get 10.0.0.1", …]`. Resolves to what each one was answered, in order: the
    * entries, or the kernel's refusal. Throws when iproute2 gave up in the middle.
    */
-  async jsonBatch(lines: readonly string[]): Promise<readonly (readonly unknown[] | IpRouteError)[]> {
+  async jsonBatch(
+    lines: readonly string[],
+    family?: IpFamily,
+  ): Promise<readonly (readonly unknown[] | IpRouteError)[]> {
     if (lines.length === 0) return [];
-    const { stdout, failures } = await this.#batch(["-json", "-details", "-N"], lines);
+    const options = [...familyOption(family), "-json", "-details", "-N"];
+    const { stdout, failures } = await this.#batch(options, lines);
     const refused = new Map(failures.map(({ index, error }) => [index, error]));
     const documents = stdout.split("\n").filter((line) => line.trim() !== "");
     if (documents.length + refused.size !== lines.length)
@@ -259,6 +264,22 @@ export class IpRoute {
     const [program, ...rest] = commandLine(this.namespace, args);
     return spawnProgram(program, rest, input, this.#timeoutMs);
   }
+}
+
+function familyOption(family: IpFamily | undefined): readonly string[] {
+  return family === undefined ? [] : [`-${family}`];
+}
+
+/**
+ * iproute2 prints an `encap ip` into the object of its route, with names that the route has too: `"dst"` a second time is the tunnel's, and JSON
+ * takes the last. Those are renamed.
+ */
+function withEncapsulationNames(text: string): string {
+  if (!text.includes('"encap":')) return text;
+  return text.replaceAll(
+    /"encap":"[^"]*"[^[\]{}]*?(?="(?:gateway|via|dev|flags|table)":|[[\]{}])/g,
+    (encap) => encap.replaceAll(/"(dst|src|tos|ttl|id)":/g, '"encap_$1":'),
+  );
 }
 
 function commandLine(namespace: NetworkNamespace, args: readonly string[]): [string, ...string[]] {

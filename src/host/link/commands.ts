@@ -122,9 +122,33 @@ function weightedHopWords(hop: Hop, onlink: boolean): Words {
   return ["nexthop", ...hopWords(hop, onlink), ...option("weight", hop.weight)];
 }
 
-/** `neighbour replace …`: the entry as a permanent one, which neither ages nor asks. */
-export function pinLine({ address, mac }: Neighbour, dev: string): string {
-  return line(["neighbour replace", address, "lladdr", mac, "nud permanent dev", dev]);
+/** `neighbour replace …`: the entry as one that neither ages nor asks. */
+export function pinLine({ address, mac, noArp }: Neighbour, dev: string): string {
+  return line([
+    "neighbour replace",
+    address,
+    "lladdr",
+    mac,
+    "nud",
+    noArp ? "noarp" : "permanent",
+    "dev",
+    dev,
+  ]);
+}
+
+/** `neighbour replace proxy …`. */
+export function proxyLine(address: string, dev: string): string {
+  return line(["neighbour replace proxy", address, "dev", dev]);
+}
+
+/** Makes the link a port of its master, with the options that the port had. */
+export function masterLines({ name, master }: LinkSettings): readonly string[] {
+  if (!master) return [];
+  const options = master.options.flatMap((one) => [one.name, one.value]);
+  return [
+    line(["link set dev", name, "master", master.name]),
+    ...(options.length > 0 ? [line(["link set dev", name, "type", `${master.kind}_slave`, ...options])] : []),
+  ];
 }
 
 function onOff(on: boolean): string {

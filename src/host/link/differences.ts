@@ -1,6 +1,6 @@
-import { addressLine, nexthopLine, pinLine, routeLine, ruleLine } from "./commands.ts";
+import { addressLine, nexthopLine, pinLine, proxyLine, routeLine, ruleLine } from "./commands.ts";
 import type { Exception } from "./restore-order.ts";
-import { routeKey } from "./restore-order.ts";
+import { MASTER_KEY, routeKey } from "./restore-order.ts";
 import type { LinkAddress, LinkRoute, LinkSnapshot } from "./snapshot.ts";
 
 const ROUTER_ADVERTISEMENT = 9;
@@ -42,13 +42,14 @@ export function differences(
   const pins = [...want.permanentNeighbours, ...(excused.pinned ? want.gateways : [])];
   const pinsOf = (of: typeof pins): readonly string[] => of.map((pin) => pinLine(pin, want.link.name));
   return [
-    ...settingDifferences(want, have),
+    ...settingDifferences(want, have, unrestorable.has(MASTER_KEY)),
     ...listDifferences(addressesOf(want), addressesOf(have), learned),
     ...orderDifference(want, have),
     ...missing(rulesOf(want), rulesOf(have)),
     ...listDifferences(nexthopsOf(want), nexthopsOf(have), new Set()),
     ...listDifferences(routesOf(want), routesOf(have), learned),
     ...missing(pinsOf(pins), pinsOf(have.permanentNeighbours)),
+    ...missing(proxiesOf(want), proxiesOf(have)),
     ...Object.entries(want.sysctls).flatMap(([name, value]) => {
       const now = have.sysctls[name];
       return now === undefined || now === value ? [] : [`${name} is ${now}, not ${value}`];
@@ -62,6 +63,10 @@ function keysOf(exceptions: readonly Exception[]): ReadonlySet<string> {
 
 function addressesOf({ addresses, link }: LinkSnapshot): readonly string[] {
   return addresses.map((address) => comparableAddress(address, link.name));
+}
+
+function proxiesOf({ proxyNeighbours, link }: LinkSnapshot): readonly string[] {
+  return proxyNeighbours.map((address) => proxyLine(address, link.name));
 }
 
 function rulesOf({ rules }: LinkSnapshot): readonly string[] {
@@ -88,8 +93,14 @@ function comparableAddress(address: LinkAddress, dev: string): string {
   return addressLine({ ...address, ...limited }, dev).replace(/^address add /, "address ");
 }
 
-function settingDifferences({ link: want }: LinkSnapshot, { link: have }: LinkSnapshot): readonly string[] {
-  const { index: _, ...settings } = want;
+function settingDifferences(
+  { link: want }: LinkSnapshot,
+  { link: have }: LinkSnapshot,
+  isMasterLost: boolean,
+): readonly string[] {
+  // The index may change on the way, and that of the peer is not told to the peer's own namespace.
+  const { index: _, peerIndex: __, master, ...others } = want;
+  const settings = { ...others, ...(!isMasterLost && { master }) };
   return Object.entries(settings).flatMap(([name, value]) => {
     const now = have[name as keyof typeof settings];
     return JSON.stringify(now) === JSON.stringify(value)

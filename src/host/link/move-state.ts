@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, rename, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
@@ -7,8 +7,9 @@ import { HostError } from "../host-error.ts";
 import type { NetworkNamespace } from "../iproute.ts";
 import { moveStepSchema } from "./move-step.ts";
 import { parseFile, snapshotSchema } from "./snapshot.ts";
-import { pathOfNamespace } from "./sysctls.ts";
+import { pathOfNamespace } from "./run-in.ts";
 
+const DEFAULT_FOLDER = "/run/lychgate/link";
 const FORMAT = "lychgate-link-move";
 
 const namespaceSchema = z.discriminatedUnion("kind", [
@@ -27,6 +28,8 @@ const stateSchema = z.strictObject({
   /** The inode of `from`: a process elsewhere must not take its own namespace for it. */
   fromInode: z.int(),
   to: namespaceSchema,
+  /** The same of `to`; absent in the file of an earlier version. */
+  toInode: z.int().optional(),
   /** The link's name in the target. */
   targetName: z.string(),
   pin: z.boolean(),
@@ -49,7 +52,10 @@ export type MoveState = z.infer<typeof stateSchema>;
 /** The marks of a state file that this version writes. */
 export const MOVE_STATE_MARKS = { format: FORMAT, version: 1 } as const;
 
-/** The inode of a namespace: the same exactly for the same one. Throws `HostError` `not_found`. */
+/**
+ * The inode of a namespace: two that exist at one time have different ones. The kernel hands it out again when a namespace is gone, so it
+ * names a namespace only together with the link in it. Throws `HostError` `not_found`.
+ */
 export async function inodeOf(namespace: NetworkNamespace): Promise<number> {
   const path = namespace.kind === "own" ? "/proc/self/ns/net" : pathOfNamespace(namespace);
   try {
@@ -62,9 +68,41 @@ export async function inodeOf(namespace: NetworkNamespace): Promise<number> {
   }
 }
 
+/** Whether the namespace that had this inode is there by the same name; what has its inode now may be another one. */
+export async function isThere(namespace: NetworkNamespace, inode: number | undefined): Promise<boolean> {
+  const found = await inodeOf(namespace).catch(() => undefined);
+  return found !== undefined && (inode === undefined || found === inode);
+}
+
 /** Where the state of a link's move is by default: one file for each link of each namespace. */
 export function defaultStatePath(link: string, inode: number): string {
-  return join("/run/lychgate/link", `${link}-${inode}.json`);
+  return join(DEFAULT_FOLDER, `${link}-${inode}.json`);
+}
+
+/** Removes a state file; nothing to do is fine. */
+export async function removeMoveState(path: string): Promise<void> {
+  await rm(path, { force: true });
+}
+
+/**
+ * Removes the state files beside `path` by which nothing can be done any more: both namespaces are gone. Never rejects: what can't be read or
+ * removed stays.
+ */
+export async function removeStaleStates(path: string): Promise<void> {
+  const folder = dirname(path);
+  // A folder that someone named with --state may hold other things.
+  if (folder !== DEFAULT_FOLDER) return;
+  const names = await readdir(folder).catch((): string[] => []);
+  for (const name of names.filter((one) => one.endsWith(".json"))) {
+    const file = join(folder, name);
+    const state = await readMoveState(file).catch(() => undefined);
+    if (!state || file === path || state.from.kind === "own") continue;
+    const [from, to] = await Promise.all([
+      isThere(state.from, state.fromInode),
+      isThere(state.to, state.toInode),
+    ]);
+    if (!from && !to) await removeMoveState(file).catch(() => {});
+  }
 }
 
 /** The state in a file, or `undefined` when there is none. Throws `HostError` `invalid`. */
@@ -74,7 +112,10 @@ export async function readMoveState(path: string): Promise<MoveState | undefined
     text = await readFile(path, "utf8");
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new HostError("failed", `reading ${path}: ${String(error)}`, { cause: error });
+    throw new HostError("failed", `reading the state file ${path}: ${String(error)}`, {
+      cause: error,
+      fix: "run it as root, or give a path of your own with --state",
+    });
   }
   return parseFile(text, path, stateSchema, "look where the link is, and remove the file");
 }
@@ -94,7 +135,7 @@ export async function writeMoveState(path: string, state: MoveState): Promise<vo
   } catch (cause) {
     throw new HostError("failed", `writing the state file ${path}: ${String(cause)}`, {
       cause,
-      fix: "give another path with --state",
+      fix: "run it as root, or give a path of your own with --state",
     });
   }
 }

@@ -8,7 +8,7 @@ const ended = z.string();
  * | at             | what is done                                          | done            | failed           |
  * | -------------- | ----------------------------------------------------- | --------------- | ---------------- |
  * | rehearsing     | the restore, in a scratch namespace                   | moving          | refused          |
- * | moving         | the link goes to the target                           | restoring       | moving_back      |
+ * | moving         | the link goes to the target                           | restoring       | moving_back; refused when it did not move |
  * | restoring      | the snapshot is put back there                        | pinning         | moving_back      |
  * | pinning        | the gateways become permanent neighbours              | verifying       | moving_back      |
  * | verifying      | a second snapshot is compared with the first          | restored        | moving_back      |
@@ -38,14 +38,15 @@ export type MoveStep = z.infer<typeof moveStepSchema>;
 /** What happened to a move. */
 export type MoveEvent =
   | { readonly type: "done" }
-  | { readonly type: "failed"; readonly cause: string }
+  /** `isHome`: the link has not left the source. */
+  | { readonly type: "failed"; readonly cause: string; readonly isHome?: boolean }
   /** Someone wants it undone. */
   | { readonly type: "rollback_asked" };
 
 /** Where a move is after `event`: the same step when the event changes nothing. */
 export function nextStep(step: MoveStep, event: MoveEvent): MoveStep {
   if (event.type === "rollback_asked") return afterRollbackAsked(step);
-  if (event.type === "failed") return afterFailure(step, event.cause);
+  if (event.type === "failed") return afterFailure(step, event.cause, event.isHome ?? false);
   switch (step.at) {
     case "rehearsing":
       return { at: "moving" };
@@ -68,11 +69,13 @@ export function nextStep(step: MoveStep, event: MoveEvent): MoveStep {
   }
 }
 
-function afterFailure(step: MoveStep, cause: string): MoveStep {
+function afterFailure(step: MoveStep, cause: string, isHome: boolean): MoveStep {
   switch (step.at) {
     case "rehearsing":
       return { at: "refused", cause };
+    // What the kernel did not take has lost nothing: to put it back would take its traffic away for no reason.
     case "moving":
+      return isHome ? { at: "refused", cause } : { at: "moving_back", cause };
     case "restoring":
     case "pinning":
     case "verifying":

@@ -1,25 +1,36 @@
 import type { Clock, Milliseconds } from "../../clock.ts";
 import { describeHostError, HostError } from "../host-error.ts";
 import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
-import { captureLink, describeNamespace, linkNotFound, readSettings } from "./capture.ts";
+import { captureLink, describeNamespace, linkNotFound, readSettings, withLosses } from "./capture.ts";
 import { pinLine, routeLine } from "./commands.ts";
 import { captureGateways } from "./gateways.ts";
 import {
   inodeOf,
+  isThere,
   lockMoveState,
   MOVE_STATE_MARKS,
   type MoveState,
   readMoveState,
+  removeMoveState,
+  removeStaleStates,
   writeMoveState,
 } from "./move-state.ts";
+import { dumpNamespace, dumpRouting, type NamespaceDump } from "./namespace-dump.ts";
 import { isOver, type MoveStep, nextStep } from "./move-step.ts";
+import { readQdiscs } from "./qdiscs.ts";
 import { listed, rehearse } from "./rehearsal.ts";
 import { type Exception, restoreOrder } from "./restore-order.ts";
-import { changeRules, restoreLink, restoreOrOnlink, ruleKey, verifyLink } from "./restore.ts";
-import { dumpNexthops, dumpRoutes } from "./route-dump.ts";
-import { dumpRules } from "./rule-dump.ts";
-import { type LinkRoute, type LinkSnapshot, withLinkName } from "./snapshot.ts";
-import { pathOfNamespace } from "./sysctls.ts";
+import {
+  changeRules,
+  replay,
+  type Restored,
+  restoreLink,
+  restoreOrOnlink,
+  ruleKey,
+  verifyLink,
+} from "./restore.ts";
+import { type LinkRoute, type LinkSettings, type LinkSnapshot, withLinkName } from "./snapshot.ts";
+import { pathOfNamespace } from "./run-in.ts";
 
 /** The kernel's own number as a protocol of routes. */
 const KERNEL = 2;
@@ -59,26 +70,39 @@ export type MoveResult = Pick<
  * could not begin, or when the way back failed too (the state file stays: run it again).
  */
 export async function moveLink(options: MoveOptions, surroundings: MoveSurroundings): Promise<MoveResult> {
-  const unlock = await lockMoveState(options.statePath);
+  const { statePath } = options;
+  const unlock = await lockMoveState(statePath);
   try {
-    const left = await readMoveState(options.statePath);
-    if (left) await checkSame(left, options);
-    const isUnderWay = left && !isOver(left.step) && left.step.at !== "rehearsing";
-    if (isUnderWay) {
-      surroundings.progress(`going on with the move of ${left.startedAt}, at ${left.step.at}`);
-      return await run(left, options.statePath, surroundings);
+    const left = await readMoveState(statePath);
+    if (left) await checkFrom(left);
+    const at = left && (await locate(left));
+    if (left && at !== "nowhere") {
+      await checkSame(left, options);
+      const isUnderWay = !isOver(left.step) && left.step.at !== "rehearsing";
+      if (isUnderWay) {
+        surroundings.progress(`going on with the move of ${left.startedAt}, at ${left.step.at}`);
+        return await run(left, statePath, surroundings);
+      }
+      if (left.step.at === "restored" && at === "target") {
+        surroundings.progress(`it was moved at ${left.startedAt} already`);
+        return left;
+      }
     }
-    if (left?.step.at === "restored" && (await locate(left)) === "target") {
-      surroundings.progress(`it was moved at ${left.startedAt} already`);
-      return left;
+    if (left && at === "nowhere" && !isOver(left.step)) {
+      surroundings.progress(`the link of the move of ${left.startedAt} is gone: this is a new one`);
     }
-    return await run(await begin(options, surroundings), options.statePath, surroundings);
+    const ended = await run(await begin(options, surroundings), statePath, surroundings);
+    await removeStaleStates(statePath);
+    return ended;
   } finally {
     await unlock();
   }
 }
 
-/** Takes a move back, whether it has ended or broke off. Throws `HostError`, `not_found` without a state file. */
+/**
+ * Takes a move back, whether it has ended or broke off. Throws `HostError`, `not_found` without a state file, and when the link is gone: then the
+ * file goes too, since nothing is left to take back.
+ */
 export async function rollBack(statePath: string, surroundings: MoveSurroundings): Promise<MoveResult> {
   const unlock = await lockMoveState(statePath);
   try {
@@ -90,10 +114,25 @@ export async function rollBack(statePath: string, surroundings: MoveSurroundings
     }
     await checkFrom(state);
     const step = nextStep(state.step, { type: "rollback_asked" });
+    if (!isOver(step) && (await locate(state)) === "nowhere") await checkNotGone(state, statePath);
     return await run({ ...state, step }, statePath, surroundings);
   } finally {
     await unlock();
   }
+}
+
+/** A link that is nowhere went with its namespace, unless both are there: then someone can bring it back. Throws. */
+async function checkNotGone(state: MoveState, statePath: string): Promise<void> {
+  const { from, fromInode, to, toInode, snapshot } = state;
+  const [isFromThere, isToThere] = await Promise.all([isThere(from, fromInode), isThere(to, toInode)]);
+  if (isFromThere && isToThere) return;
+  await removeMoveState(statePath);
+  const gone = [...(isFromThere ? [] : [from]), ...(isToThere ? [] : [to])].map(describeNamespace);
+  throw new HostError(
+    "not_found",
+    `there is nothing to take back: ${snapshot.link.name} went with ${gone.join(" and ")}`,
+    { fix: `${statePath} was removed, so that the next move begins anew` },
+  );
 }
 
 /** Looks at both sides and captures; nothing is changed but neighbour entries of gateways. */
@@ -106,8 +145,13 @@ async function begin(options: MoveOptions, { clock, progress }: MoveSurroundings
     });
   }
   const startedAt = new Date(clock.nowMs()).toISOString();
-  const captured = await captureLink(from, link, startedAt);
-  const rulesBefore = await checkTarget(to, targetName, withLinkName(captured, targetName));
+  const [bare, there, qdiscs] = await Promise.all([
+    captureLink(from, link, startedAt),
+    dumpNamespace(new IpRoute({ namespace: to })),
+    readQdiscs(from, link),
+  ]);
+  const captured = withLosses(bare, qdiscs);
+  checkTarget(to, there, withLinkName(captured, targetName));
   const { unrestorable } = restoreOrder(captured);
   if (unrestorable.length > 0 && !options.acceptLoss) {
     throw new HostError(
@@ -117,6 +161,7 @@ async function begin(options: MoveOptions, { clock, progress }: MoveSurroundings
     );
   }
   progress(`captured ${link}: ${captured.addresses.length} addresses, ${captured.routes.length} routes`);
+  for (const note of captured.notes) progress(note);
   const snapshot = await captureGateways(from, captured, { timeoutMs: options.neighbourTimeoutMs, clock });
   for (const { address, why } of snapshot.skippedGateways) progress(`gateway ${address} is skipped: ${why}`);
   return {
@@ -125,12 +170,13 @@ async function begin(options: MoveOptions, { clock, progress }: MoveSurroundings
     from,
     fromInode,
     to,
+    toInode,
     targetName,
     pin: options.pin,
     snapshot,
     onlink: [],
     unrestorable: [...unrestorable],
-    rulesBefore: [...rulesBefore],
+    rulesBefore: there.rules.map(ruleKey),
     differences: [],
     step: { at: "rehearsing" },
   };
@@ -141,36 +187,44 @@ export function describedException({ what, why }: Exception): string {
   return `${what} (${why})`;
 }
 
-/** What stands in the way in the target. Returns the rules that it has. */
-async function checkTarget(
-  to: NetworkNamespace,
-  name: string,
-  snapshot: LinkSnapshot,
-): Promise<readonly string[]> {
-  const ip = new IpRoute({ namespace: to });
+/** What stands in the way in the target. Throws. */
+function checkTarget(to: NetworkNamespace, there: NamespaceDump, snapshot: LinkSnapshot): void {
   const where = describeNamespace(to);
-  if (await readSettings(ip, name)) {
-    throw new HostError("failed", `${where} has a link ${name} already`, {
+  const { name, alternativeNames } = snapshot.link;
+  // A name and an alternative name are one space: the kernel refuses both.
+  const names = new Set(there.links.flatMap(({ ifname, altnames }) => [ifname, ...altnames]));
+  const owner = (one: string): string => {
+    const other = there.links.find(({ altnames }) => altnames.includes(one));
+    return other ? ` (an alternative name of ${other.ifname})` : "";
+  };
+  if (names.has(name)) {
+    throw new HostError("failed", `${where} has a link ${name} already${owner(name)}`, {
       fix: "give the link another name there with --name",
     });
   }
+  const alternative = alternativeNames.find((one) => names.has(one));
+  if (alternative !== undefined) {
+    throw new HostError(
+      "failed",
+      `${where} has a link ${alternative} already${owner(alternative)}, which is an alternative name of this one`,
+      { fix: `remove it here or there: ip link property del dev LINK altname ${alternative}` },
+    );
+  }
   const ids = new Set(snapshot.nexthops.map(({ id }) => id));
-  const taken = (await dumpNexthops(ip)).find(({ id }) => ids.has(id));
+  const taken = there.nexthops.find(({ id }) => ids.has(id));
   if (taken) {
     throw new HostError("failed", `${where} has a nexthop object ${taken.id} already`, {
       fix: `remove it there: ip nexthop delete id ${taken.id}`,
     });
   }
   const keys = new Set(snapshot.routes.filter(isSingle).map(keyOf));
-  const there = (await Promise.all([dumpRoutes(ip, 4), dumpRoutes(ip, 6)])).flat().filter(isSingle);
-  const clash = there.find((route) => keys.has(keyOf(route)));
+  const clash = there.routes.filter(isSingle).find((route) => keys.has(keyOf(route)));
   if (clash) {
     // IPv4 would take the one that was there first, IPv6 both in turn.
     throw new HostError("failed", `${where} has a route to the same destination already: ${shown(clash)}`, {
       fix: `remove it there: ip ${routeLine("delete", clash)}`,
     });
   }
-  return (await dumpRules(ip)).map(ruleKey);
 }
 
 /** What the kernel makes for IPv6, such as fe80::/64, each link has of its own. */
@@ -187,23 +241,39 @@ function shown(route: LinkRoute): string {
   return routeLine("append", route).replace(/^route append /, "");
 }
 
+/** What one process knows of its own steps. */
+interface Memory {
+  /** What the rehearsal told the kernel. */
+  rehearsed?: Restored;
+  /** This process has just moved the link: it is as it arrived. */
+  hasJustArrived?: boolean;
+}
+
 async function run(from: MoveState, statePath: string, surroundings: MoveSurroundings): Promise<MoveResult> {
+  const memory: Memory = {};
   let state = from;
   await writeMoveState(statePath, state);
   while (!isOver(state.step)) {
     surroundings.progress(PROGRESS[state.step.at](state));
-    state = await afterStep(state, surroundings);
+    state = await afterStep(state, memory, surroundings);
     await writeMoveState(statePath, state);
   }
+  // Only a link that is in the target can be taken back.
+  if (state.step.at !== "restored") await removeMoveState(statePath);
   return state;
 }
 
-async function afterStep(state: MoveState, { progress }: MoveSurroundings): Promise<MoveState> {
+async function afterStep(
+  state: MoveState,
+  memory: Memory,
+  { progress }: MoveSurroundings,
+): Promise<MoveState> {
   try {
-    return { ...state, ...(await perform(state)), step: nextStep(state.step, { type: "done" }) };
+    return { ...state, ...(await perform(state, memory)), step: nextStep(state.step, { type: "done" }) };
   } catch (error) {
     const cause = describeHostError(error);
-    const step = nextStep(state.step, { type: "failed", cause });
+    const isHome = state.step.at === "moving" && (await locate(state)) === "source";
+    const step = nextStep(state.step, { type: "failed", cause, isHome });
     if (step === state.step) throw stuck(state, error);
     progress(`failed: ${cause}`);
     return { ...state, step };
@@ -218,7 +288,7 @@ function stuck({ step, snapshot }: MoveState, error: unknown): HostError {
     `${first}; and then the way back of ${snapshot.link.name} failed: ${describeHostError(error)}`,
     {
       cause: error,
-      fix: "mend that and run lychgate host link rollback: the state file has all that is needed",
+      fix: "mend that and run lychgate host link rollback, as often as needed; should the link be gone for good, run the next move",
     },
   );
 }
@@ -237,21 +307,29 @@ const PROGRESS: Record<MoveStep["at"], (state: MoveState) => string> = {
 };
 
 /** Does a step, from its beginning, however much of it an earlier run had done. Returns what it found out. */
-async function perform(state: MoveState): Promise<Partial<MoveState>> {
+async function perform(state: MoveState, memory: Memory): Promise<Partial<MoveState>> {
   const { from, to, targetName, snapshot } = state;
   const there = withLinkName(snapshot, targetName);
   switch (state.step.at) {
     case "rehearsing": {
       const order = await rehearse(there);
+      memory.rehearsed = order;
       return { onlink: [...order.onlink], unrestorable: [...order.unrestorable] };
     }
     case "moving": {
       const at = await locate(state);
-      if (at === "source") await send(from, snapshot.link.name, to, targetName);
-      else if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
+      if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
+      if (at === "source") {
+        await send(from, snapshot.link.name, to, targetName);
+        memory.hasJustArrived = true;
+      }
       return {};
     }
     case "restoring":
+      if (memory.rehearsed && memory.hasJustArrived) {
+        memory.hasJustArrived = false;
+        if (await replay(to, there, memory.rehearsed.batches, new Set(state.rulesBefore))) return {};
+      }
       await restoreLink(to, there, {
         onlink: new Map(state.onlink.map(({ key, why }) => [key, why])),
       });
@@ -272,7 +350,7 @@ async function perform(state: MoveState): Promise<Partial<MoveState>> {
       return {};
     }
     case "restoring_back": {
-      const place = { devices: await devicesOf(from), hasOtherAddresses: true };
+      const place = { devices: await devicesOf(from), isHome: true };
       const { onlink: exempt, unrestorable } = await restoreOrOnlink(from, snapshot, place);
       const found = await verifyLink(from, snapshot, { onlink: exempt, unrestorable, pinned: false });
       return { onlink: [...exempt], unrestorable: [...unrestorable], differences: [...found] };
@@ -317,7 +395,7 @@ async function removeAddedRules({ to, rulesBefore }: MoveState, { rules }: LinkS
   const ip = new IpRoute({ namespace: to });
   let present: ReadonlySet<string>;
   try {
-    present = new Set((await dumpRules(ip)).map(ruleKey));
+    present = new Set((await dumpRouting(ip)).rules.map(ruleKey));
   } catch (error) {
     // With the namespace its rules went.
     if (error instanceof IpRouteError && error.reason === "namespace") return;
@@ -327,26 +405,41 @@ async function removeAddedRules({ to, rulesBefore }: MoveState, { rules }: LinkS
   await changeRules(ip, "delete", added);
 }
 
-/** Where the link is: by its name, its kind and its MAC. Its index may change on the way. */
+/**
+ * Where the link is: by its name, its kind, its MAC and the other end of its pair. Its index may change on the way. A namespace that is gone, or whose
+ * path leads to another one by now, has it no more.
+ */
 async function locate({
   from,
+  fromInode,
   to,
+  toInode,
   targetName,
   snapshot: { link },
 }: MoveState): Promise<"source" | "target" | "nowhere"> {
-  const isIt = async (namespace: NetworkNamespace, name: string): Promise<boolean> => {
+  const isIn = async (
+    namespace: NetworkNamespace,
+    inode: number | undefined,
+    name: string,
+  ): Promise<boolean> => {
+    if (!(await isThere(namespace, inode))) return false;
     const found = await readSettings(new IpRoute({ namespace }), name);
-    return found !== undefined && found.kind === link.kind && found.mac === link.mac;
+    return found !== undefined && isSameLink(found, link);
   };
-  if (await isIt(from, link.name)) return "source";
-  return (await isIt(to, targetName)) ? "target" : "nowhere";
+  if (await isIn(from, fromInode, link.name)) return "source";
+  return (await isIn(to, toInode, targetName)) ? "target" : "nowhere";
+}
+
+/** Some CNIs give each link of an IP the same MAC: the peer's index tells those apart, where both namespaces show it. */
+function isSameLink(one: LinkSettings, other: LinkSettings): boolean {
+  if (one.kind !== other.kind || one.mac !== other.mac) return false;
+  return one.peerIndex === undefined || other.peerIndex === undefined || one.peerIndex === other.peerIndex;
 }
 
 async function checkSame(
   left: MoveState,
   { from, to, link, statePath, targetName = link }: MoveOptions,
 ): Promise<void> {
-  await checkFrom(left);
   if (isOver(left.step)) return;
   const isSame =
     left.snapshot.link.name === link &&
@@ -358,7 +451,7 @@ async function checkSame(
     "failed",
     `${statePath} is of another move, of ${left.snapshot.link.name}, that broke off at ${left.step.at}`,
     {
-      fix: "end that one first: lychgate host link rollback, or the same move again",
+      fix: `end that one first: lychgate host link rollback --state ${statePath}, or the same move again`,
     },
   );
 }

@@ -1,44 +1,88 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { HostError } from "../host-error.ts";
-import { IpRoute, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import { linkNotFound, readSettings } from "./capture.ts";
-import type { RestoreOrder } from "./restore-order.ts";
-import { restoreOrOnlink, verifyLink } from "./restore.ts";
+import { type Restored, restoreOrOnlink, verifyLink } from "./restore.ts";
+import { pathOfNamespace } from "./run-in.ts";
 import type { LinkSettings, LinkSnapshot } from "./snapshot.ts";
 
 const READY_WITHIN_MS = 10_000;
 
 /**
  * Restores the snapshot to a stand-in in a network namespace of its own, which is gone afterwards, and compares. What the kernel
- * can't resolve there is tried with `onlink`: returned for the restore that follows. Needs CAP_SYS_ADMIN. Throws the first refusal, or what came out otherwise.
+ * can't resolve there is tried with `onlink`: returned for the restore that follows. Needs CAP_SYS_ADMIN. Throws the first refusal, what came out
+ * otherwise, or that the kernel lets no link of this kind go.
  */
-export async function rehearse(snapshot: LinkSnapshot): Promise<RestoreOrder> {
-  return inScratchNamespace(async (namespace) => {
-    const ip = new IpRoute({ namespace });
-    const { name } = snapshot.link;
-    const peer = name === "peer" ? "other" : "peer";
-    await ip.run(["link", "set", "lo", "up"]);
-    await ip.run(["link", "add", name, "type", "veth", "peer", "name", peer]);
-    await ip.run(["link", "set", peer, "up"]);
-    const made = await readSettings(ip, name);
-    if (!made) throw linkNotFound(name, namespace);
-    const wanted = { ...snapshot, link: standInFor(snapshot, made) };
-    const order = await restoreOrOnlink(namespace, wanted);
-    const found = await verifyLink(namespace, wanted, { ...order, pinned: false });
-    if (found.length > 0) {
-      throw new HostError("failed", `the rehearsal came out otherwise: ${listed(found)}`, {
-        fix: "nothing was moved; see lychgate host link plan --rehearse",
-      });
-    }
-    return order;
+export async function rehearse(snapshot: LinkSnapshot): Promise<Restored> {
+  try {
+    await tryToMove(snapshot.link);
+    return await inScratchNamespace((namespace) => restoreStandIn(namespace, snapshot));
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    throw new HostError(error.code, `in the rehearsal: ${error.message}`, { cause: error, fix: error.fix });
+  }
+}
+
+async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapshot): Promise<Restored> {
+  const ip = new IpRoute({ namespace });
+  const { name } = snapshot.link;
+  const peer = name === "peer" ? "other" : "peer";
+  const [refused] = await ip.batch([
+    "link set lo up",
+    `link add ${name} type veth peer name ${peer}`,
+    `link set ${peer} up`,
+  ]);
+  if (refused) throw refused.error;
+  const wanted = { ...snapshot, link: await standInFor(snapshot, ip) };
+  const order = await restoreOrOnlink(namespace, wanted);
+  const found = await verifyLink(namespace, wanted, { ...order, pinned: false });
+  if (found.length > 0) {
+    throw new HostError("failed", `it came out otherwise: ${listed(found)}`, {
+      fix: "see lychgate host link plan --rehearse",
+    });
+  }
+  return order;
+}
+
+/**
+ * A bridge, a bond, a VRF and some others never leave their namespace, and iproute2 before 6.14 does not show it: another one of the kind is made and
+ * moved. A kind that can't be made without more arguments is let pass: the kernel refuses the move itself then, and nothing is lost.
+ */
+async function tryToMove({ name, kind, immutable }: LinkSettings): Promise<void> {
+  if (name === "lo" || immutable) throw immovable(name, "its network namespace is immutable");
+  if (kind === "" || kind === "veth") return;
+  await inScratchNamespace((one) =>
+    inScratchNamespace(async (other) => {
+      const ip = new IpRoute({ namespace: one });
+      const isMade = await ip.run(["link", "add", "probe", "type", kind]).then(
+        () => true,
+        () => false,
+      );
+      if (!isMade) return;
+      await ip
+        .run(["link", "set", "dev", "probe", "netns", pathOfNamespace(other)])
+        .catch((error: unknown) => {
+          const why = error instanceof IpRouteError ? error.said : String(error);
+          throw immovable(name, `the kernel says of a ${kind}: ${why}`);
+        });
+    }),
+  );
+}
+
+function immovable(name: string, why: string): HostError {
+  return new HostError("unsupported", `${name} can't be moved: ${why}`, {
+    fix: "move a link that is a port of it, or a veth, instead",
   });
 }
 
 /** A veth stands in for whatever the link is; one without an Ethernet address keeps its own. */
-function standInFor({ link }: LinkSnapshot, made: LinkSettings): LinkSettings {
+async function standInFor({ link }: LinkSnapshot, ip: IpRoute): Promise<LinkSettings> {
   const isEthernet = /^([\da-f]{2}:){5}[\da-f]{2}$/i.test(link.mac) && link.mac !== "00:00:00:00:00:00";
-  return { ...link, kind: "veth", arp: made.arp, mac: isEthernet ? link.mac : made.mac };
+  if (isEthernet) return { ...link, kind: "veth", arp: true };
+  const made = await readSettings(ip, link.name);
+  if (!made) throw linkNotFound(link.name, ip.namespace);
+  return { ...link, kind: "veth", arp: true, mac: made.mac };
 }
 
 /** The first few of a list, and how many more there are. */

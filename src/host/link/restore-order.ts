@@ -1,5 +1,5 @@
 import { type Cidr, contains, type IpAddress, type IpFamily, parseAddress, parseCidr } from "../cidr.ts";
-import { nexthopLine, routeLine } from "./commands.ts";
+import { nexthopLine, routeLine, ruleLine } from "./commands.ts";
 import type { Hop, LinkNexthop, LinkRoute, LinkSnapshot } from "./snapshot.ts";
 
 /** One command that puts a nexthop object or a route back. */
@@ -36,11 +36,17 @@ export interface RestoreOrder {
 export interface RestorePlace {
   /** Links that are there. Default: only this one. */
   readonly devices?: ReadonlySet<string>;
-  /** Any source address may be used: the others that the snapshot knows nothing of are there. Default: only the link's. */
-  readonly hasOtherAddresses?: boolean;
+  /**
+   * It is where the snapshot was taken: addresses of other links, which routes may use as their source, and rules that are not understood are there
+   * still. Default: no.
+   */
+  readonly isHome?: boolean;
   /** Keys of what needs `onlink`, as an earlier try found out, and why. */
   readonly onlink?: ReadonlyMap<string, string>;
 }
+
+/** Key of the exception that a link has no master any more. */
+export const MASTER_KEY = "master";
 
 const SCOPE_LINK = 253;
 const LOCAL_TABLE = 255;
@@ -341,17 +347,43 @@ function findCycle(left: ReadonlySet<Node>): readonly Node[] {
   return node ? trail.slice(trail.indexOf(node)) : trail;
 }
 
+/** What the link loses beside nexthop objects and routes. */
+function lossesOf(
+  { link: { master }, rules, losses }: LinkSnapshot,
+  devices: ReadonlySet<string>,
+  isHome: boolean,
+): Exception[] {
+  const strange = isHome ? [] : rules.filter(({ unknown }) => unknown.length > 0);
+  return [
+    ...(master && !devices.has(master.name)
+      ? [
+          {
+            what: `master ${master.name} (${master.kind})`,
+            why: `${master.name} is not there`,
+            key: MASTER_KEY,
+          },
+        ]
+      : []),
+    ...strange.map((rule) => ({
+      what: ruleLine("add", rule),
+      why: `it has ${rule.unknown.join(", ")}, which is not supported`,
+      key: `rule ${ruleLine("add", rule)}`,
+    })),
+    ...losses.map(({ what, why }) => ({ what, why, key: `loss ${what}` })),
+  ];
+}
+
 /** What can be put back, and what can't with the reason. */
 function separate(
   snapshot: LinkSnapshot,
-  { devices, hasOtherAddresses = false }: RestorePlace,
+  { devices, isHome = false }: RestorePlace,
 ): {
   readonly kept: { readonly nexthops: readonly LinkNexthop[]; readonly routes: readonly LinkRoute[] };
   readonly unrestorable: readonly Exception[];
 } {
   const there = devices ?? new Set([snapshot.link.name]);
   const sources = new Set(snapshot.addresses.map(({ local }) => local));
-  const unrestorable: Exception[] = [];
+  const unrestorable: Exception[] = lossesOf(snapshot, there, isHome);
   const lost = new Set<number>();
   const missingDevice = (hops: readonly Hop[]): string | undefined =>
     hops.map(({ dev }) => dev).find((dev) => dev !== undefined && !there.has(dev));
@@ -389,7 +421,7 @@ function separate(
         ? `its nexthop object ${nexthopId} can't be put back`
         : undefined) ??
       faultOf(route.unknown, route.hops) ??
-      (source === undefined || hasOtherAddresses || sources.has(source)
+      (source === undefined || isHome || sources.has(source)
         ? undefined
         : `its source ${source} is not an address of the link`);
     if (fault === undefined) return true;

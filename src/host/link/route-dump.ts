@@ -1,7 +1,5 @@
 import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
-import { HostError } from "../host-error.ts";
-import type { IpRoute } from "../iproute.ts";
 import { understood } from "./printed-json.ts";
 import type { Hop, LinkNexthop, LinkRoute } from "./snapshot.ts";
 
@@ -48,38 +46,30 @@ const KNOWN_HOP = new Set(Object.keys(hopFields));
 const METRIC =
   /(?:^|\s)(mtu|window|rtt|rttvar|ssthresh|cwnd|advmss|reordering|hoplimit|initcwnd|initrwnd|rto_min|congctl|features|quickack|fastopen_no_cookie)\s+(lock\s+)?(\S+)/g;
 
-/** Tables that change while they are read are read again, this often. */
-const TRIES = 5;
 const KERNEL = 2;
 const LOCAL_TABLE = 255;
 
-/**
- * All routes of a family, in the kernel's order, without those that come and go with an address. The JSON has what they are made
- * of; metrics are read from the text, since JSON loses their locks and units (docs/host/kernel.md#iproute2).
- */
-export async function dumpRoutes(ip: IpRoute, family: IpFamily): Promise<readonly LinkRoute[]> {
-  const args = [`-${family}`, "route", "show", "table", "all"];
-  for (let tries = 0; tries < TRIES; tries += 1) {
-    const [json, text] = await Promise.all([ip.json(args), readText(ip, args)]);
-    const lines = text.split("\n").filter((line) => line !== "" && !/^\s/.test(line));
-    const routes = json.map((entry) => understood(dumpedRoute, entry));
-    const isSame =
-      lines.length === routes.length && routes.every(({ dst }, at) => lines[at]?.split(" ").includes(dst));
-    if (!isSame) continue;
-    return routes.flatMap((route, at) => routeOf(route, lines[at] ?? "", family) ?? []);
-  }
-  throw new HostError("failed", "the routes keep changing while they are read", {
-    fix: "stop what changes them, and try again",
-  });
+/** Whether some route has metrics: then their text is needed too. */
+export function haveMetrics(entries: readonly unknown[]): boolean {
+  return entries.some((entry) => typeof entry === "object" && entry !== null && "metrics" in entry);
 }
 
-async function readText(ip: IpRoute, args: readonly string[]): Promise<string> {
-  try {
-    return await ip.run(["-details", "-N", ...args]);
-  } catch (error) {
-    if (error instanceof Error && error.message.includes("FIB table does not exist")) return "";
-    throw error;
-  }
+/**
+ * The routes of a family from iproute2's JSON, in the kernel's order, without those that come and go with an address. Metrics are read from the
+ * text, since JSON loses their locks and units (kernel-facts 5); without metrics none is needed. `undefined` when the two are not of one moment.
+ */
+export function routesFrom(
+  entries: readonly unknown[],
+  text: string | undefined,
+  family: IpFamily,
+): readonly LinkRoute[] | undefined {
+  const routes = entries.map((entry) => understood(dumpedRoute, entry));
+  if (text === undefined) return routes.flatMap((route) => routeOf(route, "", family) ?? []);
+  const lines = text.split("\n").filter((line) => line !== "" && !/^\s/.test(line));
+  const isSame =
+    lines.length === routes.length && routes.every(({ dst }, at) => lines[at]?.split(" ").includes(dst));
+  if (!isSame) return undefined;
+  return routes.flatMap((route, at) => routeOf(route, lines[at] ?? "", family) ?? []);
 }
 
 function routeOf(dumped: z.infer<typeof dumpedRoute>, line: string, family: IpFamily): LinkRoute | undefined {
@@ -113,7 +103,7 @@ function routeOf(dumped: z.infer<typeof dumpedRoute>, line: string, family: IpFa
       locked: locked !== undefined,
     })),
     hops: (nexthops?.map((hop) => understood(dumpedHop, hop)) ?? [dumped]).map((hop) => hopOf(hop, family)),
-    unknown: [...new Set([...strange, ...strangeInHops])],
+    unknown: [...new Set([...strange, ...strangeInHops].filter((key) => !key.startsWith("encap_")))],
   };
 }
 
@@ -145,16 +135,8 @@ const dumpedNexthop = z.looseObject({
 
 const KNOWN_NEXTHOP = new Set(Object.keys(dumpedNexthop.shape));
 
-/** All nexthop objects, in the order of their IDs. A kernel without them has none. */
-export async function dumpNexthops(ip: IpRoute): Promise<readonly LinkNexthop[]> {
-  let entries: readonly unknown[];
-  let ofSix: readonly unknown[];
-  try {
-    [entries, ofSix] = await Promise.all([ip.json(["nexthop", "show"]), ip.json(["-6", "nexthop", "show"])]);
-  } catch (error) {
-    if (error instanceof HostError && /not supported/i.test(error.message)) return [];
-    throw error;
-  }
+/** All nexthop objects from iproute2's JSON, in the order of their IDs. `ofSix`: the IPv6 ones alone. */
+export function nexthopsFrom(entries: readonly unknown[], ofSix: readonly unknown[]): readonly LinkNexthop[] {
   const sixIds = new Set(ofSix.map((entry) => understood(dumpedNexthop, entry).id));
   // An entry does not tell its family; the list that it is in does.
   return entries.map((entry) => {

@@ -1,6 +1,5 @@
 import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
-import type { IpRoute } from "../iproute.ts";
 import { understood } from "./printed-json.ts";
 import type { LinkRule } from "./snapshot.ts";
 
@@ -53,15 +52,9 @@ const LOCAL = "255";
 const MAIN = "254";
 const DEFAULT = "253";
 
-/** All routing rules of both families but the three that every namespace begins with. */
-export async function dumpRules(ip: IpRoute): Promise<readonly LinkRule[]> {
-  const families = await Promise.all(
-    ([4, 6] as const).map(async (family) => {
-      const entries = await ip.json([`-${family}`, "rule", "show"]);
-      return entries.map((entry) => understood(dumped, entry)).flatMap((rule) => ruleOf(rule, family) ?? []);
-    }),
-  );
-  return families.flat();
+/** The routing rules of a family, from iproute2's JSON, without the three that every namespace begins with. */
+export function rulesFrom(entries: readonly unknown[], family: IpFamily): readonly LinkRule[] {
+  return entries.map((entry) => understood(dumped, entry)).flatMap((rule) => ruleOf(rule, family) ?? []);
 }
 
 function isInitial({ priority, table, ...rest }: z.infer<typeof dumped>): boolean {

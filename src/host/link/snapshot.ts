@@ -111,9 +111,28 @@ const link = z.strictObject({
   allMulticast: z.boolean(),
   promiscuous: z.boolean(),
   addressGeneration: z.enum(["eui64", "none", "stable_secret", "random"]).optional(),
+  /** IPv6: what `ip token` set for the lower half of addresses. */
+  token: word.optional(),
+  /** The bridge, bond or VRF that it is a port of, with the options of the port. */
+  master: z
+    .strictObject({
+      name: linkName,
+      kind: word,
+      options: z.array(z.strictObject({ name: word, value: word })),
+    })
+    .optional(),
+  /** The kernel says that it never leaves its namespace. */
+  immutable: z.literal(true).optional(),
+  /** Index of the other end of a veth pair in another namespace: no two links of this machine have had the same. */
+  peerIndex: count.optional(),
 });
 
-const neighbour = z.strictObject({ address: word, mac: z.string().regex(/^[\da-fA-F:.]+$/) });
+const neighbour = z.strictObject({
+  address: word,
+  mac: z.string().regex(/^[\da-fA-F:.]+$/),
+  /** It is one that is used and never asked for, as some overlays set them; else a permanent one. */
+  noArp: z.literal(true).optional(),
+});
 
 const snapshot = z.strictObject({
   format: z.literal(FORMAT),
@@ -128,11 +147,15 @@ const snapshot = z.strictObject({
   routes: z.array(route),
   /** `ipv4/conf/proxy_arp` → `0`; the link's name stands between the last two. */
   sysctls: z.record(z.string().regex(/^ipv[46]\/(conf|neigh)\/[a-z\d_]+$/), z.string().regex(/^[^\r\n\0]*$/)),
-  /** Entries that someone had made permanent. */
+  /** Entries that someone had made permanent, or to be used without asking. */
   permanentNeighbours: z.array(neighbour),
+  /** Addresses that it answers ARP and neighbour discovery for, in place of others. */
+  proxyNeighbours: z.array(word).default([]),
   /** What answered for the gateways: pinned after a move. */
   gateways: z.array(neighbour),
   skippedGateways: z.array(z.strictObject({ address: word, why: z.string() })),
+  /** What it has and loses by a move, for good. */
+  losses: z.array(z.strictObject({ what: z.string(), why: z.string() })).default([]),
   /** What belongs near the link and is not in the snapshot. */
   notes: z.array(z.string()),
 });

@@ -1,7 +1,6 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { HostError } from "../host-error.ts";
 import type { NetworkNamespace } from "../iproute.ts";
+import { runIn } from "./run-in.ts";
 import type { LinkSnapshot } from "./snapshot.ts";
 
 const ROOT = "/proc/sys/net";
@@ -14,8 +13,6 @@ const FAMILIES = ["ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh"];
 const LEFT_OUT = new Set(["ipv6/conf/addr_gen_mode", "ipv6/conf/stable_secret"]);
 /** The same setting in another unit: writing one writes the other. */
 const SAME_AS_ANOTHER = /\/neigh\/(retrans_time|base_reachable_time)$/;
-
-const LIMITS = { maxBuffer: 4 * 1024 * 1024, timeout: 30_000 };
 
 type Sysctls = LinkSnapshot["sysctls"];
 
@@ -36,18 +33,31 @@ export async function readSysctls(namespace: NetworkNamespace, link: string): Pr
   return found;
 }
 
+/**
+ * Compares each path with its value, by what grep printed of all, and writes those that differ: one process for all. What this kernel does not have
+ * it can't be given. (`read` of a shell would take one byte at a time, and /proc gives the first only.)
+ */
+const WRITE_DIFFERING = `
+nl='
+'
+have="$nl$(grep -rsH "" "$1" "$2" "$3" "$4")$nl"
+shift 4
+{
+  while [ "$#" -gt 1 ]; do
+    case "$have" in
+      *"$nl$1:$2$nl"*) ;;
+      *"$nl$1:"*) printf "%s\\n" "$2" > "$1" || echo "$1" >&3 ;;
+    esac
+    shift 2
+  done
+} 3>&1 1>/dev/null`;
+
 /** Writes those of `want` that are otherwise now. Throws `HostError` that names the first that could not be written. */
 export async function writeSysctls(namespace: NetworkNamespace, link: string, want: Sysctls): Promise<void> {
-  const have = await readSysctls(namespace, link);
-  // What this kernel does not have it can't be given.
-  const differing = Object.entries(want).filter(
-    ([name, value]) => have[name] !== undefined && have[name] !== value,
-  );
-  if (differing.length === 0) return;
-  const args = differing.flatMap(([name, value]) => [pathOf(name, link), value]);
-  const script =
-    'while [ "$#" -gt 1 ]; do printf "%s\\n" "$2" > "$1" || echo "$1" >&3; shift 2; done 3>&1 1>/dev/null';
-  const { stdout, stderr } = await run(namespace, script, args);
+  if (Object.keys(want).length === 0) return;
+  const folders = FAMILIES.map((family) => `${ROOT}/${family}/${link}`);
+  const pairs = Object.entries(want).flatMap(([name, value]) => [pathOf(name, link), value]);
+  const { stdout, stderr } = await run(namespace, WRITE_DIFFERING, [...folders, ...pairs]);
   const [first] = stdout.split("\n");
   if (!first) return;
   throw new HostError("failed", `writing ${first}: ${stderr.trim().split("\n")[0] ?? "refused"}`, {
@@ -66,29 +76,14 @@ async function run(
   script: string,
   args: readonly string[],
 ): Promise<{ readonly stdout: string; readonly stderr: string }> {
-  const shell = ["sh", "-c", script, "sh", ...args] as const;
-  const [program, ...rest] =
-    namespace.kind === "own"
-      ? shell
-      : (["nsenter", `--net=${pathOfNamespace(namespace)}`, "--", ...shell] as const);
   try {
-    return await promisify(execFile)(program, rest, { ...LIMITS, env: { ...process.env, LC_ALL: "C" } });
+    return await runIn(namespace, ["sh", "-c", script, "sh", ...args]);
   } catch (cause) {
-    throw new HostError("failed", `reading or writing ${ROOT}: ${String(cause).split("\n")[0]}`, {
+    const said = (cause as { readonly stderr?: unknown }).stderr;
+    const words = typeof said === "string" && said.trim() !== "" ? said : String(cause);
+    throw new HostError("failed", `reading or writing ${ROOT}: ${words.trim().split("\n")[0]}`, {
       cause,
       fix: "it needs util-linux's nsenter, and CAP_SYS_ADMIN to enter a namespace",
     });
-  }
-}
-
-/** Where the kernel shows a namespace to this process and to those that it starts. */
-export function pathOfNamespace(namespace: NetworkNamespace): string {
-  switch (namespace.kind) {
-    case "own":
-      return `/proc/${process.pid}/ns/net`;
-    case "name":
-      return `/run/netns/${namespace.name}`;
-    case "path":
-      return namespace.path;
   }
 }

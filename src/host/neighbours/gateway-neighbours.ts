@@ -56,8 +56,12 @@ export async function resolveGateways(
       await ip.run(["neighbour", "replace", address, "dev", link, "use"]);
       asked.push(address);
     } catch (error) {
-      if (!(error instanceof IpRouteError) || error.reason === "not_permitted") throw error;
-      skipped.push({ address, why: `the kernel refused to ask: ${error.said}` });
+      if (!(error instanceof IpRouteError)) throw error;
+      const why =
+        error.reason === "not_permitted"
+          ? "to ask for it needs CAP_NET_ADMIN"
+          : `the kernel refused to ask: ${error.said}`;
+      skipped.push({ address, why });
     }
   }
   const isOpen = (address: string): boolean => {
@@ -80,7 +84,8 @@ export async function resolveGateways(
 }
 
 async function readEntries(ip: IpRoute, link: string): Promise<ReadonlyMap<string, Entry>> {
-  const entries = (await ip.json(["neighbour", "show"])).map((entry) => dumped.parse(entry));
+  // Without "nud all" those without ARP are left out.
+  const entries = (await ip.json(["neighbour", "show", "nud", "all"])).map((entry) => dumped.parse(entry));
   return new Map(entries.filter(({ dev }) => dev === link).map((entry) => [entry.dst, entry]));
 }
 
@@ -89,7 +94,7 @@ function hasAnswer(entry: Entry | undefined): boolean {
 }
 
 function whyNot(entry: Entry | undefined, timeoutMs: Milliseconds): string {
-  if (entry?.state.includes("NOARP")) return "the link has no neighbours to resolve";
+  if (entry?.state.includes("NOARP")) return "its entry has no MAC";
   if (timeoutMs === 0) return "no MAC is known for it, and it was not asked for";
   const protocol = entry?.dst.includes(":") ? "neighbour discovery" : "ARP";
   return `nothing answered ${entry ? protocol : "ARP or neighbour discovery"} within ${timeoutMs} ms`;

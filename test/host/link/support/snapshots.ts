@@ -65,8 +65,10 @@ export function snapshotOf(given: Partial<LinkSnapshot>): LinkSnapshot {
     routes: [],
     sysctls: {},
     permanentNeighbours: [],
+    proxyNeighbours: [],
     gateways: [],
     skippedGateways: [],
+    losses: [],
     notes: [],
     ...given,
   };
