@@ -95,8 +95,9 @@ export async function startAnycast(
   const events = new KernelEvents({ namespace, happened: () => reconciler.kernelChanged(), clock, log });
   const stops: (() => void)[] = [() => events.stop()];
   let backendsFile: BackendsFile | undefined;
+  let api = spec.pods ? "the API server has not been heard yet" : "";
   const status = (): AnycastStatus => {
-    const ofAll = reconciler.status();
+    const ofAll = { ...reconciler.status(), api };
     return backendsFile?.fault ? { ...ofAll, advice: [...ofAll.advice, backendsFile.fault] } : ofAll;
   };
   let stopPods: (() => Promise<void>) | undefined;
@@ -121,8 +122,20 @@ export async function startAnycast(
       stops.push(() => clearInterval(again));
     }
     if (spec.pods) {
-      stopPods = await watchPods(spec.pods, surroundings, clock, (backends) =>
-        reconciler.setBackends("pods", backends),
+      const heard = (live: boolean): void => {
+        const since = new Date(clock.nowMs()).toISOString();
+        const fault = `the API server has not been heard since ${since}: pods that end are not known; what was known stays in force`;
+        if (live === (api === "")) return;
+        if (live) log.info("anycast: the API server is heard");
+        else log.error(`anycast: ${fault}`);
+        api = live ? "" : fault;
+      };
+      stopPods = await watchPods(
+        spec.pods,
+        surroundings,
+        clock,
+        (backends) => reconciler.setBackends("pods", backends),
+        heard,
       );
     }
     events.start();
@@ -147,6 +160,7 @@ async function watchPods(
   { log, credentials, nodeName = process.env["NODE_NAME"] }: AnycastSurroundings,
   clock: Clock,
   changed: (backends: readonly Backend[]) => void,
+  heard: (live: boolean) => void,
 ): Promise<() => Promise<void>> {
   const node = pods.node || nodeName;
   if (!node) {
@@ -169,7 +183,7 @@ async function watchPods(
     selector: selector || undefined,
     fieldSelector: `spec.nodeName=${node}`,
     resource: podsWithAnnotation(annotation),
-    sink: new PodBackends(changed, Math.max(1, new Set(namespaces).size)),
+    sink: new PodBackends(changed, Math.max(1, new Set(namespaces).size), heard),
     log,
     clock,
   });
@@ -249,6 +263,7 @@ async function readNode(spec: AnycastSpec, namespace: NetworkNamespace): Promise
   return {
     from: "node",
     synced: false,
+    api: "",
     bird: typeof inBird === "string" ? inBird : "",
     lastPass: null,
     addresses: spec.addresses.map((address) => {

@@ -58,7 +58,8 @@ export const hostAnycastStatus: Command = {
     const status = await told(anycastStatus(spec, namespaceOf(invocation)));
     if (flags.own.has("json")) io.stdout.write(`${JSON.stringify(status, undefined, 2)}\n`);
     else printStatus(status, invocation);
-    return status.bird === "" && status.lastPass?.ok !== false ? EXIT.ok : EXIT.fault;
+    const isWell = status.bird === "" && status.api === "" && status.lastPass?.ok !== false;
+    return isWell ? EXIT.ok : EXIT.fault;
   },
 };
 
@@ -130,7 +131,9 @@ function printStatus(status: AnycastStatus, { io }: Invocation): void {
           `last pass ${status.lastPass.at}, ${status.lastPass.tookMs} ms${status.lastPass.ok ? "" : `: ${status.lastPass.fault}`}`,
         ]
       : []),
-    ...(status.bird === "" ? [] : [status.bird]),
+    ...(status.api === "" ? [] : [status.api]),
+    // The last pass may have told it already.
+    ...(status.bird === "" || status.lastPass?.fault.includes(status.bird) ? [] : [status.bird]),
     ...status.advice,
   ];
   for (const note of notes) io.stderr.write(`${printable(note)}\n`);

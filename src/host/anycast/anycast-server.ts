@@ -21,7 +21,7 @@ export interface AnycastServer {
 const GRACE_MS = 1000;
 
 /**
- * `GET /status` (JSON), `/metrics`, and `/healthz`: 200 when all sources have been heard and the last pass ended well, else
+ * `GET /status` (JSON), `/metrics`, and `/healthz`: 200 when all sources are heard and the last pass ended well, else
  * 503 with the reason. Nothing can be changed through it.
  */
 export function createAnycastServer({ listen, status, metrics }: AnycastServerOptions): AnycastServer {
@@ -55,10 +55,10 @@ export function createAnycastServer({ listen, status, metrics }: AnycastServerOp
   };
 }
 
-function faultOf({ synced, lastPass }: AnycastStatus): string {
-  if (!synced) return "waiting for the sources of backends";
+function faultOf({ synced, lastPass, api }: AnycastStatus): string {
+  if (!synced) return ["waiting for the sources of backends", api].filter((words) => words !== "").join("; ");
   if (!lastPass) return "no pass has ended yet";
-  return lastPass.fault;
+  return [lastPass.fault, api].filter((words) => words !== "").join("; ");
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {

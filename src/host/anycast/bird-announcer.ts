@@ -37,8 +37,7 @@ export interface BirdAnnouncerOptions {
   readonly timeoutMs: Milliseconds;
 }
 
-/** How long BIRD may take from its answer to a route in its table. */
-const SETTLE_TRIES = 20;
+/** Pause between looks whether BIRD has in its tables what it has taken. */
 const SETTLE_MS = 5;
 
 /**
@@ -93,17 +92,35 @@ export class BirdAnnouncer {
     });
   }
 
+  /**
+   * Withdraws all of ours, without a look at BIRD's configuration: the file is emptied for BIRD's next start, and the protocols are disabled at once.
+   * {@link announce} enables them again. Rejects with {@link BirdError} `unreachable`.
+   */
+  async withdrawAll(): Promise<void> {
+    const { includeFile } = this.#options;
+    const text = this.#render(new Set());
+    const before = await readOrNothing(includeFile);
+    if (before !== undefined && before !== text) await writeAtomically(includeFile, text);
+    await this.#talk((bird) => bird.command(`disable ${this.#ours()}`));
+  }
+
   /** Waits for BIRD's tables to have `target`, enabling and disabling what someone else did with birdc. */
   async #settle(bird: BirdSession, target: ReadonlySet<string>): Promise<void> {
-    for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
+    const untilMs = performance.now() + this.#options.timeoutMs;
+    let enabled = false;
+    do {
       const routes = await this.#routes(bird);
-      const missing = [...target].filter((address) => !routes.has(address));
+      const isMissing = [...target].some((address) => !routes.has(address));
       const extra = [...routes].filter((address) => !target.has(address));
-      if (missing.length === 0 && extra.length === 0) return;
-      for (const address of missing) await bird.command(`enable ${this.#protocol(address)}`);
+      if (!isMissing && extra.length === 0) return;
+      // One command for all: each of many would be asked for many times while BIRD is still at work.
+      if (isMissing && !enabled) {
+        await bird.command(`enable ${this.#ours()}`);
+        enabled = true;
+      }
       for (const address of extra) await bird.command(`disable ${this.#protocol(address)}`);
       await sleep(SETTLE_MS);
-    }
+    } while (performance.now() < untilMs);
     throw new BirdError("refused", "BIRD took its configuration and does not announce what it should", {
       fix: `does its configuration have include "${this.#options.includeFile}"; and a channel for both families?`,
     });
@@ -122,8 +139,13 @@ export class BirdAnnouncer {
   }
 
   async #routes(bird: BirdSession): Promise<ReadonlySet<string>> {
-    const { lines } = await bird.command(`show route where proto ~ "${this.#options.prefix}_*"`);
+    const { lines } = await bird.command(`show route where proto ~ ${this.#ours()}`);
     return new Set(lines.flatMap((line) => /^(\S+)\/(?:32|128)\s+blackhole\s/.exec(line)?.[1] ?? []));
+  }
+
+  /** Pattern of the names of our protocols. */
+  #ours(): string {
+    return `"${this.#options.prefix}_*"`;
   }
 
   #render(target: ReadonlySet<string>): string {

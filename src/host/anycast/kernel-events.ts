@@ -2,12 +2,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Clock, Milliseconds } from "../../clock.ts";
 import type { Log } from "../../log.ts";
 import type { NetworkNamespace } from "../iproute.ts";
+import { ANYCAST_PROTOCOL } from "./kernel.ts";
 
 const RESTART_MS: Milliseconds = 1000;
 
 /**
- * Calls `happened` when a link or a nexthop changes, by `ip monitor`. A wake-up, no news: not every change is told
- * (docs/host/kernel.md#iproute2), so what there is must be read again, and now and then without being told.
+ * Calls `happened` when a link, a nexthop or a route of ours changes, by `ip monitor`. A wake-up, no news: not every change is told
+ * (kernel-facts 5), so what there is must be read again, and now and then without being told.
  */
 export class KernelEvents {
   readonly #args: readonly [string, ...string[]];
@@ -24,7 +25,7 @@ export class KernelEvents {
     readonly log: Log;
   }) {
     const { namespace } = options;
-    const monitor = ["monitor", "link", "nexthop"] as const;
+    const monitor = ["-N", "monitor", "label", "link", "nexthop", "route"] as const;
     this.#args =
       namespace.kind === "own"
         ? ["ip", ...monitor]
@@ -41,7 +42,12 @@ export class KernelEvents {
     const [program, ...args] = this.#args;
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
     this.#child = child;
-    child.stdout.on("data", () => this.#happened());
+    let rest = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split("\n");
+      rest = lines.pop() ?? "";
+      if (lines.some(concernsUs)) this.#happened();
+    });
     child.on("error", (error) =>
       this.#log.warn("ip monitor could not be started", { message: error.message }),
     );
@@ -56,4 +62,12 @@ export class KernelEvents {
     this.#stopped = true;
     this.#child?.kill();
   }
+}
+
+const OUR_ROUTE = new RegExp(`\\bproto ${ANYCAST_PROTOCOL}\\b`);
+
+/** Routes of others come and go by the thousand on a router; ours name their protocol. */
+function concernsUs(line: string): boolean {
+  if (line.startsWith("[ROUTE]")) return OUR_ROUTE.test(line);
+  return line.startsWith("[LINK]") || line.startsWith("[NEXTHOP]");
 }

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { describeHostError } from "../host-error.ts";
-import type { IpRoute } from "../iproute.ts";
+import { type IpRoute, IpRouteError } from "../iproute.ts";
 import { canonicalAddress, isV6 } from "./backend.ts";
 import {
   type Group,
@@ -16,8 +16,6 @@ import {
 
 /** `proto` of every route and nexthop that is ours (rtnetlink's rtm_protocol; 77 belongs to no known daemon). */
 export const ANYCAST_PROTOCOL = 77;
-
-const PATHS_AT_A_TIME = 4;
 
 const MAIN_TABLE = "254";
 const UNICAST = "1";
@@ -101,24 +99,16 @@ export class AnycastKernel {
     }
   }
 
-  /** Where each of `nexthops` leads; a few processes at a time. Never rejects. */
+  /** Where each of `nexthops` leads, all asked in one process. */
   async #paths(nexthops: readonly string[]): Promise<ReadonlyMap<string, Path>> {
-    const paths = new Map<string, Path>();
-    const left = nexthops.values();
-    const work = async (): Promise<void> => {
-      for (const nexthop of left) paths.set(nexthop, await this.#path(nexthop));
-    };
-    await Promise.all(Array.from({ length: PATHS_AT_A_TIME }, work));
-    return paths;
-  }
-
-  async #path(nexthop: string): Promise<Path> {
-    try {
-      const [route] = await this.#ip.json(["route", "get", "fibmatch", nexthop]);
-      return pathOf(route);
-    } catch (error) {
-      return { kind: "none", why: describeHostError(error) };
-    }
+    const answers = await this.#ip.jsonBatch(nexthops.map((nexthop) => `route get fibmatch ${nexthop}`));
+    return new Map(
+      nexthops.map((nexthop, index) => {
+        const answer = answers[index] ?? [];
+        if (!(answer instanceof IpRouteError)) return [nexthop, pathOf(answer[0])];
+        return [nexthop, { kind: "none", why: describeHostError(answer) }];
+      }),
+    );
   }
 }
 

@@ -26,7 +26,7 @@ const PROTOCOLS = "lychgate_router";
 const BIRD_TIMEOUT_MS: Milliseconds = 2000;
 const LOOK_EVERY_MS: Milliseconds = 200;
 /** Pause between looks at what BIRD really has, and before the next try after a failure. */
-const ASK_EVERY_MS: Milliseconds = 5000;
+const ASK_EVERY_MS: Milliseconds = 1000;
 const RETRY_MS: Milliseconds = 1000;
 
 /**

@@ -34,11 +34,21 @@ export function podBackend(pod: PodView): Backend | undefined {
 export class PodBackends {
   readonly #pods = new Map<string, { readonly scope: string; readonly backend: Backend | undefined }>();
   readonly #changed: (backends: readonly Backend[]) => void;
+  readonly #live: (live: boolean) => void;
   readonly #synced: () => boolean;
+  readonly #deafScopes = new Set<string>();
 
-  /** `synced` says whether every scope has been listed; before that nothing is told. */
-  constructor(changed: (backends: readonly Backend[]) => void, scopes: number) {
+  /**
+   * Before each of `scopes` scopes has been listed nothing is told. `live` is called with whether the API server is heard: of no pod that
+   * ends anything is known while it is not.
+   */
+  constructor(
+    changed: (backends: readonly Backend[]) => void,
+    scopes: number,
+    live: (live: boolean) => void = () => {},
+  ) {
     this.#changed = changed;
+    this.#live = live;
     const listed = this.#listed;
     this.#synced = () => listed.size >= scopes;
   }
@@ -73,8 +83,12 @@ export class PodBackends {
   /** Nothing follows from time alone: while the API server is away what is known stays in force. */
   bookmark(): void {}
 
-  /** As {@link bookmark}. */
-  setLive(): void {}
+  /** The API server is heard of `scope`, or is not. What is known stays in force. */
+  setLive(scope: string, live: boolean): void {
+    if (live) this.#deafScopes.delete(scope);
+    else this.#deafScopes.add(scope);
+    this.#live(this.#deafScopes.size === 0);
+  }
 
   #put(scope: string, pod: PodView): void {
     this.#pods.set(`${pod.namespace}/${pod.name}`, { scope, backend: podBackend(pod) });

@@ -52,6 +52,10 @@ const COALESCE_MS: Milliseconds = 2;
 const KERNEL_COALESCE_MS: Milliseconds = 50;
 /** Pause after a pass that failed. */
 const RETRY_MS: Milliseconds = 1000;
+/** Pause between looks whether BIRD still has what it was given: it tells nobody of changes. */
+const LOOK_MS: Milliseconds = 1000;
+/** The same failure is logged again after so long. */
+const REPEAT_LOG_MS: Milliseconds = 60_000;
 
 /**
  * Keeps kernel and BIRD as the sources say (docs/architecture.md#node): one pass at a time, each from what there is to what
@@ -77,6 +81,9 @@ export class AnycastReconciler {
   #settledWish: string | undefined;
   #addresses: readonly AddressPlan[] = [];
   #birdFault = "";
+  #look: TimerHandle | undefined;
+  /** When each failure was logged last. */
+  readonly #loggedAtMs = new Map<string, Milliseconds>();
   #lastPass: AnycastStatus["lastPass"] = null;
   #advice: readonly string[] = [];
   #adopted = false;
@@ -126,6 +133,7 @@ export class AnycastReconciler {
   async stop(withdraw: boolean): Promise<void> {
     this.#stopped = true;
     this.#timer?.handle.clear();
+    this.#look?.clear();
     await this.#running;
     if (!withdraw) return;
     const { bird, kernel, addresses, groupType, log } = this.#options;
@@ -142,6 +150,7 @@ export class AnycastReconciler {
     return {
       from: "daemon",
       synced: this.synced,
+      api: "",
       bird: this.#birdFault,
       lastPass: this.#lastPass,
       addresses: addresses.map((address) => {
@@ -191,7 +200,37 @@ export class AnycastReconciler {
       const again = this.#again;
       this.#again = false;
       this.#within(again ? COALESCE_MS : nextInMs);
+      this.#lookLater();
     });
+  }
+
+  #lookLater(): void {
+    this.#look?.clear();
+    if (!this.#stopped) this.#look = this.#options.clock.setTimeout(() => void this.#lookAtBird(), LOOK_MS);
+  }
+
+  /** A pass begins when BIRD or its file are not as they were left. Costs no process, unlike a pass. Never rejects. */
+  async #lookAtBird(): Promise<void> {
+    const { bird } = this.#options;
+    const left = this.#announced;
+    const isAsLeft = await Promise.all([bird.announced(), bird.inFile()]).then(
+      (found) => found.every((one) => sameSet(one, left)),
+      () => false,
+    );
+    if (this.#stopped || this.#running || left !== this.#announced) return;
+    if (isAsLeft) this.#lookLater();
+    else this.#within(0);
+  }
+
+  /** Logs a failure that is new, or that goes on for a minute. */
+  #complain(message: string, fault: string): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [key, atMs] of this.#loggedAtMs)
+      if (nowMs - atMs >= REPEAT_LOG_MS) this.#loggedAtMs.delete(key);
+    const key = `${message}: ${fault}`;
+    if (this.#loggedAtMs.has(key)) return;
+    this.#loggedAtMs.set(key, nowMs);
+    this.#options.log.error(message, { fault });
   }
 
   /** One pass; resolves to the pause before the next. Never rejects. */
@@ -206,9 +245,11 @@ export class AnycastReconciler {
     }
     const tookMs = clock.monotonicMs() - startedMs;
     const ok = fault === "";
-    if (!ok && fault !== this.#lastPass?.fault)
-      log.error("anycast: a pass failed and is tried again", { fault });
-    if (ok && this.#lastPass?.ok === false) log.info("anycast: all is as it should be again");
+    if (!ok) this.#complain("anycast: a pass failed and is tried again", fault);
+    if (ok && this.#lastPass?.ok === false) {
+      log.info("anycast: all is as it should be again");
+      this.#loggedAtMs.clear();
+    }
     this.#lastPass = {
       at: new Date(clock.nowMs()).toISOString(),
       ok,
@@ -321,8 +362,7 @@ export class AnycastReconciler {
       const result = error instanceof BirdError ? error.result : "unreachable";
       const fault = describeHostError(error);
       observer.birdConfigured(result);
-      if (result === "refused" && fault !== this.#birdFault)
-        log.error("BIRD refused its configuration", { fault });
+      if (result === "refused") this.#complain("BIRD refused its configuration", fault);
       this.#birdFault = fault;
       // Refused or away: what was to be withdrawn is disabled, or not announced by a BIRD that isn't there.
       this.#announced = result === "refused" ? await bird.announced().catch(() => before) : before;

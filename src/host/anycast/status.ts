@@ -17,6 +17,8 @@ export interface AnycastStatus {
   readonly from: "daemon" | "node";
   /** All sources have been heard, so the daemon acts. */
   readonly synced: boolean;
+  /** Since when the API server has not been heard, and what follows; empty when it is, or when no pods are watched. */
+  readonly api: string;
   /** Why BIRD can't be talked to, or what it refuses; empty when all is well. */
   readonly bird: string;
   readonly lastPass: {
