@@ -8,8 +8,11 @@ import { createAnycastServer } from "./host/anycast/anycast-server.ts";
 import type { Backend } from "./host/anycast/backend.ts";
 import { BackendsFile } from "./host/anycast/backends-file.ts";
 import { BirdAnnouncer } from "./host/anycast/bird-announcer.ts";
+import { AnycastGuard, type Guarded } from "./host/anycast/guard.ts";
+import { Heartbeat, heartbeatPath } from "./host/anycast/heartbeat.ts";
 import { AnycastKernel } from "./host/anycast/kernel.ts";
 import { KernelEvents } from "./host/anycast/kernel-events.ts";
+import { ROUTER_PROTOCOLS } from "./host/anycast/own-addresses.ts";
 import { PodBackends } from "./host/anycast/pod-backends.ts";
 import { AnycastReconciler } from "./host/anycast/reconciler.ts";
 import { type AnycastSpec, parseAnycastSpec } from "./host/anycast/spec.ts";
@@ -17,6 +20,7 @@ import type { AnycastStatus } from "./host/anycast/status.ts";
 import { describeHostError, HostError } from "./host/host-error.ts";
 import { IpRoute, type NetworkNamespace } from "./host/iproute.ts";
 import type { Log } from "./log.ts";
+import { notifySystemd } from "./host/systemd/notify.ts";
 import { hostMetricsText } from "./metrics/host-metrics.ts";
 import { createOperationalLog } from "./operational-log.ts";
 import { catchHangUps, handleSignals } from "./process-signals.ts";
@@ -27,6 +31,8 @@ import type { ObservedPod } from "./watch/pod-projection.ts";
 const PROTOCOLS = "lychgate_anycast";
 const STATUS_TIMEOUT_MS = 3000;
 const STDERR = 2;
+const DEFAULT_BIRD_SOCKET = "/run/bird/bird.ctl";
+const GUARD_BIRD_TIMEOUT_MS = 1000;
 
 export type { AnycastStatus } from "./host/anycast/status.ts";
 export type { AnycastSpec } from "./host/anycast/spec.ts";
@@ -93,6 +99,7 @@ export async function startAnycast(
     metrics: async () => ({ text: await counted.text(), contentType: counted.contentType }),
   });
   const events = new KernelEvents({ namespace, happened: () => reconciler.kernelChanged(), clock, log });
+  const heartbeat = new Heartbeat({ path: heartbeatPath(spec.bird.includeFile), clock, log });
   const stops: (() => void)[] = [() => events.stop()];
   let backendsFile: BackendsFile | undefined;
   let api = spec.pods ? "the API server has not been heard yet" : "";
@@ -139,12 +146,14 @@ export async function startAnycast(
       );
     }
     events.start();
+    heartbeat.start();
     return {
       address,
       status,
       async stop() {
         await stopSources();
         await reconciler.stop(spec.onExit === "withdraw");
+        await heartbeat.stop();
       },
     };
   } catch (error) {
@@ -214,7 +223,9 @@ export async function runAnycast(specPath: string, namespace: NetworkNamespace):
       addresses: spec.addresses,
       listen: `${daemon.address.address}:${daemon.address.port}`,
     });
+    const unnotify = notifySystemd(process.env, systemClock);
     await promise;
+    unnotify();
     await daemon.stop();
     return 0;
   } catch (error) {
@@ -223,6 +234,51 @@ export async function runAnycast(specPath: string, namespace: NetworkNamespace):
   } finally {
     log.flush();
   }
+}
+
+/** Where those who announce by BIRD on a node are found. */
+export interface Announcers {
+  /** The daemon's; absent: there is none. */
+  readonly spec?: AnycastSpec;
+  /** The router's `anycast.includeFile`. */
+  readonly routerIncludeFile: string;
+}
+
+/** `lychgate host anycast guard`: until SIGTERM or SIGINT. Resolves to the exit code. */
+export async function runGuard(announcers: Announcers): Promise<number> {
+  const format = isatty(STDERR) ? "text" : "json";
+  const log = createOperationalLog({ level: "info", format, fd: STDERR });
+  const guarded = guardedBy(announcers);
+  const guard = new AnycastGuard({ guarded, clock: systemClock, log });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  handleSignals({ onFirst: () => resolve(), onSecond: () => process.exit(1) }, () =>
+    systemClock.monotonicMs(),
+  );
+  // The clock's timers don't keep a process alive, and here there is nothing else that would.
+  const alive = setInterval(() => {}, 60_000);
+  guard.start();
+  log.info("guarding what is announced", { heartbeats: guarded.map(({ heartbeat }) => heartbeat) });
+  await promise;
+  clearInterval(alive);
+  await guard.stop();
+  log.flush();
+  return 0;
+}
+
+/** `lychgate host anycast withdraw`: all that the daemon announced, now. Rejects with `HostError`. */
+export async function withdrawDaemon(spec: AnycastSpec): Promise<void> {
+  await announcerOf(spec).withdrawAll();
+}
+
+function guardedBy({ spec, routerIncludeFile }: Announcers): readonly Guarded[] {
+  const bird = spec?.bird ?? { controlSocket: DEFAULT_BIRD_SOCKET, timeoutMs: GUARD_BIRD_TIMEOUT_MS };
+  const router = new BirdAnnouncer({ ...bird, includeFile: routerIncludeFile, prefix: ROUTER_PROTOCOLS });
+  return [
+    ...(spec
+      ? [{ name: "the daemon", heartbeat: heartbeatPath(spec.bird.includeFile), bird: announcerOf(spec) }]
+      : []),
+    { name: "the router", heartbeat: heartbeatPath(routerIncludeFile), bird: router },
+  ];
 }
 
 /**

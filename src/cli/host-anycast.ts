@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { AnycastSpec, AnycastStatus } from "../host-anycast.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
@@ -75,6 +76,69 @@ export const hostAnycastCheck: Command = {
   examples: [["host anycast check --spec anycast.yaml", "before it is rolled out"]],
   async run(invocation) {
     invocation.io.stdout.write(`${JSON.stringify(await loadSpec(invocation), undefined, 2)}\n`);
+    return EXIT.ok;
+  },
+};
+
+const ROUTER_FILE = "/run/lychgate/router.conf";
+
+/** `lychgate host anycast guard`. */
+export const hostAnycastGuard: Command = {
+  name: "host anycast guard",
+  summary: "withdraw what a killed or hanging daemon or router left announced, within 3 seconds",
+  details: `Watches the heartbeats of the anycast daemon and of a router with anycast.addresses, which beat every half second. When one stops without having ended in order, all that it announced is withdrawn at BIRD: its protocols are disabled and its file is emptied. Who comes back announces anew. It is a process of its own, so that what kills the other does not kill it; give it a container or a unit of its own. Ends on SIGTERM.\nExits 0 then, 1 when the spec is faulty, 2 on a wrong flag. It needs BIRD's control socket and the folder of its files, and no other right. See docs/host/anycast.md.`,
+  arguments: [],
+  flags: [
+    { ...SPEC_FLAG, description: `${SPEC_FLAG.description} Without that file only the router is guarded.` },
+    {
+      name: "router-include-file",
+      kind: "text",
+      placeholder: "<path>",
+      description: `The router's anycast.includeFile. (default ${ROUTER_FILE})`,
+    },
+  ],
+  settings: [],
+  examples: [["host anycast guard", "beside the daemon and the router"]],
+  longRunning: true,
+  async run(invocation) {
+    const { runGuard } = await import("../host-anycast.ts");
+    const path = specPath(invocation);
+    const isThere = invocation.flags.own.has("spec") || existsSync(path);
+    return runGuard({
+      ...(isThere && { spec: await loadSpec(invocation) }),
+      routerIncludeFile: invocation.flags.own.get("router-include-file")?.at(-1) ?? ROUTER_FILE,
+    });
+  },
+};
+
+/** `lychgate host anycast withdraw`. */
+export const hostAnycastWithdraw: Command = {
+  name: "host anycast withdraw",
+  summary: "withdraw at BIRD all that the daemon announced, now",
+  details:
+    "Disables the daemon's protocols at BIRD and empties its file; the kernel's routes stay, so that what still arrives is served. A daemon that runs announces anew within seconds. As ExecStopPost of its unit, with --after-failure, it acts only when the service did not end well ($SERVICE_RESULT of systemd).\nExits 0; 1 when BIRD could not be told; 2 on a wrong flag.",
+  arguments: [],
+  flags: [
+    SPEC_FLAG,
+    {
+      name: "after-failure",
+      kind: "boolean",
+      placeholder: "",
+      description: "Do nothing when $SERVICE_RESULT is success.",
+    },
+    JSON_FLAG,
+  ],
+  settings: [],
+  examples: [["host anycast withdraw", "before the node is taken away"]],
+  async run(invocation) {
+    const { io, flags } = invocation;
+    const isNeeded = !flags.own.has("after-failure") || io.environment["SERVICE_RESULT"] !== "success";
+    if (isNeeded) {
+      const { withdrawDaemon } = await import("../host-anycast.ts");
+      await told(withdrawDaemon(await loadSpec(invocation)));
+    }
+    const words = isNeeded ? "withdrawn" : "not needed: the service ended well";
+    io.stdout.write(flags.own.has("json") ? `${JSON.stringify({ withdrawn: isNeeded })}\n` : `${words}\n`);
     return EXIT.ok;
   },
 };

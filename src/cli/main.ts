@@ -9,7 +9,13 @@ import { CommandError, EXIT } from "./command.ts";
 import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
-import { hostAnycastCheck, hostAnycastRun, hostAnycastStatus } from "./host-anycast.ts";
+import {
+  hostAnycastCheck,
+  hostAnycastGuard,
+  hostAnycastRun,
+  hostAnycastStatus,
+  hostAnycastWithdraw,
+} from "./host-anycast.ts";
 import {
   hostLinkMove,
   hostLinkPlan,
@@ -56,6 +62,8 @@ export const COMMANDS: readonly Command[] = [
   hostAnycastRun,
   hostAnycastStatus,
   hostAnycastCheck,
+  hostAnycastGuard,
+  hostAnycastWithdraw,
 ];
 
 /** The command that an `argv` (without program) names, if it names one: the longest name that it begins with. */

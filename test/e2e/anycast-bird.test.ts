@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   chmodSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -89,6 +90,83 @@ describe.skipIf(NO_BIRD)(title, () => {
     writeFileSync(node.bird.config, config);
     await birdHas(node, V4, V6);
     await eventually(() => expect(daemon.status()).toMatchObject({ bird: "", lastPass: { ok: true } }));
+  });
+
+  test("what BIRD refuses again and again is logged once in a minute", async () => {
+    const { node } = await nodeWith(1);
+    const daemon = await runDaemon(node);
+    await birdHas(node, V4, V6);
+    const config = readFileSync(node.bird.config, "utf8");
+    appendFileSync(node.bird.config, "protokol bgp {}\n");
+    // What must be put right, and can't be.
+    node.bird.birdc(`disable lychgate_anycast_${V4.replaceAll(".", "_")}`);
+    const passes = new Set<string>();
+    await eventually(
+      () => {
+        const { lastPass } = daemon.status();
+        if (lastPass?.fault.includes("refused")) passes.add(lastPass.at);
+        return passes.size >= 4;
+      },
+      { timeoutMs: 60_000 },
+    );
+    const loud = daemon.lines.filter(({ level }) => level === "error").map(({ message }) => message);
+    expect(loud.toSorted((one, other) => one.localeCompare(other))).toEqual([
+      "anycast: a pass failed and is tried again",
+      "BIRD refused its configuration",
+    ]);
+    writeFileSync(node.bird.config, config);
+    await birdHas(node, V4, V6);
+  });
+
+  test("drift is mended within seconds, long before the next look at everything", async () => {
+    const { node } = await nodeWith(1);
+    await runDaemon(node, { resyncMs: 600_000 });
+    await birdHas(node, V4, V6);
+    const route = (): string => node.node.sh(`route show ${V4}`);
+    await eventually(() => expect(route()).toContain("proto 77"));
+    const mended = async (break_: () => void, isBroken: () => boolean): Promise<number> => {
+      break_();
+      expect(isBroken()).toBe(true);
+      const startedMs = performance.now();
+      await eventually(() => !isBroken(), { timeoutMs: 60_000 });
+      return Math.round(performance.now() - startedMs);
+    };
+    const tookMs = {
+      protocol: await mended(
+        () => void node.bird.birdc(`disable lychgate_anycast_${V4.replaceAll(".", "_")}`),
+        () => node.bird.routes().length < 2,
+      ),
+      file: await mended(
+        () => rmSync(node.includeFile),
+        () => !existsSync(node.includeFile),
+      ),
+      route: await mended(
+        () => void node.node.sh(`route del ${V4}`),
+        () => !route().includes("proto 77"),
+      ),
+    };
+    console.log("drift mended, ms:", tookMs);
+  });
+
+  test("an API server that is away shows in status and healthz, and what was known stays in force", async () => {
+    const { node } = await nodeWith(1);
+    const daemon = await runDaemon(node);
+    await birdHas(node, V4, V6);
+    const health = async () => {
+      const response = await fetch(`http://127.0.0.1:${daemon.address.port}/healthz`);
+      return { code: response.status, text: await response.text() };
+    };
+    await eventually(async () => expect(await health()).toEqual({ code: 200, text: "ok\n" }));
+    daemon.api.chooseFault = () => ({ t: "status", code: 503 });
+    daemon.api.endWatches();
+    const words = /^the API server has not been heard since \d{4}-.*: pods that end are not known/;
+    await eventually(() => expect(daemon.status().api).toMatch(words), { timeoutMs: 60_000 });
+    expect(await health()).toMatchObject({ code: 503, text: expect.stringMatching(words) });
+    expect(node.bird.routes()).toEqual([V4, V6]);
+    daemon.api.chooseFault = () => undefined;
+    await eventually(async () => expect(await health()).toEqual({ code: 200, text: "ok\n" }), {
+      timeoutMs: 60_000,
+    });
   });
 
   test("a BIRD that does not include the file is told", async () => {

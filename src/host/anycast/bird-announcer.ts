@@ -39,6 +39,9 @@ export interface BirdAnnouncerOptions {
 
 /** Pause between looks whether BIRD has in its tables what it has taken. */
 const SETTLE_MS = 5;
+/** How long it may take for that, and more for each address: what never settles must not keep others waiting. */
+const SETTLE_WITHIN_MS = 200;
+const SETTLE_EACH_MS = 5;
 
 /**
  * Addresses announced by BIRD 2: one `static` protocol with one blackhole route for each, in a file that BIRD's configuration
@@ -106,7 +109,7 @@ export class BirdAnnouncer {
 
   /** Waits for BIRD's tables to have `target`, enabling and disabling what someone else did with birdc. */
   async #settle(bird: BirdSession, target: ReadonlySet<string>): Promise<void> {
-    const untilMs = performance.now() + this.#options.timeoutMs;
+    const untilMs = performance.now() + SETTLE_WITHIN_MS + SETTLE_EACH_MS * target.size;
     let enabled = false;
     do {
       const routes = await this.#routes(bird);

@@ -3,6 +3,7 @@ import type { Log } from "../../log.ts";
 import { describeHostError, HostError } from "../host-error.ts";
 import { canonicalAddress } from "./backend.ts";
 import { BirdAnnouncer, BirdError } from "./bird-announcer.ts";
+import { Heartbeat, heartbeatPath } from "./heartbeat.ts";
 import type { AnycastObserver } from "./observer.ts";
 
 /** Options of {@link OwnAddresses}. */
@@ -21,8 +22,8 @@ export interface OwnAddressesOptions {
   readonly log: Log;
 }
 
-/** Begins the names of our protocols; another than the daemon's, whose file is another too. */
-const PROTOCOLS = "lychgate_router";
+/** Begins the names of a router's protocols; another than the daemon's, whose file is another too. */
+export const ROUTER_PROTOCOLS = "lychgate_router";
 const BIRD_TIMEOUT_MS: Milliseconds = 2000;
 const LOOK_EVERY_MS: Milliseconds = 200;
 /** Pause between looks at what BIRD really has, and before the next try after a failure. */
@@ -31,12 +32,14 @@ const RETRY_MS: Milliseconds = 1000;
 
 /**
  * A router's own anycast addresses: announced through BIRD 2 while it is ready, withdrawn as soon as it is not, and for good as
- * the first step of its drain (docs/architecture.md#drain). What an earlier run left announced is withdrawn at the start.
+ * the first step of its drain (design.md 7). What an earlier run left announced is withdrawn at the start. While it runs it beats for the guard, which
+ * withdraws for a router that was killed.
  */
 export class OwnAddresses {
   readonly #options: OwnAddressesOptions;
   readonly #addresses: ReadonlySet<string>;
   readonly #bird: BirdAnnouncer;
+  readonly #heartbeat: Heartbeat;
   /** As last taken by BIRD; undefined when that is not known. */
   #announced: ReadonlySet<string> | undefined;
   #askedAtMs = Number.NEGATIVE_INFINITY;
@@ -56,16 +59,18 @@ export class OwnAddresses {
         throw new HostError("invalid", `anycast.addresses: ${JSON.stringify(text)} is no IP address`);
       }),
     );
-    const { controlSocket, includeFile } = options;
+    const { controlSocket, includeFile, clock, log } = options;
+    this.#heartbeat = new Heartbeat({ path: heartbeatPath(includeFile), clock, log });
     this.#bird = new BirdAnnouncer({
       controlSocket,
       includeFile,
-      prefix: PROTOCOLS,
+      prefix: ROUTER_PROTOCOLS,
       timeoutMs: BIRD_TIMEOUT_MS,
     });
   }
 
   start(): void {
+    this.#heartbeat.start();
     this.#look();
   }
 
@@ -81,6 +86,7 @@ export class OwnAddresses {
     await this.#turn;
     const had = (this.#announced?.size ?? 0) > 0;
     await this.#announce(new Set());
+    await this.#heartbeat.stop();
     if (!had || this.#fault !== "") return;
     const tookMs = clock.monotonicMs() - startedMs;
     observer.withdrawn(tookMs);
