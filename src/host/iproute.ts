@@ -82,7 +82,10 @@ const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
 /** The first iproute2 whose `-json` covers links, addresses, routes, rules and neighbours. */
 const NEEDED_VERSION = "iproute2 4.17";
 
-/** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (kernel-facts 1). */
+/**
+ * iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror`
+ * (docs/host/kernel.md#gateways).
+ */
 const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
   // First: also a namespace that may not be entered.
   [
@@ -194,7 +197,7 @@ export class IpRoute {
 
   /**
    * Runs all `lines`, in order, in one process; goes on after a line that the kernel refuses and returns those. Arguments must have
-   * been checked before: a line that iproute2 itself can't read ends the batch (kernel-facts 5), which throws
+   * been checked before: a line that iproute2 itself can't read ends the batch (docs/host/kernel.md#iproute2), which throws
    * `bad_argument`, as do line breaks in a line. `family` is for lines that don't tell it themselves, by an address or a prefix.
    */
   async batch(lines: readonly string[], family?: IpFamily): Promise<readonly BatchFailure[]> {

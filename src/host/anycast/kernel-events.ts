@@ -8,7 +8,7 @@ const RESTART_MS: Milliseconds = 1000;
 
 /**
  * Calls `happened` when a link, a nexthop or a route of ours changes, by `ip monitor`. A wake-up, no news: not every change is told
- * (kernel-facts 5), so what there is must be read again, and now and then without being told.
+ * (docs/host/kernel.md#iproute2), so what there is must be read again, and now and then without being told.
  */
 export class KernelEvents {
   readonly #args: readonly [string, ...string[]];

@@ -14,9 +14,6 @@ export function notifySystemd(
   const watchdogUs = Number(environment["WATCHDOG_USEC"] ?? 0);
   let timer: TimerHandle | undefined;
   let stopped = false;
-  const say = (...words: readonly string[]): void => {
-    spawn("systemd-notify", [`--pid=${process.pid}`, ...words], { stdio: "ignore" }).on("error", () => {});
-  };
   const beat = (): void => {
     if (stopped) return;
     say("WATCHDOG=1");
@@ -29,4 +26,8 @@ export function notifySystemd(
     timer?.clear();
     say("STOPPING=1");
   };
+}
+
+function say(...words: readonly string[]): void {
+  spawn("systemd-notify", [`--pid=${process.pid}`, ...words], { stdio: "ignore" }).on("error", () => {});
 }

@@ -1,6 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { resolve } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { COMMANDS } from "../../../src/cli/main.ts";
 import { parseBackends } from "../../../src/host/anycast/backends-file.ts";
@@ -71,7 +73,10 @@ describe("deploy/anycast", () => {
       }[];
       readonly volumes: readonly { readonly hostPath?: { readonly path: string } }[];
     };
-    const [container] = pod.containers;
+    const [container, guard] = pod.containers;
+    expect(COMMANDS.map(({ name }) => name)).toContain(guard?.args.slice(0, 3).join(" "));
+    expect(guard?.securityContext).toMatchObject({ capabilities: { drop: ["ALL"] } });
+    expect(guard?.volumeMounts).toEqual(container?.volumeMounts);
     expect(pod.hostNetwork).toBe(true);
     expect(COMMANDS.map(({ name }) => name)).toContain(container?.args.slice(0, 3).join(" "));
     expect(container?.securityContext).toMatchObject({ capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] } });
@@ -85,6 +90,26 @@ describe("deploy/anycast", () => {
     expect(`${host}:${port}`).toBe(spec.listen);
     expect(JSON.stringify(container?.env)).toContain('"name":"NODE_NAME"');
   });
+});
+
+const NO_SYSTEMD = spawnSync("systemd-analyze", ["--version"]).error
+  ? "systemd-analyze is not installed"
+  : "";
+
+test.skipIf(NO_SYSTEMD)(`the units are understood by systemd${NO_SYSTEMD && ` (${NO_SYSTEMD})`}`, () => {
+  const folder = mkdtempSync(resolve(tmpdir(), "lychgate-units-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const name of ["lychgate-anycast.service", "lychgate-anycast-guard.service"]) {
+    const unit = read(`deploy/anycast/systemd/${name}`);
+    for (const [, command = ""] of unit.matchAll(/^Exec\w+=\S+ (host anycast \w+)/gm))
+      expect(COMMANDS.map((one) => one.name)).toContain(command);
+    const path = resolve(folder, name);
+    writeFileSync(path, unit.replaceAll("/usr/local/bin/lychgate", process.execPath));
+    expect(spawnSync("systemd-analyze", ["verify", path], { encoding: "utf8" })).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+  }
 });
 
 describe("docs/host/anycast.md", () => {

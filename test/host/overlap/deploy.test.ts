@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync, realpathSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { overlapUnit } from "../../../src/host/overlap/unit.ts";
@@ -28,6 +29,33 @@ test("the example unit of the check is what install writes in mode strict", () =
     alsoInterfaces: [],
   });
   expect(read("deploy/systemd/lychgate-overlap.service")).toBe(text);
+});
+
+/** What the tools start, beside systemd's own programs on a machine that has systemd. */
+const PROGRAMS = ["ip", "tc", "nsenter", "unshare", "sh", "grep", "cat"];
+const NO_DPKG = spawnSync("dpkg", ["--version"]).error ? " (no dpkg)" : "";
+
+test.skipIf(NO_DPKG)(`the images have every program that the tools start${NO_DPKG}`, () => {
+  const output = (...command: readonly [string, ...string[]]) =>
+    spawnSync(command[0], command.slice(1), { encoding: "utf8" }).stdout.trim();
+  for (const image of ["deploy/host/Dockerfile", "deploy/anycast/Dockerfile"]) {
+    const [, installed = ""] = /apt-get install -y --no-install-recommends ([^&\\]*)/.exec(read(image)) ?? [];
+    for (const program of PROGRAMS) {
+      const path = realpathSync(output("sh", "-c", `command -v ${program}`));
+      const owner = /^([^:]+):/m.exec(
+        output("dpkg", "-S", path) || output("dpkg", "-S", path.replace(/^\/usr/, "")),
+      )?.[1];
+      const isEssential = output("dpkg-query", "-W", "-f", "${Essential}", owner ?? "") === "yes";
+      expect({
+        image,
+        program,
+        owner,
+        has: isEssential || installed.split(/\s+/).includes(owner ?? ""),
+      }).toMatchObject({
+        has: true,
+      });
+    }
+  }
 });
 
 interface Container {
