@@ -258,6 +258,20 @@ test.skipIf(NO_NAMESPACES)(
   },
 );
 
+test.skipIf(NO_NAMESPACES)(`a snapshot without CAP_NET_ADMIN asks nobody, and says so${skipped}`, () => {
+  const { pod } = makeCiliumPod();
+  const words = ["src/cli.ts", "host", "link", "snapshot", "eth0", "--json"];
+  const { status, stderr } = spawnSync(
+    "ip",
+    ["netns", "exec", pod.name, "setpriv", "--bounding-set=-net_admin", process.execPath, ...words],
+    { encoding: "utf8" },
+  );
+  expect({ status, stderr }).toMatchObject({
+    status: 0,
+    stderr: expect.stringContaining(`gateway ${GATEWAY} is skipped: to ask for it needs CAP_NET_ADMIN`),
+  });
+});
+
 /** Attaches a program that lets everything pass. */
 function attachXdp({ name, sh }: TestNamespace): void {
   const script = `

@@ -317,7 +317,8 @@ async function perform(state: MoveState, memory: Memory): Promise<Partial<MoveSt
       return { onlink: [...order.onlink], unrestorable: [...order.unrestorable] };
     }
     case "moving": {
-      const at = await locate(state);
+      // After a rehearsal of this process it is where it was captured a moment ago; should it be gone, the kernel says so.
+      const at = memory.rehearsed ? "source" : await locate(state);
       if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
       if (at === "source") {
         await send(from, snapshot.link.name, to, targetName);

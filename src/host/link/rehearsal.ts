@@ -26,11 +26,14 @@ export async function rehearse(snapshot: LinkSnapshot): Promise<Restored> {
 
 async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapshot): Promise<Restored> {
   const ip = new IpRoute({ namespace });
-  const { name } = snapshot.link;
+  const { name, mac, mtu, queueLength } = snapshot.link;
   const peer = name === "peer" ? "other" : "peer";
+  const settings = [isEthernet(mac) ? `address ${mac}` : "", `mtu ${mtu}`, `txqueuelen ${queueLength}`].join(
+    " ",
+  );
   const [refused] = await ip.batch([
     "link set lo up",
-    `link add ${name} type veth peer name ${peer}`,
+    `link add ${name} ${settings} type veth peer name ${peer}`,
     `link set ${peer} up`,
   ]);
   if (refused) throw refused.error;
@@ -78,11 +81,14 @@ function immovable(name: string, why: string): HostError {
 
 /** A veth stands in for whatever the link is; one without an Ethernet address keeps its own. */
 async function standInFor({ link }: LinkSnapshot, ip: IpRoute): Promise<LinkSettings> {
-  const isEthernet = /^([\da-f]{2}:){5}[\da-f]{2}$/i.test(link.mac) && link.mac !== "00:00:00:00:00:00";
-  if (isEthernet) return { ...link, kind: "veth", arp: true };
+  if (isEthernet(link.mac)) return { ...link, kind: "veth", arp: true };
   const made = await readSettings(ip, link.name);
   if (!made) throw linkNotFound(link.name, ip.namespace);
   return { ...link, kind: "veth", arp: true, mac: made.mac };
+}
+
+function isEthernet(mac: string): boolean {
+  return /^([\da-f]{2}:){5}[\da-f]{2}$/i.test(mac) && mac !== "00:00:00:00:00:00";
 }
 
 /** The first few of a list, and how many more there are. */

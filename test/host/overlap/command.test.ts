@@ -26,6 +26,29 @@ describe("the command line", () => {
   });
 });
 
+describe.skipIf(NO_NAMESPACES)(`what there is to do is always said${skipped}`, () => {
+  test("without a default route", async () => {
+    const node = await makeNode("nodef", ["route del default"]);
+    const { code, stdout } = await overlap("--netns", node.name, "--cidr", "10.0.0.0/8", "--mode", "strict");
+    expect(code).toBe(1);
+    expect(stdout).toContain("\nthe CIDR is not ok\nfix: add a default route, or name the interfaces");
+  });
+
+  test("of eight routes that share the packets two are shown, and how many there are more", async () => {
+    const hops = Array.from({ length: 8 }, (_, index) => `nexthop via fe80::${index + 2} dev ib0`);
+    const node = await makeNode("ecmp", [
+      "-6 route add default via fe80::1 dev eth0",
+      `-6 route add 2001:db8::/32 ${hops.join(" ")}`,
+      ...Array.from(
+        { length: 8 },
+        (_, index) => `-6 route append 2001:db8:1::/48 via fe80::1${index} dev ib1`,
+      ),
+    ]);
+    const { stdout } = await overlap("--netns", node.name, "--cidr", "2001:db8:1::/48");
+    expect(stdout.split("\n").every((line) => line.length < 400)).toBe(true);
+  });
+});
+
 describe.skipIf(NO_NAMESPACES)(`a node with an overlap${skipped}`, () => {
   test("warn says so and exits 0, strict exits 1; marker and metrics come and the marker goes", async () => {
     const node = await makeNode("cli", ["addr add 172.16.0.9/16 dev ib0"]);
