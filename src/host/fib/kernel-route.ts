@@ -121,15 +121,19 @@ export function tableName(table: number): string {
   return TABLES[table] ?? String(table);
 }
 
-/** A route in iproute2's words: `172.16.0.0/16 dev ib0 proto kernel`; the table and the metric when they are not the usual ones. */
-export function formatKernelRoute(route: KernelRoute): string {
+/**
+ * A route in iproute2's words: `172.16.0.0/16 dev ib0 proto kernel`; the table and the metric when they are not the usual ones. Of many next hops only the
+ * first `maxHops` are listed, which is for people.
+ */
+export function formatKernelRoute(route: KernelRoute, maxHops = Number.POSITIVE_INFINITY): string {
   const { destination, type, nextHops, protocol, metric, table, condition } = route;
   const hops = nextHops.map(({ gateway, dev }) => (gateway ? `via ${gateway} dev ${dev}` : `dev ${dev}`));
   return [
     ...(type === "unicast" ? [] : [type]),
     destination.prefixLength === 0 ? "default" : formatCidr(destination),
     ...(condition === "" ? [] : [condition]),
-    ...(hops.length > 1 ? hops.map((hop) => `nexthop ${hop}`) : hops),
+    ...(hops.length > 1 ? hops.slice(0, maxHops).map((hop) => `nexthop ${hop}`) : hops),
+    ...(hops.length > maxHops ? [`(and ${hops.length - maxHops} more)`] : []),
     `proto ${PROTOCOLS[protocol] ?? protocol}`,
     ...(metric > 0 ? [`metric ${metric}`] : []),
     ...(table === MAIN_TABLE ? [] : [`table ${tableName(table)}`]),

@@ -52,7 +52,7 @@ export async function checkOverlap(
   for (const family of families) {
     const fib = await readFib(ip, family);
     const way: ExpectedWay = { defaults: fib.defaultRoutes(), alsoInterfaces: request.alsoInterfaces };
-    const routes = way.defaults.map(formatKernelRoute);
+    const routes = way.defaults.map((route) => formatKernelRoute(route));
     defaults.push({ family, routes, interfaces: expectedInterfaces(way.defaults) });
     for (const cidr of request.cidrs)
       if (cidr.family === family) judged.set(cidr, { fib, way, findings: findingsIn(fib, cidr, way) });

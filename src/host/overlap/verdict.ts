@@ -51,7 +51,7 @@ export interface ExpectedWay {
 
 const MAX_FINDINGS = 20;
 const MAX_PARTS = 4;
-/** Of routes that share the packets. */
+/** Of routes, and of next hops of one route, that share the packets. */
 const MAX_ROUTES = 2;
 
 /** A finding with what it was made of, until it is settled. */
@@ -195,7 +195,10 @@ function formatOutcome(outcome: Outcome): string {
     case "rule":
       return formatKernelRule(outcome.rule);
     case "routes": {
-      const shown = outcome.routes.slice(0, MAX_ROUTES).map(formatKernelRoute).join("; ");
+      const shown = outcome.routes
+        .slice(0, MAX_ROUTES)
+        .map((route) => formatKernelRoute(route, MAX_ROUTES))
+        .join("; ");
       const more = outcome.routes.length - MAX_ROUTES;
       return more > 0 ? `${shown}; and ${more} more` : shown;
     }

@@ -35,17 +35,15 @@ describe.skipIf(NO_NAMESPACES)(`what there is to do is always said${skipped}`, (
   });
 
   test("of eight routes that share the packets two are shown, and how many there are more", async () => {
-    const hops = Array.from({ length: 8 }, (_, index) => `nexthop via fe80::${index + 2} dev ib0`);
     const node = await makeNode("ecmp", [
       "-6 route add default via fe80::1 dev eth0",
-      `-6 route add 2001:db8::/32 ${hops.join(" ")}`,
       ...Array.from(
         { length: 8 },
         (_, index) => `-6 route append 2001:db8:1::/48 via fe80::1${index} dev ib1`,
       ),
     ]);
     const { stdout } = await overlap("--netns", node.name, "--cidr", "2001:db8:1::/48");
-    expect(stdout.split("\n").every((line) => line.length < 400)).toBe(true);
+    expect(stdout).toContain("nexthop via fe80::11 dev ib1 (and 6 more) proto boot");
   });
 });
 
