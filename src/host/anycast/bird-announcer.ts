@@ -60,6 +60,18 @@ export class BirdAnnouncer {
     return this.#talk((bird) => this.#routes(bird));
   }
 
+  /**
+   * Whether exactly the protocols of `target` are up, of ours. Cheap, unlike {@link announced}: BIRD's tables may hold a million routes of others, and it
+   * goes through all of them. Rejects with {@link BirdError} `unreachable`.
+   */
+  async isUp(target: ReadonlySet<string>): Promise<boolean> {
+    const { lines } = await this.#talk((bird) => bird.command(`show protocols ${this.#ours()}`));
+    const prefix = `${this.#options.prefix}_`;
+    const ours = lines.map((line) => line.split(/\s+/)).filter(([name = ""]) => name.startsWith(prefix));
+    const up = new Set(ours.flatMap(([name = "", , , state]) => (state === "up" ? [name] : [])));
+    return up.size === target.size && [...target].every((address) => up.has(this.#protocol(address)));
+  }
+
   /** What the included file says, which is what BIRD will have when it starts; empty without a file. */
   async inFile(): Promise<ReadonlySet<string>> {
     const text = await readOrNothing(this.#options.includeFile);

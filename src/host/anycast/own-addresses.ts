@@ -107,9 +107,9 @@ export class OwnAddresses {
     const target = ready() ? this.#addresses : new Set<string>();
     if (this.#announced && nowMs - this.#askedAtMs >= ASK_EVERY_MS) {
       this.#askedAtMs = nowMs;
-      const inBird = await this.#bird.announced().catch(() => undefined);
-      if (inBird && !same(inBird, this.#announced)) observer.drifted();
-      this.#announced = inBird;
+      const isUp = await this.#bird.isUp(this.#announced).catch(() => undefined);
+      if (isUp === false) observer.drifted();
+      if (isUp !== true) this.#announced = await this.#bird.announced().catch(() => undefined);
     }
     if (!this.#announced || !same(this.#announced, target)) await this.#announce(target);
   }

@@ -26,6 +26,7 @@ export interface KernelPort {
 /** BIRD's side; `BirdAnnouncer` is it. */
 export interface BirdPort {
   announced(): Promise<ReadonlySet<string>>;
+  isUp(target: ReadonlySet<string>): Promise<boolean>;
   inFile(): Promise<ReadonlySet<string>>;
   announce(target: ReadonlySet<string>): Promise<void>;
 }
@@ -213,8 +214,8 @@ export class AnycastReconciler {
   async #lookAtBird(): Promise<void> {
     const { bird } = this.#options;
     const left = this.#announced;
-    const isAsLeft = await Promise.all([bird.announced(), bird.inFile()]).then(
-      (found) => found.every((one) => sameSet(one, left)),
+    const isAsLeft = await Promise.all([bird.isUp(left), bird.inFile()]).then(
+      ([isUp, inFile]) => isUp && sameSet(inFile, left),
       () => false,
     );
     if (this.#stopped || this.#running || left !== this.#announced) return;

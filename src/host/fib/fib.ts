@@ -95,9 +95,10 @@ export class Fib {
     return this.#taken.has(keyOf(table, destination));
   }
 
-  /** Whether a lookup by address alone, without mark, source or port, may come to a table. */
-  asks(table: number): boolean {
-    return this.rules.some((rule) => rule.takes === "always" && leadsTo(rule, table));
+  /** The tables that a lookup without mark, source or port may come to: by rules without a condition, or with just this one. */
+  tablesAsked(condition: string): ReadonlySet<number> {
+    const rules = this.rules.filter((rule) => rule.takes === "always" || rule.condition === condition);
+    return new Set(rules.flatMap(({ action }) => (action.kind === "table" ? [action.table] : [])));
   }
 
   /** What becomes of packets to each address from the first to the last of `cidr`, in order; neighbours with one fate are one. */

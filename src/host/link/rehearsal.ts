@@ -132,7 +132,7 @@ export async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace)
   try {
     return await doing({ kind: "path", path: `/proc/${holder.pid}/ns/net` });
   } finally {
+    // It ends by itself now, and its namespace with it.
     holder.stdin.end();
-    await ended;
   }
 }

@@ -42,8 +42,10 @@ function refusalOf(
   if (!isUp) return `the device ${dev} is down; set it up first`;
   const address = gateway === undefined ? undefined : parseAddress(gateway);
   if (!address) return undefined;
+  // The kernel looks the gateway up as for a packet that leaves by the device.
+  const asked = fib.tablesAsked(`oif ${dev}`);
   const around = fib.routes.filter(
-    (route) => contains(route.destination, address) && fib.asks(route.table) && route.condition === "",
+    (route) => contains(route.destination, address) && asked.has(route.table) && route.condition === "",
   );
   const own = around.find(
     ({ table, destination }) => table === LOCAL_TABLE && destination.first === destination.last,

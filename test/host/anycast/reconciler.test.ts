@@ -137,6 +137,11 @@ function nodeOf(scheduler: fc.Scheduler) {
       if (bird.mood === "unreachable") throw new BirdError("unreachable", "BIRD is away", {});
       return new Set(bird.routes);
     },
+    async isUp(target) {
+      await turn("bird.isUp");
+      if (bird.mood === "unreachable") throw new BirdError("unreachable", "BIRD is away", {});
+      return bird.routes.size === target.size && [...target].every((address) => bird.routes.has(address));
+    },
     inFile: () => Promise.resolve(new Set(bird.file)),
     async announce(target) {
       for (const address of target) {

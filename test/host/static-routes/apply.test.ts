@@ -220,6 +220,11 @@ describe.skipIf(NO_NAMESPACES)(`static routes in the kernel${skipped}`, () => {
       ],
     ],
     [
+      "a gateway that a table for packets by the device covers",
+      ["rule add oif eth0 lookup 100", "route add 9.9.9.9 dev eth0 table 100"],
+      [{ gateway: "9.9.9.9", dev: "eth0" }],
+    ],
+    [
       "a gateway that a rule's table covers",
       ["rule add lookup 100", "route add 9.9.9.9 dev eth0 table 100"],
       [{ gateway: "9.9.9.9", dev: "eth0" }],
