@@ -71,7 +71,7 @@ const TRIES = 5;
 
 /** Reads all of it, in three processes side by side (five where routes have metrics). Throws `HostError`. */
 export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
-  const [general, nexthopsOfSix, routing] = await Promise.all([
+  const [general, four, six] = await Promise.all([
     ask(ip, [
       "link show",
       "address show",
@@ -80,8 +80,8 @@ export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
       "token list",
       "nexthop show",
     ]),
-    ask(ip, ["nexthop show"], 6),
-    dumpRouting(ip),
+    dumpFamily(ip, 4),
+    dumpFamily(ip, 6),
   ]);
   const [links = [], addressed = [], neighbours = [], proxies = [], tokens = [], nexthops = []] = general;
   const addresses = new Map(
@@ -90,7 +90,7 @@ export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
       .map((entry) => [entry.ifindex, entry.addr_info] as const),
   );
   return {
-    ...routing,
+    ...joined(four, six),
     // "address show" lacks some of what a link is set to.
     links: links
       .map((entry) => understood(listedLink, entry))
@@ -100,24 +100,32 @@ export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
     tokens: new Map(
       tokens.map((entry) => understood(listedToken, entry)).map(({ ifname, token }) => [ifname, token]),
     ),
-    nexthops: nexthopsFrom(nexthops, nexthopsOfSix[0] ?? []),
+    nexthops: nexthopsFrom(nexthops, six.nexthops),
   };
 }
 
 /** Reads rules and routes alone. Throws `HostError`. */
 export async function dumpRouting(ip: IpRoute): Promise<RoutingDump> {
-  const [four, six] = await Promise.all([dumpFamily(ip, 4), dumpFamily(ip, 6)]);
+  return joined(...(await Promise.all([dumpFamily(ip, 4), dumpFamily(ip, 6)])));
+}
+
+function joined(four: RoutingDump, six: RoutingDump): RoutingDump {
   return { rules: [...four.rules, ...six.rules], routes: [...four.routes, ...six.routes] };
 }
 
-async function dumpFamily(ip: IpRoute, family: IpFamily): Promise<RoutingDump> {
+/** Of a family; `nexthops` as iproute2 lists them. */
+async function dumpFamily(
+  ip: IpRoute,
+  family: IpFamily,
+): Promise<RoutingDump & { readonly nexthops: readonly unknown[] }> {
   for (let tries = 0; tries < TRIES; tries += 1) {
-    const [rules = [], routes = []] = await ask(ip, ["rule show", "route show table all"], family);
+    const questions = ["rule show", "route show table all", "nexthop show"];
+    const [rules = [], routes = [], nexthops = []] = await ask(ip, questions, family);
     const text = haveMetrics(routes)
       ? await ip.run([`-${family}`, "-details", "-N", "route", "show", "table", "all"])
       : undefined;
     const read = routesFrom(routes, text, family);
-    if (read) return { rules: rulesFrom(rules, family), routes: read };
+    if (read) return { rules: rulesFrom(rules, family), routes: read, nexthops };
   }
   throw new HostError("failed", "the routes keep changing while they are read", {
     fix: "stop what changes them, and try again",

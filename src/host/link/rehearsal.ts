@@ -38,7 +38,11 @@ async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapsho
   ]);
   if (refused) throw refused.error;
   const wanted = { ...snapshot, link: await standInFor(snapshot, ip) };
-  const order = await restoreOrOnlink(namespace, wanted);
+  const order = await restoreOrOnlink(
+    namespace,
+    wanted,
+    isEthernet(mac) ? { made: newVeth(wanted.link) } : {},
+  );
   const found = await verifyLink(namespace, wanted, { ...order, pinned: false });
   if (found.length > 0) {
     throw new HostError("failed", `it came out otherwise: ${listed(found)}`, {
@@ -85,6 +89,21 @@ async function standInFor({ link }: LinkSnapshot, ip: IpRoute): Promise<LinkSett
   const made = await readSettings(ip, link.name);
   if (!made) throw linkNotFound(link.name, ip.namespace);
   return { ...link, kind: "veth", arp: true, mac: made.mac };
+}
+
+/** What the kernel sets a veth to that was made like this. */
+function newVeth(link: LinkSettings): LinkSettings {
+  return {
+    ...link,
+    alias: "",
+    alternativeNames: [],
+    group: "0",
+    up: false,
+    multicast: true,
+    allMulticast: false,
+    promiscuous: false,
+    master: undefined,
+  };
 }
 
 function isEthernet(mac: string): boolean {

@@ -1,6 +1,6 @@
 import { type Cidr, contains, type IpAddress, type IpFamily, parseAddress, parseCidr } from "../cidr.ts";
 import { nexthopLine, routeLine, ruleLine } from "./commands.ts";
-import type { Hop, LinkNexthop, LinkRoute, LinkSnapshot } from "./snapshot.ts";
+import type { Hop, LinkNexthop, LinkRoute, LinkSettings, LinkSnapshot } from "./snapshot.ts";
 
 /** One command that puts a nexthop object or a route back. */
 export interface RestoreStep {
@@ -34,6 +34,8 @@ export interface RestoreOrder {
 
 /** What is there already where the link is put up again. */
 export interface RestorePlace {
+  /** The link was made a moment ago and is set to this; nothing else is there. Default: the kernel is asked. */
+  readonly made?: LinkSettings;
   /** Links that are there. Default: only this one. */
   readonly devices?: ReadonlySet<string>;
   /**

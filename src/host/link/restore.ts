@@ -102,13 +102,13 @@ export async function restoreLink(
   const ip = new IpRoute({ namespace });
   const { link } = snapshot;
   const { name } = link;
-  const before = await dumpNamespace(ip);
-  const have = settingsIn(before, name);
+  const before = place.made ? undefined : await dumpNamespace(ip);
+  const have = place.made ?? (before && settingsIn(before, name));
   if (!have) throw linkNotFound(name, namespace);
   const order = restoreOrder(snapshot, place);
 
   const lines = [
-    ...(isEmpty(before, have) ? [] : [`link set dev ${name} down`, `address flush dev ${name}`]),
+    ...(!before || isEmpty(before, have) ? [] : [`link set dev ${name} down`, `address flush dev ${name}`]),
     ...settingLines(link, have),
     ...(have.master && !link.master ? [`link set dev ${name} nomaster`] : []),
     ...(place.devices?.has(link.master?.name ?? "") ? masterLines(link) : []),
@@ -175,7 +175,10 @@ export async function restoreOrOnlink(
   const onlink = new Map(place.onlink);
   for (let tries = 0; ; tries += 1) {
     try {
-      return await restoreLink(namespace, snapshot, { ...place, onlink });
+      const { made, ...rest } = place;
+      // A try that broke off has left something.
+      const asMade = tries === 0 && made ? { made } : {};
+      return await restoreLink(namespace, snapshot, { ...rest, ...asMade, onlink });
     } catch (error) {
       const isUnresolved =
         error instanceof StepRefusedError &&
