@@ -82,10 +82,7 @@ const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
 /** The first iproute2 whose `-json` covers links, addresses, routes, rules and neighbours. */
 const NEEDED_VERSION = "iproute2 4.17";
 
-/**
- * iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror`
- * (docs/host/kernel.md#gateways).
- */
+/** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (docs/host/kernel.md#gateways). */
 const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
   // First: also a namespace that may not be entered.
   [

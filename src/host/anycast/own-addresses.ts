@@ -32,8 +32,8 @@ const RETRY_MS: Milliseconds = 1000;
 
 /**
  * A router's own anycast addresses: announced through BIRD 2 while it is ready, withdrawn as soon as it is not, and for good as
- * the first step of its drain (docs/architecture.md#drain). What an earlier run left announced is withdrawn at the start.
- * While it runs it beats for the guard, which withdraws for a router that was killed.
+ * the first step of its drain (docs/architecture.md#drain). What an earlier run left announced is withdrawn at the start. While it runs it beats for the guard, which
+ * withdraws for a router that was killed.
  */
 export class OwnAddresses {
   readonly #options: OwnAddressesOptions;

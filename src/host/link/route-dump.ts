@@ -56,8 +56,7 @@ export function haveMetrics(entries: readonly unknown[]): boolean {
 
 /**
  * The routes of a family from iproute2's JSON, in the kernel's order, without those that come and go with an address. Metrics are read from the
- * text, since JSON loses their locks and units (docs/host/kernel.md#iproute2); without metrics none is needed. `undefined`
- * when the two are not of one moment.
+ * text, since JSON loses their locks and units (docs/host/kernel.md#iproute2); without metrics none is needed. `undefined` when the two are not of one moment.
  */
 export function routesFrom(
   entries: readonly unknown[],

@@ -14,7 +14,8 @@ const held = (...nextHops: KernelRoute["nextHops"]): KernelRoute => ({
   metric: 0,
   protocol: STATIC_ROUTES_PROTOCOL,
   nextHops,
-  conditional: false,
+  scope: 0,
+  condition: "",
 });
 const right = { gateway: "192.168.0.1", dev: "eth0", dead: false };
 const other = { gateway: "192.168.0.9", dev: "eth1", dead: false };
