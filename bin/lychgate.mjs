@@ -22,7 +22,7 @@ if (major > 22 || (major === 22 && minor >= 19)) {
     );
     process.exit(1);
   }
-  // The fourth is a pipe that closes when this process is gone, by SIGKILL too: then the child ends (src/launcher.ts).
+  // The fourth is a pipe that closes when this process is gone, by SIGKILL too: then the child ends (src/system/launcher.ts).
   const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
     stdio: ["inherit", "inherit", "inherit", "pipe"],
     env: { ...process.env, LYCHGATE_LAUNCHER_FD: "3" },

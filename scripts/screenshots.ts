@@ -12,10 +12,10 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
-import { startRouter } from "../src/app.ts";
+import { startRouter } from "../src/router/app.ts";
 import { configFrom } from "../src/config/load.ts";
-import { startDevCluster } from "../src/devcluster/cluster.ts";
-import { silentLog } from "../src/log.ts";
+import { startDevCluster } from "../lab/devcluster/cluster.ts";
+import { silentLog } from "../src/system/log.ts";
 import { openBrowser } from "../test/support/browser.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");

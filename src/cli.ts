@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { commandOf, main } from "./cli/main.ts";
-import { takeLauncher } from "./launcher.ts";
+import { takeLauncher } from "./system/launcher.ts";
 
 const argv = process.argv.slice(2);
 const longRunning = commandOf(argv)?.longRunning ?? false;

@@ -2,150 +2,239 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 
-// docs/architecture.md#floors: who may know whom. A part imports itself, `routes`, and the words that all share; only the
-// composition roots know more than one part. There are no cycles.
+// docs/architecture.md#floors: who may know whom. Every file stands in one room, and a room knows only itself and rooms on
+// lower floors. Rooms of one floor do not know each other.
 
-const src = resolve(import.meta.dirname, "../src");
-const SHARED = [
-  "bounded-connections.ts",
-  "clock.ts",
-  "listener.ts",
-  "log.ts",
-  "paced-log.ts",
-  "process-signals.ts",
-  "version.ts",
-];
-const PARTS = ["watch", "peers", "proxy", "metrics", "admin", "devcluster", "workers", "load", "host"];
-const ROOTS = [
-  "app.ts",
-  "serve.ts",
-  "demo.ts",
-  "load.ts",
-  "load-embedded.ts",
-  "load-given.ts",
-  "host-overlap.ts",
-  "host-static-routes.ts",
-  "host-link.ts",
-  "host-anycast.ts",
-  "access-log-file.ts",
-  "router-logs.ts",
-  "traffic.ts",
-  "worker-traffic.ts",
-  "worker.ts",
+const root = resolve(import.meta.dirname, "..");
+
+/** A room: a name, and the files in it. The first room that matches a path has it. */
+type Room = readonly [name: string, files: RegExp];
+
+/** From the ground up. */
+const FLOORS: readonly (readonly Room[])[] = [
+  [
+    ["system", /^src\/system\/[\w-]+\.ts$/],
+    ["config", /^src\/config\/[\w-]+\.ts$/],
+    ["proxy/http1", /^src\/proxy\/http1\/[\w-]+\.ts$/],
+  ],
+  [
+    ["routes", /^src\/routes\/[\w-]+\.ts$/],
+    ["proxy/target", /^src\/proxy\/target\/[\w-]+\.ts$/],
+    ["proxy/reply", /^src\/proxy\/reply\/[\w-]+\.ts$/],
+    ["peers/memberlist", /^src\/peers\/memberlist\/[\w-]+\.ts$/],
+  ],
+  [
+    ["watch", /^src\/watch\/[\w-]+\.ts$/],
+    ["peers", /^src\/peers\/[\w-]+\.ts$/],
+    ["peers/discovery", /^src\/peers\/discovery\/[\w-]+\.ts$/],
+    ["workers", /^src\/workers\/[\w-]+\.ts$/],
+    ["metrics", /^src\/metrics\/[\w-]+\.ts$/],
+    ["admin", /^src\/admin\/[\w-]+\.ts$/],
+    ["host", /^src\/host\/(?:(?!command\.ts)[\w-]+\/)*(?!command\.ts)[\w-]+\.ts$/],
+    ["proxy/forwarding", /^src\/proxy\/forwarding\/[\w-]+\.ts$/],
+    ["proxy/record", /^src\/proxy\/record\/[\w-]+\.ts$/],
+    ["lab/devcluster", /^lab\/devcluster\/[\w-]+\.ts$/],
+  ],
+  [
+    ["history", /^src\/history\/[\w-]+\.ts$/],
+    ["proxy/limits", /^src\/proxy\/limits\/[\w-]+\.ts$/],
+    ["proxy/upstream", /^src\/proxy\/upstream\/[\w-]+\.ts$/],
+    ["lab/load", /^lab\/load\/[\w-]+\.ts$/],
+  ],
+  [["proxy/passage", /^src\/proxy\/passage\/[\w-]+\.ts$/]],
+  [
+    ["proxy/fast", /^src\/proxy\/fast\/[\w-]+\.ts$/],
+    ["proxy/full", /^src\/proxy\/full\/[\w-]+\.ts$/],
+  ],
+  [["proxy", /^src\/proxy\/[\w-]+\.ts$/]],
+  // The composition roots of the node tools, and of what `lychgate serve` runs.
+  [["host commands", /^src\/host\/[\w-]+\/command\.ts$/]],
+  [
+    ["router", /^src\/router\/[\w-]+\.ts$/],
+    ["lab/bench", /^lab\/bench\/(?:proxies\/)?[\w-]+\.ts$/],
+  ],
+  [["lab/demo", /^lab\/demo\/[\w-]+\.ts$/]],
+  [["cli", /^src\/cli\/[\w-]+\.ts$/]],
+  [["entry", /^src\/cli\.ts$/]],
 ];
 
 interface File {
   readonly path: string;
-  readonly part: string;
+  readonly text: string;
   readonly imports: readonly string[];
   readonly dynamicImports: readonly string[];
   readonly packages: readonly string[];
 }
 
-const files: File[] = readdirSync(src, { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith(".ts"))
-  .map((path) => {
-    const text = readFileSync(join(src, path), "utf8");
-    const found = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, specifier = ""]) => specifier);
-    const resolved = (specifier: string) => relative(src, resolve(src, dirname(path), specifier));
-    const statics = found(/^(?:import|export)\s[^"';]*?from\s+"([^"]+)"/gms).concat(
-      found(/^import\s+"([^"]+)"/gm),
-    );
-    const dynamics = found(/\bimport\(\s*"([^"]+)"\s*\)/g);
-    return {
-      path,
-      part: path.includes("/") ? (path.split("/")[0] ?? "") : path,
-      imports: statics.filter((specifier) => specifier.startsWith(".")).map(resolved),
-      dynamicImports: dynamics.filter((specifier) => specifier.startsWith(".")).map(resolved),
-      packages: [...statics, ...dynamics].filter((specifier) => !specifier.startsWith(".")),
-    };
-  });
+const sources = (folder: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => join(folder, path));
 
-const partOf = (path: string) => (path.includes("/") ? (path.split("/")[0] ?? "") : path);
-
-test("the walk sees the source", () => {
-  expect(files.length).toBeGreaterThan(60);
-  expect(files.flatMap(({ imports }) => imports).length).toBeGreaterThan(200);
+const files: File[] = [...sources("src"), ...sources("lab")].map((path) => {
+  const text = readFileSync(join(root, path), "utf8");
+  const found = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, specifier = ""]) => specifier);
+  const resolved = (specifier: string) => relative(root, resolve(root, dirname(path), specifier));
+  const statics = found(/^(?:import|export)\s[^"';]*?from\s+"([^"]+)"/gms).concat(
+    found(/^import\s+"([^"]+)"/gm),
+  );
+  const dynamics = found(/\bimport\(\s*"([^"]+)"\s*\)/g);
+  return {
+    path,
+    text,
+    imports: statics.filter((specifier) => specifier.startsWith(".")).map(resolved),
+    dynamicImports: dynamics.filter((specifier) => specifier.startsWith(".")).map(resolved),
+    packages: [...statics, ...dynamics].filter((specifier) => !specifier.startsWith(".")),
+  };
 });
 
-describe("imports run one way", () => {
-  for (const part of PARTS) {
-    test(`${part} knows itself, routes and the shared words`, () => {
-      const allowed = new Set([part, "routes", ...SHARED]);
+/** The floor and the room of a path; `undefined` for one that stands nowhere. */
+function placeOf(path: string): { readonly floor: number; readonly room: string } | undefined {
+  for (const [floor, rooms] of FLOORS.entries()) {
+    const room = rooms.find(([, pattern]) => pattern.test(path));
+    if (room) return { floor, room: room[0] };
+  }
+  return undefined;
+}
+
+/** What is wrong with an import of `to` by `from`, if anything is. */
+function faultOf(from: string, to: string): string | undefined {
+  const here = placeOf(from);
+  const there = placeOf(to);
+  if (!here || !there) return `${here ? to : from} stands in no room`;
+  if (here.room === there.room || there.floor < here.floor) return undefined;
+  return `${here.room} (${from}) → ${there.room} (${to})`;
+}
+
+test("the walk sees the source", () => {
+  expect(files.length).toBeGreaterThan(300);
+  expect(files.flatMap(({ imports }) => imports).length).toBeGreaterThan(1_000);
+});
+
+test("every file has a room, and no room is empty", () => {
+  expect(files.filter(({ path }) => !placeOf(path)).map(({ path }) => path)).toEqual([]);
+  const inhabited = new Set(files.map(({ path }) => placeOf(path)?.room));
+  expect(FLOORS.flat().filter(([name]) => !inhabited.has(name))).toEqual([]);
+});
+
+test("no import points up, or to a neighbour", () => {
+  const faults = files.flatMap(({ path, imports, dynamicImports }) =>
+    [...imports, ...dynamicImports].flatMap((to) => faultOf(path, to) ?? []),
+  );
+  expect(faults).toEqual([]);
+});
+
+describe("the test can fail", () => {
+  test("an import up, one of a neighbour, and a file that stands in no room", () => {
+    expect(faultOf("src/system/version.ts", "src/watch/backoff.ts")).toMatch(/^system .* → watch /);
+    expect(faultOf("src/router/open-files.ts", "src/cli/main.ts")).toMatch(/^router .* → cli /);
+    expect(faultOf("src/proxy/server.ts", "src/watch/informer.ts")).toBeUndefined();
+    expect(faultOf("src/watch/informer.ts", "src/peers/push-sink.ts")).toMatch(/^watch .* → peers /);
+    expect(faultOf("src/loose.ts", "src/system/clock.ts")).toBe("src/loose.ts stands in no room");
+  });
+});
+
+// Some rooms may know less than all that lies below them.
+const KNOWS_ONLY: Readonly<Record<string, readonly string[]>> = {
+  config: [],
+  routes: ["system"],
+  "peers/memberlist": ["system"],
+  "peers/discovery": ["system", "peers/memberlist"],
+  watch: ["system", "routes"],
+  peers: ["system", "routes"],
+  workers: ["system", "routes"],
+  metrics: ["system", "routes"],
+  admin: ["system", "routes"],
+  host: ["system", "routes"],
+  history: ["system", "routes", "admin"],
+  "lab/devcluster": ["system", "routes"],
+};
+const PROXY_KNOWS = /^(proxy(\/.*)?|system|routes)$/;
+
+describe("a room knows no more than it needs", () => {
+  for (const [room, allowed] of Object.entries(KNOWS_ONLY)) {
+    test(`${room} knows itself, ${allowed.join(", ") || "and nothing else"}`, () => {
       const strangers = files
-        .filter((file) => file.part === part)
+        .filter(({ path }) => placeOf(path)?.room === room)
         .flatMap(({ path, imports, dynamicImports }) =>
           [...imports, ...dynamicImports]
-            .filter((to) => !allowed.has(partOf(to)))
+            .filter((to) => {
+              const there = placeOf(to)?.room ?? "";
+              return there !== room && !allowed.includes(there);
+            })
             .map((to) => `${path} → ${to}`),
         );
       expect(strangers).toEqual([]);
     });
   }
 
-  test("memberlist is a room of its own: it knows the shared words and a budget of bytes, and no sandbox", () => {
-    const known = (to: string) =>
-      to.startsWith("peers/memberlist/") || to === "peers/bounded-body.ts" || SHARED.includes(to);
+  test("proxy sees the table's read side: no watch, no peers, no metrics", () => {
     const strangers = files
-      .filter(({ path }) => path.startsWith("peers/memberlist/"))
-      .flatMap(({ path, imports, packages }) =>
-        imports
-          .filter((to) => !known(to))
-          .concat(packages.filter((name) => !name.startsWith("node:")))
+      .filter(({ path }) => path.startsWith("src/proxy/"))
+      .flatMap(({ path, imports, dynamicImports }) =>
+        [...imports, ...dynamicImports]
+          .filter((to) => !PROXY_KNOWS.test(placeOf(to)?.room ?? ""))
           .map((to) => `${path} → ${to}`),
       );
     expect(strangers).toEqual([]);
   });
 
-  test("memberlist decides without a clock, timers or randomness of its own", () => {
-    // Sockets, keys and the start are where the world comes in.
-    const outside = /^peers\/memberlist\/(keyring|memberlist|sockets|start)\.ts$/;
-    for (const { path } of files.filter(({ path }) => path.startsWith("peers/memberlist/"))) {
-      const text = readFileSync(join(src, path), "utf8");
-      expect(text, path).not.toMatch(/Date\.now|performance\.|(?<!\.)\bset(Timeout|Interval)\(|Math\.random/);
-      if (!outside.test(path))
-        expect(text, path).not.toMatch(/systemClock|node:(crypto|dgram|fs|dns)|createServer|connect\(/);
-    }
-  });
-
-  test("routes knows nothing: no part, no package, and of Node only what is pure", () => {
-    const pure = new Set(["node:net"]); // isIP and SocketAddress open nothing
-    const seen = files
-      .filter((file) => file.part === "routes")
-      .flatMap(({ path, imports, dynamicImports, packages }) => {
-        const files = [...imports, ...dynamicImports].filter(
-          (to) => partOf(to) !== "routes" && to !== "clock.ts",
-        );
-        return files.concat(packages.filter((name) => !pure.has(name))).map((to) => `${path} → ${to}`);
-      });
-    expect(seen).toEqual([]);
-    const routes = files.filter((file) => file.part === "routes");
-    const texts = routes.map(({ path }) => readFileSync(join(src, path), "utf8")).join("\n");
-    expect(texts).not.toMatch(/Date\.now|performance\.|setTimeout\(|Math\.random|systemClock/);
-    expect(texts.match(/.*from "node:net"/g)).toEqual(
-      texts.match(/import \{ isIP(, SocketAddress)? \} from "node:net"/g),
+  test("src knows the laboratory in two commands only, which import it late: the image has none of it", () => {
+    const known = files.flatMap(({ path, imports, dynamicImports }) =>
+      path.startsWith("lab/")
+        ? []
+        : [
+            ...imports.filter((to) => to.startsWith("lab/")).map((to) => `${path} → ${to}`),
+            ...dynamicImports.filter((to) => to.startsWith("lab/")).map((to) => `${path} ⇢ ${to}`),
+          ],
     );
+    expect(known.toSorted()).toEqual([
+      "src/cli/demo.ts → lab/demo/demo.ts",
+      "src/cli/demo.ts ⇢ lab/demo/demo.ts",
+      "src/cli/load.ts → lab/load/run-load.ts",
+      "src/cli/load.ts ⇢ lab/load/run-load.ts",
+    ]);
+    for (const path of ["src/cli/demo.ts", "src/cli/load.ts"]) {
+      const text = files.find((file) => file.path === path)?.text ?? "";
+      // The other one is of types, and gone when it runs.
+      expect(text.match(/^import (?!type\b).*lab\//gm), path).toBeNull();
+    }
   });
 
-  test("config and cli know no part; parts and config know neither cli nor the composition roots", () => {
-    const allowed = new Map([
-      ["config", new Set(["config"])],
-      ["cli", new Set(["cli", "config", "admin", ...ROOTS])],
-    ]);
-    for (const { path, part, imports, dynamicImports } of files) {
-      const may = allowed.get(part);
-      for (const to of [...imports, ...dynamicImports]) {
-        if (may) expect(may.has(partOf(to)) || SHARED.includes(to), `${path} → ${to}`).toBe(true);
-        else if (!ROOTS.includes(path) && path !== "cli.ts" && part !== "cli")
-          expect(ROOTS, `${path} → ${to}`).not.toContain(to);
-      }
-    }
+  test("what src imports are production dependencies, and those are what src imports", () => {
+    const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      readonly dependencies: Readonly<Record<string, string>>;
+    };
+    const nameOf = (specifier: string) =>
+      specifier
+        .split("/")
+        .slice(0, specifier.startsWith("@") ? 2 : 1)
+        .join("/");
+    const used = new Set(
+      files
+        .filter(({ path }) => path.startsWith("src/"))
+        .flatMap(({ packages }) => packages)
+        .filter((specifier) => !specifier.startsWith("node:"))
+        .map(nameOf),
+    );
+    expect([...used].toSorted()).toEqual(Object.keys(manifest.dependencies).toSorted());
   });
 });
 
+test("routes is pure: no package, no clock, no chance, and of Node only what opens nothing", () => {
+  const routes = files.filter(({ path }) => placeOf(path)?.room === "routes");
+  // isIP and SocketAddress open nothing.
+  expect(routes.flatMap(({ packages }) => packages).filter((name) => name !== "node:net")).toEqual([]);
+  const texts = routes.map(({ text }) => text).join("\n");
+  expect(texts).not.toMatch(/Date\.now|performance\.|setTimeout\(|Math\.random|systemClock/);
+  expect(texts.match(/.*from "node:net"/g)).toEqual(
+    texts.match(/import \{ isIP(, SocketAddress)? \} from "node:net"/g),
+  );
+});
+
 test("the command line reads the admin API's types, never its code", () => {
-  for (const { path } of files.filter((file) => file.part === "cli")) {
-    for (const line of readFileSync(join(src, path), "utf8").split("\n")) {
+  for (const { path, text } of files.filter(({ path }) => path.startsWith("src/cli/"))) {
+    for (const line of text.split("\n")) {
       if (line.includes('"../admin/'))
         expect(line, path).toMatch(/^import type .*"\.\.\/admin\/api-types\.ts"/);
     }
@@ -153,11 +242,10 @@ test("the command line reads the admin API's types, never its code", () => {
 });
 
 test("the Kubernetes client is imported late, and only by watch: it costs 80 MB", () => {
-  for (const { path } of files) {
-    const text = readFileSync(join(src, path), "utf8");
+  for (const { path, text } of files) {
     for (const line of text.split("\n").filter((line) => line.includes("@kubernetes/client-node"))) {
       if (/^\s*(\/\/|\*|\/\*)/.test(line)) continue;
-      expect(path).toMatch(/^watch\//);
+      expect(path).toMatch(/^src\/watch\//);
       expect(line).toMatch(/^import type|await import\(/);
     }
   }
@@ -176,11 +264,10 @@ test("no cycles", () => {
 });
 
 test("no file is called utils or helpers, and none binds to Node's insides", () => {
-  for (const { path } of files) {
+  for (const { path, text } of files.filter(({ path }) => path.startsWith("src/"))) {
     // docs/architecture.md#undocumented-node allows one, behind a flag.
-    const isException = path === "proxy/shared-read-buffer.ts";
+    const isException = path === "src/proxy/fast/shared-read-buffer.ts";
     expect(path).not.toMatch(/(utils?|helpers?|common|misc)\.ts$/);
-    const text = readFileSync(join(src, path), "utf8");
     if (!isException) expect(text, path).not.toMatch(/process\.binding|\b_handle\b/);
   }
 });

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { README_FILE, withTables } from "../scripts/readme-tables.ts";
 import { renderReplies, REPLIES_FILE } from "../scripts/replies-reference.ts";
-import { REASONS } from "../src/proxy/reasons.ts";
+import { REASONS } from "../src/proxy/reply/reasons.ts";
 import { COMMANDS } from "../src/cli/main.ts";
 import { settingOf } from "../src/config/settings.ts";
 

@@ -1,11 +1,11 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { boundConnections } from "../bounded-connections.ts";
-import { systemClock } from "../clock.ts";
-import { closeListener, openListener } from "../listener.ts";
-import { silentLog } from "../log.ts";
-import type { Log } from "../log.ts";
+import { boundConnections } from "../system/bounded-connections.ts";
+import { systemClock } from "../system/clock.ts";
+import { closeListener, openListener } from "../system/listener.ts";
+import { silentLog } from "../system/log.ts";
+import type { Log } from "../system/log.ts";
 import { AdminAccess, type AdminAccessOptions, type PathKind } from "./admin-access.ts";
 import {
   AdminQueryError,

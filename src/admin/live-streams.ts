@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { Log } from "../log.ts";
+import type { Log } from "../system/log.ts";
 import type { AdminSource } from "./admin-source.ts";
 import type { Status } from "./api-types.ts";
 

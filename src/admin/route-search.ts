@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds } from "../clock.ts";
+import type { Clock, Milliseconds } from "../system/clock.ts";
 import { isServable } from "../routes/incarnations.ts";
 import type { ObjectKey } from "../routes/route.ts";
 import type { RouteTable } from "../routes/table.ts";

@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
 import type { ProcessView, RateOf, TrafficPoint, TrafficView } from "./api-types.ts";
 
 /** What has been counted since the start, all processes together, and what is open now. */

@@ -1,7 +1,8 @@
 import { SETTINGS } from "../config/settings.ts";
-import type { DemoOptions } from "../demo.ts";
+import type { DemoOptions } from "../../lab/demo/demo.ts";
 import type { Command, Invocation } from "./command.ts";
 import { CommandError, EXIT } from "./command.ts";
+import { fromLaboratory } from "./laboratory.ts";
 
 /** What the demo decides itself: it watches its own cluster, all of it. */
 const OWN_CLUSTER: ReadonlySet<string> = new Set([
@@ -64,7 +65,7 @@ export const demo: Command = {
       requestsPerMinute: wholeNumber(invocation, "requests-per-minute", 0, 60_000) ?? 60,
       ...(seed !== undefined && { seed }),
     };
-    const { runDemo } = await import("../demo.ts");
+    const { runDemo } = await fromLaboratory("demo", () => import("../../lab/demo/demo.ts"));
     return runDemo(loaded, options);
   },
 };

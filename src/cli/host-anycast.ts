@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { AnycastSpec, AnycastStatus } from "../host-anycast.ts";
+import type { AnycastSpec, AnycastStatus } from "../host/anycast/command.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 import { printable, table } from "./printable.ts";
@@ -32,7 +32,7 @@ export const hostAnycastRun: Command = {
   examples: [["host anycast run --spec /etc/lychgate/anycast.yaml", "what the DaemonSet runs"]],
   longRunning: true,
   async run(invocation) {
-    const { runAnycast } = await import("../host-anycast.ts");
+    const { runAnycast } = await import("../host/anycast/command.ts");
     return runAnycast(specPath(invocation), namespaceOf(invocation));
   },
 };
@@ -54,7 +54,7 @@ export const hostAnycastStatus: Command = {
   ],
   async run(invocation) {
     const { io, flags } = invocation;
-    const { anycastStatus } = await import("../host-anycast.ts");
+    const { anycastStatus } = await import("../host/anycast/command.ts");
     const spec = await loadSpec(invocation);
     const status = await told(anycastStatus(spec, namespaceOf(invocation)));
     if (flags.own.has("json")) io.stdout.write(`${JSON.stringify(status, undefined, 2)}\n`);
@@ -101,7 +101,7 @@ export const hostAnycastGuard: Command = {
   examples: [["host anycast guard", "beside the daemon and the router"]],
   longRunning: true,
   async run(invocation) {
-    const { runGuard } = await import("../host-anycast.ts");
+    const { runGuard } = await import("../host/anycast/command.ts");
     const path = specPath(invocation);
     const isThere = invocation.flags.own.has("spec") || existsSync(path);
     return runGuard({
@@ -134,7 +134,7 @@ export const hostAnycastWithdraw: Command = {
     const { io, flags } = invocation;
     const isNeeded = !flags.own.has("after-failure") || io.environment["SERVICE_RESULT"] !== "success";
     if (isNeeded) {
-      const { withdrawDaemon } = await import("../host-anycast.ts");
+      const { withdrawDaemon } = await import("../host/anycast/command.ts");
       await told(withdrawDaemon(await loadSpec(invocation)));
     }
     const words = isNeeded ? "withdrawn" : "not needed: the service ended well";
@@ -144,7 +144,7 @@ export const hostAnycastWithdraw: Command = {
 };
 
 async function loadSpec(invocation: Invocation): Promise<AnycastSpec> {
-  const { loadAnycastSpec } = await import("../host-anycast.ts");
+  const { loadAnycastSpec } = await import("../host/anycast/command.ts");
   return told(loadAnycastSpec(specPath(invocation)));
 }
 

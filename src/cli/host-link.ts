@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { rename, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { LinkPlan, LinkSnapshot, MoveResult } from "../host-link.ts";
+import type { LinkPlan, LinkSnapshot, MoveResult } from "../host/link/command.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 import { printable } from "./printable.ts";
@@ -46,7 +46,7 @@ export const hostLinkSnapshot: Command = {
   settings: [],
   examples: [["host link snapshot eth0 --netns pod --out eth0.json", "before anything is done by hand"]],
   async run(invocation) {
-    const { snapshotLink, formatSnapshot } = await import("../host-link.ts");
+    const { snapshotLink, formatSnapshot } = await import("../host/link/command.ts");
     const snapshot = await told(snapshotLink(placeOf(invocation), timeoutOf(invocation)));
     const out = textOf(invocation, "out");
     if (out === undefined) invocation.io.stdout.write(formatSnapshot(snapshot));
@@ -71,7 +71,7 @@ export const hostLinkPlan: Command = {
   settings: [],
   examples: [["host link plan eth0 --netns pod --rehearse", "whether a move would come out well"]],
   async run(invocation) {
-    const { loadSnapshot, planLink, snapshotLink } = await import("../host-link.ts");
+    const { loadSnapshot, planLink, snapshotLink } = await import("../host/link/command.ts");
     const { io, flags } = invocation;
     const place = placeOf(invocation);
     const path = textOf(invocation, "snapshot");
@@ -108,7 +108,7 @@ export const hostLinkMove: Command = {
     ["host link move eth0 --to /proc/4711/ns/net --name uplink", "from here to that of a process"],
   ],
   async run(invocation) {
-    const { moveLinkTo } = await import("../host-link.ts");
+    const { moveLinkTo } = await import("../host/link/command.ts");
     const { flags } = invocation;
     const to = textOf(invocation, "to");
     if (to === undefined) throw usage("--to is missing: the network namespace that the link goes to");
@@ -145,7 +145,7 @@ export const hostLinkRollback: Command = {
   settings: [],
   examples: [["host link rollback eth0 --netns pod", "what host link move --netns pod did"]],
   async run(invocation) {
-    const { rollBackMove } = await import("../host-link.ts");
+    const { rollBackMove } = await import("../host/link/command.ts");
     const rollback = rollBackMove(placeOf(invocation), textOf(invocation, "state"), progressOf(invocation));
     const result = await told(rollback);
     printMove(result, invocation);
@@ -171,7 +171,7 @@ export const hostLinkRestore: Command = {
     ["host link restore eth0 --netns interior --snapshot eth0.json", "after ip link set eth0 netns interior"],
   ],
   async run(invocation) {
-    const { loadSnapshot, restoreFrom } = await import("../host-link.ts");
+    const { loadSnapshot, restoreFrom } = await import("../host/link/command.ts");
     const path = textOf(invocation, "snapshot");
     if (path === undefined) throw usage("--snapshot is missing: the file that host link snapshot wrote");
     const { flags, io } = invocation;

@@ -1,5 +1,5 @@
 import type { RoutesPage } from "../admin/api-types.ts";
-import type { CidrVerdict, OverlapEnd, OverlapOptions, OverlapReport } from "../host-overlap.ts";
+import type { CidrVerdict, OverlapEnd, OverlapOptions, OverlapReport } from "../host/overlap/command.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 import { INSTALL_FLAGS, sayInstalled, unitPlaceOf } from "./host-unit.ts";
@@ -104,7 +104,7 @@ export const hostOverlap: Command = {
     const everyMs = everyMsOf(invocation);
     const waitMs = waitMsOf(invocation);
     const options = async () => ({ ...given, waitMs, expected: await expectedOf(invocation) });
-    const { runOverlap, watchOverlap } = await import("../host-overlap.ts");
+    const { runOverlap, watchOverlap } = await import("../host/overlap/command.ts");
     if (everyMs !== undefined) {
       await watchOverlap(options, everyMs, tellChanges(invocation));
       return EXIT.ok;
@@ -150,7 +150,7 @@ export const hostOverlapInstall: Command = {
     const remove = invocation.flags.own.has("remove");
     if (cidrs.length === 0 && !remove)
       throw new CommandError(EXIT.usage, "--cidr is missing: the CIDRs that the check looks at");
-    const { runOverlapInstall } = await import("../host-overlap.ts");
+    const { runOverlapInstall } = await import("../host/overlap/command.ts");
     const end = await runOverlapInstall({
       ...unitPlaceOf(invocation),
       mode: modeOf(invocation),

@@ -1,4 +1,4 @@
-import type { StaticRoutesOptions, StaticRoutesReport } from "../host-static-routes.ts";
+import type { StaticRoutesOptions, StaticRoutesReport } from "../host/static-routes/command.ts";
 import type { Command, CommandFlag, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 import { METRICS_FILE_FLAG, NETNS_FLAG, pathOf } from "./host-overlap.ts";
@@ -79,7 +79,7 @@ export const hostStaticRoutesInstall: Command = {
   ],
   async run(invocation) {
     const place = unitPlaceOf(invocation);
-    const { runInstall } = await import("../host-static-routes.ts");
+    const { runInstall } = await import("../host/static-routes/command.ts");
     const end = await runInstall({
       file: pathOf(invocation, "file") ?? DEFAULT_FILE,
       ...place,
@@ -93,7 +93,7 @@ export const hostStaticRoutesInstall: Command = {
 async function act(invocation: Invocation, action: StaticRoutesOptions["action"]): Promise<number> {
   const { io, flags } = invocation;
   const waitMs = waitOf(invocation, action === "apply" ? 30 : 0) * 1000;
-  const { runStaticRoutes } = await import("../host-static-routes.ts");
+  const { runStaticRoutes } = await import("../host/static-routes/command.ts");
   const end = await runStaticRoutes({
     action,
     file: pathOf(invocation, "file") ?? DEFAULT_FILE,

@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
-import type { LoadOptions } from "../load.ts";
+import type { LoadOptions } from "../../lab/load/run-load.ts";
 import type { Command, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
+import { fromLaboratory } from "./laboratory.ts";
 
 const DEFAULT_REPORT = ".lychgate/load-report.html";
 const LARGEST_SEED = 2 ** 31 - 1;
@@ -56,7 +57,7 @@ export const load: Command = {
   async run(invocation) {
     const options = optionsOf(invocation);
     // Imported late: the cluster's and autocannon's libraries cost time and memory.
-    const { runLoad } = await import("../load.ts");
+    const { runLoad } = await fromLaboratory("load", () => import("../../lab/load/run-load.ts"));
     return runLoad(options, invocation.io);
   },
 };

@@ -1,5 +1,5 @@
 import { SETTINGS } from "../config/settings.ts";
-import { catchHangUps } from "../process-signals.ts";
+import { catchHangUps } from "../system/process-signals.ts";
 import type { Command } from "./command.ts";
 
 /** `lychgate serve`: the router. */
@@ -26,7 +26,7 @@ export const serve: Command = {
     const hangUps = catchHangUps();
     const loaded = load();
     // Imported late: the router's libraries cost time and memory that other commands should not pay.
-    const { runServe } = await import("../serve.ts");
+    const { runServe } = await import("../router/serve.ts");
     return runServe(loaded, load, hangUps);
   },
 };

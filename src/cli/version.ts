@@ -1,6 +1,6 @@
 import type { Command } from "./command.ts";
 import { EXIT, JSON_FLAG } from "./command.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../system/version.ts";
 
 /** `lychgate version`, and `lychgate --version`. */
 export const version: Command = {

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 
 /** What the table says of itself for gauges. */
 export interface TableGauges {

@@ -1,6 +1,6 @@
 import { Registry } from "prom-client";
-import { systemClock } from "../clock.ts";
-import type { Clock, Milliseconds } from "../clock.ts";
+import { systemClock } from "../system/clock.ts";
+import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { EndReason } from "../routes/lookup.ts";
 import type { TableListener } from "../routes/news.ts";
 import { addCounter, addGauge, addHistogram } from "./add-to-registry.ts";

@@ -1,3 +1,4 @@
+import type { ByteBudget } from "../system/byte-budget.ts";
 import type { IncomingMessage } from "node:http";
 
 /** How a body ended, and how many of its bytes were read. */
@@ -23,33 +24,6 @@ export interface BodyLimits {
   readonly drainBytes: number;
   /** Shared by all bodies that are being read. */
   readonly budget: ByteBudget;
-}
-
-/** A number of bytes that may be held at one time. */
-export class ByteBudget {
-  #free: number;
-
-  /** @param bytes how many may be taken at one time. */
-  constructor(bytes: number) {
-    this.#free = bytes;
-  }
-
-  /** Bytes that can still be taken. */
-  get free(): number {
-    return this.#free;
-  }
-
-  /** Takes `bytes` if that many are free; each must be given back once. */
-  take(bytes: number): boolean {
-    if (bytes > this.#free) return false;
-    this.#free -= bytes;
-    return true;
-  }
-
-  /** Gives back what was taken. */
-  give(bytes: number): void {
-    this.#free += bytes;
-  }
 }
 
 const FIRST_BUFFER_BYTES = 4_096;

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Clock, Milliseconds } from "../clock.ts";
+import type { Clock, Milliseconds } from "../system/clock.ts";
 
 /** Refutations after which a sender is ignored: on one key, and over all keys together. */
 const STRIKES_PER_KEY = 3;

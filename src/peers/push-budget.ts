@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** What may come to `/refresh` in a second. 0 is no limit. */

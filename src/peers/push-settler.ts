@@ -1,6 +1,6 @@
-import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
-import type { Log } from "../log.ts";
-import { PacedLog } from "../paced-log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
+import type { Log } from "../system/log.ts";
+import { PacedLog } from "../system/paced-log.ts";
 import type { Observation } from "../routes/observation.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
 

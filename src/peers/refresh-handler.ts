@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
-import type { Clock } from "../clock.ts";
-import type { Log } from "../log.ts";
-import type { PacedLog } from "../paced-log.ts";
+import type { Clock } from "../system/clock.ts";
+import type { Log } from "../system/log.ts";
+import type { PacedLog } from "../system/paced-log.ts";
 import type { Outcome } from "../routes/outcome.ts";
 import { isTerminal } from "../routes/route.ts";
 import type { PeerObserver, PushResult } from "./peer-observer.ts";

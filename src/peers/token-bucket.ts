@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 
 /**
  * A budget that refills steadily: `perSecond` tokens each second, and never more than one second's worth in store. It may

@@ -1,10 +1,10 @@
 import type { RouteLookup } from "../routes/lookup.ts";
 import { DOUBTED, IP_NOT_ALLOWED } from "../routes/route.ts";
-import { REASONS } from "./reasons.ts";
-import { replyFor } from "./reply.ts";
-import type { RequestHead } from "./request-head.ts";
-import type { Target, TargetParser } from "./target.ts";
-import { decide, type VerdictOptions } from "./verdict.ts";
+import { REASONS } from "./reply/reasons.ts";
+import { replyFor } from "./reply/reply.ts";
+import type { RequestHead } from "./http1/request-head.ts";
+import type { Target, TargetParser } from "./target/target.ts";
+import { decide, type VerdictOptions } from "./passage/verdict.ts";
 
 /** What would become of a request, step by step. Holds no token. */
 export interface ProxyExplanation {

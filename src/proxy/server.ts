@@ -2,27 +2,27 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
-import { systemClock } from "../clock.ts";
-import type { Clock, Milliseconds } from "../clock.ts";
-import { silentLog } from "../log.ts";
-import type { Log } from "../log.ts";
+import { systemClock } from "../system/clock.ts";
+import type { Clock, Milliseconds } from "../system/clock.ts";
+import { silentLog } from "../system/log.ts";
+import type { Log } from "../system/log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
-import { ConnectionLimits } from "./connection-limits.ts";
-import type { ConnectionLimit, ConnectionLimitOptions } from "./connection-limits.ts";
-import { FastLane } from "./fast-lane.ts";
-import type { FullLaneServer, FullLaneServerOptions } from "./full-lane-server.ts";
-import { HeldRequests } from "./held-requests.ts";
-import type { LaneOptions } from "./lane.ts";
-import { LeastRate } from "./least-rate.ts";
-import { RefusalLog } from "./refusal-log.ts";
-import { RefusedConnections } from "./refused-connections.ts";
-import type { RequestObserver } from "./request-record.ts";
-import type { RequestTracing } from "./request-spans.ts";
-import { acceptWithSharedBuffer } from "./shared-read-buffer.ts";
-import { SmallBodies } from "./small-bodies.ts";
-import type { TargetParser } from "./target.ts";
-import type { Upstreams } from "./upstreams.ts";
-import type { VerdictOptions } from "./verdict.ts";
+import { ConnectionLimits } from "./limits/connection-limits.ts";
+import type { ConnectionLimit, ConnectionLimitOptions } from "./limits/connection-limits.ts";
+import { FastLane } from "./fast/fast-lane.ts";
+import type { FullLaneServer, FullLaneServerOptions } from "./full/full-lane-server.ts";
+import { HeldRequests } from "./limits/held-requests.ts";
+import type { LaneOptions } from "./passage/lane.ts";
+import { LeastRate } from "./limits/least-rate.ts";
+import { RefusalLog } from "./record/refusal-log.ts";
+import { RefusedConnections } from "./limits/refused-connections.ts";
+import type { RequestObserver } from "./record/request-record.ts";
+import type { RequestTracing } from "./record/request-spans.ts";
+import { acceptWithSharedBuffer } from "./fast/shared-read-buffer.ts";
+import { SmallBodies } from "./limits/small-bodies.ts";
+import type { TargetParser } from "./target/target.ts";
+import type { Upstreams } from "./upstream/upstreams.ts";
+import type { VerdictOptions } from "./passage/verdict.ts";
 
 /** Who is told of requests and client connections. Called synchronously; must not throw. */
 export interface ProxyObserver {
@@ -228,7 +228,7 @@ class HttpProxyServer implements ProxyServer {
   async listen(): Promise<AddressInfo> {
     // Here, and not with this module: who has workers serve needs none of it. And not with the first connection that it is
     // for: undici and http-proxy-3 take a quarter of a second, in which everybody would wait.
-    const { FullLaneServer } = await import("./full-lane-server.ts");
+    const { FullLaneServer } = await import("./full/full-lane-server.ts");
     if (this.#draining) throw new Error("the server was drained before it listened");
     this.#full = new FullLaneServer(this.#fullOptions);
     const { host, port, reusePort = false } = this.#options.listen;

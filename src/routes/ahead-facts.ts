@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { Doubts, podIpOf, withName } from "./doubts.ts";
 import type { Ahead, Doubt, Entry } from "./entry.ts";
 import type { News } from "./news.ts";

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import type { EndReason, Incarnation, RouteInEffect } from "./lookup.ts";
 import type { AheadFact, DropReason, Guard, Outcome, Source } from "./outcome.ts";
 import type { ObjectKey } from "./route.ts";

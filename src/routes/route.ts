@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import type { ResourceVersion } from "./resource-version.ts";
 
 /** `namespace/name` of a Sandbox object: what facts are kept by. */

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { asRouteInEffect, type Entry } from "./entry.ts";
 import { Heap } from "./heap.ts";
 import { IdIndex } from "./id-index.ts";

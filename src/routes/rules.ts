@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import type { Observation } from "./observation.ts";
 import type { Guard, Outcome } from "./outcome.ts";
 import { compareResourceVersions, type ResourceVersion } from "./resource-version.ts";

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { Heap } from "./heap.ts";
 import type { AheadFact } from "./outcome.ts";
 import { byVersion, type Pending, PendingQueue } from "./pending.ts";

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { AheadFacts } from "./ahead-facts.ts";
 import type { DoubtNames } from "./doubts.ts";
 import { asRouteInEffect, Entry } from "./entry.ts";

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { NOTHING_SEEN, type ResourceVersion } from "./resource-version.ts";
 
 /**

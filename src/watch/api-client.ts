@@ -1,5 +1,5 @@
 import { Pool } from "undici";
-import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
 import type { ApiCredentials, ApiTls } from "./api-credentials.ts";
 import { ApiFault, parseRetryAfter, statusFault } from "./fault.ts";
 

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 
 /** How long to wait between tries. */
 export interface Backoff {

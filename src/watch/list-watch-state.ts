@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { type Backoff, DEFAULT_BACKOFF, nextDelayMs } from "./backoff.ts";
 import type { FaultKind } from "./fault.ts";
 

@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
 
 /**
  * Whether the informer hears the API server, as the table needs to know it (docs/route-table.md#rule-6: while it does

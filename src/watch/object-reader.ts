@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import type { Observation } from "../routes/observation.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
 import type { ApiClient } from "./api-client.ts";

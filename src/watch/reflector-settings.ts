@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from "./list-watch-state.ts";
 
 /** How a reflector works. Every field has a default in {@link DEFAULT_REFLECTOR_SETTINGS}. */

@@ -1,5 +1,5 @@
-import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
-import type { Log } from "../log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
+import type { Log } from "../system/log.ts";
 import type { Observation } from "../routes/observation.ts";
 import { compareResourceVersions, type ResourceVersion } from "../routes/resource-version.ts";
 import type { ApiClient } from "./api-client.ts";

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import { parseResourceVersion } from "../routes/resource-version.ts";
 import { type Route, type RouteState, routingId } from "../routes/route.ts";
 import { arrayOrEmpty, isJsonObject, type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";

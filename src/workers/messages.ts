@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import type { RouteBatch } from "./route-batch.ts";
 
 /** What a worker is told first. */

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../system/clock.ts";
 import type { EndReason, Incarnation } from "../routes/lookup.ts";
 import type { ObjectKey } from "../routes/route.ts";
 import type { RouteBatch } from "./route-batch.ts";

@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds } from "../clock.ts";
+import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { EndReason } from "../routes/lookup.ts";
 import type { ObjectKey } from "../routes/route.ts";
 import {

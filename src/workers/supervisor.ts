@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import type { AddressInfo } from "node:net";
-import type { Clock, Milliseconds, TimerHandle } from "../clock.ts";
-import type { Log } from "../log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
+import type { Log } from "../system/log.ts";
 import type { RouteFeed } from "./route-feed.ts";
 import type { WorkerEnd, WorkerObserver } from "./worker-observer.ts";
 import { WorkerProcess } from "./worker-process.ts";

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 
 /** Why a worker's process is gone: by itself, by a signal, killed since it answered no more, or it could not start. */
 export type WorkerEnd = "exited" | "signalled" | "stuck" | "failed";

@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import type { AddressInfo } from "node:net";
-import type { Clock, Milliseconds } from "../clock.ts";
+import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { FromWorker, StartMessage, ToWorker } from "./messages.ts";
 import type { RouteFeed } from "./route-feed.ts";
 import type { Subscription } from "./subscription.ts";

@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import type { Milliseconds } from "../clock.ts";
+import type { Milliseconds } from "../system/clock.ts";
 import type { FromWorker, StartMessage, ToWorker } from "./messages.ts";
 import { RouteMirror } from "./route-mirror.ts";
 

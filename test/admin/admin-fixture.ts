@@ -4,7 +4,7 @@ import type { AdminSource } from "../../src/admin/admin-source.ts";
 import type { ExplainInput, Status } from "../../src/admin/api-types.ts";
 import { RouteSearch } from "../../src/admin/route-search.ts";
 import { pageOfRoutes, routeCounts, routeView, watermarks } from "../../src/admin/route-views.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import type { Observation } from "../../src/routes/observation.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 import type { Route } from "../../src/routes/route.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { HistoryFact } from "../../src/admin/api-types.ts";
 import { describeFormerRoute, formerRouteOf } from "../../src/admin/former-route.ts";
-import { RouteHistory } from "../../src/admin/route-history.ts";
+import { RouteHistory } from "../../src/history/route-history.ts";
 
 const born: HistoryFact = {
   atMs: 1_000,

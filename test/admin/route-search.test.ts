@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { RoutesFound } from "../../src/admin/api-types.ts";
 import { RouteSearch } from "../../src/admin/route-search.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { listedTable, observed, startAdminServer, tableSource } from "./admin-fixture.ts";
 
 const NOTHING = { text: "", state: "", served: undefined, offset: 0, limit: 100 };

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type TrafficReading, TrafficSampler } from "../../src/admin/traffic-sampler.ts";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
 
 /** Counters that a test moves, and a clock that it turns. */
 function scene() {

@@ -31,5 +31,5 @@ test("the command line starts without the router: only schema and YAML are loade
   expect(packages).toEqual(["yaml", "zod"]);
   expect(files.length).toBeGreaterThan(20);
   for (const file of files)
-    expect(file).toMatch(/^(cli\.ts|version\.ts|launcher\.ts|process-signals\.ts|cli\/|config\/)/);
+    expect(file).toMatch(/^(cli\.ts|system\/(version|launcher|process-signals)\.ts|cli\/|config\/)/);
 });

@@ -409,7 +409,7 @@ test(
 );
 
 test("a SIGHUP that comes before the router can reload is kept until it can", TIMEOUT, async () => {
-  const module = new URL("../../src/process-signals.ts", import.meta.url).href;
+  const module = new URL("../../src/system/process-signals.ts", import.meta.url).href;
   const script = `
     const { catchHangUps } = await import(${JSON.stringify(module)});
     const hangUps = catchHangUps();

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { compileHostTemplate } from "../../src/proxy/host-template.ts";
+import { compileHostTemplate } from "../../src/proxy/target/host-template.ts";
 import { faults } from "./support.ts";
 
 const accepted = (template: string) =>

@@ -9,7 +9,7 @@ import { is, matching, selector } from "../../scripts/observability/promql.ts";
 import { HOST_METRICS, METRICS, PROCESS_METRICS } from "../../src/metrics/names.ts";
 import { COMMANDS } from "../../src/cli/main.ts";
 import { settingOf, SETTINGS } from "../../src/config/settings.ts";
-import { REASONS } from "../../src/proxy/reasons.ts";
+import { REASONS } from "../../src/proxy/reply/reasons.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const files = madeFiles();

@@ -90,7 +90,7 @@ test("the reflector goes where its table says, and nowhere else", () => {
 });
 
 test("the phases of a client connection are those of its table", () => {
-  const source = readFileSync(join(ROOT, "src/proxy/fast-client.ts"), "utf8");
+  const source = readFileSync(join(ROOT, "src/proxy/fast/fast-client.ts"), "utf8");
   const phases = wordsIn(/\ntype Phase =([^;]+);/.exec(source)?.[1]?.replaceAll('"', "`"));
   expect(phases.length).toBeGreaterThan(3);
   const rows = rowsOf("fast-client");

@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { runLychgate } from "../cli/run-lychgate.ts";
-import type { AnycastStatus } from "../../src/host-anycast.ts";
+import type { AnycastStatus } from "../../src/host/anycast/command.ts";
 import { AnycastNode, NODE_NAME, V4, V6 } from "../host/anycast/support/anycast-node.ts";
 import { NO_BIRD, scratch } from "../host/anycast/support/bird.ts";
 import { eventually } from "../support/eventually.ts";

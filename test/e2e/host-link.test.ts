@@ -6,7 +6,7 @@ import { differences } from "../../src/host/link/differences.ts";
 import { moveLink, rollBack } from "../../src/host/link/mover.ts";
 import { rehearse } from "../../src/host/link/rehearsal.ts";
 import { withLinkName } from "../../src/host/link/snapshot.ts";
-import { restoreFrom } from "../../src/host-link.ts";
+import { restoreFrom } from "../../src/host/link/command.ts";
 import { makeNamespace, joinByVeth, NO_NAMESPACES } from "../host/support/namespaces.ts";
 import {
   GATEWAY,

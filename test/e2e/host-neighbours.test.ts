@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { moveLink } from "../../src/host/link/mover.ts";
 import { resolveGateways } from "../../src/host/neighbours/gateway-neighbours.ts";
 import {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type DevCluster, startDevCluster } from "../../src/devcluster/cluster.ts";
+import { type DevCluster, startDevCluster } from "../../lab/devcluster/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { metricOf, type RouterProcess, startRouterProcess } from "../support/router-process.ts";
 

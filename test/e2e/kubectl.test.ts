@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { type DevCluster, startDevCluster } from "../../src/devcluster/cluster.ts";
+import { type DevCluster, startDevCluster } from "../../lab/devcluster/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
 const client = spawnSync("kubectl", ["version", "--client", "--output=json"], { encoding: "utf8" });

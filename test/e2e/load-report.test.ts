@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { reportHtml } from "../../src/load/report.ts";
-import type { Answer } from "../../src/load/answer.ts";
-import { loadResult } from "../load/support.ts";
+import { reportHtml } from "../../lab/load/report.ts";
+import type { Answer } from "../../lab/load/answer.ts";
+import { loadResult } from "../lab/load/support.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
 
 // The report of `lychgate load` in a real browser.

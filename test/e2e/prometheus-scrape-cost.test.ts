@@ -1,9 +1,9 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it, onTestFinished } from "vitest";
-import { startRouter } from "../../src/app.ts";
+import { startRouter } from "../../src/router/app.ts";
 import { configFrom } from "../../src/config/load.ts";
-import { silentLog } from "../../src/log.ts";
+import { silentLog } from "../../src/system/log.ts";
 
 const ROUTES = 100_000;
 /** The bound. */

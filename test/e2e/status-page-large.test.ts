@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startTestRouter, type TestRouter } from "../app/support.ts";
+import { startTestRouter, type TestRouter } from "../router/support.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultyApiServer } from "../watch/support/faulty-api-server.ts";

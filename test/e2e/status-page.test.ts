@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type DevCluster, startDevCluster } from "../../src/devcluster/cluster.ts";
-import { startTestRouter, type TestRouter } from "../app/support.ts";
+import { type DevCluster, startDevCluster } from "../../lab/devcluster/cluster.ts";
+import { startTestRouter, type TestRouter } from "../router/support.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 

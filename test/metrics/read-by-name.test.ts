@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { METRICS, PROCESS_METRICS } from "../../src/metrics/names.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
 

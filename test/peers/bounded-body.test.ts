@@ -1,9 +1,10 @@
+import { ByteBudget } from "../../src/system/byte-budget.ts";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 
 import { expect, onTestFinished, test } from "vitest";
 
-import { ByteBudget, readBoundedBody } from "../../src/peers/bounded-body.ts";
+import { readBoundedBody } from "../../src/peers/bounded-body.ts";
 import type { BoundedBody } from "../../src/peers/bounded-body.ts";
 
 const BUDGET_BYTES = 100_000;

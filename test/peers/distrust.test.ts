@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Distrust } from "../../src/peers/distrust.ts";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
 
 function stopped(): { readonly clock: Clock; pass(ms: number): void } {
   let nowMs = 1_800_000_000_000;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Clock } from "../../src/clock.ts";
-import { silentLog } from "../../src/log.ts";
+import type { Clock } from "../../src/system/clock.ts";
+import { silentLog } from "../../src/system/log.ts";
 import { type ObjectReads, PushSettler, type SettleTable } from "../../src/peers/push-settler.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 

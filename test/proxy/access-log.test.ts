@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { createAccessLog } from "../../src/proxy/access-log.ts";
-import { recordHost, recordPath } from "../../src/proxy/request-record.ts";
-import type { RequestRecord } from "../../src/proxy/request-record.ts";
+import { createAccessLog } from "../../src/proxy/record/access-log.ts";
+import { recordHost, recordPath } from "../../src/proxy/record/request-record.ts";
+import type { RequestRecord } from "../../src/proxy/record/request-record.ts";
 
 const plain: RequestRecord = {
   startedAtMs: Date.UTC(2026, 10, 21, 12, 34, 56, 789),

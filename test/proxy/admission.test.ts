@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { admit, NotAdmitted } from "../../src/proxy/admission.ts";
-import { nameUnread } from "../../src/proxy/unread-bytes.ts";
+import { admit, NotAdmitted } from "../../src/proxy/passage/admission.ts";
+import { nameUnread } from "../../src/proxy/passage/unread-bytes.ts";
 import { LANE } from "./support/lane.ts";
 import { OK } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";

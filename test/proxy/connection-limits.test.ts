@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 
 import { describe, expect, onTestFinished, test } from "vitest";
 
-import { ConnectionLimits } from "../../src/proxy/connection-limits.ts";
+import { ConnectionLimits } from "../../src/proxy/limits/connection-limits.ts";
 import { eventually } from "../support/eventually.ts";
 import { LANE } from "./support/lane.ts";
 import { OK, RawPeer } from "./support/raw-peer.ts";

@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 
-import { systemClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { OK, RawPeer } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";

@@ -8,8 +8,8 @@ import { Client } from "undici";
 import type { Dispatcher } from "undici";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { forwardRequestHead } from "../../src/proxy/forwarding.ts";
-import type { ForwardedRequest } from "../../src/proxy/forwarding.ts";
+import { forwardRequestHead } from "../../src/proxy/forwarding/forwarding.ts";
+import type { ForwardedRequest } from "../../src/proxy/forwarding/forwarding.ts";
 
 interface Arrived {
   readonly method: string | undefined;

@@ -8,9 +8,9 @@ import {
   forwardTrailers,
   REQUEST_PREFIXES,
   TOLD_BY_PROXIES,
-} from "../../src/proxy/forwarding.ts";
-import type { ForwardedRequest, RequestForwarding } from "../../src/proxy/forwarding.ts";
-import type { RequestHead } from "../../src/proxy/request-head.ts";
+} from "../../src/proxy/forwarding/forwarding.ts";
+import type { ForwardedRequest, RequestForwarding } from "../../src/proxy/forwarding/forwarding.ts";
+import type { RequestHead } from "../../src/proxy/http1/request-head.ts";
 
 type Field = readonly [string, string];
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import type { RequestHead } from "../../src/proxy/request-head.ts";
-import type { TargetResult } from "../../src/proxy/target.ts";
+import type { RequestHead } from "../../src/proxy/http1/request-head.ts";
+import type { TargetResult } from "../../src/proxy/target/target.ts";
 import { eventually } from "../support/eventually.ts";
 import { LANE } from "./support/lane.ts";
 import { OK } from "./support/raw-peer.ts";

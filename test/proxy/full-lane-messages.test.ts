@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { createTargetParser } from "../../src/proxy/target.ts";
+import { createTargetParser } from "../../src/proxy/target/target.ts";
 import { eventually } from "../support/eventually.ts";
 import { LANE } from "./support/lane.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";

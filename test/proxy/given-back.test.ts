@@ -3,11 +3,11 @@ import type { AddressInfo, Socket } from "node:net";
 
 import { expect, onTestFinished, test } from "vitest";
 
-import { ConnectionLimits } from "../../src/proxy/connection-limits.ts";
-import type { Lessee } from "../../src/proxy/incarnation-pool.ts";
-import { podConnections } from "../../src/proxy/pod-connection.ts";
-import type { PodConnection } from "../../src/proxy/pod-connection.ts";
-import { Upstreams } from "../../src/proxy/upstreams.ts";
+import { ConnectionLimits } from "../../src/proxy/limits/connection-limits.ts";
+import type { Lessee } from "../../src/proxy/upstream/incarnation-pool.ts";
+import { podConnections } from "../../src/proxy/full/pod-connection.ts";
+import type { PodConnection } from "../../src/proxy/full/pod-connection.ts";
+import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../../src/proxy/forwarding.ts";
-import { HeldBytes } from "../../src/proxy/held-bytes.ts";
+import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
+import { HeldBytes } from "../../src/proxy/http1/held-bytes.ts";
 import { ChunkScanner } from "../../src/proxy/http1/chunk-scanner.ts";
 import {
   fieldIndex,
@@ -15,8 +15,8 @@ import {
   TRAIT,
   UNUSUAL,
 } from "../../src/proxy/http1/head-scanner.ts";
-import { createTargetParser } from "../../src/proxy/target.ts";
-import { readTrailers } from "../../src/proxy/trailer-section.ts";
+import { createTargetParser } from "../../src/proxy/target/target.ts";
+import { readTrailers } from "../../src/proxy/forwarding/trailer-section.ts";
 import { chunkedBodies, HEX, latin1, mutated, requestHeads, responseHeads } from "./corpus/arbitraries.ts";
 import { readChunked, readHead, valuesOf } from "./support/reference-http.ts";
 import type { ReferenceHead } from "./support/reference-http.ts";

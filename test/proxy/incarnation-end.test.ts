@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 
-import type { Lessee } from "../../src/proxy/incarnation-pool.ts";
-import { podConnections } from "../../src/proxy/pod-connection.ts";
-import type { PodConnection } from "../../src/proxy/pod-connection.ts";
-import { Upstreams } from "../../src/proxy/upstreams.ts";
+import type { Lessee } from "../../src/proxy/upstream/incarnation-pool.ts";
+import { podConnections } from "../../src/proxy/full/pod-connection.ts";
+import type { PodConnection } from "../../src/proxy/full/pod-connection.ts";
+import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
 import type { EndReason } from "../../src/routes/lookup.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";

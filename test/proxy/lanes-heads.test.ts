@@ -1,23 +1,27 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { Deadlines } from "../../src/proxy/deadlines.ts";
+import { Deadlines } from "../../src/proxy/limits/deadlines.ts";
 import {
   forwardRequestHead,
   REQUEST_FIELDS,
   REQUEST_PREFIXES,
   RESPONSE_FIELDS,
-} from "../../src/proxy/forwarding.ts";
+} from "../../src/proxy/forwarding/forwarding.ts";
 import {
   fieldIndex,
   HeadScan,
   scanRequestHead,
   scanResponseHead,
 } from "../../src/proxy/http1/head-scanner.ts";
-import { requestIdOf } from "../../src/proxy/request-id.ts";
-import { forwardedFields, orderedRequestHead, plainRequestHead } from "../../src/proxy/request-text.ts";
-import { orderedResponseHead, plainResponse } from "../../src/proxy/response-head.ts";
-import { ScannedHead } from "../../src/proxy/scanned-head.ts";
+import { requestIdOf } from "../../src/proxy/record/request-id.ts";
+import {
+  forwardedFields,
+  orderedRequestHead,
+  plainRequestHead,
+} from "../../src/proxy/forwarding/request-text.ts";
+import { orderedResponseHead, plainResponse } from "../../src/proxy/forwarding/response-head.ts";
+import { ScannedHead } from "../../src/proxy/http1/scanned-head.ts";
 import { latin1, plainRequestHeads, responseHeads } from "./corpus/arbitraries.ts";
 import { ManualClock } from "./support/manual-clock.ts";
 import { readHead } from "./support/reference-http.ts";

@@ -1,11 +1,11 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { REASONS } from "../../src/proxy/reasons.ts";
+import { REASONS } from "../../src/proxy/reply/reasons.ts";
 
-import type { Reason, RefusalReason } from "../../src/proxy/reasons.ts";
-import { replyFor } from "../../src/proxy/reply.ts";
-import type { Reply, ReplyContext } from "../../src/proxy/reply.ts";
+import type { Reason, RefusalReason } from "../../src/proxy/reply/reasons.ts";
+import { replyFor } from "../../src/proxy/reply/reply.ts";
+import type { Reply, ReplyContext } from "../../src/proxy/reply/reply.ts";
 
 const context: ReplyContext = { method: "GET", requestId: "request-1", sandbox: "abc", port: 3000 };
 const reasons = Object.keys(REASONS) as Reason[];

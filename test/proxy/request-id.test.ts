@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { allValues, firstValue } from "../../src/proxy/request-head.ts";
-import { requestIdOf } from "../../src/proxy/request-id.ts";
+import { allValues, firstValue } from "../../src/proxy/http1/request-head.ts";
+import { requestIdOf } from "../../src/proxy/record/request-id.ts";
 
 const made = (rawHeaders: readonly string[]): string => requestIdOf(rawHeaders, () => "made");
 

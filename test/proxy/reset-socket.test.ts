@@ -2,7 +2,7 @@ import { connect } from "node:net";
 
 import { expect, test } from "vitest";
 
-import { resetSocket } from "../../src/proxy/reset-socket.ts";
+import { resetSocket } from "../../src/proxy/upstream/reset-socket.ts";
 import { eventually } from "../support/eventually.ts";
 import { RawPeer, RawPod } from "./support/raw-peer.ts";
 

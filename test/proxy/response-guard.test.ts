@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { ResponseGuard } from "../../src/proxy/response-guard.ts";
-import { UpstreamError } from "../../src/proxy/upstream-error.ts";
+import { ResponseGuard } from "../../src/proxy/full/response-guard.ts";
+import { UpstreamError } from "../../src/proxy/upstream/upstream-error.ts";
 import { chunkedBodies, latin1, mutated, responseHeads } from "./corpus/arbitraries.ts";
 import { readMessage } from "./support/reference-http.ts";
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 
-import { systemClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/clock.ts";
-import { silentLog } from "../../src/log.ts";
-import type { Log, LogFields } from "../../src/log.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
+import { silentLog } from "../../src/system/log.ts";
+import type { Log, LogFields } from "../../src/system/log.ts";
 import { eventually } from "../support/eventually.ts";
 import { OK, RawPeer } from "./support/raw-peer.ts";
 import { Router } from "./support/router.ts";

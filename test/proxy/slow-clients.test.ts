@@ -3,12 +3,12 @@ import { connect } from "node:net";
 import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 
-import { forwardedShareOf, shareOf } from "../../src/proxy/client-share.ts";
-import { LeastRate } from "../../src/proxy/least-rate.ts";
+import { forwardedShareOf, shareOf } from "../../src/proxy/upstream/client-share.ts";
+import { LeastRate } from "../../src/proxy/limits/least-rate.ts";
 import type { ProxyServerOptions } from "../../src/proxy/server.ts";
-import { podConnections } from "../../src/proxy/pod-connection.ts";
-import { SmallBodies } from "../../src/proxy/small-bodies.ts";
-import { Upstreams } from "../../src/proxy/upstreams.ts";
+import { podConnections } from "../../src/proxy/full/pod-connection.ts";
+import { SmallBodies } from "../../src/proxy/limits/small-bodies.ts";
+import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";
 import { SHARED_READ_BUFFER } from "./support/lane.ts";

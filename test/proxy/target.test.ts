@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { TargetOptionsError } from "../../src/proxy/target-options-error.ts";
-import { createTargetParser } from "../../src/proxy/target.ts";
-import type { TargetOptions, TargetResult } from "../../src/proxy/target.ts";
+import { TargetOptionsError } from "../../src/proxy/target/target-options-error.ts";
+import { createTargetParser } from "../../src/proxy/target/target.ts";
+import type { TargetOptions, TargetResult } from "../../src/proxy/target/target.ts";
 
 /** One line per result: `id abc :3000 /path (host)`, `none`, `malformed: why [sandbox]`. */
 function show(result: TargetResult): string {

@@ -8,7 +8,7 @@ import {
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { openTelemetry } from "../../src/proxy/opentelemetry.ts";
+import { openTelemetry } from "../../src/proxy/record/opentelemetry.ts";
 import { eventually } from "../support/eventually.ts";
 import { Scene } from "./support/scene.ts";
 

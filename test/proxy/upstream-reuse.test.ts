@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
-import { systemClock } from "../../src/clock.ts";
-import type { Clock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { arriveInOneTurn } from "./support/kernel-sockets.ts";
 import { LANE } from "./support/lane.ts";

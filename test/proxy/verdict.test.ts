@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import { createTargetParser } from "../../src/proxy/target.ts";
-import { decide } from "../../src/proxy/verdict.ts";
-import type { Verdict, VerdictOptions } from "../../src/proxy/verdict.ts";
+import { createTargetParser } from "../../src/proxy/target/target.ts";
+import { decide } from "../../src/proxy/passage/verdict.ts";
+import type { Verdict, VerdictOptions } from "../../src/proxy/passage/verdict.ts";
 import type { Lookup, RouteLookup } from "../../src/routes/lookup.ts";
 import { objectKey } from "../../src/routes/route.ts";
 import type { Route } from "../../src/routes/route.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { FrameBoundaryTracker } from "../../src/proxy/websocket-frames.ts";
+import { FrameBoundaryTracker } from "../../src/proxy/full/websocket-frames.ts";
 
 interface Frame {
   readonly opcode: number;

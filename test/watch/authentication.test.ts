@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import type { ApiCredentials } from "../../src/watch/api-credentials.ts";
 import { loadCredentials } from "../../src/watch/credentials.ts";
 import { createInformer } from "../../src/watch/informer.ts";

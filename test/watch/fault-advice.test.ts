@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { join } from "node:path";
 import { afterEach, beforeAll, afterAll, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { loadCredentials } from "../../src/watch/credentials.ts";
 import { createInformer } from "../../src/watch/informer.ts";
 import { eventually } from "../support/eventually.ts";

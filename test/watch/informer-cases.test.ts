@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import { silentLog } from "../../src/log.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import { silentLog } from "../../src/system/log.ts";
 import type { Observation } from "../../src/routes/observation.ts";
 import { RouteTable } from "../../src/routes/table.ts";
 import { silentObserver } from "../../src/watch/reflector-observer.ts";

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { Liveness } from "../../src/watch/liveness.ts";
 
 /** Time that moves when it is told to. */

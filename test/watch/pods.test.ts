@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import { silentLog } from "../../src/log.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import { silentLog } from "../../src/system/log.ts";
 import { anonymousCredentials } from "../../src/watch/api-credentials.ts";
 import { createInformerOf } from "../../src/watch/informer.ts";
 import { type ObservedPod, podsWithAnnotation } from "../../src/watch/pod-projection.ts";

@@ -1,7 +1,7 @@
 import { deserialize, serialize } from "node:v8";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import type { EndReason, Incarnation, Lookup, RouteLookup } from "../../src/routes/lookup.ts";
 import { isTerminal } from "../../src/routes/route.ts";
 import type { RouteBatch } from "../../src/workers/route-batch.ts";

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, test } from "vitest";
-import { type Clock, systemClock } from "../../src/clock.ts";
-import { silentLog } from "../../src/log.ts";
+import { type Clock, systemClock } from "../../src/system/clock.ts";
+import { silentLog } from "../../src/system/log.ts";
 import { RouteTable } from "../../src/routes/table.ts";
 import { RouteFeed } from "../../src/workers/route-feed.ts";
 import { Supervisor } from "../../src/workers/supervisor.ts";

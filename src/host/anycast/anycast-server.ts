@@ -1,6 +1,6 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { closeListener, openListener } from "../../listener.ts";
+import { closeListener, openListener } from "../../system/listener.ts";
 import type { AnycastStatus } from "./status.ts";
 
 /** What the listener serves. */

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 import { HostError } from "../host-error.ts";
 
 /** BIRD's answer to one command: the lines, each without its code, and the code of the last. */

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
-import type { Log } from "../../log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
 import { describeHostError } from "../host-error.ts";
 import type { BirdAnnouncer } from "./bird-announcer.ts";
 import { BEAT_MS } from "./heartbeat.ts";

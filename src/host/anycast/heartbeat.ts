@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
-import type { Log } from "../../log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
 import { describeHostError } from "../host-error.ts";
 
 /** Pause between beats. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Clock, Milliseconds } from "../../clock.ts";
-import type { Log } from "../../log.ts";
+import type { Clock, Milliseconds } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
 import type { NetworkNamespace } from "../iproute.ts";
 import { ANYCAST_PROTOCOL } from "./kernel.ts";
 

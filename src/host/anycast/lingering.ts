@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 import type { Backend } from "./backend.ts";
 
 /** Which backends were eligible and are not any more, and for how long they keep their running connections. */

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 import type { BirdResult } from "./bird-announcer.ts";
 
 /** A change that was made, in words: metric labels. */

@@ -1,5 +1,5 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
-import type { Log } from "../../log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
 import { describeHostError, HostError } from "../host-error.ts";
 import { canonicalAddress } from "./backend.ts";
 import { BirdAnnouncer, BirdError } from "./bird-announcer.ts";

@@ -1,5 +1,5 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
-import type { Log } from "../../log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
 import { describeHostError } from "../host-error.ts";
 import type { Backend } from "./backend.ts";
 import { BirdError } from "./bird-announcer.ts";

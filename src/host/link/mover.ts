@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds } from "../../clock.ts";
+import type { Clock, Milliseconds } from "../../system/clock.ts";
 import { describeHostError, HostError } from "../host-error.ts";
 import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import { captureLink, describeNamespace, linkNotFound, readSettings, withLosses } from "./capture.ts";

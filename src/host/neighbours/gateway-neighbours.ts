@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import type { Clock, Milliseconds } from "../../clock.ts";
+import type { Clock, Milliseconds } from "../../system/clock.ts";
 import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 
 /** An address and the MAC that answers for it. */

@@ -1,5 +1,5 @@
-import type { Clock, TimerHandle } from "../../clock.ts";
-import type { Log } from "../../log.ts";
+import type { Clock, TimerHandle } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
 import type { Cidr } from "../cidr.ts";
 import { describeHostError } from "../host-error.ts";
 import { describeCidr, type OverlapResult, verdictCounts } from "./check.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../../clock.ts";
+import type { Clock } from "../../system/clock.ts";
 import { type Fib, readFib } from "../fib/fib.ts";
 import { HostError } from "../host-error.ts";
 import type { IpRoute } from "../iproute.ts";

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import type { Clock, TimerHandle } from "../../clock.ts";
+import type { Clock, TimerHandle } from "../../system/clock.ts";
 
 /**
  * Tells systemd that this service is ready, and then, as often as `WatchdogSec=` asks for, that it lives (sd_notify(3)). The unit needs `Type=notify` and

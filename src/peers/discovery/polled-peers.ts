@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
 import { endpointText } from "../memberlist/endpoint.ts";
 import type { FindMembers } from "../memberlist/joining.ts";
 import type { Peer, PeerSource } from "./peer-source.ts";

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 
 /**
  * How well this side keeps up (Lifeguard's local health): 0 is well. Each failed probe that others could not confirm,

@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
 import { type Endpoint, endpointText } from "./endpoint.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
 
 /** A timer that fires this much late means that the event loop stood still. */
 const STALLED_MS = 50;

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { Clock, Milliseconds, TimerHandle } from "../../clock.ts";
-import type { Log } from "../../log.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
 import { Awareness } from "./awareness.ts";
 import { BroadcastQueue } from "./broadcast-queue.ts";
 import { bytesOfHost, type Endpoint, endpointText, hostOfBytes } from "./endpoint.ts";

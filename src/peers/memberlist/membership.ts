@@ -1,4 +1,4 @@
-import type { Clock, TimerHandle } from "../../clock.ts";
+import type { Clock, TimerHandle } from "../../system/clock.ts";
 import type { Awareness } from "./awareness.ts";
 import type { BroadcastQueue } from "./broadcast-queue.ts";
 import { type Endpoint, endpointText, hostOfBytes, isUnicast } from "./endpoint.ts";

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 
 /** The numbers of the protocol. What stands beside memberlist's names is the same number there. */
 export interface ProtocolSettings {

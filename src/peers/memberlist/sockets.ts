@@ -1,7 +1,7 @@
+import { ByteBudget } from "../../system/byte-budget.ts";
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
 import { connect, createServer, isIPv6, type Server, type Socket } from "node:net";
-import type { Clock, Milliseconds } from "../../clock.ts";
-import { ByteBudget } from "../bounded-body.ts";
+import type { Clock, Milliseconds } from "../../system/clock.ts";
 import { canonicalHost, type Endpoint, endpointText } from "./endpoint.ts";
 import type { StreamMessage } from "./messages.ts";
 import { Refused, refusalReasonOf } from "./refused.ts";

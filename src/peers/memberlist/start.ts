@@ -1,7 +1,7 @@
-import { systemClock } from "../../clock.ts";
-import type { Clock, Milliseconds } from "../../clock.ts";
-import { silentLog } from "../../log.ts";
-import type { Log } from "../../log.ts";
+import { systemClock } from "../../system/clock.ts";
+import type { Clock, Milliseconds } from "../../system/clock.ts";
+import { silentLog } from "../../system/log.ts";
+import type { Log } from "../../system/log.ts";
 import { bytesOfHost, isUnicast } from "./endpoint.ts";
 import type { FindMembers } from "./joining.ts";
 import { Keyring } from "./keyring.ts";

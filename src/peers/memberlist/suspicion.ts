@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 import type { ProtocolSettings } from "./settings.ts";
 import { suspicionTimeoutMs } from "./timing.ts";
 

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 
 /** Lets `perSecond` through on average, and up to `burst` at once after a quiet time. */
 export class TokenBucket {

@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { StreamMessage } from "./messages.ts";
 import type { RefusalReason } from "./refused.ts";

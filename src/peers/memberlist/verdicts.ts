@@ -1,4 +1,4 @@
-import type { Milliseconds } from "../../clock.ts";
+import type { Milliseconds } from "../../system/clock.ts";
 import { bytesOfHost } from "./endpoint.ts";
 import type { Alive, Dead, MemberStatus, Suspect } from "./messages.ts";
 import type { RefusalReason } from "./refused.ts";

@@ -13,7 +13,7 @@ import {
 /*
  * Strict, and over bytes: a string of the head is made once, by who needs it. The loops are written out since this runs
  * for each request and each response: in the prototype they took 0.2 µs a head where a parser with a regular expression
- * per line took 1 µs and node:http's own 1.3 µs. `bench/fast-lane.ts` measures the lane that they are part of.
+ * per line took 1 µs and node:http's own 1.3 µs. `lab/bench/fast-lane.ts` measures the lane that they are part of.
  */
 
 /** What became of a scan: {@link scanRequestHead}, {@link scanResponseHead}. A positive result is the head's end. */

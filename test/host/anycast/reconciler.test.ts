@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Clock } from "../../../src/clock.ts";
-import { silentLog } from "../../../src/log.ts";
+import type { Clock } from "../../../src/system/clock.ts";
+import { silentLog } from "../../../src/system/log.ts";
 import type { Backend, BackendState } from "../../../src/host/anycast/backend.ts";
 import { BirdError } from "../../../src/host/anycast/bird-announcer.ts";
 import { silentAnycastObserver } from "../../../src/host/anycast/observer.ts";

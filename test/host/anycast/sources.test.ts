@@ -1,8 +1,8 @@
 import { renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
-import { silentLog } from "../../../src/log.ts";
+import { systemClock } from "../../../src/system/clock.ts";
+import { silentLog } from "../../../src/system/log.ts";
 import type { Backend } from "../../../src/host/anycast/backend.ts";
 import { BackendsFile } from "../../../src/host/anycast/backends-file.ts";
 import { kernelState } from "../../../src/host/anycast/kernel.ts";

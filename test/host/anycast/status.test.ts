@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import type { AnycastStatus } from "../../../src/host-anycast.ts";
+import type { AnycastStatus } from "../../../src/host/anycast/command.ts";
 import { runInProcess } from "../../cli/run-lychgate.ts";
 
 /** `lychgate host anycast status`, asked of a daemon that says this. */

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { startTestRouter } from "../../app/support.ts";
+import { startTestRouter } from "../../router/support.ts";
 import { runInProcess } from "../../cli/run-lychgate.ts";
 import { NO_NAMESPACES } from "../support/namespaces.ts";
 import { makeNode } from "../support/node.ts";

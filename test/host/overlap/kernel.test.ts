@@ -7,7 +7,7 @@ import type { CidrVerdict } from "../../../src/host/overlap/verdict.ts";
 import { askKernel } from "../../../src/host/overlap/probe.ts";
 import { applyRoutes } from "../../../src/host/static-routes/apply.ts";
 import { parseSpec, wantedRoutes } from "../../../src/host/static-routes/spec.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/system/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { NO_NAMESPACES, type TestNamespace } from "../support/namespaces.ts";
 import { makeNode } from "../support/node.ts";

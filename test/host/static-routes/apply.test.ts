@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type Clock, systemClock } from "../../../src/clock.ts";
+import { type Clock, systemClock } from "../../../src/system/clock.ts";
 import { applyRoutes, planNow } from "../../../src/host/static-routes/apply.ts";
 import { parseSpec, wantedRoutes } from "../../../src/host/static-routes/spec.ts";
 import { runInProcess } from "../../cli/run-lychgate.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { silentLog } from "../../../src/log.ts";
+import { silentLog } from "../../../src/system/log.ts";
 import { bytesOfHost, type Endpoint, endpointText } from "../../../src/peers/memberlist/endpoint.ts";
 import { Memberlist, type MemberlistOptions } from "../../../src/peers/memberlist/memberlist.ts";
 import {

@@ -2,7 +2,7 @@ import { createSocket } from "node:dgram";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/system/clock.ts";
 import type { Endpoint } from "../../../src/peers/memberlist/endpoint.ts";
 import { encodeMessage, encodePushPull } from "../../../src/peers/memberlist/messages.ts";
 import { type Bounds, DEFAULT_BOUNDS } from "../../../src/peers/memberlist/settings.ts";

@@ -1,7 +1,7 @@
 import type { EndReason, Incarnation, Lookup, RouteLookup } from "../../../src/routes/lookup.ts";
 import { parseResourceVersion } from "../../../src/routes/resource-version.ts";
 import type { Route } from "../../../src/routes/route.ts";
-import type { Upstreams } from "../../../src/proxy/upstreams.ts";
+import type { Upstreams } from "../../../src/proxy/upstream/upstreams.ts";
 
 let lastNumber = 0;
 

@@ -1,4 +1,4 @@
-import type { Clock, TimerHandle } from "../../../src/clock.ts";
+import type { Clock, TimerHandle } from "../../../src/system/clock.ts";
 
 /** A clock that moves when it is told to, and fires what is due on the way. */
 export class SteppedClock implements Clock {

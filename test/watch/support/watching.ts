@@ -1,5 +1,5 @@
-import { systemClock } from "../../../src/clock.ts";
-import type { Log, LogFields } from "../../../src/log.ts";
+import { systemClock } from "../../../src/system/clock.ts";
+import type { Log, LogFields } from "../../../src/system/log.ts";
 import { anonymousCredentials, type ApiCredentials } from "../../../src/watch/api-credentials.ts";
 import { createInformer, type Informer, type SandboxInformerOptions } from "../../../src/watch/informer.ts";
 import type { ReflectorObserver } from "../../../src/watch/reflector-observer.ts";

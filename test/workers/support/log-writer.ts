@@ -1,4 +1,4 @@
-import { openAccessLog } from "../../../src/access-log-file.ts";
+import { openAccessLog } from "../../../src/router/access-log-file.ts";
 
 // Writes access-log lines to its standard output, as one of several workers does: `log-writer.ts NAME COUNT`.
 

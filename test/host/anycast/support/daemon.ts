@@ -1,7 +1,7 @@
 import { onTestFinished } from "vitest";
-import { type AnycastDaemon, startAnycast } from "../../../../src/host-anycast.ts";
+import { type AnycastDaemon, startAnycast } from "../../../../src/host/anycast/command.ts";
 import { parseAnycastSpec } from "../../../../src/host/anycast/spec.ts";
-import type { Log } from "../../../../src/log.ts";
+import type { Log } from "../../../../src/system/log.ts";
 import { anonymousCredentials } from "../../../../src/watch/api-credentials.ts";
 import { FaultyApiServer } from "../../../watch/support/faulty-api-server.ts";
 import { type AnycastNode, NODE_NAME, V4, V6 } from "./anycast-node.ts";

@@ -1,5 +1,5 @@
 // Moves a link and dies with its options: the process that a test kills.
-import { systemClock } from "../../../../src/clock.ts";
+import { systemClock } from "../../../../src/system/clock.ts";
 import { moveLink, type MoveOptions } from "../../../../src/host/link/mover.ts";
 
 const options = JSON.parse(process.argv[2] ?? "") as MoveOptions;

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { systemClock } from "../../../../src/clock.ts";
+import { systemClock } from "../../../../src/system/clock.ts";
 import { captureLink } from "../../../../src/host/link/capture.ts";
 import type { LinkSnapshot } from "../../../../src/host/link/snapshot.ts";
 import type { MoveOptions, MoveSurroundings } from "../../../../src/host/link/mover.ts";

@@ -1,4 +1,4 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../../../src/clock.ts";
+import type { Clock, Milliseconds, TimerHandle } from "../../../../src/system/clock.ts";
 
 interface Timer {
   readonly atMs: Milliseconds;

@@ -13,7 +13,7 @@ import {
 import { StreamReader } from "../../../../src/peers/memberlist/stream.ts";
 import type { TransportHandler } from "../../../../src/peers/memberlist/transport.ts";
 import type { Wrapping } from "../../../../src/peers/memberlist/wrapping.ts";
-import { silentLog } from "../../../../src/log.ts";
+import { silentLog } from "../../../../src/system/log.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { seeded } from "./random.ts";
 

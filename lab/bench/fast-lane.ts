@@ -1,0 +1,156 @@
+/*
+ * What the fast lane's own code costs per request, without sockets and kernel: `node lab/bench/fast-lane.ts`. One client
+ * whose socket is nothing but a write function, and one pod whose socket forgets what is written to it.
+ */
+import { EventEmitter, once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { systemClock } from "../../src/system/clock.ts";
+import { silentLog } from "../../src/system/log.ts";
+import { createMetrics } from "../../src/metrics/registry.ts";
+import { Deadlines } from "../../src/proxy/limits/deadlines.ts";
+import { FastLane } from "../../src/proxy/fast/fast-lane.ts";
+import { FastPod } from "../../src/proxy/fast/fast-pod.ts";
+import { RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
+import { fieldIndex } from "../../src/proxy/http1/head-scanner.ts";
+import { ReadBuffers } from "../../src/proxy/fast/read-buffers.ts";
+import { LeastRate } from "../../src/proxy/limits/least-rate.ts";
+import { RefusalLog } from "../../src/proxy/record/refusal-log.ts";
+import { SmallBodies } from "../../src/proxy/limits/small-bodies.ts";
+import { newViaPseudonym } from "../../src/proxy/server.ts";
+import { createTargetParser } from "../../src/proxy/target/target.ts";
+import { HeldRequests } from "../../src/proxy/limits/held-requests.ts";
+import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
+import { RouteTable } from "../../src/routes/table.ts";
+
+class NoSocket extends EventEmitter {
+  remoteAddress = "127.0.0.1";
+  localPort = 7788;
+  writableLength = 0;
+  errored = null;
+  destroyed = false;
+  onWrite: (text: string | Buffer) => void = () => {};
+  write(text: string | Buffer): boolean {
+    this.onWrite(text);
+    return true;
+  }
+  setKeepAlive(): void {}
+  setNoDelay(): void {}
+  pause(): void {}
+  resume(): void {}
+}
+
+const table = new RouteTable({
+  scopes: "none",
+  claimTtlMs: 60_000,
+  maxClaims: 1e6,
+  tombstoneTtlMs: 1e6,
+  maxTombstones: 1e6,
+  onePodPerIp: true,
+});
+for (let i = 0; i < 10_000; i++) {
+  table.pushUpdate(
+    {
+      namespace: "bench",
+      name: `s${i}`,
+      id: `s${i}`,
+      uid: `uid-${i}`,
+      owner: "",
+      ip: `127.1.${i >> 8}.${i & 255}`,
+      state: "running",
+      resourceVersion: String(i + 1),
+      accessToken: "",
+      requireTrafficAuth: false,
+    },
+    0,
+  );
+}
+const clock = systemClock;
+const metrics = createMetrics({ version: "0", clock, processMetrics: false });
+const upstreams = new Upstreams({ observer: metrics.upstream, clock });
+const parseTarget = createTargetParser({});
+const lane = new FastLane({
+  routes: table,
+  parseTarget,
+  verdict: { accessToken: false, accessTokenHeader: "x-access-token" },
+  upstreams,
+  held: new HeldRequests({ routes: table, clock, settleMs: 500, maxHeld: 1_000 }, metrics.held),
+  clock,
+  log: silentLog,
+  refusals: new RefusalLog(silentLog, clock),
+  firstByteTimeoutMs: 600_000,
+  idleTimeoutMs: 600_000,
+  uploadRate: new LeastRate({ bytesPerSecond: 240, windowMs: 60_000 }),
+  downloadRate: new LeastRate({ bytesPerSecond: 240, windowMs: 60_000 }),
+  smallBodies: new SmallBodies({ maxBytes: 16_384, totalBytes: 1 << 25 }),
+  trustForwarded: false,
+  draining: () => false,
+  observer: (record) => metrics.requestFinished(record),
+  headerTimeoutMs: 10_000,
+  keepAliveTimeoutMs: 75_000,
+  maxHeaderBytes: 65_536,
+  maxRequestsPerConnection: 0,
+  requestStarted() {},
+  viaPseudonym: newViaPseudonym(),
+  handOver() {},
+});
+
+const body = "x".repeat(1024);
+const answer = Buffer.from(
+  `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\nConnection: keep-alive\r\nKeep-Alive: timeout=65\r\n\r\n${body}`,
+);
+const request = Buffer.from(
+  "GET /path/of/it?with=query HTTP/1.1\r\nHost: 3000-s77.bench.test\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nAccept-Encoding: gzip, br\r\n\r\n",
+);
+const buffers = new ReadBuffers();
+const context = {
+  deadlines: new Deadlines(clock, 1000),
+  buffers,
+  responseFields: fieldIndex(RESPONSE_FIELDS),
+  keepAliveTimeoutMs: 60_000,
+  maxResponseHeaderBytes: 65_536,
+  httpDate: () => "Sat, 21 Nov 2026 05:00:00 GMT",
+};
+answer.copy(buffers.small);
+// A real connection, to nobody who answers; what is written to it goes nowhere.
+const listener = createServer().listen(0, "127.0.0.1");
+await once(listener, "listening");
+const pod = await new Promise<FastPod>((resolve, reject) => {
+  const opened = new FastPod(context, {
+    address: { ip: "127.0.0.1", port: (listener.address() as AddressInfo).port },
+    connectTimeoutMs: 1000,
+    clock,
+    home: {
+      opened: () => resolve(opened),
+      openFailed: (_connection, error) => reject(error),
+      closed() {},
+      release: (connection) => connection.rest(),
+      discard() {},
+    },
+  });
+});
+pod.socket.write = () => true;
+// The pool gives what the lane's own kind of connection opened: here, at once.
+upstreams.lease = (_incarnation, _options, lessee) => {
+  lessee.granted(pod as never);
+  return () => {};
+};
+upstreams.take = (() => pod) as never;
+const client = new NoSocket();
+let got = 0;
+client.onWrite = (text) => {
+  got += text.length;
+};
+lane.add(client as unknown as Socket);
+const turns = Number(process.argv[2] ?? 300_000);
+for (let round = 0; round < 6; round++) {
+  const before = process.hrtime.bigint();
+  for (let i = 0; i < turns; i++) {
+    client.emit("data", request);
+    pod.onRead(buffers.small, answer.length);
+  }
+  const ns = Number(process.hrtime.bigint() - before) / turns;
+  console.log(`${ns.toFixed(0)} ns per request, ${(got / turns).toFixed(0)} bytes each`);
+  got = 0;
+}
+process.exit(0);

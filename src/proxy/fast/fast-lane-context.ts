@@ -1,0 +1,45 @@
+import type { Socket } from "node:net";
+
+import type { Milliseconds } from "../../system/clock.ts";
+import type { Deadlines } from "../limits/deadlines.ts";
+import type { FastPod } from "./fast-pod.ts";
+import type { HostTargets } from "../target/host-targets.ts";
+import type { FieldIndex } from "../http1/head-scanner.ts";
+import type { LaneOptions } from "../passage/lane.ts";
+import type { ConnectionKind } from "../upstream/pooled-connection.ts";
+import type { ReadBuffers } from "./read-buffers.ts";
+
+/** What the fast lane works with beside {@link LaneOptions}. */
+export interface FastLaneOptions extends LaneOptions {
+  /** How long a client may take to send a head; then 408. */
+  readonly headerTimeoutMs: Milliseconds;
+  /** How long an idle client connection is kept. */
+  readonly keepAliveTimeoutMs: Milliseconds;
+  /** Above, 431. */
+  readonly maxHeaderBytes: number;
+  /** 0: no limit. */
+  readonly maxRequestsPerConnection: number;
+  /** See `ProxyObserver.requestStarted`. */
+  readonly requestStarted: () => void;
+  /** Takes a connection whose next request is not for this lane: paused, and what was read of it put back. */
+  readonly handOver: (socket: Socket) => void;
+}
+
+/** A client connection as the lane sees it. */
+export interface LaneClient {
+  /** The router drains: a connection that waits for a request is closed; others close after their next response. */
+  drain(): void;
+  /** Closes the connection at once. */
+  destroy(): void;
+}
+
+/** What all connections of the fast lane share. */
+export interface FastLaneContext {
+  readonly options: FastLaneOptions;
+  readonly deadlines: Deadlines;
+  readonly buffers: ReadBuffers;
+  readonly hosts: HostTargets;
+  readonly requestFields: FieldIndex;
+  readonly pods: ConnectionKind<FastPod>;
+  readonly clients: Set<LaneClient>;
+}

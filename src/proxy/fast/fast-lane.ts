@@ -1,0 +1,90 @@
+import type { Socket } from "node:net";
+
+import { Deadlines } from "../limits/deadlines.ts";
+import { FastClient } from "./fast-client.ts";
+import type { FastLaneContext, FastLaneOptions } from "./fast-lane-context.ts";
+import { fastPods } from "./fast-pod.ts";
+import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
+import { HostTargets } from "../target/host-targets.ts";
+import { fieldIndex } from "../http1/head-scanner.ts";
+import { ReadBuffers } from "./read-buffers.ts";
+
+/**
+ * The way of plain HTTP/1.1: bytes of one socket are parsed and written to another, without a stream or a message object
+ * for each request (docs/architecture.md#lanes). What is legal but out of the ordinary is handed over to the full lane, and
+ * what is not legal is refused. Target, verdict, pools, forwarding rules, records and replies are those of all lanes.
+ */
+export class FastLane {
+  readonly #context: FastLaneContext;
+
+  constructor(options: FastLaneOptions) {
+    const { clock, parseTarget, upstreams } = options;
+    const limitsMs = [
+      options.headerTimeoutMs,
+      options.keepAliveTimeoutMs,
+      options.firstByteTimeoutMs,
+      options.idleTimeoutMs,
+      options.uploadRate.windowMs,
+      options.downloadRate.windowMs,
+      upstreams.settings.keepAliveTimeoutMs,
+      upstreams.settings.connectTimeoutMs,
+    ];
+    const deadlines = new Deadlines(clock, Math.min(...limitsMs.filter((limitMs) => limitMs > 0)));
+    const { keepAliveTimeoutMs, maxResponseHeaderBytes } = upstreams.settings;
+    const buffers = new ReadBuffers();
+    this.#context = {
+      options,
+      deadlines,
+      buffers,
+      hosts: new HostTargets(parseTarget),
+      requestFields: fieldIndex([...REQUEST_FIELDS, ...parseTarget.fields], REQUEST_PREFIXES),
+      pods: fastPods({
+        deadlines,
+        buffers,
+        responseFields: fieldIndex(RESPONSE_FIELDS),
+        keepAliveTimeoutMs,
+        maxResponseHeaderBytes,
+        httpDate: httpDates(options, deadlines),
+      }),
+      clients: new Set(),
+    };
+  }
+
+  /** Where a client's first bytes may be read to, see `acceptWithSharedBuffer`. */
+  get readBuffer(): Buffer {
+    return this.#context.buffers.small;
+  }
+
+  /** Client connections that are in this lane now. */
+  get size(): number {
+    return this.#context.clients.size;
+  }
+
+  /** Takes a new connection. */
+  add(socket: Socket): void {
+    new FastClient(socket, this.#context).start();
+  }
+
+  /** Closes what waits for a request; the rest is closed by its own `Connection: close`. */
+  drain(): void {
+    for (const client of this.#context.clients) client.drain();
+  }
+
+  /** Cuts everything at once. */
+  cut(): void {
+    for (const client of this.#context.clients) client.destroy();
+  }
+}
+
+/** The value of `Date` (RFC 9110 5.6.7), made anew when the time that is kept for deadlines has moved. */
+function httpDates({ clock }: FastLaneOptions, deadlines: Deadlines): () => string {
+  let madeAtMs = Number.NaN;
+  let text = "";
+  return () => {
+    if (deadlines.nowMs !== madeAtMs) {
+      madeAtMs = deadlines.nowMs;
+      text = new Date(clock.nowMs()).toUTCString();
+    }
+    return text;
+  };
+}

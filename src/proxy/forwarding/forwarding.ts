@@ -1,0 +1,381 @@
+import { parseAuthority } from "../target/authority.ts";
+import { requestFraming } from "../http1/request-framing.ts";
+import { allValues } from "../http1/request-head.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import { parseRequestTarget } from "../target/request-target.ts";
+
+/** What a lane knows of a request beside its head. */
+export interface RequestForwarding {
+  /** The peer's IP address as the socket tells it. An IPv4-mapped IPv6 address is written as IPv4. */
+  readonly clientAddress: string;
+  /** How the client speaks to Lychgate. */
+  readonly scheme: "http" | "https";
+  /** From `requestIdOf`; sent as `X-Request-Id`. */
+  readonly requestId: string;
+  /** Sent as `Via`, behind those that are there: the version that the request came in, and a pseudonym (RFC 9110 7.6.3). */
+  readonly via: string;
+  /** What was taken off the begin of the path, told as `X-Forwarded-Prefix`; absent: nothing. */
+  readonly prefix?: string | undefined;
+  /**
+   * True when all clients are proxies that tell the truth: their {@link TOLD_BY_PROXIES} are kept, `X-Forwarded-For` is
+   * appended to, and a prefix is put behind theirs. False: what a client sent of them is dropped, since a pod would
+   * believe it.
+   */
+  readonly trustForwarded: boolean;
+}
+
+/** A head that undici is sure to accept, or what is wrong with it (reason `bad_request`). */
+export type ForwardedRequest =
+  | {
+      readonly kind: "forward";
+      readonly method: string;
+      readonly path: string;
+      /** Flat `name, value, …` for undici's `dispatch`. */
+      readonly headers: string[];
+      /** How the body is framed. `none`: give undici `null`; else the stream. */
+      readonly body: "none" | "length" | "chunked";
+    }
+  | { readonly kind: "bad_request"; readonly message: string };
+
+/** A pod's response fields as the client may have them, or what is wrong with them (reason `upstream_protocol`). */
+export type ForwardedResponse =
+  | { readonly kind: "forward"; readonly headers: string[] }
+  | { readonly kind: "invalid"; readonly message: string };
+
+/**
+ * Fields that belong to one connection (RFC 9110 7.6.1). The Proxy-* pair is between a client and a forward proxy: a
+ * pod must neither ask for nor see such credentials.
+ */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+  "proxy-authenticate",
+  "proxy-authorization",
+]);
+
+/**
+ * What only a proxy can know, and pods believe, beside all `X-Forwarded-*`: who asks, and for what URL. Lower case.
+ */
+export const TOLD_BY_PROXIES: readonly string[] = [
+  "forwarded",
+  "x-real-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+  "fastly-client-ip",
+  "x-original-url",
+  "x-rewrite-url",
+];
+
+/** {@link TOLD_BY_PROXIES} by the begin of their names. */
+const FORWARDED_PREFIX = "x-forwarded-";
+
+type RequestRule =
+  | "hop-by-hop"
+  | "host"
+  | "te"
+  | "request-id"
+  | "forwarded-for"
+  | "forwarded-prefix"
+  | "forwarded"
+  | "max-forwards"
+  /** Seems to be one of those that are told by proxies or set here, to whoever makes no difference between `_` and `-`. */
+  | "lookalike"
+  /** Can't be stripped by nominating it in `Connection`, or a client could hide from the pod who asks. */
+  | "essential";
+
+/** What is done with a request's field, by lower-case name; all others pass unless `Connection` nominates them. */
+const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
+  ...[...HOP_BY_HOP].map((name) => [name, "hop-by-hop"] as const),
+  ...TOLD_BY_PROXIES.map((name) => [name, "forwarded"] as const),
+  // The front has answered it, and undici refuses it.
+  ["expect", "hop-by-hop"],
+  ["host", "host"],
+  ["content-length", "essential"],
+  ["te", "te"],
+  ["x-request-id", "request-id"],
+  ["x-forwarded-for", "forwarded-for"],
+  ["x-forwarded-prefix", "forwarded-prefix"],
+  ["max-forwards", "max-forwards"],
+  // Without it a loop would not be seen.
+  ["via", "essential"],
+  ["authorization", "essential"],
+  ["cookie", "essential"],
+  ["x-access-token", "essential"],
+]);
+
+/** By lower-case name. */
+function ruleOf(name: string): RequestRule | undefined {
+  const rule = REQUEST_RULES.get(name);
+  if (rule !== undefined) return rule;
+  if (name.startsWith(FORWARDED_PREFIX)) return name.includes("_") ? "lookalike" : "forwarded";
+  if (!name.includes("_")) return undefined;
+  const meant = name.replaceAll("_", "-");
+  const isSetHere = meant === "x-request-id" || meant.startsWith(FORWARDED_PREFIX);
+  return isSetHere || TOLD_BY_PROXIES.includes(meant) ? "lookalike" : undefined;
+}
+
+/** Rules that leave the field as it is, if it is in order. */
+const PASSING: ReadonlySet<string> = new Set(["authorization", "cookie", "x-access-token"]);
+
+/**
+ * Lower-case names of the request fields that admission or {@link forwardRequestHead} must see: they may not be passed on
+ * as they are.
+ */
+export const REQUEST_FIELDS: readonly string[] = [...REQUEST_RULES.keys()].filter(
+  (name) => !PASSING.has(name),
+);
+
+/** The same for all that begin so. */
+export const REQUEST_PREFIXES: readonly string[] = [FORWARDED_PREFIX];
+
+/** Presence of this field tells that a reply is our own, so no pod may send it. */
+const REASON_FIELD = "x-lychgate-reason";
+
+/** Lower-case names of the response fields that {@link forwardResponseHeaders} may not pass on as they are. */
+export const RESPONSE_FIELDS: readonly string[] = [...HOP_BY_HOP, REASON_FIELD];
+
+/**
+ * Not allowed in trailers: what frames, routes, authenticates or controls (RFC 9110 6.5.1), and whatever a request's
+ * header has a rule for, since a server that merges trailers into the header would let a client undo the rule.
+ */
+const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
+  ...REQUEST_RULES.keys(),
+  "content-encoding",
+  "content-type",
+  "content-range",
+  "trailer",
+  "set-cookie",
+  "cache-control",
+  "www-authenticate",
+  REASON_FIELD,
+]);
+
+const NOTHING: ReadonlySet<string> = new Set();
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** What undici and node:http refuse in a value: controls but tab, DEL, and what latin1 can't spell. */
+const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
+const NOT_IN_PATH = /[^\x21-\x22\x24-\xff]/;
+
+/**
+ * The head to send to the pod for `path` (of a `Target`). Hop-by-hop fields and what `Connection` nominates are
+ * removed; all others keep name, order, case and duplicates byte for byte. `TE: trailers` survives, since trailers are
+ * passed on. An absolute-form request-target's authority replaces `Host` (RFC 9112 3.2.2). `Max-Forwards` of OPTIONS is
+ * counted down (RFC 9110 7.6.2). Then `X-Forwarded-For`, `-Host`, `-Proto`, `-Port`, `-Prefix`, `Via` and `X-Request-Id`
+ * are added. The port is that of the Host, else the scheme's, as a front's scheme has it where fronts are trusted.
+ *
+ * Whatever undici's `dispatch` would refuse is a `bad_request` here. That matters beyond the request itself: a refusal
+ * inside undici leaves a bounded pool waiting for a `drain` that never comes, and the sandbox is unreachable for good.
+ * Of `*` (OPTIONS) and CONNECT undici can send neither.
+ */
+export function forwardRequestHead(
+  head: RequestHead,
+  path: string,
+  options: RequestForwarding,
+): ForwardedRequest {
+  const { method, rawHeaders } = head;
+  if (!TOKEN.test(method)) return badRequest("the method is not a token");
+  if (method === "CONNECT") return badRequest("CONNECT is not supported");
+  if (path === "*") return badRequest("the request-target * can't be forwarded; name a path");
+  if (!path.startsWith("/") || NOT_IN_PATH.test(path)) return badRequest("the path can't be forwarded");
+
+  const requestTarget = head.target.startsWith("/") ? undefined : parseRequestTarget(method, head.target);
+  if (requestTarget?.kind === "malformed") return badRequest(requestTarget.message);
+  const authority = requestTarget?.authority;
+  const nominated = nominatedBy(rawHeaders);
+  const framing = requestFraming(rawHeaders);
+  if (framing.kind === "malformed") return badRequest(framing.message);
+
+  const headers: string[] = [];
+  const kept = new Map<string, string>();
+  let host: string | undefined;
+  let trailersWanted = false;
+  let requestIdKept = false;
+  let forwardedFor = "";
+  let prefix = "";
+
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? "";
+    const value = rawHeaders[i + 1] ?? "";
+    if (!TOKEN.test(name)) return badRequest("a header name is not a token");
+    const lower = name.toLowerCase();
+    if (NOT_IN_VALUE.test(value)) return badRequest(`the header ${lower} holds control characters`);
+    switch (ruleOf(lower)) {
+      case undefined:
+        if (nominated.has(lower)) continue;
+        break;
+      case "essential":
+        break;
+      case "hop-by-hop":
+      case "lookalike":
+        continue;
+      case "host":
+        if (host !== undefined) return badRequest("the header host must not be repeated");
+        // undici asserts that a bracketed Host is closed; RFC 9112 3.2 refuses all that are invalid.
+        if (value !== "" && parseAuthority(value) === undefined) return badRequest("the Host is invalid");
+        host = value;
+        headers.push(name, authority ?? value);
+        continue;
+      case "te":
+        trailersWanted ||= listItems(value).some((item) => item.split(";")[0]?.trim() === "trailers");
+        continue;
+      case "request-id":
+        if (requestIdKept || value !== options.requestId) continue;
+        requestIdKept = true;
+        break;
+      case "forwarded-for":
+        if (options.trustForwarded && value !== "") forwardedFor += `${value}, `;
+        continue;
+      case "forwarded-prefix":
+        if (options.trustForwarded) prefix += value.replace(/\/+$/, "");
+        continue;
+      case "forwarded":
+        if (!options.trustForwarded) continue;
+        if (!kept.has(lower)) kept.set(lower, value);
+        break;
+      case "max-forwards":
+        if (method !== "OPTIONS" || !/^[0-9]{1,9}$/.test(value)) break;
+        headers.push(name, String(Math.max(0, Number(value) - 1)));
+        continue;
+    }
+    headers.push(name, value);
+  }
+  if (authority !== undefined) {
+    if (parseAuthority(authority) === undefined) return badRequest("the Host is invalid");
+    if (host === undefined) headers.unshift("Host", authority);
+  }
+
+  const add = (name: string, lower: string, value: string): void => {
+    if (value !== "" && !kept.has(lower)) headers.push(name, value);
+  };
+  const ownHost = authority ?? host ?? "";
+  headers.push("X-Forwarded-For", forwardedFor + plainAddress(options.clientAddress));
+  add("X-Forwarded-Host", "x-forwarded-host", ownHost);
+  add("X-Forwarded-Proto", "x-forwarded-proto", options.scheme);
+  const asked = kept.get("x-forwarded-host") ?? ownHost;
+  add(
+    "X-Forwarded-Port",
+    "x-forwarded-port",
+    forwardedPort(asked, kept.get("x-forwarded-proto") ?? options.scheme),
+  );
+  add("X-Forwarded-Prefix", "x-forwarded-prefix", prefix + (options.prefix ?? ""));
+  headers.push("Via", options.via);
+  if (!requestIdKept) headers.push("X-Request-Id", options.requestId);
+  if (trailersWanted) headers.push("TE", "trailers");
+  return { kind: "forward", method, path, headers, body: framing.body };
+}
+
+/** The port of the URL that was asked for: that of its Host, else the scheme's. Of lists (several fronts) the first counts. */
+export function forwardedPort(host: string, scheme: string): string {
+  const port = parseAuthority(firstItem(host))?.port;
+  if (port !== undefined) return String(port);
+  return /^(https|wss)$/i.test(firstItem(scheme)) ? "443" : "80";
+}
+
+function firstItem(list: string): string {
+  const comma = list.indexOf(",");
+  return (comma === -1 ? list : list.slice(0, comma)).trim();
+}
+
+/**
+ * The response fields that the client may have: hop-by-hop fields, what `Connection` nominates and
+ * `x-lychgate-reason` are removed, all others keep name, order, case and duplicates byte for byte (`Trailer` too). A
+ * `Content-Length` beside a `Transfer-Encoding` is dropped (RFC 9112 6.3), and so is that of a 1xx or 204, which has no
+ * body (RFC 9110 8.6): who believes it takes the next response for one. A transfer coding other than `chunked` is
+ * invalid: nobody asked for it, and without its name the client could not undo it. Takes undici's
+ * `controller.rawHeaders`, gives what `ServerResponse.writeHead` takes.
+ */
+export function forwardResponseHeaders(
+  rawHeaders: readonly (Buffer | string)[],
+  status: number,
+): ForwardedResponse {
+  const fields = rawHeaders.map(latin1);
+  const nominated = nominatedBy(fields);
+  const codings = allValues(fields, "transfer-encoding");
+  const chunked = codings.length > 0;
+  if (chunked && (codings.length > 1 || codings[0]?.trim().toLowerCase() !== "chunked")) {
+    return { kind: "invalid", message: "the only transfer-encoding that is understood is chunked" };
+  }
+  const isBodiless = status < 200 || status === 204;
+  const headers: string[] = [];
+  let contentLength: string | undefined;
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    const value = fields[i + 1] ?? "";
+    if (!TOKEN.test(name)) return { kind: "invalid", message: "a header name is not a token" };
+    const lower = name.toLowerCase();
+    if (NOT_IN_VALUE.test(value)) {
+      return { kind: "invalid", message: `the header ${lower} holds control characters` };
+    }
+    if (lower === "content-length") {
+      // A pod may not strip it by nominating it either: it frames the message.
+      if (chunked || isBodiless) continue;
+      if (!/^[0-9]+$/.test(value) || (contentLength !== undefined && contentLength !== value)) {
+        return { kind: "invalid", message: "the content-length is not a length" };
+      }
+      if (contentLength !== undefined) continue;
+      contentLength = value;
+    } else if (HOP_BY_HOP.has(lower) || nominated.has(lower) || lower === REASON_FIELD) {
+      continue;
+    }
+    headers.push(name, value);
+  }
+  return { kind: "forward", headers };
+}
+
+/**
+ * The trailers that may be passed on, as pairs for `ServerResponse.addTrailers`: without fields that frame, route or
+ * authenticate (RFC 9110 6.5.1) and without what can't be written. `routing`: lower-case names of the fields that name
+ * sandboxes, for a request's trailers.
+ */
+export function forwardTrailers(
+  rawTrailers: readonly (Buffer | string)[],
+  routing: ReadonlySet<string> = NOTHING,
+): [string, string][] {
+  const trailers: [string, string][] = [];
+  for (let i = 0; i + 1 < rawTrailers.length; i += 2) {
+    const name = latin1(rawTrailers[i] ?? "");
+    const value = latin1(rawTrailers[i + 1] ?? "");
+    if (!TOKEN.test(name) || NOT_IN_VALUE.test(value)) continue;
+    const lower = name.toLowerCase();
+    // Who merges trailers may make no difference between `_` and `-` either.
+    const meant = lower.replaceAll("_", "-");
+    if (routing.has(lower) || routing.has(meant) || mayNotTrail(meant)) continue;
+    trailers.push([name, value]);
+  }
+  return trailers;
+}
+
+function mayNotTrail(name: string): boolean {
+  return NOT_IN_TRAILERS.has(name) || name.startsWith(FORWARDED_PREFIX);
+}
+
+/** The lower-case field names that a message's Connection fields nominate. */
+function nominatedBy(rawHeaders: readonly string[]): ReadonlySet<string> {
+  const fields = allValues(rawHeaders, "connection");
+  // By far the most requests: nothing but how to end the connection.
+  if (fields.length === 0 || (fields.length === 1 && /^(keep-alive|close)$/i.test(fields[0] ?? "")))
+    return NOTHING;
+  return new Set(fields.flatMap(listItems));
+}
+
+function listItems(value: string): string[] {
+  return value.split(",").map((item) => item.trim().toLowerCase());
+}
+
+function latin1(bytes: Buffer | string): string {
+  return typeof bytes === "string" ? bytes : bytes.toString("latin1");
+}
+
+function plainAddress(address: string): string {
+  return address.toLowerCase().startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}
+
+function badRequest(message: string): ForwardedRequest {
+  return { kind: "bad_request", message };
+}

@@ -1,0 +1,87 @@
+import type { HeadScan } from "./head-scanner.ts";
+import type { RequestHead } from "./request-head.ts";
+
+/** A request's head as text of one character per byte, taken apart only when somebody asks. */
+export class ScannedHead implements RequestHead {
+  readonly method: string;
+  readonly isPlain: boolean;
+  readonly #text: string;
+  readonly #targetStart: number;
+  readonly #targetEnd: number;
+  readonly #fieldsStart: number;
+  #rawHeaders: readonly string[] | undefined;
+
+  /** `text` is the head up to and with the empty line; `start` is where it began for `scan`. */
+  constructor(text: string, start: number, scan: HeadScan) {
+    this.#text = text;
+    this.method = methodOf(text, scan.methodEnd - start);
+    this.isPlain = scan.traits === 0;
+    this.#targetStart = scan.targetStart - start;
+    this.#targetEnd = scan.targetEnd - start;
+    this.#fieldsStart = scan.fieldsStart - start;
+  }
+
+  get target(): string {
+    return this.#text.slice(this.#targetStart, this.#targetEnd);
+  }
+
+  get rawHeaders(): readonly string[] {
+    this.#rawHeaders ??= fieldsOf(this.#text, this.#fieldsStart);
+    return this.#rawHeaders;
+  }
+
+  /** See {@link RequestHead}. */
+  first(lowerCaseName: string): string | undefined {
+    const text = this.#text;
+    for (let start = this.#fieldsStart; ;) {
+      const end = text.indexOf("\r\n", start);
+      if (end <= start) return undefined;
+      const colon = start + lowerCaseName.length;
+      if (text.charCodeAt(colon) === COLON && text.slice(start, colon).toLowerCase() === lowerCaseName) {
+        return withoutBlanks(text, colon + 1, end);
+      }
+      start = end + 2;
+    }
+  }
+
+  /** The request-target begins with `prefix`. */
+  targetStartsWith(prefix: string): boolean {
+    return this.#text.startsWith(prefix, this.#targetStart);
+  }
+}
+
+const COLON = 0x3a;
+
+/** The common methods as the very strings that metrics look up, the hash of which is known. */
+const METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] as const;
+
+function methodOf(text: string, length: number): string {
+  for (const method of METHODS) if (method.length === length && text.startsWith(method)) return method;
+  return text.slice(0, length);
+}
+
+/** The fields of a well-formed head, flat: `name, value, …`, values without the white space around them. */
+export function fieldsOf(head: string, start: number): string[] {
+  const fields: string[] = [];
+  let lineStart = start;
+  for (;;) {
+    const lineEnd = head.indexOf("\r\n", lineStart);
+    if (lineEnd <= lineStart) return fields;
+    const colon = head.indexOf(":", lineStart);
+    fields.push(head.slice(lineStart, colon), withoutBlanks(head, colon + 1, lineEnd));
+    lineStart = lineEnd + 2;
+  }
+}
+
+/** `text` from `start` to `end`, without the white space around it (RFC 9110 5.6.3). */
+function withoutBlanks(text: string, start: number, end: number): string {
+  let from = start;
+  let to = end;
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return text.slice(from, to);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}

@@ -1,0 +1,106 @@
+import type { Clock, Milliseconds } from "../../system/clock.ts";
+import type { Log } from "../../system/log.ts";
+import type { RouteLookup } from "../../routes/lookup.ts";
+import type { AdmittedHead } from "./admission.ts";
+import { forwardRequestHead } from "../forwarding/forwarding.ts";
+import type { ForwardedRequest } from "../forwarding/forwarding.ts";
+import type { LeastRate } from "../limits/least-rate.ts";
+import type { HeldRequests } from "../limits/held-requests.ts";
+import type { RefusalReason } from "../reply/reasons.ts";
+import type { RefusalLog } from "../record/refusal-log.ts";
+import type { RequestObserver } from "../record/request-record.ts";
+import type { RequestTrace } from "../record/request-trace.ts";
+import type { RequestTracing } from "../record/request-spans.ts";
+import type { SmallBodies } from "../limits/small-bodies.ts";
+import type { TargetParser, TargetResult } from "../target/target.ts";
+import type { Upstreams } from "../upstream/upstreams.ts";
+import { decide } from "./verdict.ts";
+import type { Verdict, VerdictOptions } from "./verdict.ts";
+
+/** What every lane works with. */
+export interface LaneOptions {
+  readonly routes: RouteLookup;
+  readonly parseTarget: TargetParser;
+  readonly verdict: VerdictOptions;
+  readonly upstreams: Upstreams;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly refusals: RefusalLog;
+  readonly firstByteTimeoutMs: Milliseconds;
+  readonly idleTimeoutMs: Milliseconds;
+  /** For request bodies. */
+  readonly uploadRate: LeastRate;
+  /** For clients that read their answers. */
+  readonly downloadRate: LeastRate;
+  /** Bodies that are read before a connection to the pod is taken. */
+  readonly smallBodies: SmallBodies;
+  readonly trustForwarded: boolean;
+  /** See `ProxyServerOptions.viaPseudonym`. */
+  readonly viaPseudonym: string;
+  /** Where requests wait whose sandbox is in doubt. */
+  readonly held: HeldRequests;
+  readonly draining: () => boolean;
+  readonly observer: RequestObserver;
+  /** See {@link RequestTracing}. */
+  readonly tracing?: RequestTracing | undefined;
+}
+
+/** Where a request goes, or why it does not. */
+export type Passage =
+  | {
+      readonly kind: "forward";
+      readonly verdict: Extract<Verdict, { kind: "forward" }>;
+      readonly head: Extract<ForwardedRequest, { kind: "forward" }>;
+    }
+  | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message?: string | undefined };
+
+/** The verdict on an admitted request whose target is known. Notes in the trace what it learns of the sandbox. */
+export function judge(
+  head: AdmittedHead,
+  trace: RequestTrace,
+  target: TargetResult,
+  options: LaneOptions,
+): Verdict {
+  const verdict = decide(head, target, options.routes, options.verdict);
+  trace.port = verdict.port;
+  if (verdict.kind === "refuse") {
+    trace.sandbox = verdict.sandbox;
+  } else {
+    trace.sandbox = verdict.label;
+    trace.incarnation = verdict.incarnation.number;
+  }
+  return verdict;
+}
+
+/** The way from an admitted head to a verdict, the same for every lane. */
+export function findPassage(head: AdmittedHead, trace: RequestTrace, options: LaneOptions): Passage {
+  const { spans } = trace;
+  spans?.judging();
+  const result = options.parseTarget(head);
+  const verdict = judge(head, trace, result, options);
+  const { sandbox, incarnation } = trace;
+  spans?.judged({ sandbox, incarnation, reason: verdict.kind === "refuse" ? verdict.reason : undefined });
+  if (verdict.kind === "refuse") return { kind: "refuse", reason: verdict.reason, message: verdict.message };
+  const forwarded = forwardRequestHead(head, verdict.path, {
+    clientAddress: trace.clientAddress,
+    scheme: "http",
+    requestId: trace.requestId,
+    via: viaOf(trace.protocol, options),
+    prefix: result.kind === "target" ? result.target.prefix : undefined,
+    trustForwarded: options.trustForwarded,
+  });
+  if (forwarded.kind === "bad_request") {
+    return { kind: "refuse", reason: "bad_request", message: forwarded.message };
+  }
+  if (!spans) return { kind: "forward", verdict, head: forwarded };
+  return {
+    kind: "forward",
+    verdict,
+    head: { ...forwarded, headers: [...spans.forwarding(forwarded.headers)] },
+  };
+}
+
+/** What `Via` says of a request that came in this version: `1.1 lychgate-…` (RFC 9110 7.6.3). */
+export function viaOf(protocol: string, { viaPseudonym }: LaneOptions): string {
+  return `${protocol.slice("HTTP/".length)} ${viaPseudonym}`;
+}

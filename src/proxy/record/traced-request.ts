@@ -1,0 +1,36 @@
+import type { IncomingMessage } from "node:http";
+
+import type { Milliseconds } from "../../system/clock.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import { requestIdOf } from "./request-id.ts";
+
+/** What a lane knows of a request when it begins. */
+export interface TracedRequest {
+  /** May be made of the bytes only when it is read. */
+  readonly head: RequestHead;
+  readonly requestId: string;
+  /** The client's IP address, see {@link clientAddressOf}. */
+  readonly clientAddress: string;
+  /** `HTTP/1.1` and so on. */
+  readonly protocol: string;
+  /** When it began, on the monotonic clock, if that was before now: it was held (`HeldRequests`). */
+  readonly begunMs?: Milliseconds | undefined;
+}
+
+/** The client's address as records and pods see it: an IPv4 client of a socket that listens on IPv6 too is IPv4. */
+export function clientAddressOf(remoteAddress: string | undefined): string {
+  return (remoteAddress ?? "").replace(/^::ffff:(?=.*\.)/i, "");
+}
+
+/** What the trace of a request of node:http begins with. Of a request that could not be parsed only the socket is known. */
+export function tracedRequest(
+  request: Pick<IncomingMessage, "socket"> & Partial<IncomingMessage>,
+): TracedRequest {
+  const { method = "", url: target = "", rawHeaders = [], httpVersion = "1.1" } = request;
+  return {
+    head: { method, target, rawHeaders },
+    requestId: requestIdOf(rawHeaders),
+    clientAddress: clientAddressOf(request.socket.remoteAddress),
+    protocol: `HTTP/${httpVersion}`,
+  };
+}

@@ -1,0 +1,38 @@
+import { isIP } from "node:net";
+
+import { allValues } from "../http1/request-head.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import { clientAddressOf } from "../record/traced-request.ts";
+
+/**
+ * Whose share of a sandbox a client at `address` uses: its own; of an IPv6 address its /64, which one host has whole (RFC
+ * 4291 2.5.4, RFC 8981).
+ */
+export function shareOf(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const [before = "", after = ""] = address.split("%", 1)[0]?.split("::") ?? [];
+  const head = before === "" ? [] : before.split(":");
+  const tail = after === "" ? [] : after.split(":");
+  const zeros = Array<string>(8 - head.length - tail.length).fill("0");
+  return `${[...head, ...zeros, ...tail].slice(0, 4).join(":")}::/64`;
+}
+
+/**
+ * The same where every client is a proxy that tells the truth (`client.trustForwarded`): the last address in
+ * X-Forwarded-For, which is the one that this proxy saw itself. Those before it are what its client claimed. Where it is
+ * missing or no address, the proxy's own.
+ */
+export function forwardedShareOf(head: RequestHead, address: string): string {
+  const last = allValues(head.rawHeaders, "x-forwarded-for").at(-1)?.split(",").at(-1)?.trim() ?? "";
+  // Some load balancers add the port.
+  const ip = clientAddressOf(last.replace(/^\[([^\]]*)\](?::\d+)?$/, "$1").replace(/^([\d.]+):\d+$/, "$1"));
+  return shareOf(isIP(ip) === 0 ? address : ip);
+}
+
+/** Whose share a request uses. */
+export function shareOfRequest(
+  { head, clientAddress }: { readonly head: RequestHead; readonly clientAddress: string },
+  trustForwarded: boolean,
+): string {
+  return trustForwarded ? forwardedShareOf(head, clientAddress) : shareOf(clientAddress);
+}

@@ -1,0 +1,489 @@
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { createAdminServer } from "../admin/admin-server.ts";
+import { PeerBook } from "../history/peer-book.ts";
+import { RouteHistory } from "../history/route-history.ts";
+import { TableWriters } from "../history/table-writers.ts";
+import { addressIn } from "../system/cidrs.ts";
+import { systemClock, type Clock, type Milliseconds } from "../system/clock.ts";
+import { adminTokenOf } from "../config/admin-token.ts";
+import { type ListenAddress, parseListenAddress } from "../config/listen-address.ts";
+import { LiveConfig } from "../config/live.ts";
+import type { LoadedConfig } from "../config/load.ts";
+import { ConfigError, formatProblem } from "../config/config-error.ts";
+import type { Config } from "../config/schema.ts";
+import { flagOf } from "../config/settings.ts";
+import { OwnAddresses } from "../host/anycast/own-addresses.ts";
+import { createOverlapMonitor } from "../host/overlap/command.ts";
+import type { Log } from "../system/log.ts";
+import { type Membership, startMembership } from "./membership.ts";
+import { createMetrics, type Metrics } from "../metrics/registry.ts";
+import { Distrust } from "../peers/distrust.ts";
+import { createPeerServer } from "../peers/peer-server.ts";
+import { askReadiness, type ReadinessCheck } from "../peers/readiness.ts";
+import { InterfaceAddresses } from "./interface-addresses.ts";
+import { PodAddresses } from "./pod-addresses.ts";
+import { PodIpLog } from "./pod-ip-log.ts";
+import type { RequestObserver } from "../proxy/record/request-record.ts";
+import { createRouterView } from "./router-view.ts";
+import { RouteTable } from "../routes/table.ts";
+import { startSettling } from "./settling.ts";
+import { TableTimer } from "./table-timer.ts";
+import { newViaPseudonym } from "../proxy/server.ts";
+import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
+import { VERSION } from "../system/version.ts";
+import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
+import type { Informer } from "../watch/informer.ts";
+import type { ObservationSink } from "../watch/observation-sink.ts";
+import { DEFAULT_RETRY_POLICY } from "../watch/list-watch-state.ts";
+import { createWorkerTraffic } from "./worker-traffic.ts";
+
+/** What a router needs beside its configuration. */
+export interface RouterSurroundings {
+  readonly log: Log;
+  /**
+   * Gets every request when it is over; absent: no access log. Not called with `workers` above 1: each worker then writes
+   * to this process's standard output what `accessLog` of the configuration asks for.
+   */
+  readonly accessLog?: RequestObserver | undefined;
+  /** Default: the machine's clock. */
+  readonly clock?: Clock;
+  /**
+   * The configuration as it may change while the router runs, with where its values came from; its `config` is what
+   * {@link startRouter} is given, or nearly so. Absent: it never changes, and the status page names no origins.
+   */
+  readonly live?: LiveConfig | undefined;
+  /**
+   * An API server to watch without credentials, in place of what `kubeconfig` and the environment say: the embedded dev
+   * cluster's. Spares the Kubernetes client's 80 MB.
+   */
+  readonly apiServer?: URL | undefined;
+  /** Reads the addresses that are the router's own, and so no pod's. Default: those of this host's interfaces. */
+  readonly readOwnAddresses?: (() => readonly string[]) | undefined;
+}
+
+/** A running router. */
+export interface Router {
+  readonly addresses: {
+    readonly traffic: AddressInfo;
+    readonly peers: AddressInfo;
+    readonly admin: AddressInfo;
+  };
+  readonly table: RouteTable;
+  /** Resolves when the routes are known: at once without an informer. */
+  synced(): Promise<void>;
+  /**
+   * The ordered end (docs/architecture.md#drain): readiness off, its own anycast addresses withdrawn, `drain.delayMs` for
+   * load balancers to notice, then no new connections and at most `drain.timeoutMs` for what is under way. Afterwards
+   * nothing of the router is left.
+   */
+  drain(): Promise<void>;
+  /**
+   * Loads the configuration anew and puts in effect what can change while the router runs (`Setting.live`, and the token in
+   * `admin.tokenFile`). Logs what changed and which keys need a restart. When `load` throws, or a file can't be read, all
+   * stays as it was, and the log says so. Never throws.
+   */
+  reload(load: () => LoadedConfig): void;
+  /** Ends everything at once. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a router: the one place where the parts meet. Rejects, with nothing left running, when a port is taken or
+ * there are no credentials for the API server; an API server that does not answer is waited for.
+ */
+export async function startRouter(config: Config, surroundings: RouterSurroundings): Promise<Router> {
+  const { log, clock = systemClock } = surroundings;
+  const watched = config.source === "kubernetes";
+  // First of all: a file that is missing must not leave half a router.
+  const token = readToken(config);
+  const live = surroundings.live ?? new LiveConfig({ config, origins: new Map(), file: undefined });
+  const metrics = createMetrics({ version: VERSION, clock });
+  const distrust = new Distrust(clock);
+  const { readOwnAddresses } = surroundings;
+  const interfaces = new InterfaceAddresses({
+    clock,
+    log,
+    ...(readOwnAddresses && { read: readOwnAddresses }),
+  });
+  // Anycast addresses are the router's own before an interface has them.
+  const readPodAddresses = (): PodAddresses =>
+    new PodAddresses(config.routes.podCidrs, [...interfaces.current, ...config.anycast.addresses]);
+  let podAddresses = readPodAddresses();
+  const table = new RouteTable({
+    scopes: watched ? (config.namespace.length > 0 ? config.namespace : [""]) : "none",
+    claimTtlMs: config.peers.claimTtlMs,
+    maxClaims: config.peers.maxClaims,
+    tombstoneTtlMs: config.tombstones.ttlMs,
+    maxTombstones: config.tombstones.max,
+    onePodPerIp: config.routes.onePodPerIp,
+    trust: config.peers.trust,
+    settleMs: config.peers.settleMs,
+    unsettled: config.peers.unsettled,
+    maxAheadHours: config.peers.maxAheadHours,
+    distrusts: (from, key) => distrust.ignores(from, key),
+    isPodAddress: (ip) => podAddresses.allows(ip),
+  });
+  const timer = new TableTimer(table, clock);
+  const history = new RouteHistory(historyBounds(config));
+  const peerBook = new PeerBook();
+  const writers = new TableWriters({ table, history, peers: peerBook, clock });
+  const informer = watched ? await makeInformer(config, surroundings, writers, metrics) : undefined;
+
+  let draining = false;
+  const parseTarget = targetParserOf(config);
+  // First of all listeners: when others hear of an end, its connections are closed already.
+  const listen = listenAddress(config.listen);
+  const viaPseudonym = newViaPseudonym();
+  const workers =
+    config.workers > 1
+      ? createWorkerTraffic({ config, listen, table, viaPseudonym, metrics, clock, log })
+      : undefined;
+  const traffic: Traffic =
+    workers ??
+    createTraffic({
+      config,
+      listen,
+      routes: table,
+      parseTarget,
+      viaPseudonym,
+      metrics,
+      accessLog: surroundings.accessLog,
+      clock,
+      log,
+    });
+  table.addListener(metrics.table);
+  const settling =
+    informer && config.peers.trust === "verify"
+      ? startSettling({
+          table,
+          writers,
+          informer,
+          distrust,
+          maxReads: config.peers.maxReads,
+          metrics,
+          clock,
+          log,
+        })
+      : undefined;
+  const podIpLog = new PodIpLog(log, clock);
+  table.addListener({
+    podIpRefused: (source, key, ip) =>
+      podIpLog.tell({ source, key, ip, why: podAddresses.refusalOf(ip), from: writers.pushingPeer }),
+  });
+  const overlap = createOverlapMonitor(config.host, table, { observer: metrics.host.overlap, clock, log });
+
+  const readiness: ReadinessCheck[] = [
+    { name: "synced", ready: () => table.synced || "the first list of sandboxes is not in" },
+    { name: "draining", ready: () => !draining || "the router is shutting down" },
+    ...(workers
+      ? [{ name: "workers", ready: () => workers.ready > 0 || "no worker knows the routes yet" }]
+      : []),
+    ...(overlap ? [{ name: "overlap", ready: () => overlap.ready() }] : []),
+  ];
+  const peers = createPeerServer({
+    ...withHost(listenAddress(config.peerListen)),
+    sink: writers,
+    maxConnections: config.peers.maxConnections,
+    maxConnectionsPerAddress: config.peers.maxConnectionsPerAddress,
+    connectionEvicted: () => metrics.connectionEvicted("peers"),
+    observer: metrics.peers,
+    readinessChecks: readiness,
+    ...(config.peers.allowFrom.length > 0 && { mayPush: addressIn(config.peers.allowFrom) }),
+    rates: {
+      pushesPerSender: config.peers.maxPushesPerSecond,
+      bytesPerSender: config.peers.maxPushBytesPerSecond,
+      pushesInAll: config.peers.maxTotalPushesPerSecond,
+      bytesInAll: config.peers.maxTotalPushBytesPerSecond,
+    },
+    clock,
+    log,
+  });
+  let membership: Membership | undefined;
+  const view = createRouterView({
+    config,
+    live: surroundings.live,
+    table,
+    history,
+    peers: peerBook,
+    membership: () => membership,
+    parseTarget,
+    metrics,
+    readiness,
+    informer,
+    workersReady: workers && (() => workers.ready),
+    describeConnectionsTo: traffic.describeConnectionsTo?.bind(traffic),
+    clock,
+  });
+  const adminListen = listenAddress(config.adminListen);
+  const adminHosts = ({ admin: { hosts } }: Config): string[] => [
+    ...(adminListen.host === undefined ? [] : [adminListen.host.toLowerCase()]),
+    ...hosts,
+  ];
+  const admin = createAdminServer({
+    ...withHost(adminListen),
+    maxConnections: config.admin.maxConnections,
+    maxConnectionsPerAddress: config.admin.maxConnectionsPerAddress,
+    connectionEvicted: () => metrics.connectionEvicted("admin"),
+    version: VERSION,
+    source: view,
+    token,
+    hosts: adminHosts(config),
+    log,
+  });
+  metrics.readFrom({
+    table: () => table.stats(),
+    tableLimits: () => ({ claims: config.peers.maxClaims, tombstones: config.tombstones.max }),
+    watch: () => informer?.status().scopes ?? [],
+    members: () =>
+      membership && {
+        statuses: membership.members().map(({ status }) => status),
+        healthScore: membership.healthScore(),
+      },
+    ready: () => askReadiness(readiness, false).ready,
+  });
+
+  let adminAccess = JSON.stringify([token, adminHosts(config)]);
+  live.join((next) => {
+    const access = { token: readToken(next), hosts: adminHosts(next) };
+    const text = JSON.stringify([access.token, access.hosts]);
+    return () => {
+      // Live streams end with each change; a reload of something else need not end them.
+      if (text !== adminAccess) admin.changeAccess(access);
+      adminAccess = text;
+      traffic.apply(next);
+      history.setBounds(historyBounds(next));
+    };
+  });
+
+  const ownAddresses =
+    config.anycast.addresses.length > 0
+      ? new OwnAddresses({
+          addresses: config.anycast.addresses,
+          controlSocket: config.anycast.birdSocket,
+          includeFile: config.anycast.includeFile,
+          ready: () => askReadiness(readiness, false).ready,
+          observer: metrics.host.anycast,
+          clock,
+          log,
+        })
+      : undefined;
+
+  const stopRest = async (abrupt: boolean): Promise<void> => {
+    timer.stop();
+    settling?.stop();
+    interfaces.stop();
+    view.stop();
+    // First the farewell: managers shall not push to a port that is closed.
+    await membership?.stop(abrupt);
+    await Promise.all([informer?.stop(), overlap?.stop(), peers.close(), admin.close()]);
+    metrics.close();
+  };
+  try {
+    const addresses = await listenOnAll(config, {
+      traffic: () => traffic.listen(),
+      peers: () => peers.listen(),
+      admin: () => admin.listen(),
+    });
+    // After the listeners: whoever finds this router by it may push at once.
+    membership = await startMembership({
+      config: config.memberlist,
+      credentials: () => apiCredentialsOf(config, surroundings),
+      readFile: (path) => readFileSync(path, "utf8"),
+      metrics,
+      clock,
+      log,
+    });
+    timer.start();
+    interfaces.start(() => {
+      podAddresses = readPodAddresses();
+      table.podAddressesChanged(clock.nowMs());
+    });
+    view.start();
+    overlap?.start();
+    informer?.start();
+    ownAddresses?.start();
+    if (workers)
+      informer?.waitForSync().then(
+        () => workers.tableSynced(),
+        () => {},
+      );
+    return {
+      addresses,
+      table,
+      synced: () => informer?.waitForSync() ?? Promise.resolve(),
+      async drain() {
+        draining = true;
+        const { delayMs } = live.config.drain;
+        log.info("draining: not ready any more", { delayMs });
+        await ownAddresses?.withdraw();
+        await sleep(clock, delayMs);
+        await traffic.drain(live.config.drain.timeoutMs);
+        await stopRest(false);
+      },
+      reload(load) {
+        metrics.configReloaded(reloadConfig(live, load, log) ? "success" : "failure");
+      },
+      async stop() {
+        draining = true;
+        await Promise.all([ownAddresses?.withdraw(), traffic.close()]);
+        await stopRest(true);
+      },
+    };
+  } catch (error) {
+    await traffic.close();
+    await stopRest(true);
+    throw error;
+  }
+}
+
+/** Reloads and logs what came of it; false when everything stays as it was. */
+function reloadConfig(live: LiveConfig, load: () => LoadedConfig, log: Log): boolean {
+  let reloaded;
+  try {
+    reloaded = live.reload(load());
+  } catch (error) {
+    const faults =
+      error instanceof ConfigError
+        ? error.problems.map(formatProblem)
+        : [error instanceof Error ? error.message : String(error)];
+    log.error("the reload failed: the configuration stays as it was", { faults });
+    return false;
+  }
+  const { changed, needRestart } = reloaded;
+  const { file } = live.loaded;
+  log.info("reloaded the configuration", { changed, ...(file !== undefined && { file }) });
+  if (needRestart.length > 0) {
+    log.warn("some settings have changed that need a restart: they keep their old values", {
+      needRestart,
+    });
+  }
+  return true;
+}
+
+function readToken(config: Config): string | undefined {
+  return adminTokenOf(config, (path) => readFileSync(path, "utf8"));
+}
+
+function historyBounds({ admin }: Config): { readonly maxFacts: number; readonly maxFactsPerRoute: number } {
+  return { maxFacts: admin.historyFacts, maxFactsPerRoute: admin.historyFactsPerRoute };
+}
+
+async function apiCredentialsOf(
+  config: Config,
+  { apiServer }: Pick<RouterSurroundings, "apiServer">,
+): Promise<ApiCredentials> {
+  if (apiServer) return anonymousCredentials(apiServer);
+  const { loadCredentials } = await import("../watch/credentials.ts");
+  return loadCredentials({
+    ...(config.kubeconfig && { kubeconfig: config.kubeconfig }),
+    ...(config.context && { context: config.context }),
+  });
+}
+
+async function makeInformer(
+  config: Config,
+  surroundings: RouterSurroundings,
+  writers: TableWriters,
+  metrics: Metrics,
+): Promise<Informer> {
+  const { log, clock = systemClock } = surroundings;
+  // Imported late: undici costs 30 MB, which a router that is only pushed to, or a worker, need not have.
+  const [{ createInformer }, credentials] = await Promise.all([
+    import("../watch/informer.ts"),
+    apiCredentialsOf(config, surroundings),
+  ]);
+  const { pageSize, stallTimeoutMs, backoffMinMs, backoffMaxMs } = config.watch;
+  const sink: ObservationSink = {
+    relist: (scope, version, observations) => writers.relist(scope, version, observations),
+    startOver(scope, version, observations) {
+      metrics.watch.clusterRestored();
+      writers.startOver(scope, version, observations);
+    },
+    observe: (scope, observation) => writers.observe(scope, observation),
+    remove: (scope, namespace, name, uid, version) => writers.remove(scope, namespace, name, uid, version),
+    bookmark: (scope, version) => writers.bookmark(scope, version),
+    setLive: (scope, live) => writers.setLive(scope, live),
+  };
+  return createInformer({
+    credentials,
+    namespaces: config.namespace,
+    selector: config.selector || undefined,
+    sink,
+    observer: metrics.watch,
+    log,
+    clock,
+    settings: {
+      pageSize,
+      stallTimeoutMs,
+      retry: {
+        ...DEFAULT_RETRY_POLICY,
+        backoff: { baseMs: backoffMinMs, maxMs: backoffMaxMs },
+      },
+    },
+  });
+}
+
+/** Unlike the clock's own timers this one must keep the process alive: it is all that a draining router waits for. */
+function sleep(clock: Clock, delayMs: Milliseconds): Promise<void> {
+  const untilMs = clock.monotonicMs() + delayMs;
+  return new Promise((resolve) => {
+    const timer = setInterval(
+      () => {
+        if (clock.monotonicMs() < untilMs) return;
+        clearInterval(timer);
+        resolve();
+      },
+      Math.min(50, delayMs),
+    );
+  });
+}
+
+function listenAddress(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if ("fault" in address) throw new Error(`the listen address ${JSON.stringify(text)} ${address.fault}`);
+  return address;
+}
+
+const LISTENERS = [
+  ["traffic", "listen"],
+  ["peers", "peerListen"],
+  ["admin", "adminListen"],
+] as const;
+
+/**
+ * Opens all listeners, and says of all that can't be opened which setting each is about: a taken port is the likeliest fault of
+ * a first start, and rarely comes alone. Those that were opened are for the caller to close.
+ */
+async function listenOnAll(
+  config: Config,
+  open: Readonly<Record<(typeof LISTENERS)[number][0], () => Promise<AddressInfo>>>,
+): Promise<Router["addresses"]> {
+  const results = await Promise.allSettled(LISTENERS.map(([name]) => open[name]()));
+  const faults: string[] = [];
+  const others: string[] = [];
+  results.forEach((result, index) => {
+    const key = LISTENERS[index]?.[1];
+    if (result.status === "fulfilled" || key === undefined) return;
+    const error: unknown = result.reason;
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    faults.push(`${key} (${flagOf(key)}): ${cause instanceof Error ? cause.message : String(cause)}`);
+    if (cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE")
+      others.push(`${flagOf(key)} ${config[key].replace(/\d+$/, "0")}`);
+  });
+  const [traffic, peers, admin] = results.map((result) =>
+    result.status === "fulfilled" ? result.value : undefined,
+  );
+  if (traffic && peers && admin) return { traffic, peers, admin };
+  const advice =
+    others.length > 0
+      ? `. Does another router run here? This one needs other ports, such as: ${others.join(" ")} (0 takes a free one)`
+      : "";
+  throw new Error(`${faults.join("; ")}${advice}`, {
+    cause: results.find(({ status }) => status === "rejected"),
+  });
+}
+
+function withHost({ host, port }: ListenAddress): { readonly host?: string; readonly port: number } {
+  return host === undefined ? { port } : { host, port };
+}

@@ -1,0 +1,83 @@
+import { systemClock } from "../system/clock.ts";
+import type { Log, LogFields } from "../system/log.ts";
+import { createMetrics } from "../metrics/registry.ts";
+import { AccessLog, operationalLog } from "./router-logs.ts";
+import { createTraffic, targetParserOf } from "./traffic.ts";
+import { VERSION } from "../system/version.ts";
+import type { WorkerSettings } from "./worker-traffic.ts";
+import type { ToWorker } from "../workers/messages.ts";
+import { type PrimaryChannel, runWorkerSide } from "../workers/worker-side.ts";
+
+// The program of one worker process (`workers: N`): it is started by worker-traffic.ts and told everything through its
+// channel. Imports no more than traffic needs, since each worker pays for it.
+
+/** When a worker drains or reloads: the primary decides. A terminal and systemd send their signals to all processes at once. */
+const PRIMARYS_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+const channel: PrimaryChannel = {
+  send(message) {
+    if (process.connected) process.send?.(message, undefined, undefined, () => {});
+  },
+  onMessage: (listener) => void process.on("message", (message) => listener(message as ToWorker)),
+  onDisconnect: (listener) => void process.once("disconnect", listener),
+};
+
+if (!process.connected) {
+  process.stderr.write("lychgate: this is the program of a worker; serve --workers starts it\n");
+  process.exit(2);
+}
+process.title = `lychgate worker ${process.argv[2] ?? ""}`;
+for (const signal of PRIMARYS_SIGNALS) process.on(signal, () => {});
+
+let closeLogs = async (): Promise<void> => {};
+await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
+  const { config, viaPseudonym } = settings as WorkerSettings;
+  const operational = operationalLog(config);
+  const accessLog = new AccessLog(config, true);
+  let orphanTimeoutMs = config.drain.timeoutMs;
+  const metrics = createMetrics({ version: VERSION, clock: systemClock });
+  const log = withFields(operational, { worker });
+  channel.onDisconnect(() => log.warn("the primary is gone: serving nothing new, and draining"));
+  const traffic = createTraffic({
+    config,
+    listen: { host, port, reusePort: true },
+    routes: mirror,
+    parseTarget: targetParserOf(config),
+    viaPseudonym,
+    metrics,
+    accessLog: accessLog.record,
+    clock: systemClock,
+    log,
+  });
+  closeLogs = async () => {
+    await accessLog.close();
+    operational.flush();
+  };
+  return {
+    listen: () => traffic.listen(),
+    metrics: (names) => (names ? metrics.read(names) : metrics.snapshot()),
+    drain: (timeoutMs) => traffic.drain(timeoutMs),
+    get orphanTimeoutMs() {
+      return orphanTimeoutMs;
+    },
+    apply(changed) {
+      const { config: next } = changed as WorkerSettings;
+      operational.setLevel(next.logLevel);
+      accessLog.change(next);
+      traffic.apply(next);
+      orphanTimeoutMs = next.drain.timeoutMs;
+    },
+  };
+});
+await closeLogs();
+process.exit(0);
+
+/** A log whose lines all carry `fields`. */
+function withFields(log: Log, fields: LogFields): Log {
+  return {
+    debug: (message, more) => log.debug(message, { ...fields, ...more }),
+    info: (message, more) => log.info(message, { ...fields, ...more }),
+    warn: (message, more) => log.warn(message, { ...fields, ...more }),
+    error: (message, more) => log.error(message, { ...fields, ...more }),
+  };
+}
