@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { PeersView } from "../../src/admin/api-types.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { silentLog } from "../../src/system/log.ts";
 import { Memberlist, type MemberView } from "../../src/peers/memberlist/memberlist.ts";
@@ -12,6 +13,7 @@ import {
   startMemberlist,
   type StartOptions,
 } from "../../src/peers/memberlist/start.ts";
+import { startTestRouter } from "../app/support.ts";
 import { eventually } from "../support/eventually.ts";
 import { buildPeer, type GoPeer, NO_GO, startPeer } from "./support/memberlist-peer.ts";
 
@@ -143,6 +145,26 @@ describe.skipIf(NO_GO !== undefined)(suite, () => {
       await peer.leave();
       await eventually(() => member(us, peer.options.name)?.status === "left");
     });
+  });
+
+  test("a router is a member for managers, and shows them", { timeout: 60_000 }, async () => {
+    const peer = await startGo();
+    const addr = newAddress();
+    const router = await startTestRouter({
+      source: "none",
+      memberlist: { enabled: true, listen: `${addr}:${PORT}`, name: "sg-router", join: [peer.options.addr] },
+    });
+    onTestFinished(() => router.router.stop());
+    const managers = `${peer.options.name} ${peer.options.addr}`;
+    await eventually(async () => expect(await peer.members()).toEqual([`sg-router ${addr}`, managers]), {
+      timeoutMs: 20_000,
+    });
+    const { memberlist } = (await (await fetch(`${router.adminUrl}/api/peers`)).json()) as PeersView;
+    expect(memberlist?.members).toMatchObject([
+      { name: peer.options.name, address: `${peer.options.addr}:${PORT}`, status: "alive" },
+    ]);
+    await router.router.drain();
+    await eventually(() => expect(peer.events.at(-1)).toMatchObject({ event: "leave", name: "sg-router" }));
   });
 
   test("a key that is only read still opens", { timeout: 60_000 }, async () => {
