@@ -359,7 +359,7 @@ const memberlist = z.strictObject({
   ),
   listen: address(
     ":7946",
-    "Address for other members, UDP and TCP. Without a host: all IPv4 interfaces, or all interfaces when an IPv6 address is advertised. Without `memberlist.keyFile` whoever reaches it can take part: keep it inside the cluster.",
+    "Address for other members, UDP and TCP. Without a host: all IPv4 interfaces, or all interfaces when an IPv6 address is advertised. Only addresses of `peers.allowFrom` can take part. Without that and `memberlist.keyFile`, whoever reaches the port can: keep it inside the cluster.",
   ),
   advertiseAddress: optionalIpAddress(
     "IP address where the others reach this router; set it from `status.podIP`. Empty: the host of `memberlist.listen`, else the machine's first address that is not loopback.",

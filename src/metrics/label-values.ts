@@ -201,6 +201,7 @@ export const MEMBER_REFUSALS = closed(
     "checksum",
     "label",
     "encryption",
+    "forbidden",
     "wrong_node",
     "unknown_target",
     "bad_address",

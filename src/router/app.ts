@@ -181,6 +181,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       : []),
     ...(overlap ? [{ name: "overlap", ready: () => overlap.ready() }] : []),
   ];
+  const mayPush = config.peers.allowFrom.length > 0 ? addressIn(config.peers.allowFrom) : undefined;
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
     sink: writers,
@@ -189,7 +190,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     connectionEvicted: () => metrics.connectionEvicted("peers"),
     observer: metrics.peers,
     readinessChecks: readiness,
-    ...(config.peers.allowFrom.length > 0 && { mayPush: addressIn(config.peers.allowFrom) }),
+    ...(mayPush && { mayPush }),
     rates: {
       pushesPerSender: config.peers.maxPushesPerSecond,
       bytesPerSender: config.peers.maxPushBytesPerSecond,
@@ -289,6 +290,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     membership = await startMembership({
       config: config.memberlist,
       credentials: () => apiCredentialsOf(config, surroundings),
+      // Who takes part there is pushed to, and pushes.
+      allows: mayPush,
       readFile: (path) => readFileSync(path, "utf8"),
       metrics,
       clock,

@@ -39,6 +39,8 @@ export interface MembershipOptions {
   readonly config: Config["memberlist"];
   /** Loads the API server's credentials, for the list of managers' pods; called only when that is configured. */
   readonly credentials: () => Promise<ApiCredentials>;
+  /** Addresses that may take part; undefined is all. */
+  readonly allows: ((host: string) => boolean) | undefined;
   /** Reads a file, as text. */
   readonly readFile: (path: string) => string;
   readonly metrics: Metrics;
@@ -83,6 +85,7 @@ export async function startMembership(options: MembershipOptions): Promise<Membe
         defaultPort: DEFAULT_PORT,
         failed: complaining(log, clock),
       }),
+      allows: options.allows,
       changed: (member) => peers.changed(member),
       settings: OPENKRUISE_SETTINGS,
       bounds: {

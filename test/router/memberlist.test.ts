@@ -68,6 +68,26 @@ test("a router finds a manager, is seen by it, shows it, and says farewell when 
   expect(statusOf("sg-test")).toBe("left");
 });
 
+test("peers.allowFrom holds for members too", async () => {
+  const { manager, statusOf } = await startManager();
+  const router = await startTestRouter({
+    source: "none",
+    peers: { allowFrom: ["10.0.0.0/8"] },
+    memberlist: {
+      enabled: true,
+      listen: "127.0.0.1:0",
+      name: "sg-test",
+      join: [`127.0.0.1:${manager.port}`],
+    },
+  });
+  await eventually(() => statusOf("sg-test") === "alive");
+  await eventually(async () =>
+    expect(await router.metrics()).toMatch(/lychgate_member_refusals_total\{reason="forbidden"\} [1-9]/),
+  );
+  expect(await router.metrics()).toContain('lychgate_members{status="alive"} 0\n');
+  await router.router.stop();
+});
+
 test("without it there are no members, and nobody listens", async () => {
   const router = await startTestRouter({ source: "none" });
   const peers = await (await fetch(`${router.adminUrl}/api/peers`)).json();
@@ -98,6 +118,7 @@ test("managers are found by their pods, again and again, while the API server an
       memberlist: { enabled: true, listen: "127.0.0.1:0", name: "sg-test", podNamespace: "sandbox-system" },
     }).memberlist,
     credentials: () => Promise.resolve(anonymousCredentials(new URL(`http://127.0.0.1:${port}`))),
+    allows: undefined,
     readFile: () => "",
     metrics: createMetrics({ version: "1", processMetrics: false }),
     clock: systemClock,

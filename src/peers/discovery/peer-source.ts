@@ -8,7 +8,10 @@ export interface Peer {
   readonly host: string;
 }
 
-/** Which peers are up, as that changes. This router itself is not among them. */
+/**
+ * Which peers are up, as that changes. This router itself is not among them. They have proved nothing, unless the
+ * memberlist has keys: a push to them that holds a token could reach anybody.
+ */
 export interface PeerSource {
   /** The peers now, in the order of their names. */
   peers(): readonly Peer[];

@@ -57,6 +57,8 @@ export interface MemberlistOptions {
   readonly settings: ProtocolSettings;
   readonly bounds: Bounds;
   readonly wrapping: Wrapping;
+  /** Whether an address may take part: nothing is read from others, and no member is there. Defaults to all. */
+  readonly allows?: (host: string) => boolean;
   /** Called once, with what it hands in. */
   readonly connect: (handler: TransportHandler) => Transport;
   /** Where others may be; see {@link Joining}. */
@@ -90,6 +92,7 @@ const COMPLAINT_MS = 60_000;
 export class Memberlist {
   readonly #options: MemberlistOptions;
   readonly #random: () => number;
+  readonly #allows: (host: string) => boolean;
   readonly #queue = new BroadcastQueue();
   readonly #awareness: Awareness;
   readonly #membership: Membership;
@@ -114,6 +117,7 @@ export class Memberlist {
     const { self, settings, bounds, clock } = options;
     this.#options = options;
     this.#random = options.random ?? secureRandom;
+    this.#allows = options.allows ?? (() => true);
     this.#awareness = new Awareness(settings.awarenessMaxMultiplier);
     this.#packets = new TokenBucket(bounds.packetsPerSecond, bounds.packetsPerSecond);
     this.#streams = new TokenBucket(bounds.streamsPerSecond, bounds.streamBurst);
@@ -126,6 +130,7 @@ export class Memberlist {
       random: this.#random,
       queue: this.#queue,
       awareness: this.#awareness,
+      allows: this.#allows,
       changed: (member, before) => this.#changed(member, before),
       refused: (reason) => this.#refuse(reason),
     });
@@ -141,7 +146,7 @@ export class Memberlist {
     });
     this.#transport = options.connect({
       packet: (packet, from) => this.#guarded(() => this.#packet(packet, from)),
-      admitStream: () => this.#admitStream(),
+      admitStream: (from) => this.#admitStream(from),
       stream: (message, from) => this.#guarded(() => this.#stream(message, from)),
       refused: (reason) => this.#refuse(reason),
     });
@@ -213,6 +218,10 @@ export class Memberlist {
   #packet(packet: Buffer, from: Endpoint): void {
     if (this.#stopped) return;
     const { bounds, wrapping, clock } = this.#options;
+    if (!this.#allows(from.host)) {
+      this.#refuse("forbidden");
+      return;
+    }
     if (!this.#packets.take(clock.monotonicMs())) {
       this.#refuse("flood");
       return;
@@ -250,8 +259,12 @@ export class Memberlist {
     }
   }
 
-  #admitStream(): boolean {
+  #admitStream({ host }: Endpoint): boolean {
     if (this.#stopped) return false;
+    if (!this.#allows(host)) {
+      this.#refuse("forbidden");
+      return false;
+    }
     const admitted = this.#streams.take(this.#options.clock.monotonicMs());
     if (!admitted) this.#refuse("flood");
     return admitted;

@@ -36,6 +36,8 @@ export interface MembershipOptions {
   readonly queue: BroadcastQueue;
   /** Suffers when this side has to refute. */
   readonly awareness: Awareness;
+  /** Whether a member may be at an address. */
+  readonly allows: (host: string) => boolean;
   /** A member is new, or has another status, address or metadata. `before` is what it was. */
   readonly changed: (member: Member, before: Member | undefined) => void;
   /** A message was not taken. */
@@ -134,6 +136,11 @@ export class Membership {
     const host = hostOfBytes(message.addr);
     if (host === undefined || !isUnicast(message.addr) || (isLoopback(host) && !isLoopback(self.host))) {
       this.#options.refused("bad_address");
+      return;
+    }
+    // What is said of this side must be refuted, wherever it is.
+    if (message.node !== self.name && !this.#options.allows(host)) {
+      this.#options.refused("forbidden");
       return;
     }
     const verdict = judgeAlive(this.#members.get(message.node), message, this.#circumstances());

@@ -10,6 +10,7 @@
  * | `checksum` | a packet whose CRC does not fit |
  * | `label` | another label than ours, or none |
  * | `encryption` | no key of ours opens it, or it is plain where we have keys, or encrypted where we have none |
+ * | `forbidden` | from an address, or about a member at one, that may not take part |
  * | `wrong_node` | a ping for another name than ours |
  * | `unknown_target` | an indirect ping to an address that no member has |
  * | `bad_address` | a member at an address that cannot be sent to |
@@ -28,6 +29,7 @@ export const REFUSAL_REASONS = [
   "checksum",
   "label",
   "encryption",
+  "forbidden",
   "wrong_node",
   "unknown_target",
   "bad_address",

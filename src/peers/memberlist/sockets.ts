@@ -157,7 +157,7 @@ class SocketPair implements Sockets, Transport {
   #accept(socket: Socket): void {
     const host = canonicalHost(socket.remoteAddress ?? "");
     const from = host !== undefined && { host, port: socket.remotePort ?? 0 };
-    if (!from || !this.#handler?.admitStream()) {
+    if (!from || !this.#handler?.admitStream(from)) {
       socket.destroy();
       return;
     }

@@ -22,6 +22,8 @@ export interface StartOptions {
   /** Defaults to the port that is listened on. */
   readonly advertisePort?: number | undefined;
   readonly find: FindMembers;
+  /** Whether an address may take part. Defaults to all. */
+  readonly allows?: ((host: string) => boolean) | undefined;
   /** Called after each change of a member's status or address. */
   readonly changed?: (member: MemberView) => void;
   readonly settings?: ProtocolSettings;
@@ -84,6 +86,7 @@ export async function startMemberlist(options: StartOptions): Promise<RunningMem
       wrapping,
       connect: (handler) => sockets.connect(handler),
       find: options.find,
+      ...(options.allows && { allows: options.allows }),
       ...(options.changed && { changed: options.changed }),
       observer: options.observer ?? { refused() {}, probed() {} },
       clock,

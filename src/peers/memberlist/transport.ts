@@ -18,8 +18,8 @@ export interface Transport {
 export interface TransportHandler {
   /** A packet, still sealed. The buffer may be kept. */
   packet(packet: Buffer, from: Endpoint): void;
-  /** True when one more stream may be read now. */
-  admitStream(): boolean;
+  /** True when one more stream, from there, may be read now. */
+  admitStream(from: Endpoint): boolean;
   /** What a stream carried. Returns the sealed answer; undefined closes the stream. */
   stream(message: StreamMessage, from: Endpoint): Buffer | undefined;
   /** Something was not taken. */

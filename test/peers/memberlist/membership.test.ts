@@ -49,6 +49,7 @@ function begin(settings: Partial<ProtocolSettings> = {}, maxMembers = 100) {
     random: seeded(1),
     queue,
     awareness,
+    allows: () => true,
     changed: ({ name, status }, before) =>
       void changes.push(`${name} ${before?.status ?? "new"} → ${status}`),
     refused: (reason) => void refusals.push(reason),

@@ -50,7 +50,7 @@ function shiftedClock(byMs: number): FakeClock {
 /** One member whose network is the test. */
 function begin(
   bounds: Partial<Bounds> = {},
-  options: Partial<Pick<MemberlistOptions, "changed" | "log">> = {},
+  options: Partial<Pick<MemberlistOptions, "allows" | "changed" | "log">> = {},
   clock = new FakeClock(),
 ) {
   const sent: { readonly to: string; readonly packet: Buffer; readonly messages: readonly Message[] }[] = [];
@@ -432,7 +432,8 @@ describe("whatever arrives", () => {
 
   test("streams likewise", async () => {
     const { handler, clock } = begin({ streamsPerSecond: 10, streamBurst: 40 });
-    const admitted = () => Array.from({ length: 100 }, () => handler.admitStream()).filter(Boolean).length;
+    const admitted = () =>
+      Array.from({ length: 100 }, () => handler.admitStream(at("10.0.0.2"))).filter(Boolean).length;
     expect(admitted()).toBe(40);
     await clock.advance(1_000);
     expect(admitted()).toBe(10);
@@ -513,6 +514,28 @@ describe("whatever arrives", () => {
     expect(clock.pending).toBe(0);
   });
 
+  test("where addresses are listed, nothing is read from others, and nobody is there", () => {
+    const { receive, handler, list, refusals, out } = begin(
+      {},
+      { allows: (host) => host.startsWith("10.0.0.") },
+    );
+    receive(at("10.9.0.1"), { t: "ping", seqNo: 1, node: "me", source: noSource });
+    receive(at("10.0.0.2"), alive("b", "10.9.0.1"));
+    expect(handler.admitStream(at("10.9.0.1"))).toBe(false);
+    expect(refusals).toEqual(["forbidden", "forbidden", "forbidden"]);
+    expect(out()).toEqual([]);
+    receive(at("10.0.0.2"), alive("a", "10.0.0.2"));
+    expect(handler.admitStream(at("10.0.0.2"))).toBe(true);
+    expect(list.members().map(({ name }) => name)).toEqual(["me", "a"]);
+  });
+
+  test("where this side's own address is not listed, it refutes all the same", () => {
+    const { receive, out } = begin({}, { allows: (host) => host === "10.0.0.2" });
+    receive(at("10.0.0.2"), alive("a", "10.0.0.2"), alive("me", "10.0.0.1", VERSIONS, 7));
+    receive(at("10.0.0.2"), { t: "ping", seqNo: 1, node: "me", source: noSource });
+    expect(out().join()).toContain("alive me 8");
+  });
+
   test("a bug that a packet or stream meets is logged and counted, and is not the end", () => {
     const errors: unknown[] = [];
     const { receive, handler, refusals, out } = begin(
@@ -537,7 +560,7 @@ describe("whatever arrives", () => {
     const { receive, handler, list, out } = begin();
     list.stop();
     receive(at("10.0.0.2"), { t: "ping", seqNo: 1, node: "me", source: noSource });
-    expect(handler.admitStream()).toBe(false);
+    expect(handler.admitStream(at("10.0.0.2"))).toBe(false);
     expect(handler.stream({ t: "push-pull", join: true, states: [] }, at("10.0.0.2"))).toBeUndefined();
     expect(out()).toEqual([]);
   });

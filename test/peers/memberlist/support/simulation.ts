@@ -183,7 +183,7 @@ export class Simulation {
           return;
         }
         try {
-          const message = handler.admitStream() ? reader(to, "answers")?.read(request) : undefined;
+          const message = handler.admitStream(from) ? reader(to, "answers")?.read(request) : undefined;
           const answer = message && handler.stream(message, from);
           this.#later(() => {
             const read = answer && reader(from, "connects")?.read(answer);
