@@ -9,6 +9,6 @@ export function understood<T>(schema: z.ZodType<T>, entry: unknown): T {
   throw new HostError(
     "unsupported",
     `iproute2 printed what is not understood: ${issue?.path.join(".")}: ${issue?.message} in ${JSON.stringify(entry)}`,
-    { fix: "this was made for iproute2 4.17 to 6.1: compare with ip -V" },
+    { fix: "this was made for iproute2 5.3 to 6.15: compare with ip -V" },
   );
 }
