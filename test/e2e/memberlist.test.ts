@@ -13,7 +13,7 @@ import {
   startMemberlist,
   type StartOptions,
 } from "../../src/peers/memberlist/start.ts";
-import { startTestRouter } from "../app/support.ts";
+import { startTestRouter } from "../router/support.ts";
 import { eventually } from "../support/eventually.ts";
 import { buildPeer, type GoPeer, NO_GO, startPeer } from "./support/memberlist-peer.ts";
 
