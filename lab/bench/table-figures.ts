@@ -113,7 +113,7 @@ table = new RouteTable({ scopes: [""] });
 /** Somebody listens, as the metrics do. */
 const outcomes = new Map<string, number>();
 table.addListener({
-  mutated: (_source, outcome) => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1),
+  told: ({ outcome }) => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1),
 });
 const relistMs = fill(false);
 const listed = (liveBytes() - emptyBytes) / routes;

@@ -194,9 +194,9 @@ function tellWhatHappens(cluster: DevCluster, router: Router): () => void {
   const stops = [
     cluster.on(printEvent),
     router.table.addListener({
-      mutated(source, _outcome, key, resurrection) {
-        if (resurrection)
-          print(`${timeOfDay()}  stopped: a ${source} would have revived ${key} (${resurrection})`);
+      told({ writer, guard, namespace, name }) {
+        if (guard)
+          print(`${timeOfDay()}  stopped: a ${writer} would have revived ${namespace}/${name} (${guard})`);
       },
     }),
   ];

@@ -80,8 +80,6 @@ export interface Metrics {
     /** Nothing: `lychgate_watch_connected` is read from the sources. */
     connected(connected: boolean): void;
     sinkFailed(): void;
-    /** The cluster was restored from a backup and the table started over. */
-    clusterRestored(): void;
   };
   /** Pushes from peers. */
   readonly peers: {
@@ -297,10 +295,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     held: { released: (how) => requestsHeldTotal.add(1, how) },
     table: {
-      mutated(source, outcome, _key, resurrection) {
-        routeMutations.add(1, source, outcome);
-        if (resurrection !== undefined) resurrectionAttempts.add(1, source, resurrection);
+      told({ writer, outcome, guard }) {
+        routeMutations.add(1, writer, outcome);
+        if (guard !== undefined) resurrectionAttempts.add(1, writer, guard);
       },
+      restored: () => clusterRestores.add(1),
       podIpRefused: (source) => podIpsRefused.add(1, source),
       incarnationEnded: (_incarnation, reason) => incarnationsEnded.add(1, reason),
       factDropped: (kind, reason) => tableFactsDropped.add(1, kind, reason),
@@ -317,7 +316,6 @@ export function createMetrics(options: MetricsOptions): Metrics {
       event: () => watchEvents.add(1),
       connected: () => {},
       sinkFailed: () => watchSinkFailures.add(1),
-      clusterRestored: () => clusterRestores.add(1),
     },
     peers: {
       pushed: (result) => peerPushes.add(1, result),

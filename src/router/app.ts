@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { createAdminServer } from "../admin/admin-server.ts";
 import { PeerBook } from "../history/peer-book.ts";
 import { RouteHistory } from "../history/route-history.ts";
-import { TableWriters } from "../history/table-writers.ts";
+import { recordFacts } from "../history/fact-recorder.ts";
 import { addressIn } from "../system/cidrs.ts";
 import { systemClock, type Clock, type Milliseconds } from "../system/clock.ts";
 import { adminTokenOf } from "../config/admin-token.ts";
@@ -28,13 +28,13 @@ import type { RequestObserver } from "../proxy/record/request-record.ts";
 import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "../routes/table.ts";
 import { startSettling } from "./settling.ts";
+import { type TableSink, tableSink } from "./table-sink.ts";
 import { TableTimer } from "./table-timer.ts";
 import { newViaPseudonym } from "../proxy/server.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
 import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
 import type { Informer } from "../watch/informer.ts";
-import type { ObservationSink } from "../watch/observation-sink.ts";
 import { DEFAULT_RETRY_POLICY } from "../watch/list-watch-state.ts";
 import { createWorkerTraffic } from "./worker-traffic.ts";
 
@@ -127,8 +127,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const timer = new TableTimer(table, clock);
   const history = new RouteHistory(historyBounds(config));
   const peerBook = new PeerBook();
-  const writers = new TableWriters({ table, history, peers: peerBook, clock });
-  const informer = watched ? await makeInformer(config, surroundings, writers, metrics) : undefined;
+  const sink = tableSink(table, clock);
+  const informer = watched ? await makeInformer(config, surroundings, sink, metrics) : undefined;
 
   let draining = false;
   const parseTarget = targetParserOf(config);
@@ -153,11 +153,12 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       log,
     });
   table.addListener(metrics.table);
+  table.addListener(recordFacts({ history, peers: peerBook, clock }));
   const settling =
     informer && config.peers.trust === "verify"
       ? startSettling({
           table,
-          writers,
+          sink,
           informer,
           distrust,
           maxReads: config.peers.maxReads,
@@ -168,8 +169,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       : undefined;
   const podIpLog = new PodIpLog(log, clock);
   table.addListener({
-    podIpRefused: (source, key, ip) =>
-      podIpLog.tell({ source, key, ip, why: podAddresses.refusalOf(ip), from: writers.pushingPeer }),
+    podIpRefused: (source, key, ip, from) =>
+      podIpLog.tell({ source, key, ip, why: podAddresses.refusalOf(ip), from }),
   });
   const overlap = createOverlapMonitor(config.host, table, { observer: metrics.host.overlap, clock, log });
 
@@ -184,7 +185,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const mayPush = config.peers.allowFrom.length > 0 ? addressIn(config.peers.allowFrom) : undefined;
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
-    sink: writers,
+    sink,
     maxConnections: config.peers.maxConnections,
     maxConnectionsPerAddress: config.peers.maxConnectionsPerAddress,
     connectionEvicted: () => metrics.connectionEvicted("peers"),
@@ -387,7 +388,7 @@ async function apiCredentialsOf(
 async function makeInformer(
   config: Config,
   surroundings: RouterSurroundings,
-  writers: TableWriters,
+  sink: TableSink,
   metrics: Metrics,
 ): Promise<Informer> {
   const { log, clock = systemClock } = surroundings;
@@ -397,17 +398,6 @@ async function makeInformer(
     apiCredentialsOf(config, surroundings),
   ]);
   const { pageSize, stallTimeoutMs, backoffMinMs, backoffMaxMs } = config.watch;
-  const sink: ObservationSink = {
-    relist: (scope, version, observations) => writers.relist(scope, version, observations),
-    startOver(scope, version, observations) {
-      metrics.watch.clusterRestored();
-      writers.startOver(scope, version, observations);
-    },
-    observe: (scope, observation) => writers.observe(scope, observation),
-    remove: (scope, namespace, name, uid, version) => writers.remove(scope, namespace, name, uid, version),
-    bookmark: (scope, version) => writers.bookmark(scope, version),
-    setLive: (scope, live) => writers.setLive(scope, live),
-  };
   return createInformer({
     credentials,
     namespaces: config.namespace,

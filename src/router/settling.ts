@@ -1,4 +1,3 @@
-import type { TableWriters } from "../history/table-writers.ts";
 import type { Clock } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
 import type { Metrics } from "../metrics/registry.ts";
@@ -6,11 +5,12 @@ import type { Distrust } from "../peers/distrust.ts";
 import { PushSettler } from "../peers/push-settler.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { Informer } from "../watch/informer.ts";
+import type { TableSink } from "./table-sink.ts";
 
 /** What settles the pushes of a router that verifies them. */
 export interface SettlingOptions {
   readonly table: RouteTable;
-  readonly writers: TableWriters;
+  readonly sink: TableSink;
   readonly informer: Informer;
   readonly distrust: Distrust;
   readonly maxReads: number;
@@ -24,17 +24,10 @@ export interface SettlingOptions {
  * refuted. Returns what stops it.
  */
 export function startSettling(options: SettlingOptions): { stop(): void } {
-  const { table, writers, informer, distrust, maxReads, metrics, clock, log } = options;
+  const { table, sink, informer, distrust, maxReads, metrics, clock, log } = options;
   const settler = new PushSettler({
     reads: informer.reader,
-    table: {
-      get pushSerial() {
-        return table.pushSerial;
-      },
-      isInDoubt: (namespace, name) => table.isInDoubt(namespace, name),
-      objectsIn: (namespace) => table.objectsIn(namespace),
-      settle: (read) => writers.settle(read),
-    },
+    table: sink,
     observer: { read: (of, result, tookMs) => metrics.peers.read(of, result, tookMs) },
     maxReads,
     clock,

@@ -22,7 +22,7 @@ export class TableTimer {
 
   start(): void {
     this.#removeListener = this.#table.addListener({
-      mutated: () => this.#schedule(),
+      told: () => this.#schedule(),
       doubtChanged: () => this.#schedule(),
     });
     this.#tick();

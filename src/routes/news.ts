@@ -1,22 +1,25 @@
 import type { Milliseconds } from "../system/clock.ts";
 import type { EndReason, Incarnation, RouteInEffect } from "./lookup.ts";
-import type { AheadFact, DropReason, Guard, Outcome, Source } from "./outcome.ts";
+import type { AheadFact, DropReason, Source } from "./outcome.ts";
 import type { ObjectKey } from "./route.ts";
+import type { Told } from "./told.ts";
 
 /**
- * Told of what happens in the table, synchronously and in order, after each mutation is complete. Must not throw and
- * must not mutate the table. Every method is optional.
+ * Told of what happens in the table, synchronously and in causal order, after each mutation is complete: first what a writer
+ * told, with what came of it, then each effect. Must not throw and must not mutate the table. Every method is optional.
  */
 export interface TableListener {
-  /** A writer said something; `resurrection` is the guard that stopped an attempt at one. */
-  mutated?(source: Source, outcome: Outcome, key: ObjectKey, resurrection: Guard | undefined): void;
+  /** A writer told something. */
+  told?(fact: Told): void;
+  /** The cluster was restored from a backup, and a scope starts over from its list (rule 5). */
+  restored?(scope: string): void;
   /** The route in effect for `key` is another one now, or there is none. */
   routeChanged?(key: ObjectKey, route: RouteInEffect | undefined): void;
   incarnationEnded?(incarnation: Incarnation, reason: EndReason): void;
   /** See `IncarnationListener.pauseEnded`. */
   pauseEnded?(incarnation: Incarnation, reason: EndReason): void;
-  /** The route in effect is not served, whatever its state, since no pod can have the IP that `source` gave it. */
-  podIpRefused?(source: Source, key: ObjectKey, ip: string): void;
+  /** The route in effect is not served, whatever its state, since no pod can have the IP that `source` gave it; `from` is the peer's address. */
+  podIpRefused?(source: Source, key: ObjectKey, ip: string, from: string): void;
   /** A fact that `from` pushed, or that a read has shown, was given up without the informer confirming it. */
   factDropped?(fact: AheadFact, reason: DropReason, key: ObjectKey, from: string): void;
   /** The informer confirmed a claim, `lagMs` after the push had arrived. */
@@ -30,9 +33,10 @@ export interface TableListener {
 /** Collects what happens during a mutation and passes it on when the table is consistent again. */
 export class News {
   #listeners: readonly TableListener[] = [];
+  #facts: ((tell: (fact: Told) => void) => void)[] = [];
   #items: ((listener: TableListener) => void)[] = [];
   /** Whether anybody hears of the two commonest news: what nobody hears need not be made. */
-  hearsMutated = false;
+  hearsTold = false;
   hearsRouteChanged = false;
 
   /** Calls `listener` from now on; returns what stops that. */
@@ -41,28 +45,36 @@ export class News {
     return () => this.#setListeners(this.#listeners.filter((other) => other !== listener));
   }
 
-  /** Keeps an item for {@link News.deliver}. */
+  /** Keeps facts for {@link News.deliver}: `facts` is called then, when the mutation is complete, and told each by each. */
+  tell(facts: (tell: (fact: Told) => void) => void): void {
+    if (this.hearsTold) this.#facts.push(facts);
+  }
+
+  /** Keeps an effect for {@link News.deliver}. */
   add(item: (listener: TableListener) => void): void {
     if (this.#listeners.length > 0) this.#items.push(item);
   }
 
-  /** Tells every listener everything since the last call. */
+  /** Tells every listener everything since the last call: the facts, then their effects. */
   deliver(): void {
+    if (this.#facts.length > 0) {
+      const told = this.#facts;
+      this.#facts = [];
+      for (const facts of told) facts(this.#tellAll);
+    }
     if (this.#items.length === 0) return;
     const items = this.#items;
     this.#items = [];
     for (const item of items) for (const listener of this.#listeners) item(listener);
   }
 
-  /** Tells of a mutation that is complete, after everything that was kept; it is not kept itself, being the commonest. */
-  mutated(source: Source, outcome: Outcome, key: ObjectKey, resurrection: Guard | undefined): void {
-    this.deliver();
-    for (const listener of this.#listeners) listener.mutated?.(source, outcome, key, resurrection);
-  }
+  readonly #tellAll = (fact: Told): void => {
+    for (const listener of this.#listeners) listener.told?.(fact);
+  };
 
   #setListeners(listeners: readonly TableListener[]): void {
     this.#listeners = listeners;
-    this.hearsMutated = listeners.some((listener) => listener.mutated !== undefined);
+    this.hearsTold = listeners.some((listener) => listener.told !== undefined);
     this.hearsRouteChanged = listeners.some((listener) => listener.routeChanged !== undefined);
   }
 }

@@ -188,9 +188,10 @@ export class RoutesInEffect {
     return ip !== undefined && this.#isIpDoubted(ip, entry);
   }
 
-  #reportRefusedIp({ key, claim }: Entry, route: Route): void {
-    const source = route === claim ? "peer" : "informer";
-    this.#news.add((listener) => listener.podIpRefused?.(source, key, route.ip));
+  #reportRefusedIp({ key, ahead }: Entry, route: Route): void {
+    const claim = route === ahead?.claim?.route ? ahead.claim : undefined;
+    const source = claim ? "peer" : "informer";
+    this.#news.add((listener) => listener.podIpRefused?.(source, key, route.ip, claim?.from ?? ""));
   }
 
   /**

@@ -6,7 +6,7 @@ import { holdAfter } from "./ip-hold.ts";
 import type { Lookup, RouteLookup } from "./lookup.ts";
 import { News, type TableListener } from "./news.ts";
 import type { Observation } from "./observation.ts";
-import type { Guard, Outcome, Source } from "./outcome.ts";
+import type { Guard, Outcome } from "./outcome.ts";
 import { checkDeletion, checkUpdate, type PushedDeletion, type PushedRoute } from "./push.ts";
 import {
   compareResourceVersions,
@@ -20,6 +20,7 @@ import { objectKey, type ObjectKey, type Route } from "./route.ts";
 import { RoutesInEffect } from "./routes-in-effect.ts";
 import { type Facts, type ReadView, RULES, type Rules, type ScopeView, type Settlement } from "./rules.ts";
 import { Scope } from "./scope.ts";
+import { type Told, toldFact, toldObservation, toldRead, toldUpdate } from "./told.ts";
 import { type EntryView, type TableStats, viewOf } from "./table-view.ts";
 import { WatermarkPace } from "./watermark-pace.ts";
 
@@ -208,7 +209,7 @@ export class RouteTable implements RouteLookup {
   ): "applied" | "behind" {
     const scope = this.#begin(scopeName, nowMs);
     const behind = this.#rules.listIsBehind(version, scope.watermark);
-    if (behind) for (const observation of observations) this.#reportSeen(observation, "ignored/watermark");
+    if (behind) this.#tellListed(observations, "ignored/watermark");
     else this.#takeList(scope, version, observations);
     this.#ahead.expire(scope, this.#nowMs);
     this.#complete();
@@ -227,13 +228,16 @@ export class RouteTable implements RouteLookup {
   ): void {
     const scope = this.#begin(scopeName, nowMs);
     scope.restored(newerResourceVersion(scope.watermark, scope.barredUntil ?? NOTHING_SEEN));
+    const listed = new Set(observations.map(({ namespace, name }) => objectKey(namespace, name)));
     for (const entry of this.#entries.ofScope(scope)) {
-      entry.unconfirm();
+      // Versions begin again, so nothing that was known of this one's moment counts. Those that the list lacks leave with it.
+      if (listed.has(entry.key)) entry.unconfirm();
       this.#ahead.drop("claim", entry, "restored");
       this.#ahead.drop("tombstone", entry, "restored");
       this.#ahead.drop("read", entry);
       this.#touched.push(entry);
     }
+    this.#news.add((listener) => listener.restored?.(scopeName));
     this.#takeList(scope, version, observations);
     this.#complete();
   }
@@ -254,8 +258,8 @@ export class RouteTable implements RouteLookup {
       outcome = old ?? (entry.facts.tombstone === undefined ? "applied" : "ignored/tombstone");
     }
     this.#ahead.expire(scope, this.#nowMs);
+    this.#news.tell((tell) => tell(this.#observed(observation, "observed", outcome)));
     this.#complete();
-    this.#tell("informer", outcome, namespace, name, this.#guardOf(observation, outcome));
     return outcome;
   }
 
@@ -280,8 +284,17 @@ export class RouteTable implements RouteLookup {
       outcome = old ?? "applied";
     }
     this.#ahead.expire(scope, this.#nowMs);
+    this.#news.tell((tell) => {
+      tell(
+        toldFact("informer", "deleted", outcome, this.#nowMs, {
+          namespace,
+          name,
+          resourceVersion: version,
+          uid,
+        }),
+      );
+    });
     this.#complete();
-    this.#tell("informer", outcome, namespace, name);
     return outcome;
   }
 
@@ -331,10 +344,8 @@ export class RouteTable implements RouteLookup {
         outcome = this.#keep("claim", entry, { version: checked.version, route: checked.push, from });
       }
     }
+    this.#news.tell((tell) => tell(this.#pushed(push, outcome, from)));
     this.#complete();
-    const isRefused = outcome !== "applied" && outcome !== "unsettled";
-    const guard = isRefused && this.#rules.resurrection(outcome, this.#isLiving(namespace, name));
-    this.#tell("peer", outcome, namespace, name, guard || undefined);
     return outcome;
   }
 
@@ -361,8 +372,19 @@ export class RouteTable implements RouteLookup {
         outcome = this.#keep("tombstone", entry, { version: checked.version, from });
       }
     }
+    const { resourceVersion } = push;
+    this.#news.tell((tell) => {
+      tell(
+        toldFact("peer", "deletion", outcome, this.#nowMs, {
+          namespace,
+          name,
+          resourceVersion,
+          state: "dead",
+          from,
+        }),
+      );
+    });
     this.#complete();
-    this.#tell("peer", outcome, namespace, name);
     return outcome;
   }
 
@@ -401,7 +423,8 @@ export class RouteTable implements RouteLookup {
     const observation = isPassed ? known?.observation : read.observation;
     // Even of an object that nobody knows it is remembered that it is gone: the informer may have yet to tell of its life.
     const entry = known ?? this.#entries.getOrAdd(namespace, name, scope);
-    const refuted = this.#settlePushes(entry, { version, observation }, read.asOf);
+    this.#news.tell((tell) => tell(toldRead(read, this.#nowMs)));
+    this.#settlePushes(entry, { version, observation }, read.asOf);
     const { confirmedVersion } = entry;
     const isOlder =
       observation !== undefined &&
@@ -414,10 +437,6 @@ export class RouteTable implements RouteLookup {
     }
     const result = this.#ahead.settleDoubt(entry, read.asOf, this.#nowMs);
     this.#complete();
-    if (refuted) {
-      const guard = this.#rules.resurrection("ignored/refuted", this.#isLiving(namespace, name));
-      this.#tell("peer", "ignored/refuted", namespace, name, guard);
-    }
     return result;
   }
 
@@ -432,8 +451,15 @@ export class RouteTable implements RouteLookup {
     for (const scope of this.#scopes.values()) this.#ahead.expire(scope, this.#nowMs);
     this.#ahead.passTime(this.#nowMs);
     const ended = this.#effects.shutDown(this.#nowMs);
+    for (const {
+      namespace: { name: namespace },
+      name,
+    } of ended) {
+      this.#news.tell((tell) => {
+        tell(toldFact("clock", "shutdown", "applied", this.#nowMs, { namespace, name, state: "dead" }));
+      });
+    }
     this.#complete();
-    for (const { namespace, name } of ended) this.#tell("clock", "applied", namespace.name, name);
   }
 
   /** To be called when `isPodAddress` answers otherwise than before: judges the IP of every route again. */
@@ -501,22 +527,32 @@ export class RouteTable implements RouteLookup {
       if (entry.confirmedUid === undefined || !this.#rules.isGone(listed.has(entry))) continue;
       if (this.#isReadLater(entry, version)) continue;
       this.#unconfirm(entry, entry.confirmedUid);
+      const {
+        name,
+        namespace: { name: namespace },
+      } = entry;
+      this.#news.tell((tell) => {
+        tell(
+          toldFact("informer", "unlisted", "applied", this.#nowMs, {
+            namespace,
+            name,
+            resourceVersion: version,
+          }),
+        );
+      });
     }
     const applied: Observation[] = [];
+    const buried: Observation[] = [];
     for (const observation of observations) {
       const entry = this.#entries.getOrAdd(observation.namespace, observation.name, scope);
       if (isUnchanged(entry, observation) || this.#isReadLater(entry, version)) continue;
       // Whatever its version: what a list shows is so (a cluster may have been restored while nobody looked).
       this.#confirm(entry, observation, before, true);
       if (entry.facts.tombstone === undefined) applied.push(observation);
-      else this.#reportSeen(observation, "ignored/tombstone");
+      else buried.push(observation);
     }
-    // One piece of news for all: a piece for each would take more memory than the routes at hand.
-    this.#news.add((listener) => {
-      for (const { namespace, name } of listener.mutated ? applied : []) {
-        listener.mutated?.("informer", "applied", objectKey(namespace, name), undefined);
-      }
-    });
+    this.#tellListed(applied, "applied");
+    this.#tellListed(buried, "ignored/tombstone");
     scope.synced = true;
     this.#passWatermark(scope, false);
   }
@@ -603,13 +639,15 @@ export class RouteTable implements RouteLookup {
     return "applied";
   }
 
-  /** Drops the pushes of an entry that a read has settled; true when it has refuted an update. */
-  #settlePushes(entry: Entry, read: ReadView, asOf: number): boolean {
+  /** Drops the pushes of an entry that a read has settled. */
+  #settlePushes(entry: Entry, read: ReadView, asOf: number): void {
     const { claim, tombstone } = entry.ahead ?? {};
-    let refutedUpdate = false;
     if (claim?.route) {
-      const settled = this.#rules.settleUpdate(claim.route, read, claim.serial <= asOf);
-      refutedUpdate = settled === "refuted";
+      const { route, from } = claim;
+      const settled = this.#rules.settleUpdate(route, read, claim.serial <= asOf);
+      if (settled === "refuted") {
+        this.#news.tell((tell) => tell(this.#pushed(route, "ignored/refuted", from)));
+      }
       this.#closePush("claim", entry, settled, claim.arrivedAtMs);
     }
     if (tombstone) {
@@ -617,7 +655,6 @@ export class RouteTable implements RouteLookup {
       const settled = this.#rules.settleDelete(tombstone.version, entry.confirmedUid, read, isAfter);
       this.#closePush("tombstone", entry, settled, tombstone.arrivedAtMs);
     }
-    return refutedUpdate;
   }
 
   #closePush(
@@ -733,22 +770,25 @@ export class RouteTable implements RouteLookup {
     return this.#rules.resurrection(outcome, !wouldLive || this.#isLiving(namespace, name));
   }
 
-  /** Keeps the outcome of one observation of a list, to be told when all of it is in. */
-  #reportSeen(observation: Observation, outcome: Outcome): void {
-    if (!this.#news.hearsMutated) return;
-    const { namespace, name } = observation;
-    // Whether the key has a living route is known when the mutation is complete.
-    this.#news.add((listener) => {
-      const guard = this.#guardOf(observation, outcome);
-      listener.mutated?.("informer", outcome, objectKey(namespace, name), guard);
+  // ---- what is told
+
+  /** One piece of news for a whole list: a piece for each would take more memory than the routes at hand. */
+  #tellListed(observations: readonly Observation[], outcome: Outcome): void {
+    if (observations.length === 0) return;
+    this.#news.tell((tell) => {
+      for (const observation of observations) tell(this.#observed(observation, "listed", outcome));
     });
   }
 
-  /** Tells, last of all, what was made of what the writer said. */
-  #tell(source: Source, outcome: Outcome, namespace: string, name: string, guard?: Guard): void {
-    if (this.#news.hearsMutated) {
-      this.#news.mutated(source, outcome, objectKey(namespace, name), guard);
-    }
+  #observed(observation: Observation, how: "listed" | "observed", outcome: Outcome): Told {
+    return toldObservation(observation, how, outcome, this.#guardOf(observation, outcome), this.#nowMs);
+  }
+
+  #pushed(push: PushedRoute, outcome: Outcome, from: string): Told {
+    const isRefused = outcome !== "applied" && outcome !== "unsettled";
+    const isLiving = isRefused && this.#isLiving(push.namespace, push.name);
+    const guard = isRefused ? this.#rules.resurrection(outcome, isLiving) : undefined;
+    return toldUpdate(push, outcome, guard, from, this.#nowMs);
   }
 }
 

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { PeerBook } from "../../src/history/peer-book.ts";
 import { RouteHistory } from "../../src/history/route-history.ts";
-import { TableWriters } from "../../src/history/table-writers.ts";
+import { recordFacts } from "../../src/history/fact-recorder.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
+import { tableSink } from "../../src/router/table-sink.ts";
 import { RouteTable } from "../../src/routes/table.ts";
 import { observed, TOKEN } from "../admin/admin-fixture.ts";
 
@@ -20,7 +21,8 @@ function scene(bounds = { maxFacts: 1_000, maxFactsPerRoute: 100 }) {
   const table = new RouteTable({ scopes: [""] });
   const history = new RouteHistory(bounds);
   const peers = new PeerBook();
-  const writers = new TableWriters({ table, history, peers, clock });
+  table.addListener(recordFacts({ history, peers, clock }));
+  const writers = tableSink(table, clock);
   const all = (name: string): string[] =>
     history.of("ns", name).facts.map(({ writer, what, resourceVersion = "-", outcome, revival }) => {
       return `${writer} ${what} ${resourceVersion} ${outcome}${revival ? " revival" : ""}`;

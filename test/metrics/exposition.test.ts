@@ -1,3 +1,5 @@
+import type { Guard, Outcome, Source } from "../../src/routes/outcome.ts";
+import type { Told } from "../../src/routes/told.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import { METRICS, PROCESS_METRICS } from "../../src/metrics/names.ts";
 import type { MetricSpec } from "../../src/metrics/names.ts";
@@ -5,6 +7,27 @@ import { createMetrics } from "../../src/metrics/registry.ts";
 import type { Metrics } from "../../src/metrics/registry.ts";
 import { labelsKey, parseExposition } from "./exposition.ts";
 import type { Family } from "./exposition.ts";
+
+function told(writer: Source, outcome: Outcome, guard: Guard | undefined): Told {
+  const nothing = {
+    resourceVersion: undefined,
+    state: undefined,
+    ip: undefined,
+    uid: undefined,
+    id: undefined,
+  };
+  return {
+    atMs: 0,
+    writer,
+    how: "update",
+    outcome,
+    guard,
+    namespace: "ns",
+    name: "one",
+    from: "",
+    ...nothing,
+  };
+}
 
 const started: Metrics[] = [];
 afterEach(() => {
@@ -137,8 +160,8 @@ describe("/metrics", () => {
     metrics.upstream.reset("ip-moved");
     metrics.upstream.retried();
     metrics.upstream.wedged();
-    metrics.table.mutated("peer", "ignored/tombstone", "ns/one", "tombstone");
-    metrics.table.mutated("informer", "applied", "ns/one", undefined);
+    metrics.table.told(told("peer", "ignored/tombstone", "tombstone"));
+    metrics.table.told(told("informer", "applied", undefined));
     metrics.table.incarnationEnded({ number: 1, key: "ns/one", uid: "uid", ip: "10.0.0.1" }, "dead");
     metrics.table.factDropped("tombstone", "evicted", "ns/one", "10.0.0.7");
     metrics.table.claimConfirmed(40);
@@ -149,7 +172,7 @@ describe("/metrics", () => {
     metrics.watch.event();
     metrics.watch.connected(true);
     metrics.watch.sinkFailed();
-    metrics.watch.clusterRestored();
+    metrics.table.restored("");
     metrics.peers.pushed("id_only");
     const expected: [string, Record<string, string>, number][] = [
       ["lychgate_upstream_connects_total", { result: "connected" }, 2],

@@ -37,7 +37,9 @@ test("a relist that shows what is known counts no mutation", () => {
     [observe(makeRoute("one", 5)), observe(makeRoute("two", 6, { ip: "10.0.0.2" }))],
     0,
   );
-  table.addListener({ mutated: (_source, outcome, key) => void mutations.push(`${key} ${outcome}`) });
+  table.addListener({
+    told: ({ namespace, name, outcome }) => void mutations.push(`${namespace}/${name} ${outcome}`),
+  });
   table.relist(
     "",
     rv(20),

@@ -10,7 +10,8 @@ function listening() {
   const table = new RouteTable({ scopes: [""] });
   const told: string[] = [];
   const listener: TableListener = {
-    mutated: (source, outcome, key, guard) => void told.push(`${source} ${outcome} ${key} ${guard ?? "-"}`),
+    told: ({ writer, outcome, namespace, name, guard }) =>
+      void told.push(`${writer} ${outcome} ${namespace}/${name} ${guard ?? "-"}`),
     routeChanged: (key, found) => void told.push(`route ${key} ${found?.route.resourceVersion ?? "none"}`),
     factDropped: (fact, reason, key) => void told.push(`dropped ${fact} ${reason} ${key}`),
   };
@@ -23,7 +24,7 @@ function listening() {
 test("a listener hears nothing after it was taken away; others still do", () => {
   const { table, stop, take } = listening();
   const other: string[] = [];
-  table.addListener({ mutated: (_, outcome) => void other.push(outcome) });
+  table.addListener({ told: ({ outcome }) => void other.push(outcome) });
   take();
   stop();
   table.observe("", observe(makeRoute("one", 11)), 0);
@@ -64,7 +65,7 @@ test("rule 3: an update whose state is dead is a deletion", () => {
   expect(table.pushUpdate(makeRoute("one", 5, { state: "dead" }), 0)).toBe("applied");
   expect(table.stats()).toMatchObject({ claims: 0, tombstones: 1 });
   expect(table.lookup("ns--one").kind).toBe("unknown");
-  expect(take()).toEqual(["route ns/one none", "peer applied ns/one -"]);
+  expect(take()).toEqual(["peer applied ns/one -", "route ns/one none"]);
 });
 
 test("the end at a shutdownTime is told as the clock's", () => {
@@ -74,7 +75,7 @@ test("the end at a shutdownTime is told as the clock's", () => {
   table.advance(4_999);
   expect(take()).toEqual([]);
   table.advance(5_000);
-  expect(take()).toEqual(["route ns/one 11", "clock applied ns/one -"]);
+  expect(take()).toEqual(["clock applied ns/one -", "route ns/one 11"]);
 });
 
 test("the informer says that an object is ending: what was pushed of it is contradicted", () => {
@@ -83,9 +84,9 @@ test("the informer says that an object is ending: what was pushed of it is contr
   take();
   table.observe("", { ...observe(makeRoute("one", 11)), route: undefined }, 0);
   expect(take()).toEqual([
+    "informer applied ns/one -",
     "dropped claim contradicted ns/one",
     "route ns/one none",
-    "informer applied ns/one -",
   ]);
   expect(table.stats().claims).toBe(0);
 });

@@ -112,8 +112,8 @@ export class Witness {
     const table = new RouteTable({ scopes: [""], rules: this.#rules });
     table.setLive("", true, this.#nowMs);
     table.addListener({
-      mutated: (_source, _outcome, _key, resurrection) => {
-        if (resurrection) this.#attempts++;
+      told: ({ guard }) => {
+        if (guard) this.#attempts++;
       },
       incarnationEnded: (incarnation) => this.#ended.push(incarnation),
     });
