@@ -26,7 +26,7 @@ ENV NODE_ENV=production \
     LYCHGATE_ADMIN_LISTEN=:9902
 # Nothing is ever written: run it with a read-only root filesystem.
 USER 65532:65532
-EXPOSE 7788 7789 9902
+EXPOSE 7788 7789 9902 7946 7946/udp
 STOPSIGNAL SIGTERM
 # It finds the peer port by environment or file, as serve does: set LYCHGATE_PEER_LISTEN rather than --peer-listen.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \

@@ -89,7 +89,8 @@ describe("the Dockerfile, read", () => {
     const ports = SETTINGS.filter(({ key }) => /listen$/i.test(key)).map(
       (setting) => /\d+$/.exec(String(setting.default))?.[0],
     );
-    expect(only(image, "EXPOSE").rest.split(" ")).toEqual(ports);
+    // Members of a memberlist speak over UDP too.
+    expect(only(image, "EXPOSE").rest.split(" ")).toEqual([...ports, "7946/udp"]);
     expect(imageEnvironment["LYCHGATE_ADMIN_LISTEN"]).toBe(":9902");
   });
 
@@ -196,13 +197,23 @@ describe("the Dockerfile, run", () => {
   test("the result is what the router needs and no more", async () => {
     expect((await readdir(join(root, "app"))).sort()).toEqual(["bin", "node_modules", "package.json", "src"]);
     const packages = await readdir(join(root, "app/node_modules"));
-    for (const tool of ["typescript", "vitest", "oxlint", "node", "fast-check"])
+    for (const tool of ["typescript", "vitest", "oxlint", "node", "fast-check", "autocannon"])
       expect(packages).not.toContain(tool);
     const files = await readdir(join(root, "app/node_modules"), { recursive: true });
     expect(files.filter((file) => /\.(d\.[mc]?ts|map)$/.test(file))).toEqual([]);
     // A small image: every package beside the base is paid for at each pull.
     const { stdout } = await promisify(execFile)("du", ["-sk", join(root, "app")]);
     expect(Number(stdout.split("\t")[0])).toBeLessThan(110 * 1024);
+  });
+
+  test("has no laboratory: demo and load say in one line where to get it", async () => {
+    for (const command of ["demo", "load"]) {
+      const program = run([...entrypoint.slice(0, -1), command], {});
+      expect(await program.ended, program.output()).toBe(1);
+      expect(program.output()).toMatch(
+        /^lychgate (demo|load): .* run it from a checkout of Lychgate [^\n]*\n$/,
+      );
+    }
   });
 
   test("starts read-only as its user, becomes healthy, answers, and ends with 0 on SIGTERM", async () => {
