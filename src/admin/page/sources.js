@@ -47,6 +47,12 @@ export function sources(section) {
         cell: ({ contradicted }) => count(contradicted),
         alarm: ({ contradicted }) => contradicted > 0,
       },
+      {
+        title: "Refuted by a read",
+        number: true,
+        cell: ({ refuted }) => count(refuted),
+        alarm: ({ refuted }) => refuted > 0,
+      },
       { title: "Last push", number: true, cell: ({ lastPushAtMs }) => ago(lastPushAtMs, nowMs) },
     ],
     {
