@@ -38,9 +38,9 @@ const KUBECTL = "kubectl --kubeconfig .lychgate/kubeconfig";
 /** How the demo is started for the drill: limits low enough that a person reaches them. */
 export const DRILL_DEMO = [
   "--churn-per-minute 60",
-  "--peers-claim-ttl-ms 3000",
   "--upstream-max-connections-per-sandbox 2",
   "--upstream-max-waiting-per-sandbox 4",
+  "--upstream-client-share-percent 100",
   "--host-overlap-mode strict",
   "--host-overlap-cidrs 198.51.100.0/24",
   "--host-overlap-interval-ms 1000",
@@ -73,18 +73,18 @@ export const DRILL: readonly DrillStep[] = [
   {
     title: "Let a peer lie",
     story:
-      "Whoever reaches the peer port pushes a route for `hello` to an address of his choice, at a version that no API server will ever reach.",
-    break: `curl -s http://127.0.0.1:7789/refresh -d '{"id":"hello","namespace":"team-a","name":"'$NAME'","uid":"forged","owner":"mallory","ip":"127.0.64.250","state":"running","resourceVersion":"1000000000000000000"}'`,
-    ask: EXPLAIN,
-    line: /^claim +running at version 1000000000000000000$/m,
-    shownLine: "claim       running at version 1000000000000000000",
+      "Whoever reaches the peer port pushes a route for `hello` to an address of his choice, at a version that the API server has not reached yet.",
+    break: `curl -s http://127.0.0.1:7789/refresh -d '{"id":"hello","namespace":"team-a","name":"'$NAME'","uid":"forged","owner":"mallory","ip":"127.0.64.250","state":"running","resourceVersion":"5000000"}'`,
+    ask: "curl -s http://127.0.0.1:9902/metrics",
+    line: /^lychgate_table_facts_dropped_total\{kind="claim",reason="refuted"\} [1-9]/m,
+    shownLine: 'lychgate_table_facts_dropped_total{kind="claim",reason="refuted"} 1',
     alert: "LychgateLyingPeer",
     query: 0,
     above: 0,
-    panelLabels: { kind: "claim", reason: "expired" },
-    mend: "sleep 3",
+    panelLabels: { kind: "claim", reason: "refuted" },
+    mend: "true",
     moral:
-      "The lie holds for `peers.claimTtlMs` and no longer: a live informer does not confirm it, so it is dropped and counted. (The drill runs with 3 s; the default is 60 s.)",
+      "The lie costs one read of the API server and nothing else: requests for `hello` wait for the read, which refutes the push, and reach the pod they always reached. (A version that no API server could reach is refused without a read.)",
   },
   {
     title: "Pause half the sandboxes",
@@ -107,7 +107,7 @@ export const DRILL: readonly DrillStep[] = [
   {
     title: "Starve a pool",
     story:
-      "A sandbox is slow, and more requests come than it may have connections: two in the drill, and four that wait.",
+      "A sandbox is slow, and more requests come than it may have connections: two in the drill, and four that wait. (All come from one client, so the drill lets a client have all of them.)",
     break:
       "for i in $(seq 60); do curl -s -o /dev/null -H 'Host: 3000-hello.example.com' 'http://127.0.0.1:7788/slow?ms=4000' & sleep 0.2; done &",
     ask: EXPLAIN,
