@@ -5,6 +5,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { systemClock } from "../system/clock.ts";
 import type { Clock, Milliseconds } from "../system/clock.ts";
 import { silentLog } from "../system/log.ts";
+import { PacedLog } from "../system/paced-log.ts";
 import type { Log } from "../system/log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
 import { ConnectionLimits } from "./limits/connection-limits.ts";
@@ -149,7 +150,7 @@ class HttpProxyServer implements ProxyServer {
   #full: FullLaneServer | undefined;
   readonly #limits: ConnectionLimits;
   readonly #refused: RefusedConnections;
-  #acceptErrorToldMs = -ACCEPT_ERROR_INTERVAL_MS;
+  readonly #acceptErrors: PacedLog;
   #closed: Promise<void> | undefined;
   #draining = false;
 
@@ -157,6 +158,7 @@ class HttpProxyServer implements ProxyServer {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const log = options.log ?? silentLog;
+    this.#acceptErrors = new PacedLog(log, this.#clock, ACCEPT_ERROR_INTERVAL_MS);
     const windowMs = options.slowClientWindowMs ?? 60_000;
     this.#lane = {
       routes: options.routes,
@@ -309,9 +311,6 @@ class HttpProxyServer implements ProxyServer {
   }
 
   #onAcceptError(error: Error): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#acceptErrorToldMs < ACCEPT_ERROR_INTERVAL_MS) return;
-    this.#acceptErrorToldMs = nowMs;
-    this.#lane.log.error("accepting a connection failed", { error: error.message });
+    this.#acceptErrors.tell("error", "accepting a connection failed", () => ({ error: error.message }));
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
+import { PacedLog } from "../system/paced-log.ts";
 import type { Observation } from "../routes/observation.ts";
 import {
   compareResourceVersions,
@@ -43,12 +44,12 @@ export class ScopeFeed<T extends WatchedObject = Observation> {
   #watermark: ResourceVersion = NOTHING_SEEN;
   #behindSigns = 0;
   #lastEventAtMs: Milliseconds | undefined;
-  #rejectedUnlogged = 0;
-  #rejectedLogAtMs = Number.NEGATIVE_INFINITY;
+  readonly #rejected: PacedLog;
 
   constructor(options: ScopeFeedOptions<T>) {
     this.#options = options;
     this.#scope = options.target.scope;
+    this.#rejected = new PacedLog(options.log, options.clock, REJECTED_LOG_EVERY_MS);
   }
 
   /** Everything up to here was delivered. */
@@ -177,20 +178,12 @@ export class ScopeFeed<T extends WatchedObject = Observation> {
   }
 
   #reject(reason: RejectedReason, message: string): false {
-    const { log, clock, observer } = this.#options;
-    observer.invalidObject(reason);
-    this.#rejectedUnlogged += 1;
-    const nowMs = clock.monotonicMs();
-    if (nowMs - this.#rejectedLogAtMs >= REJECTED_LOG_EVERY_MS) {
-      log.warn("left aside what the API server sent", {
-        scope: this.#scope,
-        reason,
-        message,
-        count: this.#rejectedUnlogged,
-      });
-      this.#rejectedLogAtMs = nowMs;
-      this.#rejectedUnlogged = 0;
-    }
+    this.#options.observer.invalidObject(reason);
+    this.#rejected.tell("warn", "left aside what the API server sent", () => ({
+      scope: this.#scope,
+      reason,
+      message,
+    }));
     return false;
   }
 

@@ -183,7 +183,7 @@ test("an object that can't be read is counted and logged, its version passes, an
   expect(w.sink.contents).toEqual(new Map([["ns/a", "1001"]]));
   expect(w.observer.count("invalid no-uid")).toBe(1);
   expect(w.log.lines.filter((line) => line.level === "warn")).toMatchObject([
-    { reason: "no-uid", message: "metadata.uid of ns/a must not be empty", count: 1 },
+    { reason: "no-uid", message: "metadata.uid of ns/a must not be empty" },
   ]);
   expect(w.server.count("watch")).toBe(1);
 });

@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
 
-import type { Clock, Milliseconds } from "../../system/clock.ts";
+import type { Clock } from "../../system/clock.ts";
 import type { Log } from "../../system/log.ts";
+import { PacedLog } from "../../system/paced-log.ts";
 import type { ConnectionLimit } from "./connection-limits.ts";
 import { closeWithReply } from "../reply/raw-reply.ts";
 import { replyFor } from "../reply/reply.ts";
@@ -23,19 +24,21 @@ const LOG_INTERVAL_MS = 1000;
 /** Connections above a limit: told 503 (`overloaded`), closed, counted, and logged once a second. */
 export class RefusedConnections {
   readonly #options: RefusedConnectionsOptions;
+  readonly #log: PacedLog;
   #open = 0;
-  #toldAtMs: Milliseconds = -LOG_INTERVAL_MS;
-  #untold = 0;
 
   constructor(options: RefusedConnectionsOptions) {
     this.#options = options;
+    this.#log = new PacedLog(options.log, options.clock, LOG_INTERVAL_MS);
   }
 
   /** Tells a client that there are too many, as long as they are not too many to be told. */
   refuse(socket: Socket, limit: ConnectionLimit): void {
     const { maxAtOnce, clock, refused } = this.#options;
     refused(limit);
-    this.#tell(limit);
+    this.#log.tell("warn", "client connection refused: too many are open", () => ({
+      limit: limit === "total" ? "client.maxConnections" : "client.maxConnectionsPerAddress",
+    }));
     // Whoever is refused may leave in any way; unheard, the error would end the process.
     socket.on("error", () => {});
     if (this.#open >= maxAtOnce) {
@@ -47,19 +50,5 @@ export class RefusedConnections {
       this.#open -= 1;
     });
     closeWithReply(socket, replyFor("overloaded", { method: "", requestId: newRequestId() }), clock);
-  }
-
-  #tell(limit: ConnectionLimit): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    if (nowMs - this.#toldAtMs < LOG_INTERVAL_MS) {
-      this.#untold += 1;
-      return;
-    }
-    this.#toldAtMs = nowMs;
-    this.#options.log.warn("client connection refused: too many are open", {
-      limit: limit === "total" ? "client.maxConnections" : "client.maxConnectionsPerAddress",
-      ...(this.#untold > 0 && { untoldBefore: this.#untold }),
-    });
-    this.#untold = 0;
   }
 }
