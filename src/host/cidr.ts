@@ -1,4 +1,5 @@
-import { isIPv4, isIPv6 } from "node:net";
+import ipaddr from "ipaddr.js";
+import { parseAsWritten } from "../system/ip-address.ts";
 import { HostError } from "./host-error.ts";
 
 /** 4 or 6. */
@@ -32,9 +33,10 @@ export function addressBits(family: IpFamily): 32 | 128 {
  * takes `010` for octal), or RFC 4291 section 2.2. Returns `undefined` for anything else, zone IDs included.
  */
 export function parseAddress(text: string): IpAddress | undefined {
-  if (isIPv4(text)) return { family: 4, value: v4Value(text) };
-  if (!isIPv6(text) || text.includes("%")) return undefined;
-  return { family: 6, value: v6Value(text) };
+  const address = parseAsWritten(text);
+  if (!address) return undefined;
+  const value = BigInt(`0x${Buffer.from(address.toByteArray()).toString("hex")}`);
+  return { family: address.kind() === "ipv4" ? 4 : 6, value };
 }
 
 /**
@@ -109,48 +111,6 @@ export function formatCidr({ family, first, prefixLength }: Cidr): string {
 
 /** The address as text; IPv6 as RFC 5952 writes it, without an embedded IPv4 form. */
 export function formatAddress({ family, value }: IpAddress): string {
-  if (family === 4) {
-    return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 255n)).join(".");
-  }
-  const groups = Array.from({ length: 8 }, (_, index) =>
-    ((value >> BigInt(112 - 16 * index)) & 0xffffn).toString(16),
-  );
-  const zeros = longestZeroRun(groups);
-  if (zeros.length < 2) return groups.join(":");
-  const before = groups.slice(0, zeros.start).join(":");
-  const after = groups.slice(zeros.start + zeros.length).join(":");
-  return `${before}::${after}`;
-}
-
-function longestZeroRun(groups: readonly string[]): { readonly start: number; readonly length: number } {
-  let longest = { start: 0, length: 0 };
-  let start = 0;
-  for (const [index, group] of groups.entries()) {
-    if (group !== "0") start = index + 1;
-    else if (index + 1 - start > longest.length) longest = { start, length: index + 1 - start };
-  }
-  return longest;
-}
-
-function v4Value(text: string): bigint {
-  return text.split(".").reduce((value, part) => (value << 8n) | BigInt(part), 0n);
-}
-
-function groupsOf(part: string): readonly string[] {
-  return part === "" ? [] : part.split(":");
-}
-
-function v6Value(text: string): bigint {
-  const lastColon = text.lastIndexOf(":");
-  const dotted = text.includes(".") ? v4Value(text.slice(lastColon + 1)) : undefined;
-  const hex =
-    dotted === undefined
-      ? text
-      : `${text.slice(0, lastColon + 1)}${(dotted >> 16n).toString(16)}:${(dotted & 0xffffn).toString(16)}`;
-  const [head = "", tail] = hex.split("::");
-  const before = groupsOf(head);
-  const after = tail === undefined ? [] : groupsOf(tail);
-  const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
-  const groups = [...before, ...Array.from({ length: zeros }, () => "0"), ...after];
-  return groups.reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n);
+  const digits = value.toString(16).padStart(BITS[family] / 4, "0");
+  return ipaddr.fromByteArray([...Buffer.from(digits, "hex")]).toString();
 }

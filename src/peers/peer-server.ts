@@ -8,6 +8,7 @@ import type { Clock, Milliseconds } from "../system/clock.ts";
 import { closeListener, openListener } from "../system/listener.ts";
 import { silentLog } from "../system/log.ts";
 import type { Log } from "../system/log.ts";
+import { remoteAddressOf } from "../system/ip-address.ts";
 import { PacedLog } from "../system/paced-log.ts";
 import { readBoundedBody } from "./bounded-body.ts";
 import type { PeerObserver } from "./peer-observer.ts";
@@ -144,7 +145,7 @@ function peerRequestListener(options: PeerServerOptions) {
   }
 
   async function refresh(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const from = plainAddress(request.socket.remoteAddress);
+    const from = remoteAddressOf(request.socket) || "unknown";
     if (!mayPush(from)) {
       refusals.tell("warn", "pushes refused: their sender is not in peers.allowFrom", () => ({ from }));
       observer.pushed("forbidden");
@@ -205,11 +206,6 @@ function peerRequestListener(options: PeerServerOptions) {
       else replyText(response, 500, "internal error\n", { connection: "close" });
     });
   };
-}
-
-/** An IPv4 client of a socket that takes both families looks like `::ffff:10.0.0.7`. */
-function plainAddress(remoteAddress = "unknown"): string {
-  return remoteAddress.replace(/^::ffff:(?=\d+\.)/, "");
 }
 
 /** Replies as Go's http.Error does. */

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
-import { bitsOf, type Cidr, isIn, isWithin, parseAddress, parseCidr } from "../system/cidrs.ts";
+import { bitsOf, type Cidr, isIn, isWithin, parseCidr } from "../system/cidrs.ts";
+import { parseAddress } from "../system/ip-address.ts";
 
 /** A range that no pod has its IP from, unless `routes.podCidrs` names it. */
 interface SpecialRange {

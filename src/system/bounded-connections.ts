@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 
 import type { Clock, Milliseconds } from "./clock.ts";
 import type { Log } from "./log.ts";
+import { remoteAddressOf } from "./ip-address.ts";
 import { PacedLog } from "./paced-log.ts";
 
 /** How many connections a server may have, and who is told when there were more. */
@@ -72,7 +73,7 @@ class BoundedConnections implements ConnectionCounts {
 
   add(socket: Socket): void {
     const { maxConnections, maxConnectionsPerAddress } = this.#bounds;
-    const connection: Connection = { socket, address: socket.remoteAddress ?? "", request: undefined };
+    const connection: Connection = { socket, address: remoteAddressOf(socket), request: undefined };
     let itsOwn = this.#byAddress.get(connection.address);
     if (itsOwn === undefined) {
       itsOwn = new Set();

@@ -1,8 +1,5 @@
-import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
-
-/** An address, parsed. An IPv4 address in an IPv6 spelling (`::ffff:10.0.0.7`, RFC 4291 2.5.5.2) is an IPv4 one. */
-export type Address = ipaddr.IPv4 | ipaddr.IPv6;
+import { type Address, parseAddress } from "./ip-address.ts";
 
 /** A block of addresses. */
 export interface Cidr {
@@ -11,21 +8,6 @@ export interface Cidr {
   readonly base: Address;
   /** 0 to 32, or to 128. */
   readonly length: number;
-}
-
-/** Parses an address as `node:net` knows it. `undefined` for anything else, and for an address with a zone. */
-export function parseAddress(text: string): Address | undefined {
-  // ipaddr.js alone would take `0177.1` and `2130706433` too.
-  const family = isIP(text);
-  if (family === 0 || text.includes("%")) return undefined;
-  return ipaddr.process(family === 6 && text.includes(".") ? hexadecimal(text) : text);
-}
-
-/** An IPv6 address without its dotted end: ipaddr.js 2.5.0 takes `::10.0.0.7` for `::ffff:10.0.0.7`. */
-function hexadecimal(text: string): string {
-  const start = text.lastIndexOf(":") + 1;
-  const [a = 0, b = 0, c = 0, d = 0] = text.slice(start).split(".").map(Number);
-  return `${text.slice(0, start)}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
 }
 
 /**

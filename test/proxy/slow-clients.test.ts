@@ -619,6 +619,8 @@ describe("whose share a client uses", () => {
     [["X-Forwarded-For", "192.0.2.7:4711"], "192.0.2.7"],
     [["X-Forwarded-For", "[2001:db8::1]:4711"], "2001:db8:0:0::/64"],
     [["X-Forwarded-For", "::ffff:192.0.2.7"], "192.0.2.7"],
+    [["X-Forwarded-For", "[::FFFF:192.0.2.7]:4711"], "192.0.2.7"],
+    [["X-Forwarded-For", "64:ff9b::192.0.2.7"], "64:ff9b:0:0::/64"],
     [["X-Forwarded-For", "unknown"], "10.0.0.1"],
     [["X-Forwarded-For", "a:b:c:d:e:f:1:2:3::"], "10.0.0.1"],
     [["X-Forwarded-For", ""], "10.0.0.1"],

@@ -1,7 +1,7 @@
 import { BlockList, isIP, isIPv4 } from "node:net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseAddress } from "../../src/system/cidrs.ts";
+import { parseAddress } from "../../src/system/ip-address.ts";
 import { type Clock, systemClock } from "../../src/system/clock.ts";
 import { InterfaceAddresses } from "../../src/router/interface-addresses.ts";
 import type { LogFields } from "../../src/system/log.ts";

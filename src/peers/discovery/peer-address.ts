@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
-import { canonicalHost, type Endpoint } from "../memberlist/endpoint.ts";
+import { canonicalAddress } from "../../system/ip-address.ts";
+import type { Endpoint } from "../memberlist/endpoint.ts";
 
 /**
  * Where peers may be, as an operator writes it.
@@ -25,12 +26,12 @@ const SERVICE = /^(?=.{1,253}$)_[a-z0-9-]+\._(tcp|udp)\.[a-z0-9]([-a-z0-9.]*[a-z
 export function parsePeerAddress(text: string, defaultPort: number): PeerAddress | undefined {
   if (text.startsWith("_")) return SERVICE.test(text) ? { t: "service", name: text } : undefined;
   // Alone, an IPv6 address has no port.
-  const whole = canonicalHost(text);
+  const whole = canonicalAddress(text);
   if (whole !== undefined) return { t: "endpoint", endpoint: { host: whole, port: defaultPort } };
   const [, bracketed, plain, portText] = /^(?:\[([^\]]*)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const port = portText === undefined ? defaultPort : Number(portText);
   if (port < 1 || port > 65_535) return undefined;
-  const host = canonicalHost(bracketed ?? plain ?? "");
+  const host = canonicalAddress(bracketed ?? plain ?? "");
   if (host !== undefined && host.includes(":") === (bracketed !== undefined))
     return { t: "endpoint", endpoint: { host, port } };
   // `10.0.0.300` is no name: a mistake must not be looked up for ever.
@@ -78,7 +79,7 @@ async function endpointsOf(
 ): Promise<Endpoint[]> {
   const texts = isIP(name) === 0 ? await resolver.addresses(name) : [name];
   return texts.flatMap((text) => {
-    const host = canonicalHost(text);
+    const host = canonicalAddress(text);
     return host === undefined ? [] : [{ host, port }];
   });
 }

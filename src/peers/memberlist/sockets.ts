@@ -2,7 +2,8 @@ import { ByteBudget } from "../../system/byte-budget.ts";
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
 import { connect, createServer, isIPv6, type Server, type Socket } from "node:net";
 import type { Clock, Milliseconds } from "../../system/clock.ts";
-import { canonicalHost, type Endpoint, endpointText } from "./endpoint.ts";
+import { canonicalAddress } from "../../system/ip-address.ts";
+import { type Endpoint, endpointText } from "./endpoint.ts";
 import type { StreamMessage } from "./messages.ts";
 import { Refused, refusalReasonOf } from "./refused.ts";
 import type { Bounds } from "./settings.ts";
@@ -149,13 +150,13 @@ class SocketPair implements Sockets, Transport {
   }
 
   #packet(packet: Buffer, { address, port }: RemoteInfo): void {
-    const host = canonicalHost(address);
+    const host = canonicalAddress(address);
     // Port 0 can't be answered: only a forger sends from it. A link-local address with a zone is no member's.
     if (host !== undefined && port !== 0) this.#handler?.packet(packet, { host, port });
   }
 
   #accept(socket: Socket): void {
-    const host = canonicalHost(socket.remoteAddress ?? "");
+    const host = canonicalAddress(socket.remoteAddress ?? "");
     const from = host !== undefined && { host, port: socket.remotePort ?? 0 };
     if (!from || !this.#handler?.admitStream(from)) {
       socket.destroy();

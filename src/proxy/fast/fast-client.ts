@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../../system/clock.ts";
+import { remoteAddressOf } from "../../system/ip-address.ts";
 import type { Incarnation } from "../../routes/lookup.ts";
 import { admit, NotAdmitted } from "../passage/admission.ts";
 import type { AdmittedHead } from "../passage/admission.ts";
@@ -25,7 +26,7 @@ import { allValues } from "../http1/request-head.ts";
 import { newRequestId, requestIdOf } from "../record/request-id.ts";
 import { forwardedFields, orderedRequestHead, plainRequestHead } from "../forwarding/request-text.ts";
 import { RequestTrace } from "../record/request-trace.ts";
-import { clientAddressOf, tracedRequest } from "../record/traced-request.ts";
+import { tracedRequest } from "../record/traced-request.ts";
 import { resetSocket } from "../upstream/reset-socket.ts";
 import type { ResponseReader } from "./response-reader.ts";
 import { ScannedHead } from "../http1/scanned-head.ts";
@@ -133,7 +134,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   constructor(socket: Socket, context: FastLaneContext) {
     this.#socket = socket;
     this.#context = context;
-    this.#address = clientAddressOf(socket.remoteAddress);
+    this.#address = remoteAddressOf(socket);
     this.#share = shareOf(this.#address);
     this.#reads = new ReadSlot(context.buffers);
   }

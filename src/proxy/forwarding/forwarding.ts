@@ -6,7 +6,7 @@ import { parseRequestTarget } from "../target/request-target.ts";
 
 /** What a lane knows of a request beside its head. */
 export interface RequestForwarding {
-  /** The peer's IP address as the socket tells it. An IPv4-mapped IPv6 address is written as IPv4. */
+  /** The client's IP address in its one spelling (`remoteAddressOf`). */
   readonly clientAddress: string;
   /** How the client speaks to Lychgate. */
   readonly scheme: "http" | "https";
@@ -254,7 +254,7 @@ export function forwardRequestHead(
     if (value !== "" && !kept.has(lower)) headers.push(name, value);
   };
   const ownHost = authority ?? host ?? "";
-  headers.push("X-Forwarded-For", forwardedFor + plainAddress(options.clientAddress));
+  headers.push("X-Forwarded-For", forwardedFor + options.clientAddress);
   add("X-Forwarded-Host", "x-forwarded-host", ownHost);
   add("X-Forwarded-Proto", "x-forwarded-proto", options.scheme);
   const asked = kept.get("x-forwarded-host") ?? ownHost;
@@ -370,10 +370,6 @@ function listItems(value: string): string[] {
 
 function latin1(bytes: Buffer | string): string {
   return typeof bytes === "string" ? bytes : bytes.toString("latin1");
-}
-
-function plainAddress(address: string): string {
-  return address.toLowerCase().startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
 }
 
 function badRequest(message: string): ForwardedRequest {

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 
-import { clientAddressOf } from "../record/traced-request.ts";
+import { remoteAddressOf } from "../../system/ip-address.ts";
 
 /** How many connections clients may have. 0: no limit. */
 export interface ConnectionLimitOptions {
@@ -39,7 +39,7 @@ export class ConnectionLimits {
   admit(socket: Socket): "admitted" | ConnectionLimit {
     const { maxConnections, maxConnectionsPerAddress } = this.#options;
     if (maxConnections > 0 && this.#open >= maxConnections) return "total";
-    const address = clientAddressOf(socket.remoteAddress);
+    const address = remoteAddressOf(socket);
     const fromAddress = this.#byAddress.get(address) ?? 0;
     if (maxConnectionsPerAddress > 0 && fromAddress >= maxConnectionsPerAddress) return "address";
     this.#open += 1;

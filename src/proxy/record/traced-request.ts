@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 
 import type { Milliseconds } from "../../system/clock.ts";
+import { remoteAddressOf } from "../../system/ip-address.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import { requestIdOf } from "./request-id.ts";
 
@@ -9,17 +10,12 @@ export interface TracedRequest {
   /** May be made of the bytes only when it is read. */
   readonly head: RequestHead;
   readonly requestId: string;
-  /** The client's IP address, see {@link clientAddressOf}. */
+  /** The client's IP address, see {@link remoteAddressOf}. */
   readonly clientAddress: string;
   /** `HTTP/1.1` and so on. */
   readonly protocol: string;
   /** When it began, on the monotonic clock, if that was before now: it was held (`HeldRequests`). */
   readonly begunMs?: Milliseconds | undefined;
-}
-
-/** The client's address as records and pods see it: an IPv4 client of a socket that listens on IPv6 too is IPv4. */
-export function clientAddressOf(remoteAddress: string | undefined): string {
-  return (remoteAddress ?? "").replace(/^::ffff:(?=.*\.)/i, "");
 }
 
 /** What the trace of a request of node:http begins with. Of a request that could not be parsed only the socket is known. */
@@ -30,7 +26,7 @@ export function tracedRequest(
   return {
     head: { method, target, rawHeaders },
     requestId: requestIdOf(rawHeaders),
-    clientAddress: clientAddressOf(request.socket.remoteAddress),
+    clientAddress: remoteAddressOf(request.socket),
     protocol: `HTTP/${httpVersion}`,
   };
 }

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 
+import { canonicalAddress } from "../../system/ip-address.ts";
 import { allValues } from "../http1/request-head.ts";
 import type { RequestHead } from "../http1/request-head.ts";
-import { clientAddressOf } from "../record/traced-request.ts";
 
 /**
  * Whose share of a sandbox a client at `address` uses: its own; of an IPv6 address its /64, which one host has whole (RFC
@@ -25,7 +25,9 @@ export function shareOf(address: string): string {
 export function forwardedShareOf(head: RequestHead, address: string): string {
   const last = allValues(head.rawHeaders, "x-forwarded-for").at(-1)?.split(",").at(-1)?.trim() ?? "";
   // Some load balancers add the port.
-  const ip = clientAddressOf(last.replace(/^\[([^\]]*)\](?::\d+)?$/, "$1").replace(/^([\d.]+):\d+$/, "$1"));
+  const text = last.replace(/^\[([^\]]*)\](?::\d+)?$/, "$1").replace(/^([\d.]+):\d+$/, "$1");
+  // Only an IPv4 address within an IPv6 one needs another spelling here: to parse each would cost every request.
+  const ip = text.includes(":") && text.includes(".") ? (canonicalAddress(text) ?? "") : text;
   return shareOf(isIP(ip) === 0 ? address : ip);
 }
 

@@ -1,11 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  bytesOfHost,
-  canonicalHost,
-  hostOfBytes,
-  isUnicast,
-} from "../../../src/peers/memberlist/endpoint.ts";
+import { canonicalAddress } from "../../../src/system/ip-address.ts";
+import { bytesOfHost, hostOfBytes, isUnicast } from "../../../src/peers/memberlist/endpoint.ts";
 import { compressLzw, decompressLzw } from "../../../src/peers/memberlist/lzw.ts";
 import {
   decodeMessage,
@@ -333,8 +329,8 @@ describe("addresses", () => {
 
   test("an IPv4 address in IPv6 is the IPv4 address, however it is written", () => {
     expect(hostOfBytes(Buffer.from("00000000000000000000ffff0a000001", "hex"))).toBe("10.0.0.1");
-    expect(canonicalHost("::ffff:10.0.0.1")).toBe("10.0.0.1");
-    expect(canonicalHost("2001:DB8:0:0::1")).toBe("2001:db8::1");
+    expect(canonicalAddress("::ffff:10.0.0.1")).toBe("10.0.0.1");
+    expect(canonicalAddress("2001:DB8:0:0::1")).toBe("2001:db8::1");
   });
 
   test("what is no address has no bytes", () => {
@@ -346,7 +342,7 @@ describe("addresses", () => {
   test("any address survives", () => {
     fc.assert(
       fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
-        const host = canonicalHost(text);
+        const host = canonicalAddress(text);
         const bytes = bytesOfHost(host ?? "");
         expect(bytes && hostOfBytes(bytes)).toBe(host);
       }),
