@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { messageOf } from "../../src/system/error-text.ts";
 import { Children } from "./children.ts";
 import { startLoadGenerator } from "./load-generator.ts";
 import { DEFAULT_OUTPUT, helpText, parseOptions, UsageError } from "./options.ts";
@@ -108,7 +109,7 @@ async function fetchEnvoy(): Promise<void> {
   try {
     await installEnvoy();
   } catch (error) {
-    progress(error instanceof Error ? error.message : String(error));
+    progress(messageOf(error));
   }
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from "../../src/system/error-text.ts";
 import type { BenchOptions } from "./options.ts";
 import type { Children } from "./children.ts";
 import type { Sample } from "./figures.ts";
@@ -69,7 +70,7 @@ async function startAll(
       running.set(proxy, await proxy.start(contextOf(session, proxy)));
     } catch (error) {
       if (children.abandoned) throw error;
-      const reason = `it did not start: ${error instanceof Error ? error.message : String(error)}`;
+      const reason = `it did not start: ${messageOf(error)}`;
       failed.set(proxy.name, reason);
       progress(`left out: ${proxy.name}: ${reason}`);
     }

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { resolve } from "node:path";
 import { type Router, startRouter } from "../../src/router/app.ts";
+import { messageOf } from "../../src/system/error-text.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { LiveConfig } from "../../src/config/live.ts";
 import type { LoadedConfig } from "../../src/config/load.ts";
@@ -75,7 +76,7 @@ export async function runDemo(
     // Last of all: the one that a demo before wrote, which may run on, stays as long as this one could not start.
     kubeconfig = await writeOwnKubeconfig(cluster.apiUrl);
   } catch (error) {
-    log.error(`cannot start the demo: ${error instanceof Error ? error.message : String(error)}`);
+    log.error(`cannot start the demo: ${messageOf(error)}`);
     log.flush();
     await router?.stop();
     await cluster?.stop();

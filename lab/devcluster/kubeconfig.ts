@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { stringify } from "yaml";
+import { messageOf } from "../../src/system/error-text.ts";
 
 /** What a kubeconfig says. */
 export interface KubeconfigOptions {
@@ -35,7 +36,7 @@ export async function writeKubeconfig(path: string, options: KubeconfigOptions):
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, kubeconfigText(options), { mode: 0o600 });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new Error(`writing the kubeconfig ${path}: ${reason}`, { cause: error });
   }
 }

@@ -3,6 +3,7 @@ import { dirname, relative, resolve } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageWithCauseOf } from "../../src/system/error-text.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { startEmbedded } from "./embedded.ts";
 import { type GivenOptions, startGiven } from "./given.ts";
@@ -84,7 +85,7 @@ export async function runLoad(options: LoadOptions, { stdout, stderr }: LoadOutp
     );
     return verdict.outcome === "passed" ? 0 : 1;
   } catch (error) {
-    stderr.write(`lychgate load: ${messageOf(error)}\n`);
+    stderr.write(`lychgate load: ${messageWithCauseOf(error)}\n`);
     return 1;
   } finally {
     stopListening();
@@ -198,7 +199,7 @@ async function runPhases(
     }
     return undefined;
   } catch (error) {
-    return messageOf(error);
+    return messageWithCauseOf(error);
   }
 }
 
@@ -225,9 +226,4 @@ function verdictText(result: LoadResult, reportPath: string): string {
 
 function sum(stopped: NonNullable<LoadResult["stopped"]>): number {
   return stopped.reduce((total, { count }) => total + count, 0);
-}
-
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

@@ -1,3 +1,5 @@
+import { messageOf } from "../system/error-text.ts";
+
 /** What went wrong, as a stable word. */
 export type HostErrorCode =
   /** Something given is malformed; `fix` says what is allowed. */
@@ -31,6 +33,6 @@ export class HostError extends Error {
 
 /** The error as one line: what happened, and the fix if there is one. */
 export function describeHostError(error: unknown): string {
-  if (!(error instanceof HostError)) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof HostError)) return messageOf(error);
   return error.fix ? `${error.message}; ${error.fix}` : error.message;
 }

@@ -1,5 +1,6 @@
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { messageOf } from "../system/error-text.ts";
 import { HostError } from "./host-error.ts";
 
 /**
@@ -29,6 +30,6 @@ export async function removeFile(path: string): Promise<void> {
 }
 
 function fileError(doing: string, path: string, cause: unknown): HostError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new HostError("failed", `can't ${doing} ${path}: ${why}`, { cause });
 }

@@ -1,3 +1,4 @@
+import { messageOf } from "../system/error-text.ts";
 import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
 import { PacedLog } from "../system/paced-log.ts";
@@ -205,7 +206,7 @@ export class PushSettler {
     this.#log.tell(
       "warn",
       "pushes can't be settled: reading them from the API server failed, and is tried again",
-      () => ({ message: error instanceof Error ? error.message : String(error), waiting: this.pending }),
+      () => ({ message: messageOf(error), waiting: this.pending }),
     );
   }
 

@@ -4,6 +4,7 @@ import { createAdminServer } from "../admin/admin-server.ts";
 import { PeerBook } from "../history/peer-book.ts";
 import { RouteHistory } from "../history/route-history.ts";
 import { recordFacts } from "../history/fact-recorder.ts";
+import { messageOf } from "../system/error-text.ts";
 import { addressIn } from "../system/cidrs.ts";
 import { systemClock, type Clock, type Milliseconds } from "../system/clock.ts";
 import { adminTokenOf } from "../config/admin-token.ts";
@@ -347,10 +348,7 @@ function reloadConfig(live: LiveConfig, load: () => LoadedConfig, log: Log): boo
   try {
     reloaded = live.reload(load());
   } catch (error) {
-    const faults =
-      error instanceof ConfigError
-        ? error.problems.map(formatProblem)
-        : [error instanceof Error ? error.message : String(error)];
+    const faults = error instanceof ConfigError ? error.problems.map(formatProblem) : [messageOf(error)];
     log.error("the reload failed: the configuration stays as it was", { faults });
     return false;
   }
@@ -460,7 +458,7 @@ async function listenOnAll(
     if (result.status === "fulfilled" || key === undefined) return;
     const error: unknown = result.reason;
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    faults.push(`${key} (${flagOf(key)}): ${cause instanceof Error ? cause.message : String(cause)}`);
+    faults.push(`${key} (${flagOf(key)}): ${messageOf(cause)}`);
     if (cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE")
       others.push(`${flagOf(key)} ${config[key].replace(/\d+$/, "0")}`);
   });

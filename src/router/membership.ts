@@ -1,4 +1,5 @@
 import { hostname, networkInterfaces, type NetworkInterfaceInfo } from "node:os";
+import { messageOf } from "../system/error-text.ts";
 import type { Clock } from "../system/clock.ts";
 import { parseListenAddress } from "../config/listen-address.ts";
 import type { Config } from "../config/schema.ts";
@@ -116,7 +117,7 @@ export async function startMembership(options: MembershipOptions): Promise<Membe
     };
   } catch (error) {
     await pods?.close();
-    throw named("memberlist.listen", error instanceof Error ? error.message : String(error), error);
+    throw named("memberlist.listen", messageOf(error), error);
   }
 }
 
@@ -150,11 +151,7 @@ export function keysOf(
   try {
     text = readFile(keyFile);
   } catch (error) {
-    throw named(
-      "memberlist.keyFile",
-      `can't be read: ${error instanceof Error ? error.message : String(error)}`,
-      error,
-    );
+    throw named("memberlist.keyFile", `can't be read: ${messageOf(error)}`, error);
   }
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const keys = lines.filter((line) => line !== "" && !line.startsWith("#"));

@@ -1,5 +1,6 @@
 import { isIPv4 } from "node:net";
 import { type Router, startRouter } from "./app.ts";
+import { messageOf } from "../system/error-text.ts";
 import { systemClock } from "../system/clock.ts";
 import { parseListenAddress } from "../config/listen-address.ts";
 import { LiveConfig } from "../config/live.ts";
@@ -124,8 +125,4 @@ function addressesOf({ addresses }: Router): Record<"traffic" | "peers" | "admin
 
 function hostAndPort({ address, port }: { readonly address: string; readonly port: number }): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,5 @@
 import { Pool } from "undici";
+import { messageOf } from "../system/error-text.ts";
 import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
 import type { ApiCredentials, ApiTls } from "./api-credentials.ts";
 import { ApiFault, parseRetryAfter, statusFault } from "./fault.ts";
@@ -170,7 +171,7 @@ async function* readChunks(
       yield chunk as Buffer;
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw (
       watchdog.reason ?? new ApiFault("reset", `the API server's answer was cut: ${reason}`, { cause: error })
     );

@@ -1,3 +1,4 @@
+import { messageOf } from "../system/error-text.ts";
 import type { Milliseconds } from "../system/clock.ts";
 import { isJsonObject, stringOrEmpty } from "./json-fields.ts";
 
@@ -69,7 +70,7 @@ export class ApiFault extends Error {
 /** The fault that an error is: itself, or `internal`. */
 export function faultFrom(error: unknown): ApiFault {
   if (error instanceof ApiFault) return error;
-  return new ApiFault("internal", error instanceof Error ? error.message : String(error), { cause: error });
+  return new ApiFault("internal", messageOf(error), { cause: error });
 }
 
 /**

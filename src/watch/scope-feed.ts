@@ -1,3 +1,4 @@
+import { stackOf } from "../system/error-text.ts";
 import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
 import { PacedLog } from "../system/paced-log.ts";
@@ -203,7 +204,7 @@ export class ScopeFeed<T extends WatchedObject = Observation> {
 
   #sinkFailed(call: string, error: unknown): void {
     const { log, observer } = this.#options;
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const message = stackOf(error);
     log.error("the sink threw, which is a bug", { scope: this.#scope, call, message });
     observer.sinkFailed();
   }

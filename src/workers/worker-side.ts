@@ -1,4 +1,5 @@
 import type { AddressInfo } from "node:net";
+import { messageOf } from "../system/error-text.ts";
 import type { Milliseconds } from "../system/clock.ts";
 import type { FromWorker, StartMessage, ToWorker } from "./messages.ts";
 import { RouteMirror } from "./route-mirror.ts";
@@ -89,8 +90,4 @@ export function runWorkerSide(
       void drain(traffic?.orphanTimeoutMs ?? 0);
     });
   });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

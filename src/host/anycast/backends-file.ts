@@ -2,6 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { messageOf } from "../../system/error-text.ts";
 import type { Clock } from "../../system/clock.ts";
 import type { Log } from "../../system/log.ts";
 import { describeHostError, HostError } from "../host-error.ts";
@@ -142,8 +143,4 @@ export class BackendsFile {
     this.#text = text;
     this.#changed(backends);
   }
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

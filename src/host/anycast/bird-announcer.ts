@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../system/error-text.ts";
 import type { Milliseconds } from "../../system/clock.ts";
 import { parseAddress } from "../cidr.ts";
 import { HostError } from "../host-error.ts";
@@ -232,12 +233,8 @@ async function putBack(path: string, before: string | undefined, after: string):
 }
 
 function cannot(doing: string, path: string, cause: unknown): HostError {
-  return new HostError(
-    "failed",
-    `${doing} ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-    {
-      cause,
-      fix: "may this user write there?",
-    },
-  );
+  return new HostError("failed", `${doing} ${path}: ${messageOf(cause)}`, {
+    cause,
+    fix: "may this user write there?",
+  });
 }

@@ -3,6 +3,7 @@ import { get } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { isatty } from "node:tty";
+import { messageOf } from "../../system/error-text.ts";
 import { type Clock, systemClock } from "../../system/clock.ts";
 import { createAnycastServer } from "./anycast-server.ts";
 import type { Backend } from "./backend.ts";
@@ -340,8 +341,4 @@ async function readNode(spec: AnycastSpec, namespace: NetworkNamespace): Promise
 
 function announcerOf({ bird }: AnycastSpec): BirdAnnouncer {
   return new BirdAnnouncer({ ...bird, prefix: PROTOCOLS });
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

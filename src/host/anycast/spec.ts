@@ -1,5 +1,6 @@
 import { parse } from "yaml";
 import { z } from "zod";
+import { messageOf } from "../../system/error-text.ts";
 import { HostError } from "../host-error.ts";
 import { canonicalAddress } from "./backend.ts";
 
@@ -100,7 +101,7 @@ export function parseYaml(text: string, file: string): unknown {
   try {
     return parse(text);
   } catch (error) {
-    throw invalid(file, error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error));
+    throw invalid(file, messageOf(error).split("\n")[0] ?? "");
   }
 }
 

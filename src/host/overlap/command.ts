@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../system/error-text.ts";
 import { systemClock } from "../../system/clock.ts";
 import type { Config } from "../../config/schema.ts";
 import { type Cidr, formatCidr } from "../cidr.ts";
@@ -146,7 +147,7 @@ export async function watchOverlap(
     try {
       tell(await runOverlap(await options(), counted));
     } catch (error) {
-      tell({ failure: error instanceof Error ? error.message : String(error) });
+      tell({ failure: messageOf(error) });
     }
     // Rejects when it is stopped.
     await sleep(everyMs, undefined, { signal: stopping.signal }).catch(() => {});

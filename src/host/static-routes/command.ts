@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { messageOf } from "../../system/error-text.ts";
 import { systemClock } from "../../system/clock.ts";
 import { describeHostError, HostError } from "../host-error.ts";
 import { IpRoute } from "../iproute.ts";
@@ -86,7 +87,7 @@ function readSpecFile(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new HostError("not_found", `can't read the specification: ${why}`, {
       cause,
       fix: "name it with --file",

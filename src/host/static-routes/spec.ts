@@ -1,4 +1,5 @@
 import { type Document, LineCounter, parseDocument } from "yaml";
+import { messageOf } from "../../system/error-text.ts";
 import { type Cidr, formatCidr, overlaps, parseAddress, parseCidr } from "../cidr.ts";
 import { HostError } from "../host-error.ts";
 
@@ -61,7 +62,7 @@ function valueOf(document: Document, file: string): unknown {
   try {
     return document.toJS({ maxAliasCount: 0 });
   } catch (cause) {
-    throw new HostError("invalid", `${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    throw new HostError("invalid", `${file}: ${messageOf(cause)}`, {
       cause,
       fix: "write each entry out: aliases (*name) are not read",
     });

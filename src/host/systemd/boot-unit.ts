@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, readlink, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { messageOf } from "../../system/error-text.ts";
 import { HostError } from "../host-error.ts";
 import { removeFile, writeWhole } from "../write-whole.ts";
 
@@ -123,7 +124,7 @@ async function link(path: string, name: string): Promise<void> {
     await symlink(`../${name}`, path);
   } catch (cause) {
     if (cause instanceof HostError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new HostError("failed", `can't write ${path}: ${why}`, { cause });
   }
 }

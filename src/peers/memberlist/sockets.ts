@@ -1,3 +1,4 @@
+import { messageOf } from "../../system/error-text.ts";
 import { ByteBudget } from "../../system/byte-budget.ts";
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
 import { connect, createServer, isIPv6, type Server, type Socket } from "node:net";
@@ -60,7 +61,7 @@ export async function openSockets(options: SocketOptions): Promise<Sockets> {
     } catch (cause) {
       closeQuietly(udp);
       if (port === 0 && tries < PORT_TRIES) continue;
-      const detail = cause instanceof Error ? cause.message : String(cause);
+      const detail = messageOf(cause);
       throw new Error(`listening for members on ${endpointText({ host, port })} failed: ${detail}`, {
         cause,
       });

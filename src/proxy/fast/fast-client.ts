@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 
+import { stackOf } from "../../system/error-text.ts";
 import type { Milliseconds } from "../../system/clock.ts";
 import { remoteAddressOf } from "../../system/ip-address.ts";
 import type { Incarnation } from "../../routes/lookup.ts";
@@ -520,7 +521,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     } catch (error) {
       options.log.error("a request failed with an exception", {
         requestId: trace.requestId,
-        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        error: stackOf(error),
       });
       this.#refuse("internal_error");
     }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
+import { stackOf } from "../../system/error-text.ts";
 import type { Milliseconds } from "../../system/clock.ts";
 import { admit, NotAdmitted } from "../passage/admission.ts";
 import type { AdmittedHead } from "../passage/admission.ts";
@@ -180,7 +181,7 @@ class HandledRequest implements InFlight {
   #broken(error: unknown): void {
     this.#options.log.error("a request failed with an exception", {
       requestId: this.#trace.requestId,
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      error: stackOf(error),
     });
     try {
       this.fail("internal_error");

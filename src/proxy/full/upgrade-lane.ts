@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 
+import { stackOf } from "../../system/error-text.ts";
 import type { Milliseconds } from "../../system/clock.ts";
 import { shareOfRequest } from "../upstream/client-share.ts";
 import { admit, NotAdmitted } from "../passage/admission.ts";
@@ -93,7 +94,7 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
     } catch (error) {
       this.#options.log.error("an upgrade failed with an exception", {
         requestId: this.#trace.requestId,
-        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        error: stackOf(error),
       });
       this.#refuse("internal_error");
     }

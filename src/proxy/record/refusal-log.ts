@@ -1,3 +1,4 @@
+import { messageWithCauseOf } from "../../system/error-text.ts";
 import { PacedLog } from "../../system/paced-log.ts";
 import type { Clock } from "../../system/clock.ts";
 import type { Log } from "../../system/log.ts";
@@ -23,11 +24,7 @@ export class RefusalLog {
       requestId: trace.requestId,
       sandbox: trace.sandbox,
       incarnation: trace.incarnation,
-      error: error && describe(error),
+      error: error && messageWithCauseOf(error),
     }));
   }
-}
-
-function describe(error: Error): string {
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
