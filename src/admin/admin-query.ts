@@ -1,3 +1,4 @@
+import { HTTP_TOKEN } from "../system/http-token.ts";
 import type { RoutesQuery } from "./admin-source.ts";
 import type { ExplainInput } from "./api-types.ts";
 import type { SearchQuery } from "./route-search.ts";
@@ -22,8 +23,6 @@ const MAX_SEARCH_CHARACTERS = 253;
 const MAX_SEARCH_LIMIT = 500;
 
 const MAX_EXPLAIN_HEADERS = 50;
-/** RFC 9110 5.6.2. */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const DIGITS = /^[0-9]{1,9}$/;
 
 /** Reads the query of `/api/routes`: `limit` (1 to 2,000, default 1,000) and `after` (a `next` of an earlier page). */
@@ -116,7 +115,7 @@ export function blankSecrets({ host, path, headers }: ExplainInput): ExplainInpu
 function parseHeader(line: string): readonly [name: string, value: string] {
   const colon = line.indexOf(":");
   const name = line.slice(0, Math.max(colon, 0));
-  if (!TOKEN.test(name)) throw new AdminQueryError("header must be written as name:value");
+  if (!HTTP_TOKEN.test(name)) throw new AdminQueryError("header must be written as name:value");
   return [name, line.slice(colon + 1).trim()];
 }
 

@@ -1,3 +1,4 @@
+import { HTTP_TOKEN } from "../../system/http-token.ts";
 import { parseAuthority } from "../target/authority.ts";
 import { requestFraming } from "../http1/request-framing.ts";
 import { allValues } from "../http1/request-head.ts";
@@ -157,7 +158,6 @@ const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
 ]);
 
 const NOTHING: ReadonlySet<string> = new Set();
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** What undici and node:http refuse in a value: controls but tab, DEL, and what latin1 can't spell. */
 const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const NOT_IN_PATH = /[^\x21-\x22\x24-\xff]/;
@@ -179,7 +179,7 @@ export function forwardRequestHead(
   options: RequestForwarding,
 ): ForwardedRequest {
   const { method, rawHeaders } = head;
-  if (!TOKEN.test(method)) return badRequest("the method is not a token");
+  if (!HTTP_TOKEN.test(method)) return badRequest("the method is not a token");
   if (method === "CONNECT") return badRequest("CONNECT is not supported");
   if (path === "*") return badRequest("the request-target * can't be forwarded; name a path");
   if (!path.startsWith("/") || NOT_IN_PATH.test(path)) return badRequest("the path can't be forwarded");
@@ -202,7 +202,7 @@ export function forwardRequestHead(
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
     const value = rawHeaders[i + 1] ?? "";
-    if (!TOKEN.test(name)) return badRequest("a header name is not a token");
+    if (!HTTP_TOKEN.test(name)) return badRequest("a header name is not a token");
     const lower = name.toLowerCase();
     if (NOT_IN_VALUE.test(value)) return badRequest(`the header ${lower} holds control characters`);
     switch (ruleOf(lower)) {
@@ -307,7 +307,7 @@ export function forwardResponseHeaders(
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] ?? "";
     const value = fields[i + 1] ?? "";
-    if (!TOKEN.test(name)) return { kind: "invalid", message: "a header name is not a token" };
+    if (!HTTP_TOKEN.test(name)) return { kind: "invalid", message: "a header name is not a token" };
     const lower = name.toLowerCase();
     if (NOT_IN_VALUE.test(value)) {
       return { kind: "invalid", message: `the header ${lower} holds control characters` };
@@ -341,7 +341,7 @@ export function forwardTrailers(
   for (let i = 0; i + 1 < rawTrailers.length; i += 2) {
     const name = latin1(rawTrailers[i] ?? "");
     const value = latin1(rawTrailers[i + 1] ?? "");
-    if (!TOKEN.test(name) || NOT_IN_VALUE.test(value)) continue;
+    if (!HTTP_TOKEN.test(name) || NOT_IN_VALUE.test(value)) continue;
     const lower = name.toLowerCase();
     // Who merges trailers may make no difference between `_` and `-` either.
     const meant = lower.replaceAll("_", "-");

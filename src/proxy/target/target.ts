@@ -1,3 +1,4 @@
+import { HTTP_TOKEN } from "../../system/http-token.ts";
 import { parsePort } from "./authority.ts";
 import { createHostMatcher } from "./host-match.ts";
 import type { HostMatch } from "./host-match.ts";
@@ -69,7 +70,6 @@ type Malformed = Extract<TargetResult, { kind: "malformed" }>;
 const ID = /^[a-z0-9._-]{1,320}$/;
 const OBJECT_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 const NAMESPACE = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 const NONE = { kind: "none" } as const;
 
 /** Headers of the kubernetes-sigs router's clients, and its defaults. */
@@ -264,7 +264,7 @@ function malformed(message: string, sandbox?: string): Malformed {
 
 function headerName(name: string): string {
   const lower = name.toLowerCase();
-  if (!HEADER_NAME.test(lower)) {
+  if (!HTTP_TOKEN.test(lower)) {
     throw new TargetOptionsError("bad_header_name", `"${name}" is not a header name`);
   }
   return lower;
