@@ -3,13 +3,17 @@ import type { Outcome } from "./outcome.ts";
 import { parseResourceVersion, type ResourceVersion } from "./resource-version.ts";
 import { type Route, routingId } from "./route.ts";
 
-/** A push as it was decoded: nothing in it is validated yet. */
+/**
+ * A route as a peer pushed it: decoded, not yet judged. `resourceVersion` is whatever the peer wrote, `id` has not been
+ * through `routingId`, and any text may be empty. `ip` is an IP or `""`.
+ */
 export type PushedRoute = Omit<Route, "resourceVersion"> & { readonly resourceVersion: string };
 
-/** A delete push: it needs the object and a version only. */
+/** A deletion as a peer pushed it: decoded, not yet judged. It needs the object and a version only. */
 export interface PushedDeletion {
   readonly namespace: string;
   readonly name: string;
+  /** Whatever the peer wrote; never empty. */
   readonly resourceVersion: string;
 }
 

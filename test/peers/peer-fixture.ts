@@ -3,12 +3,13 @@ import type { AddressInfo } from "node:net";
 import { createPeerServer } from "../../src/peers/peer-server.ts";
 import type { PeerServer, PeerServerOptions } from "../../src/peers/peer-server.ts";
 import type { JudgedPush, PushResult } from "../../src/peers/peer-observer.ts";
-import type { PushedDelete, PushedRoute, PushSink } from "../../src/peers/push-sink.ts";
+import type { PushSink } from "../../src/peers/push-sink.ts";
+import type { PushedDeletion, PushedRoute } from "../../src/routes/push.ts";
 import type { Outcome } from "../../src/routes/outcome.ts";
 
 export type SinkCall =
   | { readonly kind: "update"; readonly route: PushedRoute }
-  | { readonly kind: "delete"; readonly push: PushedDelete };
+  | { readonly kind: "delete"; readonly push: PushedDeletion };
 
 /** A sink that writes down what it is asked and answers as told. */
 export class ScriptedSink implements PushSink {
@@ -21,7 +22,7 @@ export class ScriptedSink implements PushSink {
     return this.updateOutcome;
   }
 
-  pushDelete(push: PushedDelete): Outcome {
+  pushDelete(push: PushedDeletion): Outcome {
     this.calls.push({ kind: "delete", push });
     return this.deleteOutcome;
   }
