@@ -6,7 +6,7 @@ import { RouteHistory } from "../history/route-history.ts";
 import { recordFacts } from "../history/fact-recorder.ts";
 import { messageOf } from "../system/error-text.ts";
 import { addressIn } from "../system/cidrs.ts";
-import { systemClock, type Clock, type Milliseconds } from "../system/clock.ts";
+import { sleep, systemClock, type Clock } from "../system/clock.ts";
 import { adminTokenOf } from "../config/admin-token.ts";
 import { type ListenAddress, parseListenAddress } from "../config/listen-address.ts";
 import { LiveConfig } from "../config/live.ts";
@@ -412,21 +412,6 @@ async function makeInformer(
         backoff: { baseMs: backoffMinMs, maxMs: backoffMaxMs },
       },
     },
-  });
-}
-
-/** Unlike the clock's own timers this one must keep the process alive: it is all that a draining router waits for. */
-function sleep(clock: Clock, delayMs: Milliseconds): Promise<void> {
-  const untilMs = clock.monotonicMs() + delayMs;
-  return new Promise((resolve) => {
-    const timer = setInterval(
-      () => {
-        if (clock.monotonicMs() < untilMs) return;
-        clearInterval(timer);
-        resolve();
-      },
-      Math.min(50, delayMs),
-    );
   });
 }
 

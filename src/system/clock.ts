@@ -16,10 +16,14 @@ export interface Clock {
   /** Milliseconds that never run backwards, for durations. */
   monotonicMs(): Milliseconds;
   /**
-   * Runs `callback` once after at least `delayMs`. Never keeps the process alive by itself. Delays above
-   * 2^31-1 ms are cut to that (Node would fire them at once).
+   * Runs `callback` once after at least `delayMs`. Keeps the process alive until then only with `keepAlive`. Delays
+   * above 2^31-1 ms are cut to that (Node would fire them at once).
    */
-  setTimeout(callback: () => void, delayMs: Milliseconds): TimerHandle;
+  setTimeout(
+    callback: () => void,
+    delayMs: Milliseconds,
+    options?: { readonly keepAlive?: boolean },
+  ): TimerHandle;
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -28,9 +32,14 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  setTimeout(callback, delayMs) {
+  setTimeout(callback, delayMs, { keepAlive = false } = {}) {
     const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
-    timer.unref();
+    if (!keepAlive) timer.unref();
     return { clear: () => clearTimeout(timer) };
   },
 };
+
+/** Resolves after at least `delayMs`, and keeps the process alive until then. */
+export function sleep(clock: Clock, delayMs: Milliseconds): Promise<void> {
+  return new Promise((resolve) => clock.setTimeout(resolve, delayMs, { keepAlive: true }));
+}

@@ -255,12 +255,9 @@ export async function runGuard(announcers: Announcers): Promise<number> {
   handleSignals({ onFirst: () => resolve(), onSecond: () => process.exit(1) }, () =>
     systemClock.monotonicMs(),
   );
-  // The clock's timers don't keep a process alive, and here there is nothing else that would.
-  const alive = setInterval(() => {}, 60_000);
   guard.start();
   log.info("guarding what is announced", { heartbeats: guarded.map(({ heartbeat }) => heartbeat) });
   await promise;
-  clearInterval(alive);
   await guard.stop();
   log.flush();
   return 0;

@@ -55,7 +55,8 @@ export class AnycastGuard {
 
   start(): void {
     this.#looking = Promise.all(this.#guarded.map((one) => this.#lookAt(one))).then(() => {
-      if (!this.#stopped) this.#timer = this.#clock.setTimeout(() => this.start(), LOOK_MS);
+      if (!this.#stopped)
+        this.#timer = this.#clock.setTimeout(() => this.start(), LOOK_MS, { keepAlive: true });
     });
   }
 

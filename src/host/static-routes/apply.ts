@@ -1,4 +1,4 @@
-import type { Clock } from "../../system/clock.ts";
+import { type Clock, sleep } from "../../system/clock.ts";
 import { type Fib, readFib } from "../fib/fib.ts";
 import { HostError } from "../host-error.ts";
 import type { IpRoute } from "../iproute.ts";
@@ -111,10 +111,6 @@ async function resolveAll(
         });
       }
     }
-    await pause(clock, Math.min(POLL_MS, Math.max(1, untilMs - clock.monotonicMs())));
+    await sleep(clock, Math.min(POLL_MS, Math.max(1, untilMs - clock.monotonicMs())));
   }
-}
-
-function pause(clock: Clock, delayMs: number): Promise<void> {
-  return new Promise((resolve) => clock.setTimeout(resolve, delayMs));
 }

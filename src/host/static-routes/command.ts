@@ -46,7 +46,7 @@ export async function runStaticRoutes(options: StaticRoutesOptions): Promise<Sta
     const ip = new IpRoute({ namespace: namespaceOf(options.namespace) });
     const routes: readonly StaticRoute[] = action === "remove" ? [] : readRoutes(file);
     const act = action === "plan" ? planNow : applyRoutes;
-    const steps = await whileAlive(act(ip, routes, { waitMs, clock: systemClock }));
+    const steps = await act(ip, routes, { waitMs, clock: systemClock });
     if (metricsFile !== undefined) await writeWhole(metricsFile, await metricsOf(action, steps));
     return { report: { action, steps: steps.map((step) => ({ kind: step.kind, text: formatStep(step) })) } };
   });
@@ -121,14 +121,4 @@ async function metricsOf(action: StaticRoutesOptions["action"], steps: readonly 
     }
   }
   return counted.text();
-}
-
-/** The clock's timers don't keep a process alive, and here there is nothing else that would. */
-async function whileAlive<T>(work: Promise<T>): Promise<T> {
-  const timer = setInterval(() => {}, 60_000);
-  try {
-    return await work;
-  } finally {
-    clearInterval(timer);
-  }
 }
