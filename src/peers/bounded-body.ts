@@ -1,4 +1,5 @@
 import type { ByteBudget } from "../system/byte-budget.ts";
+import { GrowingBytes } from "../system/growing-bytes.ts";
 import type { IncomingMessage } from "node:http";
 
 /** How a body ended, and how many of its bytes were read. */
@@ -29,50 +30,35 @@ export interface BodyLimits {
 const FIRST_BUFFER_BYTES = 4_096;
 
 /**
- * Reads a body into one buffer that grows by doubling, so that a body in many small chunks costs no more than one in
- * few. Never rejects. The budget is given back when the promise is resolved: the caller must be done with the body by
- * the next turn of the event loop.
+ * Reads a body whole. Never rejects. The budget is given back when the promise is resolved: the caller must be done with
+ * the body by the next turn of the event loop.
  */
 export function readBoundedBody(request: IncomingMessage, limits: BodyLimits): Promise<BoundedBody> {
   const { maxBytes, drainBytes, budget } = limits;
   return new Promise((resolve) => {
-    let buffer = Buffer.alloc(0);
+    const held = new GrowingBytes({ firstBytes: FIRST_BUFFER_BYTES, maxBytes, budget });
     let length = 0;
     let refused: "too-large" | "overloaded" | undefined;
     if (Number(request.headers["content-length"] ?? 0) > maxBytes) refused = "too-large";
 
     const settle = (result: BodyEnd) => {
-      budget.give(buffer.length);
-      buffer = Buffer.alloc(0);
+      held.release();
       request.off("data", onData).off("end", onEnd).off("close", onClose);
       resolve({ ...result, bytes: length });
     };
-    const grow = (needed: number): boolean => {
-      const capacity = Math.min(Math.max(buffer.length * 2, needed, FIRST_BUFFER_BYTES), maxBytes);
-      if (!budget.take(capacity)) return false;
-      const larger = Buffer.allocUnsafeSlow(capacity);
-      buffer.copy(larger, 0, 0, length);
-      budget.give(buffer.length);
-      buffer = larger;
-      return true;
-    };
     const refuse = (kind: "too-large" | "overloaded") => {
       refused = kind;
-      budget.give(buffer.length);
-      buffer = Buffer.alloc(0);
+      held.release();
     };
     const onData = (chunk: Buffer) => {
       const end = length + chunk.length;
       if (refused === undefined && end > maxBytes) refuse("too-large");
-      if (refused === undefined && end > buffer.length && !grow(end)) refuse("overloaded");
-      if (refused === undefined) chunk.copy(buffer, length);
+      if (refused === undefined && !held.append(chunk)) refuse("overloaded");
       length = end;
       if (refused !== undefined && end > maxBytes + drainBytes) settle({ kind: refused });
     };
     const onEnd = () =>
-      settle(
-        refused === undefined ? { kind: "complete", body: buffer.subarray(0, length) } : { kind: refused },
-      );
+      settle(refused === undefined ? { kind: "complete", body: held.bytes } : { kind: refused });
     const onClose = () => settle({ kind: "incomplete" });
     request.on("data", onData).on("end", onEnd).on("close", onClose);
     // The reason is of no use: `close` follows every error.

@@ -3,6 +3,7 @@ import {
   parseResourceVersion,
   type ResourceVersion,
 } from "../routes/resource-version.ts";
+import { GrowingBytes } from "../system/growing-bytes.ts";
 import { ApiFault, faultFrom } from "./fault.ts";
 import { arrayOrEmpty, isJsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
 
@@ -58,7 +59,7 @@ class PageReader {
   /** Pages that were read whole. */
   pages = 0;
   /** Holds one page after the other: else pages would pile up until the garbage collector comes round to them. */
-  #page: Buffer = Buffer.allocUnsafe(256 * 1024);
+  readonly #page = new GrowingBytes({ firstBytes: 256 * 1024 });
 
   constructor(options: ListOptions, limit: number) {
     this.#options = options;
@@ -89,25 +90,15 @@ class PageReader {
 
   async #readBody(token: string): Promise<string> {
     const { getPage, maxPageBytes } = this.#options;
-    let bytes = 0;
+    this.#page.clear();
     for await (const chunk of await getPage(this.#limit, token)) {
-      const end = bytes + chunk.length;
-      if (end > maxPageBytes) {
+      if (this.#page.length + chunk.length > maxPageBytes) {
         throw new ApiFault("oversized", `a page of the list is above ${maxPageBytes} bytes`);
       }
-      if (end > this.#page.length) this.#page = grown(this.#page, bytes, end);
-      chunk.copy(this.#page, bytes);
-      bytes = end;
+      this.#page.append(chunk);
     }
-    return this.#page.toString("utf8", 0, bytes);
+    return this.#page.bytes.toString();
   }
-}
-
-/** A buffer with room for at least `size` bytes, which begins with the first `used` ones of `buffer`. */
-function grown(buffer: Buffer, used: number, size: number): Buffer {
-  const larger = Buffer.allocUnsafe(Math.max(size, 2 * buffer.length));
-  buffer.copy(larger, 0, 0, used);
-  return larger;
 }
 
 interface Page {

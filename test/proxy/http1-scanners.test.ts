@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
-import { HeldBytes } from "../../src/proxy/http1/held-bytes.ts";
 import { ChunkScanner } from "../../src/proxy/http1/chunk-scanner.ts";
 import {
   fieldIndex,
@@ -17,7 +16,7 @@ import {
 } from "../../src/proxy/http1/head-scanner.ts";
 import { createTargetParser } from "../../src/proxy/target/target.ts";
 import { readTrailers } from "../../src/proxy/forwarding/trailer-section.ts";
-import { chunkedBodies, HEX, latin1, mutated, requestHeads, responseHeads } from "./corpus/arbitraries.ts";
+import { chunkedBodies, latin1, mutated, requestHeads, responseHeads } from "./corpus/arbitraries.ts";
 import { readChunked, readHead, valuesOf } from "./support/reference-http.ts";
 import type { ReferenceHead } from "./support/reference-http.ts";
 
@@ -309,25 +308,6 @@ test("trailers: incomplete until their empty line, then the same however much fo
       },
     ),
     { numRuns: 500 },
-  );
-});
-
-test("held bytes are those that were given, in order, and no longer those of the giver", () => {
-  fc.assert(
-    fc.property(fc.array(fc.uint8Array({ maxLength: 3000 }), { minLength: 1, maxLength: 8 }), (pieces) => {
-      const expected = Buffer.concat(pieces);
-      const given = pieces.map((piece) => Buffer.concat([HEX, piece, HEX]));
-      const [first = HEX, ...more] = given;
-      const held = new HeldBytes(first, HEX.length, first.length - HEX.length);
-      first.fill(0);
-      for (const piece of more) {
-        held.append(piece, HEX.length, piece.length - HEX.length);
-        piece.fill(0);
-      }
-      expect(held.length).toBe(expected.length);
-      expect(held.bytes.equals(expected)).toBe(true);
-    }),
-    { numRuns: 200 },
   );
 });
 

@@ -3,6 +3,7 @@ import { ByteBudget } from "../../system/byte-budget.ts";
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
 import { connect, createServer, isIPv6, type Server, type Socket } from "node:net";
 import type { Clock, Milliseconds } from "../../system/clock.ts";
+import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { canonicalAddress } from "../../system/ip-address.ts";
 import { type Endpoint, endpointText } from "./endpoint.ts";
 import type { StreamMessage } from "./messages.ts";
@@ -186,16 +187,17 @@ class SocketPair implements Sockets, Transport {
     const { wrapping, bounds, clock } = this.#options;
     const limits = { maxBytes: bounds.maxStreamBytes, maxStates: bounds.maxMembers * 4 };
     const reader = new StreamReader(wrapping, limits, side);
-    const budget = this.#budget;
-    let buffer = Buffer.alloc(0);
-    let length = 0;
+    const held = new GrowingBytes({
+      firstBytes: FIRST_BUFFER_BYTES,
+      maxBytes: limits.maxBytes,
+      budget: this.#budget,
+    });
     let done = false;
     this.#open.add(socket);
 
     const release = (): void => {
       done = true;
-      budget.give(buffer.length);
-      buffer = Buffer.alloc(0);
+      held.release();
     };
     const fail = (error: Error): void => {
       if (done) return;
@@ -205,25 +207,16 @@ class SocketPair implements Sockets, Transport {
       then.failed(error);
     };
     const append = (chunk: Buffer): void => {
-      const end = length + chunk.length;
-      if (end > limits.maxBytes) throw new Refused("too_large", "the stream is too long");
-      if (end > buffer.length) {
-        const capacity = Math.min(Math.max(buffer.length * 2, end, FIRST_BUFFER_BYTES), limits.maxBytes);
-        if (!budget.take(capacity)) throw new Refused("overloaded", "no memory left for streams");
-        const larger = Buffer.allocUnsafeSlow(capacity);
-        buffer.copy(larger, 0, 0, length);
-        budget.give(buffer.length);
-        buffer = larger;
-      }
-      chunk.copy(buffer, length);
-      length = end;
+      if (held.length + chunk.length > limits.maxBytes)
+        throw new Refused("too_large", "the stream is too long");
+      if (!held.append(chunk)) throw new Refused("overloaded", "no memory left for streams");
     };
     socket.on("data", (chunk: Buffer) => {
       if (done) return;
       let message: StreamMessage | undefined;
       try {
         append(chunk);
-        message = reader.read(buffer.subarray(0, length));
+        message = reader.read(held.bytes);
       } catch (error) {
         refusalReasonOf(error);
         fail(error as Refused);
@@ -243,7 +236,7 @@ class SocketPair implements Sockets, Transport {
       this.#open.delete(socket);
       // Health checks connect and say nothing.
       fail(
-        length === 0
+        held.length === 0
           ? new Error("it closed the connection")
           : new Refused("incomplete", "the message is not whole"),
       );

@@ -11,7 +11,7 @@ import { forwardedShareOf, shareOf } from "../upstream/client-share.ts";
 import type { Timed } from "../limits/deadlines.ts";
 import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
 import type { FastPod } from "./fast-pod.ts";
-import { HeldBytes } from "../http1/held-bytes.ts";
+import { GrowingBytes } from "../../system/growing-bytes.ts";
 import type { HostTarget } from "../target/host-targets.ts";
 import { HeadScan, INCOMPLETE, scanRequestHead, TRAIT, UNUSUAL } from "../http1/head-scanner.ts";
 import type { Hold } from "../limits/held-requests.ts";
@@ -74,7 +74,7 @@ interface Outbound {
 
 /** A small body that is read whole before a connection is taken. */
 interface Collected {
-  readonly held: HeldBytes;
+  readonly held: GrowingBytes;
   /** To be given back to `SmallBodies`. */
   readonly reserved: number;
 }
@@ -103,7 +103,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   #phase: Phase = "head";
   #requests = 0;
   /** Bytes that wait for their turn, or for more. */
-  #held: HeldBytes | undefined;
+  #held: GrowingBytes | undefined;
   /** How much of `#held` was scanned, as the begin of a head or of trailers. */
   #scanned = 0;
   #advancing = false;
@@ -410,7 +410,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
   }
 
   /** `held`: where `bytes` are from, if they were held. */
-  #scanHead(bytes: Buffer, held: HeldBytes | undefined): void {
+  #scanHead(bytes: Buffer, held: GrowingBytes | undefined): void {
     const { requestFields, options } = this.#context;
     const length = bytes.length;
     let start = 0;
@@ -427,7 +427,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
       return;
     }
     if (end === INCOMPLETE) {
-      if (held === undefined || start > 0) this.#held = new HeldBytes(bytes, start, length);
+      if (held === undefined || start > 0) this.#held = GrowingBytes.of(bytes, start, length);
       if (this.#scanned === 0) this.deadlineMs = this.#context.deadlines.in(options.headerTimeoutMs);
       this.#scanned = length - start;
       return;
@@ -534,7 +534,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     if (hold.kind !== "held") return hold.kind;
     this.#cancelHold = hold.cancel;
     this.#heldSinceMs = clock.monotonicMs();
-    this.#held = new HeldBytes(bytes, start, bytes.length);
+    this.#held = GrowingBytes.of(bytes, start, bytes.length);
     this.#phase = "doubt";
     this.deadlineMs = Infinity;
     return "held";
@@ -623,7 +623,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
     }
     if (!this.#body.done && options.smallBodies.reserve(scan.contentLength)) {
       this.#outbound = { incarnation, port, text: head };
-      this.#collected = { held: new HeldBytes(bytes, headEnd, bodyEnd), reserved: scan.contentLength };
+      this.#collected = { held: GrowingBytes.of(bytes, headEnd, bodyEnd), reserved: scan.contentLength };
       this.#phase = "collecting";
       this.#resume();
       this.#expectBody();
@@ -981,7 +981,7 @@ export class FastClient implements LaneClient, Lessee<FastPod>, ReadFeed, Respon
 
   #hold(bytes: Buffer, start: number, end: number): void {
     if (start === end) return;
-    if (this.#held === undefined) this.#held = new HeldBytes(bytes, start, end);
+    if (this.#held === undefined) this.#held = GrowingBytes.of(bytes, start, end);
     else this.#held.append(bytes, start, end);
     if (this.#held.length > MAX_AHEAD_BYTES) this.#pause();
   }

@@ -1,6 +1,6 @@
 import type { Milliseconds } from "../../system/clock.ts";
 import type { Deadlines, Timed } from "../limits/deadlines.ts";
-import { HeldBytes } from "../http1/held-bytes.ts";
+import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { ChunkScanner } from "../http1/chunk-scanner.ts";
 import { HeadScan, INCOMPLETE, scanResponseHead, TRAIT } from "../http1/head-scanner.ts";
 import type { FieldIndex } from "../http1/head-scanner.ts";
@@ -69,7 +69,7 @@ export class FastPod extends PooledConnection implements Timed {
   #requests = 0;
   #left = 0;
   #chunks: ChunkScanner | undefined;
-  #held: HeldBytes | undefined;
+  #held: GrowingBytes | undefined;
   /** How much of `#held` was scanned, as the begin of a head. */
   #scanned = 0;
   #keep = true;
@@ -263,7 +263,7 @@ export class FastPod extends PooledConnection implements Timed {
         return;
       }
       if (end === INCOMPLETE) {
-        if (start > 0 || this.#held === undefined) this.#held = new HeldBytes(bytes, start, length);
+        if (start > 0 || this.#held === undefined) this.#held = GrowingBytes.of(bytes, start, length);
         this.#scanned = length - start;
         return;
       }
@@ -405,7 +405,7 @@ export class FastPod extends PooledConnection implements Timed {
 
   #onTrailers(bytes: Buffer, start: number, length: number, reader: ResponseReader): void {
     const known = this.#held?.length ?? 0;
-    if (this.#held === undefined) this.#held = new HeldBytes(bytes, start, length);
+    if (this.#held === undefined) this.#held = GrowingBytes.of(bytes, start, length);
     else this.#held.append(bytes, start, length);
     const section = readTrailers(this.#held.bytes, this.#context.maxResponseHeaderBytes, known);
     if (section.kind === "incomplete") return;

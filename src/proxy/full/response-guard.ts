@@ -1,4 +1,4 @@
-import { HeldBytes } from "../http1/held-bytes.ts";
+import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { ChunkScanner } from "../http1/chunk-scanner.ts";
 import { fieldIndex, HeadScan, INCOMPLETE, scanResponseHead } from "../http1/head-scanner.ts";
 import { forwardResponseHeaders, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
@@ -45,7 +45,7 @@ export class ResponseGuard {
   readonly #maxHeadBytes: number;
   #state: State = "idle";
   #request: GuardedRequest | undefined;
-  #held: HeldBytes | undefined;
+  #held: GrowingBytes | undefined;
   /** How much of `#held` was scanned, as the begin of a head. */
   #scanned = 0;
   #left = 0;
@@ -110,7 +110,7 @@ export class ResponseGuard {
       const size = (end === INCOMPLETE ? bytes.length : end) - start;
       if (size > this.#maxHeadBytes) return fault("the head of the pod's response is too large");
       if (end === INCOMPLETE) {
-        if (start > 0 || this.#held === undefined) this.#held = new HeldBytes(bytes, start, bytes.length);
+        if (start > 0 || this.#held === undefined) this.#held = GrowingBytes.of(bytes, start, bytes.length);
         this.#scanned = size;
         return NOTHING;
       }
@@ -206,7 +206,7 @@ export class ResponseGuard {
 
   #onTrailers(bytes: Buffer, start: number): Buffer | UpstreamError {
     const known = this.#held?.length ?? 0;
-    if (this.#held === undefined) this.#held = new HeldBytes(bytes, start, bytes.length);
+    if (this.#held === undefined) this.#held = GrowingBytes.of(bytes, start, bytes.length);
     else this.#held.append(bytes, start, bytes.length);
     const section = readTrailers(this.#held.bytes, this.#maxHeadBytes, known);
     if (section.kind === "incomplete") return NOTHING;
