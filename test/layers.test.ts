@@ -16,6 +16,7 @@ const FLOORS: readonly (readonly Room[])[] = [
     ["system", /^src\/system\/[\w-]+\.ts$/],
     ["config", /^src\/config\/[\w-]+\.ts$/],
     ["proxy/http1", /^src\/proxy\/http1\/[\w-]+\.ts$/],
+    ["lab/charts", /^lab\/charts\/[\w-]+\.ts$/],
   ],
   [
     ["routes", /^src\/routes\/[\w-]+\.ts$/],

@@ -1,3 +1,4 @@
+import { type Axis, escapeMarkup, linear, pixels } from "../charts/svg.ts";
 import type { Cell } from "./figures.ts";
 
 /** One chart of the plot: bars of CPU time per request. */
@@ -55,8 +56,8 @@ export function plotSvg(cells: readonly Cell[], panels: readonly Panel[], text: 
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" width="${WIDTH}" height="${y}" ${FONT} font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text x="${MARGIN}" y="36" font-size="20" font-weight="600" fill="${INK}">${escape(text.title)}</text>
-<text x="${MARGIN}" y="57" fill="${MUTED}">${escape(text.subtitle)}</text>
+<text x="${MARGIN}" y="36" font-size="20" font-weight="600" fill="${INK}">${escapeMarkup(text.title)}</text>
+<text x="${MARGIN}" y="57" fill="${MUTED}">${escapeMarkup(text.subtitle)}</text>
 ${parts.join("\n")}
 </svg>
 `;
@@ -65,40 +66,40 @@ ${parts.join("\n")}
 function panelSvg({ title, limit }: Panel, bars: readonly Cell[], x: number, y: number): string {
   const nginx = bars.find(({ proxy }) => proxy === "nginx")?.cpuUs;
   const longest = Math.max(...bars.map(({ cpuUsMax }) => cpuUsMax));
-  const scale = (value: number): number => (value / longest) * BAR_SPACE;
+  const scale = linear(longest, 0, BAR_SPACE);
   const top = y + PANEL_HEAD;
   const left = x + LABEL_WIDTH;
   const rows = bars.map((cell, index) => barSvg(cell, left, top + index * ROW_HEIGHT, scale));
   const bottom = top + bars.length * ROW_HEIGHT;
   const showsLimit = limit !== undefined && nginx !== undefined && nginx * limit <= longest;
   return [
-    `<text x="${x}" y="${y + 16}" font-size="13" font-weight="600" fill="${INK}">${escape(title)}</text>`,
+    `<text x="${x}" y="${y + 16}" font-size="13" font-weight="600" fill="${INK}">${escapeMarkup(title)}</text>`,
     `<line x1="${left}" y1="${top - 4}" x2="${left}" y2="${bottom}" stroke="#d5dae0"/>`,
     ...(showsLimit ? [limitSvg(left + scale(nginx * limit), top - 4, bottom, limit)] : []),
     ...rows,
   ].join("\n");
 }
 
-function barSvg(cell: Cell, left: number, y: number, scale: (value: number) => number): string {
+function barSvg(cell: Cell, left: number, y: number, scale: Axis): string {
   const middle = y + BAR_HEIGHT / 2;
   const isOurs = cell.proxy.startsWith("lychgate");
   const ratio = Number.isFinite(cell.timesNginx) ? ` · ${cell.timesNginx.toFixed(2)}×` : "";
-  const [from, to] = [left + scale(cell.cpuUsMin), left + scale(cell.cpuUsMax)].map(round);
+  const [from, to] = [left + scale(cell.cpuUsMin), left + scale(cell.cpuUsMax)].map(pixels);
   const weight = isOurs ? ' font-weight="600"' : "";
   return [
-    `<text x="${left - 8}" y="${middle + 4}" text-anchor="end" fill="${INK}"${weight}>${escape(cell.proxy)}</text>`,
-    `<rect x="${left}" y="${y}" width="${round(scale(cell.cpuUs))}" height="${BAR_HEIGHT}" rx="2" fill="${colourOf(cell.proxy)}"/>`,
+    `<text x="${left - 8}" y="${middle + 4}" text-anchor="end" fill="${INK}"${weight}>${escapeMarkup(cell.proxy)}</text>`,
+    `<rect x="${left}" y="${y}" width="${pixels(scale(cell.cpuUs))}" height="${BAR_HEIGHT}" rx="2" fill="${colourOf(cell.proxy)}"/>`,
     ...(cell.rounds > 1
       ? [
           `<path d="M${from} ${middle}H${to}M${from} ${middle - 3}v6M${to} ${middle - 3}v6" stroke="${INK}" opacity="0.55"/>`,
         ]
       : []),
-    `<text x="${round(left + scale(cell.cpuUsMax) + 8)}" y="${middle + 4}" fill="${isOurs ? INK : MUTED}"${weight} ${HALO}>${amount(cell.cpuUs)}${ratio}</text>`,
+    `<text x="${pixels(left + scale(cell.cpuUsMax) + 8)}" y="${middle + 4}" fill="${isOurs ? INK : MUTED}"${weight} ${HALO}>${amount(cell.cpuUs)}${ratio}</text>`,
   ].join("");
 }
 
 function limitSvg(x: number, top: number, bottom: number, limit: number): string {
-  return `<line x1="${round(x)}" y1="${top}" x2="${round(x)}" y2="${bottom}" stroke="${LIMIT}" stroke-dasharray="3 3"/><text x="${round(x)}" y="${bottom + 12}" font-size="10" text-anchor="middle" fill="${LIMIT}">${limit} × nginx</text>`;
+  return `<line x1="${pixels(x)}" y1="${top}" x2="${pixels(x)}" y2="${bottom}" stroke="${LIMIT}" stroke-dasharray="3 3"/><text x="${pixels(x)}" y="${bottom + 12}" font-size="10" text-anchor="middle" fill="${LIMIT}">${limit} × nginx</text>`;
 }
 
 function colourOf(proxy: string): string {
@@ -110,12 +111,4 @@ function colourOf(proxy: string): string {
 
 function amount(us: number): string {
   return us >= 1000 ? `${(us / 1000).toFixed(2)} ms` : `${us.toFixed(us < 100 ? 1 : 0)} µs`;
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
-}
-
-function escape(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -1,3 +1,4 @@
+import { type Axis, escapeMarkup, linear, pixels, pointsOf } from "../charts/svg.ts";
 import type { PhaseResult } from "./result.ts";
 
 /** A line, or a layer of a stack. */
@@ -37,8 +38,8 @@ export function plotSvg(plot: Plot): string {
   const tops = plot.kind === "stack" ? stackTops(series) : series.map(({ values }) => values);
   const peak = Math.max(0, ...tops.flat().map((value) => value ?? 0));
   const scale = niceScale(peak);
-  const x = (ms: number): number => LEFT + (ms / Math.max(1, untilMs)) * (WIDTH - LEFT - RIGHT);
-  const y = (value: number): number => HEIGHT - BOTTOM - (value / scale.max) * (HEIGHT - TOP - BOTTOM);
+  const x = linear(Math.max(1, untilMs), LEFT, WIDTH - RIGHT);
+  const y = linear(scale.max, HEIGHT - BOTTOM, TOP);
   const marks =
     plot.kind === "stack"
       ? series.map(({ color }, i) =>
@@ -46,9 +47,9 @@ export function plotSvg(plot: Plot): string {
         )
       : series.map(({ color, values }) => line(timesMs, values, color, x, y));
   return [
-    `<figure><figcaption>${escapeHtml(plot.title)}<span>${escapeHtml(plot.unit)}</span></figcaption>`,
+    `<figure><figcaption>${escapeMarkup(plot.title)}<span>${escapeMarkup(plot.unit)}</span></figcaption>`,
     legend(plot),
-    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(plot.title)}">`,
+    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeMarkup(plot.title)}">`,
     ...bands(plot, x),
     ...axes(scale, untilMs, x, y),
     ...marks,
@@ -61,21 +62,14 @@ export function plotSvg(plot: Plot): string {
 export function barsHtml(rows: readonly { readonly label: string; readonly count: number }[]): string {
   const most = Math.max(1, ...rows.map(({ count }) => count));
   const row = ({ label, count }: { label: string; count: number }): string =>
-    `<tr><th scope="row">${escapeHtml(label)}</th><td class="bar"><i style="width:${((100 * count) / most).toFixed(1)}%"></i></td><td>${number(count)}</td></tr>`;
+    `<tr><th scope="row">${escapeMarkup(label)}</th><td class="bar"><i style="width:${((100 * count) / most).toFixed(1)}%"></i></td><td>${number(count)}</td></tr>`;
   return `<table class="bars">${rows.map(row).join("")}</table>`;
-}
-
-/** Text that may stand in HTML, in attributes too. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
 /** A count, to be read. */
 export function number(count: number): string {
   return count.toLocaleString("en", { maximumFractionDigits: count < 10 ? 2 : count < 100 ? 1 : 0 });
 }
-
-type Axis = (value: number) => number;
 
 function stackTops(series: readonly Series[]): number[][] {
   const tops: number[][] = [];
@@ -94,9 +88,9 @@ function area(
   x: Axis,
   y: Axis,
 ): string {
-  const upper = timesMs.map((ms, i) => point(x(ms), y(top[i] ?? 0)));
-  const lower = timesMs.map((ms, i) => point(x(ms), y(below?.[i] ?? 0))).reverse();
-  return `<polygon points="${[...upper, ...lower].join(" ")}" style="fill:var(--${color})" class="area"/>`;
+  const upper = timesMs.map((ms, i) => [x(ms), y(top[i] ?? 0)] as const);
+  const lower = timesMs.map((ms, i) => [x(ms), y(below?.[i] ?? 0)] as const).reverse();
+  return `<polygon points="${pointsOf([...upper, ...lower])}" style="fill:var(--${color})" class="area"/>`;
 }
 
 function line(
@@ -106,27 +100,25 @@ function line(
   x: Axis,
   y: Axis,
 ): string {
-  const runs: string[][] = [[]];
+  const runs: (readonly [number, number])[][] = [[]];
   for (const [i, ms] of timesMs.entries()) {
     const value = values[i];
     if (value === undefined) runs.push([]);
-    else runs.at(-1)?.push(point(x(ms), y(value)));
+    else runs.at(-1)?.push([x(ms), y(value)]);
   }
   return runs
     .filter((run) => run.length > 0)
-    .map((run) => `<polyline points="${run.join(" ")}" style="stroke:var(--${color})" class="line"/>`)
+    .map((run) => `<polyline points="${pointsOf(run)}" style="stroke:var(--${color})" class="line"/>`)
     .join("");
 }
 
 function bands({ phases }: Plot, x: Axis): string[] {
   return phases.map(({ kind, title, fromMs, untilMs }) => {
     const [from, width] = [x(fromMs), x(untilMs) - x(fromMs)];
-    const box = `x="${from.toFixed(1)}" y="${TOP}" width="${width.toFixed(1)}" height="${HEIGHT - TOP - BOTTOM}"`;
+    const box = `x="${pixels(from)}" y="${TOP}" width="${pixels(width)}" height="${HEIGHT - TOP - BOTTOM}"`;
     // A name that does not fit is left to the other plots' hover text and the table.
     const fits = title.length * 6.2 < width;
-    const name = fits
-      ? `<text x="${(from + 4).toFixed(1)}" y="${TOP - 8}" class="phase">${title}</text>`
-      : "";
+    const name = fits ? `<text x="${pixels(from + 4)}" y="${TOP - 8}" class="phase">${title}</text>` : "";
     return `<rect ${box} class="band ${kind}"><title>${title}</title></rect>${name}`;
   });
 }
@@ -134,7 +126,7 @@ function bands({ phases }: Plot, x: Axis): string[] {
 function axes(scale: Scale, untilMs: number, x: Axis, y: Axis): string[] {
   const lines: string[] = [];
   for (let value = 0; value <= scale.max + scale.step / 2; value += scale.step) {
-    const at = y(value).toFixed(1);
+    const at = pixels(y(value));
     lines.push(
       `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}" class="grid"/>`,
       `<text x="${LEFT - 8}" y="${at}" dy="0.32em" class="tick end">${number(value)}</text>`,
@@ -143,7 +135,7 @@ function axes(scale: Scale, untilMs: number, x: Axis, y: Axis): string[] {
   const stepMs = niceScale(untilMs / 2000).step * 1000;
   for (let ms = 0; ms <= untilMs; ms += stepMs) {
     lines.push(
-      `<text x="${x(ms).toFixed(1)}" y="${HEIGHT - 8}" class="tick middle">${number(ms / 1000)} s</text>`,
+      `<text x="${pixels(x(ms))}" y="${HEIGHT - 8}" class="tick middle">${number(ms / 1000)} s</text>`,
     );
   }
   return lines;
@@ -156,16 +148,16 @@ function hovers({ timesMs, series, untilMs, unit }: Plot, x: Axis): string[] {
     const values = series
       .filter(({ values }) => (values[i] ?? 0) > 0)
       .map(({ label, values }) => `${label}: ${number(values[i] ?? 0)} ${unit}`);
-    const text = escapeHtml([`${(ms / 1000).toFixed(1)} s`, ...values].join("\n"));
-    const left = (x(ms) - width / 2).toFixed(1);
-    return `<rect x="${left}" y="${TOP}" width="${width.toFixed(1)}" height="${HEIGHT - TOP - BOTTOM}" class="hover"><title>${text}</title></rect>`;
+    const text = escapeMarkup([`${(ms / 1000).toFixed(1)} s`, ...values].join("\n"));
+    const left = pixels(x(ms) - width / 2);
+    return `<rect x="${left}" y="${TOP}" width="${pixels(width)}" height="${HEIGHT - TOP - BOTTOM}" class="hover"><title>${text}</title></rect>`;
   });
 }
 
 function legend({ series }: Plot): string {
   if (series.length < 2) return "";
   const items = series.map(
-    ({ label, color }) => `<li><i style="background:var(--${color})"></i>${escapeHtml(label)}</li>`,
+    ({ label, color }) => `<li><i style="background:var(--${color})"></i>${escapeMarkup(label)}</li>`,
   );
   return `<ul class="legend">${items.join("")}</ul>`;
 }
@@ -182,8 +174,4 @@ function niceScale(peak: number): Scale {
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 2.5, 5, 10].find((each) => each * unit >= rough) ?? 10) * unit;
   return { max: Math.ceil(peak / step) * step, step };
-}
-
-function point(x: number, y: number): string {
-  return `${x.toFixed(1)},${y.toFixed(1)}`;
 }

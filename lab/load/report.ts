@@ -1,6 +1,7 @@
 import { type ViolationKind, VIOLATIONS } from "./oracle.ts";
 import { PHASE_TEXTS } from "./phases.ts";
-import { barsHtml, escapeHtml, number, plotSvg, type Series } from "./plots.ts";
+import { escapeMarkup } from "../charts/svg.ts";
+import { barsHtml, number, plotSvg, type Series } from "./plots.ts";
 import { REPORT_STYLE } from "./report-style.ts";
 import type { Counted, LoadResult, Point } from "./result.ts";
 import {
@@ -26,7 +27,7 @@ export function reportHtml(result: LoadResult): string {
   return [
     "<!doctype html>",
     '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-    `<title>lychgate load: ${escapeHtml(titleOf(result))}</title><style>${REPORT_STYLE}</style></head><body><main>`,
+    `<title>lychgate load: ${escapeMarkup(titleOf(result))}</title><style>${REPORT_STYLE}</style></head><body><main>`,
     ...head(result),
     ...plots(result),
     ...tables(result),
@@ -47,11 +48,11 @@ function head(result: LoadResult): string[] {
   const ratio = churnRatio(phases);
   const p99 = (kind: string): string => ms(phases.find((phase) => phase.kind === kind)?.p99Ms);
   const stoppedCount = stopped?.reduce((sum, { count }) => sum + count, 0);
-  const list = failures.map((failure) => `<li>${escapeHtml(failure)}</li>`).join("");
+  const list = failures.map((failure) => `<li>${escapeMarkup(failure)}</li>`).join("");
   return [
     "<h1>lychgate load</h1>",
-    `<p>${escapeHtml(result.startedAt.slice(0, 19).replace("T", " "))} UTC, ${escapeHtml(result.subject)}</p>`,
-    `<div class="verdict ${outcome}"><strong>${OUTCOME_WORDS[outcome]}: ${escapeHtml(headline)}</strong>${list && `<ul>${list}</ul>`}</div>`,
+    `<p>${escapeMarkup(result.startedAt.slice(0, 19).replace("T", " "))} UTC, ${escapeMarkup(result.subject)}</p>`,
+    `<div class="verdict ${outcome}"><strong>${OUTCOME_WORDS[outcome]}: ${escapeMarkup(headline)}</strong>${list && `<ul>${list}</ul>`}</div>`,
     '<div class="tiles">',
     tile(number(total.requests), "requests", false),
     tile(number(violationCounts.misroute), "misroutes", violationCounts.misroute > 0),
@@ -64,7 +65,7 @@ function head(result: LoadResult): string[] {
 }
 
 function tile(value: string, label: string, bad: boolean): string {
-  return `<div class="tile${bad ? " bad" : ""}"><b>${value}</b><span>${escapeHtml(label)}</span></div>`;
+  return `<div class="tile${bad ? " bad" : ""}"><b>${value}</b><span>${escapeMarkup(label)}</span></div>`;
 }
 
 function plots({ points, phases }: LoadResult): string[] {
@@ -170,7 +171,7 @@ function tables(result: LoadResult): string[] {
       const found = violations.filter((violation) => violation.kind === kind);
       const lines = found.map(
         ({ atMs, phase, detail }) =>
-          `<tr><td class="text">${(atMs / 1000).toFixed(1)} s, ${PHASE_TEXTS[phase].title}</td><td class="text">${escapeHtml(detail)}</td></tr>`,
+          `<tr><td class="text">${(atMs / 1000).toFixed(1)} s, ${PHASE_TEXTS[phase].title}</td><td class="text">${escapeMarkup(detail)}</td></tr>`,
       );
       return [
         `<h2>${VIOLATION_TITLES[kind]}: ${number(violationCounts[kind])}${found.length < violationCounts[kind] ? ", the first" : ""}</h2>`,
@@ -206,8 +207,8 @@ function scrollCard(label: string, rows: string): string {
 
 function countedTable(label: string, rows: readonly Counted[]): string {
   const lines = rows.map(({ label, count, example }) => {
-    const more = example === undefined ? "" : `<td class="text">${escapeHtml(example)}</td>`;
-    return `<tr><th scope="row">${escapeHtml(label)}</th><td>${number(count)}</td>${more}</tr>`;
+    const more = example === undefined ? "" : `<td class="text">${escapeMarkup(example)}</td>`;
+    return `<tr><th scope="row">${escapeMarkup(label)}</th><td>${number(count)}</td>${more}</tr>`;
   });
   return scrollCard(label, lines.join(""));
 }
@@ -230,7 +231,7 @@ function method({
     "<p>Every pod answers with the name of its sandbox and its own UID, and repeats the number of the request. An answer is right when it comes from a pod of the sandbox that was asked for, and the pod lived at some moment of the request's flight. A refusal is expected while the sandbox changes, and must name the state that it has had for long otherwise: a reply that shows a living route of a sandbox that ended long ago is a revived route, even if nobody answered. Long is what the router must have heard: a second and the informer's lag.</p>",
     `<p>A run fails on one misroute, one answer after the end or one revived route, and when more than ${UNEXPECTED_SHARE_ALLOWED * 100} % of the requests came to something unexpected. Without a fault it is inconclusive when a phase other than the warm-up had fewer than ${MIN_RIGHT_PER_PHASE} right answers.</p>`,
     scrollCard("Phases and what happens in them", kinds.join("")),
-    `<footer>Lychgate ${escapeHtml(version)}, Node ${escapeHtml(node)}. Options: ${pairsOf(options)}. autocannon itself counted: ${pairsOf(autocannon) || "nothing"}. ${unidentified > 0 ? `${number(unidentified)} answers did not say whose they are. ` : ""}${unjudged > 0 ? `${number(unjudged)} answers were not judged.` : ""}</footer>`,
+    `<footer>Lychgate ${escapeMarkup(version)}, Node ${escapeMarkup(node)}. Options: ${pairsOf(options)}. autocannon itself counted: ${pairsOf(autocannon) || "nothing"}. ${unidentified > 0 ? `${number(unidentified)} answers did not say whose they are. ` : ""}${unjudged > 0 ? `${number(unjudged)} answers were not judged.` : ""}</footer>`,
   ];
 }
 
@@ -238,7 +239,7 @@ function pairsOf(record: Readonly<Record<string, string | number>>): string {
   return Object.entries(record)
     .map(
       ([name, value]) =>
-        `${escapeHtml(name)} ${typeof value === "number" ? number(value) : escapeHtml(value)}`,
+        `${escapeMarkup(name)} ${typeof value === "number" ? number(value) : escapeMarkup(value)}`,
     )
     .join(", ");
 }

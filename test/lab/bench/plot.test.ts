@@ -18,7 +18,7 @@ describe("the benchmark's plot", () => {
     expect(order).toStrictEqual(order.toSorted((a, b) => a - b));
     expect(svg).toContain("18.0 µs · 1.20×");
     expect(svg).toContain("1.25 × nginx");
-    expect(svg).toContain("CPU &amp; more");
+    expect(svg).toContain("CPU &#38; more");
   });
 
   it("leaves out workloads and proxies without figures", () => {
