@@ -73,9 +73,10 @@ export interface Rules {
   eventIsRead(event: ResourceVersion, read: ResourceVersion): boolean;
   /**
    * Rule 12: what a read makes of an update that was pushed. `isAfter`: the read began after the push had come, so whatever was
-   * true when it was sent is in it.
+   * true when it was sent is in it. `deletion`: the version of a pushed deletion that waits beside it, since an object that is
+   * gone may well have been as its update said.
    */
-  settleUpdate(push: Route, read: ReadView, isAfter: boolean): Settlement;
+  settleUpdate(push: Route, read: ReadView, isAfter: boolean, deletion?: ResourceVersion): Settlement;
   /** Rule 12: what a read makes of a deletion at `version`. `uid`: of the object that was known until now. */
   settleDelete(
     version: ResourceVersion,
@@ -150,8 +151,10 @@ export const RULES: Rules = {
 
   eventIsRead: olderOrSame,
 
-  settleUpdate(push, { version, observation }, isAfter) {
+  settleUpdate(push, { version, observation }, isAfter, deletion) {
     if (!isAfter && older(version, push.resourceVersion)) return "open";
+    if (observation === undefined && deletion !== undefined && olderOrSame(push.resourceVersion, deletion))
+      return "passed";
     if (observation === undefined || older(observation.resourceVersion, push.resourceVersion))
       return "refuted";
     if (observation.resourceVersion !== push.resourceVersion) return "passed";

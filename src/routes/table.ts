@@ -644,7 +644,7 @@ export class RouteTable implements RouteLookup {
     const { claim, tombstone } = entry.ahead ?? {};
     if (claim?.route) {
       const { route, from } = claim;
-      const settled = this.#rules.settleUpdate(route, read, claim.serial <= asOf);
+      const settled = this.#rules.settleUpdate(route, read, claim.serial <= asOf, tombstone?.version);
       if (settled === "refuted") {
         this.#news.tell((tell) => tell(this.#pushed(route, "ignored/refuted", from)));
       }
