@@ -78,6 +78,13 @@ describe("what shows that an object took the IP anew, as the last one", () => {
   });
 });
 
+test("a push of another object under that name is younger than all that the informer has delivered", () => {
+  const t = table(on("a", 5));
+  t.observe("", on("b", 11), 0);
+  t.pushUpdate(makeRoute("a", 30, { uid: "a-2" }), 0);
+  expect(served(t)).toEqual(["ns/a"]);
+});
+
 describe("what leaves it open who was last: neither is served", () => {
   test("a version that names the pod behind the same IP, after one that did not", () => {
     const t = table(on("a", 5));

@@ -209,6 +209,34 @@ describe("rule 8: a sandbox ends at its shutdownTime, not at its next event", ()
     expect(isServed(table)).toBe(false);
   });
 
+  test("a shutdownTime that is put off thousands of times: the last one counts, for it and for others", () => {
+    const { table } = live();
+    table.relist(
+      "",
+      rv(10),
+      [
+        observe(makeRoute("one", 5, { shutdownAtMs: 5_000 })),
+        observe(makeRoute("two", 6, { shutdownAtMs: 7_000, ip: "10.0.0.2" })),
+      ],
+      1_000,
+    );
+    const putOff = 3_000;
+    for (let i = 1; i <= putOff; i++) {
+      table.observe("", observe(makeRoute("one", 10 + i, { shutdownAtMs: 5_000 + i })), 1_000);
+    }
+    table.advance(6_999);
+    expect(table.lookup("ns--two")).toMatchObject({ state: "running" });
+    table.advance(7_000);
+    expect(table.lookup("ns--two")).toMatchObject({ state: "dead" });
+    expect(isServed(table)).toBe(true);
+    expect(table.nextDeadlineMs()).toBeLessThanOrEqual(5_000 + putOff);
+    table.advance(5_000 + putOff - 1);
+    expect(isServed(table)).toBe(true);
+    expect(table.nextDeadlineMs()).toBe(5_000 + putOff);
+    table.advance(5_000 + putOff);
+    expect(isServed(table)).toBe(false);
+  });
+
   test("a deadline told once holds for every later version that has it, in whatever states between", () => {
     const { table } = live();
     const next = (version: number, fields: Parameters<typeof makeRoute>[2]) =>

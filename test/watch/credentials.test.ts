@@ -109,6 +109,38 @@ test("KUBECONFIG may name several files: the first that defines a name wins, as 
   const env = { KUBECONFIG: `${one}:${scratch.path}/absent:${two}:${clash}`, HOME: scratch.path };
   expect((await loadCredentials({ env })).server.host).toBe("one.example");
   expect((await loadCredentials({ env, context: "two" })).server.host).toBe("two.example");
+  // A context stands with its own file's words, whatever a later file says of the name.
+  const other = scratch.write("other", kubeconfig({ name: "one", namespace: "of-the-later-file" }));
+  const clashing = { KUBECONFIG: `${one}:${other}`, HOME: scratch.path };
+  expect(await loadCredentials({ env: clashing })).toMatchObject({
+    server: { host: "one.example" },
+    defaultNamespace: undefined,
+  });
+});
+
+test("of two files that define one user the first counts", async () => {
+  using scratch = new Scratch();
+  const first = scratch.write("first", kubeconfig({ user: { token: "first" } }));
+  const second = scratch.write("second", kubeconfig({ user: { token: "second" } }));
+  const credentials = await loadCredentials({ env: { KUBECONFIG: `${first}:${second}` } });
+  expect(await credentials.authHeaders(false)).toEqual({ authorization: "Bearer first" });
+});
+
+test("a kubeconfig that is gone when it is read again is named, and one that comes back is used", async () => {
+  using scratch = new Scratch();
+  const content = kubeconfig({ user: { token: "old" } });
+  mkdirSync(join(scratch.path, ".kube"));
+  const path = scratch.write(".kube/config", content);
+  const credentials = await loadCredentials({ env: { HOME: scratch.path } });
+  rmSync(path);
+  await expect(credentials.authHeaders(true)).rejects.toMatchObject({
+    code: "kubeconfig-not-found",
+    message: "the kubeconfig that was read before is gone",
+  });
+  // Until it is back, what was read before is used.
+  expect(await credentials.authHeaders(false)).toEqual({ authorization: "Bearer old" });
+  scratch.write(".kube/config", content.replace("old", "new"));
+  expect(await credentials.authHeaders(true)).toEqual({ authorization: "Bearer new" });
 });
 
 test("without a kubeconfig, ~/.kube/config, and then the service account of the pod", async () => {
