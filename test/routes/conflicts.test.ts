@@ -72,6 +72,13 @@ describe("rule 10: one IP, one sandbox", () => {
     expect(served(t)).toEqual(["ns/b"]);
   });
 
+  test("each of three that a list brought says why it is not served", () => {
+    const t = table(on("a", 5), on("b", 6), on("c", 7));
+    for (const name of ["a", "b", "c"]) {
+      expect(t.lookup(`ns--${name}`)).toMatchObject({ ipReassigned: true, incarnation: undefined });
+    }
+  });
+
   test("a relist shows that a new object came after the watermark", () => {
     const t = table(on("old", 5));
     t.relist("", rv(30), [on("old", 5), on("new", 20)], 0);

@@ -209,6 +209,31 @@ describe("rule 8: a sandbox ends at its shutdownTime, not at its next event", ()
     expect(isServed(table)).toBe(false);
   });
 
+  test("the earliest of many is the next, in whatever order they were told", () => {
+    const { table } = live();
+    const atMs = [9_000, 5_000, 7_000, 6_000, 8_000, 5_500];
+    const listed = atMs.map((shutdownAtMs, i) =>
+      observe(makeRoute(`s${i}`, 5 + i, { shutdownAtMs, ip: `10.0.1.${i}` })),
+    );
+    table.relist("", rv(20), listed, 1_000);
+    for (const next of atMs.toSorted((a, b) => a - b)) {
+      expect(table.nextDeadlineMs()).toBe(next);
+      table.advance(next);
+    }
+    expect(table.nextDeadlineMs()).toBeUndefined();
+  });
+
+  test("one that was put off and back again ends the sandbox once", () => {
+    const { table } = live();
+    const told: string[] = [];
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 1_000);
+    table.observe("", observe(makeRoute("one", 11, { shutdownAtMs: 6_000 })), 1_000);
+    table.observe("", observe(makeRoute("one", 12, { shutdownAtMs: 5_000 })), 1_000);
+    table.addListener({ mutated: (source, outcome, key) => void told.push(`${source} ${outcome} ${key}`) });
+    table.advance(7_000);
+    expect(told).toEqual(["clock applied ns/one"]);
+  });
+
   test("a shutdownTime that is put off thousands of times: the last one counts, for it and for others", () => {
     const { table } = live();
     table.relist(
