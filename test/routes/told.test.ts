@@ -153,3 +153,91 @@ describe("a push longer than any real one is refused, whichever field makes it s
     expect(push(16_384 - others + 1)).toBe("invalid/size");
   });
 });
+
+test("what each scope's informer has said, and whether it is heard, is shown", () => {
+  const table = new RouteTable({ scopes: ["a", "b"] });
+  const shown = { watermark: "0", synced: false, live: false, barredUntil: undefined };
+  expect(table.stats().scopes).toEqual([
+    { ...shown, name: "a" },
+    { ...shown, name: "b" },
+  ]);
+  table.setLive("a", true, 0);
+  table.relist("a", rv(10), [], 0);
+  expect(table.stats().scopes).toEqual([
+    { ...shown, name: "a", watermark: "10", synced: true, live: true },
+    { ...shown, name: "b" },
+  ]);
+  table.startOver("a", rv(5), [], 0);
+  table.setLive("a", false, 0);
+  expect(table.stats().scopes[0]).toEqual({
+    name: "a",
+    watermark: "5",
+    synced: true,
+    live: false,
+    barredUntil: "10",
+  });
+});
+
+test("all that is known of an object is shown, fact by fact", () => {
+  const table = new RouteTable({ scopes: [""], trust: "verify" });
+  table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
+  expect(table.inspect("ns/one")).toMatchObject({
+    key: "ns/one",
+    facts: [{ kind: "confirmed", resourceVersion: "5", state: "running" }],
+    idConflict: false,
+    doubt: undefined,
+  });
+  table.pushUpdate(makeRoute("one", 20, { state: "paused" }), 0);
+  table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "21" }, 0);
+  const pushed = [
+    { kind: "confirmed", resourceVersion: "5", state: "running" },
+    { kind: "claim", resourceVersion: "20", state: "paused" },
+    { kind: "tombstone", resourceVersion: "21", state: "dead" },
+  ];
+  expect(table.inspect("ns/one")).toMatchObject({ facts: pushed, doubt: "held" });
+  table.advance(500);
+  expect(table.inspect("ns/one")).toMatchObject({ facts: pushed, doubt: "overdue" });
+  const read = (name: string, observation: ReturnType<typeof observe> | undefined) =>
+    table.settle({ namespace: "ns", name, version: rv(30), observation, asOf: table.pushSerial }, 600);
+  read("one", { ...observe(makeRoute("one", 25)), route: undefined });
+  expect(table.inspect("ns/one")).toMatchObject({
+    facts: [
+      { kind: "confirmed", resourceVersion: "25", state: "ending" },
+      { kind: "read", resourceVersion: "30", state: "ending" },
+    ],
+    doubt: undefined,
+    inEffect: undefined,
+  });
+  read("never", undefined);
+  expect(table.inspect("ns/never")?.facts).toEqual([{ kind: "read", resourceVersion: "30", state: "gone" }]);
+  read("two", observe(makeRoute("two", 28, { id: "ns--two", ip: "10.0.0.2" })));
+  expect(table.inspect("ns/two")?.facts.at(-1)).toEqual({
+    kind: "read",
+    resourceVersion: "30",
+    state: "running",
+  });
+  expect(table.inspect("ns/unheard-of")).toBeUndefined();
+});
+
+test("who contests an ID is shown with both, and with nobody else", () => {
+  const table = new RouteTable({ scopes: [""] });
+  const on = (name: string, version: number, fields: Partial<Route>) =>
+    observe(makeRoute(name, version, fields));
+  table.relist(
+    "",
+    rv(10),
+    [
+      on("a", 5, { id: "shared" }),
+      on("b", 6, { id: "Shared", ip: "10.0.0.2" }),
+      on("c", 7, { id: "shared", ip: "", state: "dead" }),
+      on("d", 8, { ip: "10.0.0.4" }),
+    ],
+    0,
+  );
+  const contesting = ["a", "b", "c", "d"].filter((name) => table.inspect(`ns/${name}`)?.idConflict);
+  expect(contesting).toEqual(["a", "b"]);
+  expect(table.stats().idConflicts).toBe(1);
+  expect(table.lookupObject("ns", "a").kind).toBe("id-conflict");
+  expect(table.lookupObject("ns", "c")).toMatchObject({ kind: "found", state: "dead" });
+  expect(table.lookupObject("ns", "nobody").kind).toBe("unknown");
+});
