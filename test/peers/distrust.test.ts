@@ -68,3 +68,42 @@ test("a crowd of senders takes no more memory than ten thousand records", () => 
   // The oldest was forgotten for the sake of the bound.
   expect(distrust.ignores("10.0.0.9", "ns/first")).toBe(false);
 });
+
+test("whoever was never refuted is never ignored", () => {
+  expect(new Distrust(stopped().clock).ignores("10.0.0.9", "ns/one")).toBe(false);
+});
+
+test("two keys count each for itself: two refutations on each ignore neither", () => {
+  const distrust = new Distrust(stopped().clock);
+  for (const key of ["ns/one", "ns/two"]) refutedTimes(distrust, 2, () => key);
+  expect(["ns/one", "ns/two"].map((key) => distrust.ignores("10.0.0.9", key))).toEqual([false, false]);
+});
+
+test("what is ignored of all keys ends too: after a second, then two", () => {
+  const { clock, pass } = stopped();
+  const distrust = new Distrust(clock);
+  refutedTimes(distrust, 30, (index) => `ns/${index}`);
+  pass(999);
+  expect(distrust.ignores("10.0.0.9", "ns/other")).toBe(true);
+  pass(1);
+  expect(distrust.ignores("10.0.0.9", "ns/other")).toBe(false);
+  distrust.refuted("10.0.0.9", "ns/30");
+  pass(1_999);
+  expect(distrust.ignores("10.0.0.9", "ns/other")).toBe(true);
+  pass(1);
+  expect(distrust.ignores("10.0.0.9", "ns/other")).toBe(false);
+});
+
+test("two refutations are forgotten ten minutes after the last, and count until then", () => {
+  for (const [ms, isIgnored] of [
+    [599_000, true],
+    [600_001, false],
+  ] as const) {
+    const { clock, pass } = stopped();
+    const distrust = new Distrust(clock);
+    refutedTimes(distrust, 2, () => "ns/one");
+    pass(ms);
+    distrust.refuted("10.0.0.9", "ns/one");
+    expect(distrust.ignores("10.0.0.9", "ns/one")).toBe(isIgnored);
+  }
+});
