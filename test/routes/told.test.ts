@@ -241,3 +241,17 @@ test("who contests an ID is shown with both, and with nobody else", () => {
   expect(table.lookupObject("ns", "c")).toMatchObject({ kind: "found", state: "dead" });
   expect(table.lookupObject("ns", "nobody").kind).toBe("unknown");
 });
+
+test("what the informer tells beneath a pushed deletion is no route, and is told as stopped by it", () => {
+  for (const how of ["event", "list"]) {
+    const { table, take } = listening();
+    table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "20" }, 0);
+    take();
+    const late = observe(makeRoute("one", 15, { ip: "10.0.0.7" }));
+    if (how === "event") expect(table.observe("", late, 0)).toBe("ignored/tombstone");
+    else table.relist("", rv(15), [late], 0);
+    expect(take()).toEqual(["informer ignored/tombstone ns/one tombstone"]);
+    expect(table.lookup("ns--one").kind).toBe("unknown");
+    expect(table.observe("", observe(makeRoute("one", 21)), 0)).toBe("applied");
+  }
+});

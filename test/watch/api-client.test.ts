@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { type ApiCredentials, type ApiTls, anonymousCredentials } from "../../src/watch/api-credentials.ts";
 import { createApiClient } from "../../src/watch/api-client.ts";
-import { ApiFault } from "../../src/watch/fault.ts";
+import type { ApiFault } from "../../src/watch/fault.ts";
 import { type Fault, FaultyApiServer } from "./support/faulty-api-server.ts";
 import { SandboxStore } from "./support/sandbox-store.ts";
 
