@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { ApiFault } from "../../src/watch/fault.ts";
 import { listPages } from "../../src/watch/list-pages.ts";
 
 /** Lists over made-up pages, whatever is asked for. */
@@ -60,4 +61,79 @@ test("long and short pages, cut anywhere, are read as they were sent", async () 
       })(),
   });
   expect(objects).toEqual(texts);
+});
+
+/** Lists over what `answer` gives for each request; notes what was asked for. */
+async function listing(answer: (limit: number, token: string) => string, maxPageBytes = 10_000) {
+  const asked: string[] = [];
+  const objects: unknown[] = [];
+  let restarts = 0;
+  const list = listPages({
+    pageSize: 10,
+    maxPageBytes,
+    onRestart() {
+      restarts += 1;
+      objects.length = 0;
+    },
+    onObject: (object) => objects.push(object),
+    getPage: async (limit, token) => {
+      asked.push(`${limit} ${token}`);
+      const text = answer(limit, token);
+      return (async function* () {
+        yield Buffer.from(text);
+      })();
+    },
+  });
+  const outcome = await list.catch((error: unknown) => (error as ApiFault).code);
+  return { asked, objects, restarts, outcome };
+}
+
+const expired = (): never => {
+  throw new ApiFault("expired", "the token is too old");
+};
+
+test("a token that expires begins the list again: twice with pages, then at once with all", async () => {
+  const { asked, objects, restarts, outcome } = await listing((limit, token) => {
+    if (token !== "") return expired();
+    return JSON.stringify(limit === 0 ? page("7", "", 1, 2) : page("5", "x", 1));
+  });
+  expect(asked).toEqual(["10 ", "10 x", "10 ", "10 x", "10 ", "10 x", "0 "]);
+  expect([objects, restarts, outcome]).toEqual([[1, 2], 4, "7"]);
+});
+
+test("a list whose first page has expired is a fault, and so is one that expires without pages", async () => {
+  expect(await listing(expired)).toMatchObject({ outcome: "expired", restarts: 1 });
+});
+
+test("a page above the limit begins the list again with half of its length, down to one", async () => {
+  const text = (limit: number) => JSON.stringify(page("5", "", "x".repeat(100 * limit)));
+  const { asked, outcome } = await listing(text, 300);
+  expect([asked, outcome]).toEqual([["10 ", "5 ", "2 "], "5"]);
+  const never = await listing((limit) => text(limit + 10), 300);
+  expect([never.asked, never.outcome]).toEqual([["10 ", "5 ", "2 ", "1 "], "oversized"]);
+});
+
+test("a page of the very limit is read, one of a byte more is not", async () => {
+  const text = JSON.stringify(page("5", "", "\u0041"));
+  expect((await listing(() => text, text.length)).outcome).toBe("5");
+  expect((await listing(() => text, text.length - 1)).outcome).toBe("oversized");
+});
+
+test.each([
+  ["no JSON", "{"],
+  ["an array", "[]"],
+  ["no items", JSON.stringify({ metadata: { resourceVersion: "5" } })],
+  ["items that are an object", JSON.stringify({ metadata: { resourceVersion: "5" }, items: {} })],
+  ["no version", JSON.stringify({ metadata: {}, items: [] })],
+  ["version 0", JSON.stringify({ metadata: { resourceVersion: "0" }, items: [] })],
+])("%s is no list", async (_, text) => {
+  expect(await listing(() => text)).toMatchObject({ outcome: "protocol", restarts: 1 });
+});
+
+test("another failure is passed on as it is, and what is none of ours as a bug", async () => {
+  const fail = (error: Error) => () => {
+    throw error;
+  };
+  expect((await listing(fail(new ApiFault("forbidden", "no")))).outcome).toBe("forbidden");
+  expect((await listing(fail(new Error("a bug")))).outcome).toBe("internal");
 });
