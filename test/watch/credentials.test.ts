@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { parse, stringify } from "yaml";
 import { loadCredentials } from "../../src/watch/credentials.ts";
 import { kubeconfig, Scratch } from "./support/kubeconfig.ts";
 
@@ -80,6 +81,21 @@ test("a tokenFile wins over a token, and is read again when forced", async () =>
   expect(await credentials.authHeaders(false)).toEqual({ authorization: "Bearer first" });
   expect(await credentials.authHeaders(true)).toEqual({ authorization: "Bearer second" });
   expect(await credentials.authHeaders(false)).toEqual({ authorization: "Bearer second" });
+});
+
+test("a user's tokenFile is not another user's", async () => {
+  using scratch = new Scratch();
+  scratch.write("token", "from-the-file");
+  const one = kubeconfig({ name: "one", user: { tokenFile: "token" } });
+  const two = kubeconfig({ name: "two", user: { token: "its-own" } });
+  const [first, second] = [parse(one), parse(two)];
+  const both = { ...first };
+  for (const list of ["clusters", "contexts", "users"]) both[list] = [...first[list], ...second[list]];
+  const path = scratch.write("config", stringify(both));
+  const headers = async (context: string) =>
+    (await loadCredentials({ kubeconfig: path, context })).authHeaders(false);
+  expect(await headers("one")).toEqual({ authorization: "Bearer from-the-file" });
+  expect(await headers("two")).toEqual({ authorization: "Bearer its-own" });
 });
 
 test("an exec plugin is run, its token cached, and run again when forced: once for all who ask", async () => {

@@ -133,6 +133,18 @@ test("a list stays behind three times before it is believed", () => {
   expect(tries).toEqual([false, false, false, true]);
 });
 
+test("other failures of lists don't make one that is behind believed", () => {
+  const failed = (fault: FaultKind): ReflectorEvent => ({ t: "failed", fault });
+  const state = run(
+    START,
+    ...(["server-error", "unreachable", "stalled", "behind"] as const).flatMap((fault) => [
+      failed(fault),
+      WAITED,
+    ]),
+  );
+  expect(state).toMatchObject({ t: "listing", tries: { behind: 1 } });
+});
+
 const anyEvent: fc.Arbitrary<ReflectorEvent> = fc.oneof(
   fc.constantFrom<ReflectorEvent>(START, LISTED, WAITED),
   fc.record({ t: fc.constant("failed" as const), fault: fc.constantFrom(...FAULT_KINDS) }),
