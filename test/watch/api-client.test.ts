@@ -3,6 +3,7 @@ import { systemClock } from "../../src/clock.ts";
 import { type ApiCredentials, type ApiTls, anonymousCredentials } from "../../src/watch/api-credentials.ts";
 import { createApiClient } from "../../src/watch/api-client.ts";
 import type { ApiFault } from "../../src/watch/fault.ts";
+import { eventually } from "../support/eventually.ts";
 import { type Fault, FaultyApiServer } from "./support/faulty-api-server.ts";
 import { SandboxStore } from "./support/sandbox-store.ts";
 
@@ -180,4 +181,16 @@ test("requests one after another go over one kept connection; other TLS material
   expect([await ask(), await ask()]).toEqual([1, 1]);
   tls = { insecureSkipVerify: false };
   expect([await ask(), await ask()]).toEqual([2, 2]);
+});
+
+test("close ends the connections that are kept, and those of TLS material that was given up", async () => {
+  let tls = NO_TLS;
+  const { api, server, text } = await client(undefined, () => tls);
+  await text();
+  tls = { insecureSkipVerify: false };
+  await text();
+  expect(server.sockets.size).toBeGreaterThan(0);
+  await api.close();
+  await eventually(() => server.sockets.size === 0);
+  await expect(text()).rejects.toMatchObject({ code: "unreachable" });
 });
