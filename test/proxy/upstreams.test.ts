@@ -1,11 +1,11 @@
 import { expect, onTestFinished, test } from "vitest";
 
-import type { LeaseOptions, Lessee } from "../../src/proxy/incarnation-pool.ts";
-import { podConnections } from "../../src/proxy/pod-connection.ts";
-import type { PodConnection } from "../../src/proxy/pod-connection.ts";
-import type { UpstreamError } from "../../src/proxy/upstream-error.ts";
-import { noUpstreamObserver } from "../../src/proxy/upstream-observer.ts";
-import { Upstreams, type UpstreamOptions } from "../../src/proxy/upstreams.ts";
+import type { LeaseOptions, Lessee } from "../../src/proxy/upstream/incarnation-pool.ts";
+import { podConnections } from "../../src/proxy/full/pod-connection.ts";
+import type { PodConnection } from "../../src/proxy/full/pod-connection.ts";
+import type { UpstreamError } from "../../src/proxy/upstream/upstream-error.ts";
+import { noUpstreamObserver } from "../../src/proxy/upstream/upstream-observer.ts";
+import { Upstreams, type UpstreamOptions } from "../../src/proxy/upstream/upstreams.ts";
 import type { Incarnation } from "../../src/routes/lookup.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";

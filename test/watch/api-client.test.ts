@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { type ApiCredentials, type ApiTls, anonymousCredentials } from "../../src/watch/api-credentials.ts";
 import { createApiClient } from "../../src/watch/api-client.ts";
 import type { ApiFault } from "../../src/watch/fault.ts";

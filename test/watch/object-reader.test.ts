@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { anonymousCredentials } from "../../src/watch/api-credentials.ts";
 import { createApiClient } from "../../src/watch/api-client.ts";
 import { ObjectReader } from "../../src/watch/object-reader.ts";

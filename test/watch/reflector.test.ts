@@ -1,6 +1,6 @@
 import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import type { ApiClient, ApiRequest } from "../../src/watch/api-client.ts";
 import { ApiFault } from "../../src/watch/fault.ts";
 import { Reflector } from "../../src/watch/reflector.ts";

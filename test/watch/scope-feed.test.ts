@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import type { ObservationSink } from "../../src/watch/observation-sink.ts";
 import { openKruiseSandbox } from "../../src/watch/sandbox-projection.ts";
 import { ScopeFeed } from "../../src/watch/scope-feed.ts";
