@@ -3,7 +3,8 @@ import { expect, onTestFinished, test } from "vitest";
 import type { LeaseOptions, Lessee } from "../../src/proxy/upstream/incarnation-pool.ts";
 import { podConnections } from "../../src/proxy/full/pod-connection.ts";
 import type { PodConnection } from "../../src/proxy/full/pod-connection.ts";
-import type { UpstreamError } from "../../src/proxy/upstream/upstream-error.ts";
+import { UpstreamError } from "../../src/proxy/upstream/upstream-error.ts";
+import type { ConnectionKind } from "../../src/proxy/upstream/pooled-connection.ts";
 import { noUpstreamObserver } from "../../src/proxy/upstream/upstream-observer.ts";
 import { Upstreams, type UpstreamOptions } from "../../src/proxy/upstream/upstreams.ts";
 import type { Incarnation } from "../../src/routes/lookup.ts";
@@ -214,6 +215,39 @@ test("an evicted incarnation that is asked for again goes on in the same pool, w
   busy.connection.release();
   await eventually(() => waiting.lessee.connection === busy.connection);
   expect(upstreams.size).toBe(2);
+});
+
+test("incarnations whose requests were all refused leave nothing behind", async () => {
+  const { upstreams, ask } = await scene({ maxPools: 1, maxTunnelsPerSandbox: 0 });
+  for (let i = 0; i < 5; i++) {
+    expect(ask(incarnation(), "tunnel").lessee.error).toMatchObject({ code: "overloaded" });
+  }
+  expect(upstreams.size).toBe(1);
+});
+
+test("when there is no file descriptor for a connection, idle ones of all sandboxes are closed, and no others", async () => {
+  const { upstreams, lease, pod } = await scene({ maxPools: 2 });
+  const [one, two, three] = [incarnation(), incarnation(), incarnation()];
+  (await lease(one)).connection.release();
+  const busy = await lease(two);
+  (await lease(two)).connection.release();
+  const real = podConnections({ keepAliveTimeoutMs: 60_000, maxResponseHeaderBytes: 65_536 });
+  const failing: ConnectionKind<PodConnection> = {
+    open(settings) {
+      const connection = real.open(settings);
+      connection.destroy();
+      setImmediate(() =>
+        settings.home.openFailed(connection, new UpstreamError("overloaded", "EMFILE: too many open files")),
+      );
+      return connection;
+    },
+  };
+  const lessee = new Noting("192.0.2.1");
+  upstreams.lease(three, { kind: failing, port: pod.port, want: "kept" }, lessee);
+  await eventually(() => lessee.error !== undefined);
+  expect(lessee.error).toMatchObject({ code: "overloaded" });
+  await eventually(() => upstreams.stats.open === 1);
+  expect([upstreams.statsOf(two), busy.lessee.cutBy]).toEqual([{ open: 1, idle: 0, waiting: 0 }, undefined]);
 });
 
 test("after close everything is closed, and nothing is lent", async () => {
