@@ -217,6 +217,23 @@ test("an evicted incarnation that is asked for again goes on in the same pool, w
   expect(upstreams.size).toBe(2);
 });
 
+test("a wish that is given up once more does not take away the connections that came after it", async () => {
+  const { upstreams, ask, lease } = await scene({ maxPools: 1, maxConnectionsPerSandbox: 1 });
+  const [one, two] = [incarnation(), incarnation()];
+  const first = await lease(one);
+  const waiting = ask(one);
+  waiting.cancel();
+  first.connection.discard();
+  await eventually(() => upstreams.size === 0);
+  await lease(one);
+  waiting.cancel();
+  expect(upstreams.statsOf(one)).toMatchObject({ open: 1 });
+  // Nor when it was evicted meanwhile.
+  await lease(two);
+  waiting.cancel();
+  expect([upstreams.statsOf(one), upstreams.size]).toEqual([{ open: 1, idle: 0, waiting: 0 }, 2]);
+});
+
 test("incarnations whose requests were all refused leave nothing behind", async () => {
   const { upstreams, ask } = await scene({ maxPools: 1, maxTunnelsPerSandbox: 0 });
   for (let i = 0; i < 5; i++) {
