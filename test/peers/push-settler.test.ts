@@ -125,6 +125,8 @@ test("no more reads are under way than are allowed; the others wait their turn",
   expect(begun).toEqual(["ns/a", "ns/b"]);
   await comesBack();
   expect(begun).toEqual(["ns/a", "ns/b", "ns/c"]);
+  await comesBack();
+  expect(begun).toEqual(["ns/a", "ns/b", "ns/c", "ns/d"]);
 });
 
 test("what the informer has settled meanwhile is not read", async () => {
