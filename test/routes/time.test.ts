@@ -229,9 +229,9 @@ describe("rule 8: a sandbox ends at its shutdownTime, not at its next event", ()
     table.relist("", rv(10), [observe(makeRoute("one", 5, { shutdownAtMs: 5_000 }))], 1_000);
     table.observe("", observe(makeRoute("one", 11, { shutdownAtMs: 6_000 })), 1_000);
     table.observe("", observe(makeRoute("one", 12, { shutdownAtMs: 5_000 })), 1_000);
-    table.addListener({ mutated: (source, outcome, key) => void told.push(`${source} ${outcome} ${key}`) });
+    table.addListener({ told: ({ writer, how, name }) => void told.push(`${writer} ${how} ${name}`) });
     table.advance(7_000);
-    expect(told).toEqual(["clock applied ns/one"]);
+    expect(told).toEqual(["clock shutdown one"]);
   });
 
   test("a shutdownTime that is put off thousands of times: the last one counts, for it and for others", () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Route } from "../../src/routes/route.ts";
 import type { TableListener } from "../../src/routes/news.ts";
 import { RouteTable } from "../../src/routes/table.ts";
+import type { Told } from "../../src/routes/told.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
 
 // What listeners hear (metrics, history, workers), and what they must not.
@@ -254,4 +255,169 @@ test("what the informer tells beneath a pushed deletion is no route, and is told
     expect(table.lookup("ns--one").kind).toBe("unknown");
     expect(table.observe("", observe(makeRoute("one", 21)), 0)).toBe("applied");
   }
+});
+
+describe("each fact is told with its writer, as it was written, before its effects", () => {
+  const scene = (trust: "serve" | "verify" = "serve") => {
+    const table = new RouteTable({ scopes: [""], trust });
+    const facts: Told[] = [];
+    const order: string[] = [];
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { id: "label" }))], 3);
+    table.addListener({
+      told: (fact) => {
+        facts.push(fact);
+        order.push(fact.how);
+      },
+      restored: (scope) => void order.push(`restored ${JSON.stringify(scope)}`),
+      routeChanged: (key) => void order.push(key),
+    });
+    return { table, facts: () => facts.splice(0), order: () => order.splice(0) };
+  };
+  const one = { namespace: "ns", name: "one", uid: "one-1", from: "", guard: undefined, atMs: 7 };
+  const running = { ...one, state: "running", ip: "10.0.0.7", id: "ns--one" };
+  const route = (version: number) => makeRoute("one", version, { ip: "10.0.0.7" });
+
+  test("an event", () => {
+    const { table, facts, order } = scene();
+    table.observe("", observe(route(11)), 7);
+    expect(order()).toEqual(["observed", "ns/one"]);
+    expect(facts()).toEqual([
+      { ...running, writer: "informer", how: "observed", outcome: "applied", resourceVersion: "11" },
+    ]);
+    table.observe("", { ...observe(route(12)), route: undefined }, 7);
+    expect(facts()).toMatchObject([{ how: "observed", resourceVersion: "12", state: "ending", ip: "" }]);
+  });
+
+  test("a deletion", () => {
+    const { table, facts, order } = scene();
+    table.remove("", "ns", "one", "one-1", rv(11), 7);
+    expect(order()).toEqual(["deleted", "ns/one"]);
+    expect(facts()).toEqual([
+      {
+        ...one,
+        writer: "informer",
+        how: "deleted",
+        outcome: "applied",
+        resourceVersion: "11",
+        state: undefined,
+        ip: undefined,
+        id: undefined,
+      },
+    ]);
+  });
+
+  test("a list: what it shows otherwise, and what it lacks; what it shows as it was is no news", () => {
+    const { table, facts, order } = scene();
+    const two = observe(makeRoute("two", 6, { ip: "10.0.0.2" }));
+    table.relist("", rv(20), [observe(route(15)), two], 7);
+    expect(order()).toEqual(["listed", "listed", "ns/one", "ns/two"]);
+    expect(facts()[0]).toEqual({
+      ...running,
+      writer: "informer",
+      how: "listed",
+      outcome: "applied",
+      resourceVersion: "15",
+    });
+    table.relist("", rv(30), [two], 7);
+    expect(order()).toEqual(["unlisted", "ns/one"]);
+    expect(facts()).toMatchObject([
+      {
+        writer: "informer",
+        how: "unlisted",
+        outcome: "applied",
+        name: "one",
+        resourceVersion: "30",
+        uid: undefined,
+      },
+    ]);
+  });
+
+  test("pushes, also those that are refused", () => {
+    const { table, facts } = scene();
+    table.pushUpdate(route(20), 7, "10.9.9.9");
+    table.pushUpdate(route(20), 7, "10.9.9.9");
+    table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "21" }, 7, "10.9.9.8");
+    table.pushUpdate(route(21), 7, "10.9.9.9");
+    table.pushUpdate({ ...route(22), uid: "" }, 7, "10.9.9.9");
+    const update = { ...running, writer: "peer", how: "update", from: "10.9.9.9", resourceVersion: "20" };
+    expect(facts()).toEqual([
+      { ...update, outcome: "applied" },
+      { ...update, outcome: "ignored/stale" },
+      {
+        ...one,
+        writer: "peer",
+        how: "deletion",
+        from: "10.9.9.8",
+        outcome: "applied",
+        resourceVersion: "21",
+        state: "dead",
+        ip: undefined,
+        uid: undefined,
+        id: undefined,
+      },
+      { ...update, outcome: "ignored/tombstone", resourceVersion: "21", guard: "tombstone" },
+      { ...update, outcome: "invalid/uid", resourceVersion: "22", uid: "" },
+    ]);
+  });
+
+  test("a read, and the push that it refutes with its sender", () => {
+    const { table, facts, order } = scene("verify");
+    table.pushUpdate(route(20), 7, "10.9.9.9");
+    facts();
+    order();
+    const read = (observation: ReturnType<typeof observe> | undefined, version: number) =>
+      table.settle(
+        { namespace: "ns", name: "one", version: rv(version), observation, asOf: table.pushSerial },
+        7,
+      );
+    read(observe(route(15)), 30);
+    expect(order()).toEqual(["read", "update", "ns/one"]);
+    expect(facts()).toEqual([
+      { ...running, writer: "informer", how: "read", outcome: "applied", resourceVersion: "30" },
+      {
+        ...running,
+        writer: "peer",
+        how: "update",
+        outcome: "ignored/refuted",
+        resourceVersion: "20",
+        from: "10.9.9.9",
+      },
+    ]);
+    read({ ...observe(route(31)), route: undefined }, 32);
+    read(undefined, 33);
+    expect(facts()).toMatchObject([
+      { how: "read", resourceVersion: "32", state: "ending", ip: "", uid: "one-1" },
+      { how: "read", resourceVersion: "33", state: "gone", ip: "", uid: undefined },
+    ]);
+  });
+
+  test("a shutdownTime that comes", () => {
+    const { table, facts } = scene();
+    table.observe("", observe(makeRoute("one", 11, { shutdownAtMs: 7 })), 3);
+    facts();
+    table.advance(7);
+    expect(facts()).toMatchObject([
+      { writer: "clock", how: "shutdown", outcome: "applied", name: "one", state: "dead", atMs: 7 },
+    ]);
+  });
+
+  test("a restore from a backup: the facts, then that it was one", () => {
+    const { table, order } = scene();
+    table.startOver("", rv(5), [observe(route(4))], 7);
+    expect(order()).toEqual(["listed", 'restored ""', "ns/one"]);
+    table.startOver("", rv(5), [], 7);
+    expect(order()).toEqual(["unlisted", 'restored ""', "ns/one"]);
+  });
+
+  test("an IP that no pod can have, with who gave it", () => {
+    const table = new RouteTable({ scopes: [""], isPodAddress: (ip) => !ip.startsWith("127.") });
+    const refused: unknown[] = [];
+    table.addListener({ podIpRefused: (...of) => void refused.push(of) });
+    table.relist("", rv(10), [observe(makeRoute("one", 5, { ip: "127.0.0.1" }))], 0);
+    table.pushUpdate(makeRoute("two", 20, { ip: "127.0.0.2" }), 0, "10.9.9.9");
+    expect(refused).toEqual([
+      ["informer", "ns/one", "127.0.0.1", ""],
+      ["peer", "ns/two", "127.0.0.2", "10.9.9.9"],
+    ]);
+  });
 });
