@@ -85,6 +85,13 @@ test("a push of another object under that name is younger than all that the info
   expect(served(t)).toEqual(["ns/a"]);
 });
 
+test("a push that moves an object to another's pod IP is younger than all that the informer has delivered", () => {
+  const t = table(on("a", 5));
+  t.observe("", on("b", 11, { ip: "10.0.0.2" }), 0);
+  t.pushUpdate(makeRoute("a", 30, { ip: "10.0.0.2" }), 0);
+  expect(served(t)).toEqual(["ns/a"]);
+});
+
 describe("what leaves it open who was last: neither is served", () => {
   test("a version that names the pod behind the same IP, after one that did not", () => {
     const t = table(on("a", 5));
