@@ -113,3 +113,14 @@ test("an informer of pods asks the core API for those of one node and hears of t
   store.delete("edge", "here");
   await eventually(() => expect(seen.size).toBe(0));
 });
+
+test("a pod is ready by its condition Ready alone, and only when that is True", () => {
+  const ready = (...conditions: readonly { readonly type: string; readonly status: string }[]) => {
+    const metadata = { namespace: "ns", name: "pod", uid: "u", resourceVersion: "7" };
+    const projection = podsWithAnnotation("any").project({ metadata, status: { conditions } });
+    return projection.kind === "observation" && projection.observation.ready;
+  };
+  expect(ready({ type: "PodScheduled", status: "True" }, { type: "Ready", status: "False" })).toBe(false);
+  expect(ready({ type: "PodScheduled", status: "False" }, { type: "Ready", status: "True" })).toBe(true);
+  expect(ready()).toBe(false);
+});
