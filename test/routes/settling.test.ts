@@ -269,6 +269,26 @@ describe("what a read makes of an update", () => {
     expect(table.lookup("ns--gone").kind).toBe("unknown");
   });
 
+  test("there is no such object, and its deletion was pushed too: it was true once, and the sender is not blamed", () => {
+    const { update, deletion, read, effect, heard } = scene();
+    update(110, { state: "paused" });
+    deletion(120);
+    heard();
+    read(130, undefined);
+    expect(effect()).toBeUndefined();
+    expect(heard().join("\n")).not.toMatch(/refuted|stopped/);
+  });
+
+  test("there is no such object, and the deletion that was pushed is older: that was an attempt all the same", () => {
+    const { update, deletion, read, effect, heard } = scene();
+    deletion(110);
+    update(120);
+    heard();
+    read(130, undefined);
+    expect(effect()).toBeUndefined();
+    expect(heard().join("\n")).toMatch(/refuted/);
+  });
+
   test("the object is ending: refuted", () => {
     const { table, update, heard } = scene();
     update(110);
