@@ -30,7 +30,8 @@ export function misnamed() {
       found.push(`${element.getAttribute("aria-label")} lacks ${seen}`);
   }
   for (const heading of document.querySelectorAll("th"))
-    if (isThere(heading) && heading.textContent.trim() === "") found.push("an empty heading");
+    if (isThere(heading) && heading.textContent.trim() === "")
+      found.push(`an empty heading: ${heading.closest("tr").outerHTML.slice(0, 300)}`);
   const names = [...document.querySelectorAll("section[aria-label], [role=region]")]
     .filter(isThere)
     .map((element) => element.getAttribute("aria-label"));
