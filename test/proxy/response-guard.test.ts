@@ -68,9 +68,13 @@ test("what is read on is one message to who reads strictly, whatever was sent", 
   );
   fc.assert(
     fc.property(fc.oneof(answers, mutated(answers)), (text) => {
-      const { text: read, fault } = hear(text);
+      const { text: read, fault, isSpoilt } = hear(text);
       if (fault !== undefined || read === "") return;
-      const message = readMessage(read, 0, "response", { ended: true });
+      // HTTP/1.0 knows no chunks: they are read as in HTTP/1.1, and nothing behind them is believed (RFC 9112 6.1).
+      const isOld = read.startsWith("HTTP/1.0 ");
+      const message = readMessage(isOld ? read.replace("1.0", "1.1") : read, 0, "response", { ended: true });
+      if (isOld && message.kind === "ok" && readMessage(read, 0, "response", { ended: true }).kind !== "ok")
+        expect(isSpoilt).toBe(true);
       expect(message.kind).not.toBe("malformed");
       if (message.kind !== "ok") return;
       expect(message.value.end).toBe(read.length);
@@ -94,6 +98,18 @@ test("what comes behind an answer is not read on, and the connection is worth no
   expect(hear(`${answer}${answer}`)).toEqual({ text: answer, told: [], fault: undefined, isSpoilt: true });
   expect(hear(`${HEAD}Content-Length: 2\r\n\r\n`, [], "HEAD").isSpoilt).toBe(false);
   expect(hear(answer, [], "HEAD").isSpoilt).toBe(true);
+});
+
+test("chunks in an answer of HTTP/1.0 are read, and the connection is worth nothing (RFC 9112 6.1)", () => {
+  const answer = (version: string) =>
+    `HTTP/${version} 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n`;
+  expect(hear(answer("1.0"))).toEqual({
+    text: answer("1.0"),
+    told: [],
+    fault: undefined,
+    isSpoilt: true,
+  });
+  expect(hear(answer("1.1")).isSpoilt).toBe(false);
 });
 
 test("101 is a fault but to what was asked for (RFC 9110 7.8)", () => {

@@ -1,6 +1,6 @@
 import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { ChunkScanner } from "../http1/chunk-scanner.ts";
-import { fieldIndex, HeadScan, INCOMPLETE, scanResponseHead } from "../http1/head-scanner.ts";
+import { fieldIndex, HeadScan, INCOMPLETE, scanResponseHead, TRAIT } from "../http1/head-scanner.ts";
 import { forwardResponseHeaders, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
 import { allValues } from "../http1/request-head.ts";
 import { MAX_INFORMATIONAL, orderedResponseHead } from "../forwarding/response-head.ts";
@@ -26,7 +26,7 @@ export interface GuardedRequest {
  * | `chunked` | chunks |
  * | `trailers` | the trailer section of a chunked body |
  * | `through` | anything, until the pod closes: a body without a length, or another protocol |
- * | `surplus` | nothing that is looked at: more came than was asked for |
+ * | `surplus` | nothing that is looked at: more came than was asked for, or may be to come |
  */
 type State = "idle" | "head" | "length" | "chunked" | "trailers" | "through" | "surplus";
 
@@ -51,6 +51,8 @@ export class ResponseGuard {
   #left = 0;
   #chunks: ChunkScanner | undefined;
   #informational = 0;
+  /** Chunks in an answer of HTTP/1.0, which knows none: read as such, and the connection closed behind it (RFC 9112 6.1). */
+  #isLast = false;
   /** The reason phrase of the last final response, a character for a byte. */
   phrase = "";
 
@@ -66,7 +68,7 @@ export class ResponseGuard {
     this.#informational = 0;
   }
 
-  /** More came than was asked for: no next answer can be believed. */
+  /** More came than was asked for, or its framing is not to be trusted: no next answer can be believed. */
   get isSpoilt(): boolean {
     return this.#state === "surplus";
   }
@@ -138,6 +140,7 @@ export class ResponseGuard {
 
   #onFinalHead(bytes: Buffer, start: number, end: number): Buffer | UpstreamError {
     const { status, contentLength, chunked, lengthRepeated } = scan;
+    this.#isLast = chunked && (scan.traits & TRAIT.old) !== 0;
     const head = bytes.toString("latin1", start, end);
     if (status === 101) {
       const error = this.#faultOfSwitch(head);
@@ -217,7 +220,7 @@ export class ResponseGuard {
   }
 
   #end(surplus: boolean): void {
-    this.#state = surplus ? "surplus" : "idle";
+    this.#state = surplus || this.#isLast ? "surplus" : "idle";
     this.#request = undefined;
   }
 }

@@ -188,6 +188,10 @@ export const RESPONSES: readonly ResponseCase[] = [
     text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
     differs: OLD_KEPT,
   },
+  {
+    name: "HTTP/1.0 with chunks",
+    text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+  },
   { name: "garbage behind it", text: ok("Content-Length: 2", "okGARBAGE") },
   {
     name: "another response behind it",
