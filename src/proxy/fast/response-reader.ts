@@ -1,6 +1,10 @@
 import type { UpstreamError } from "../upstream/upstream-error.ts";
 
-/** Who gets a response. Called in this order: any number of `informational`, one `head`, `body`, `ended`; or `failed`. */
+/**
+ * Who gets a response. In this order: any number of `informational`; one `head`; `bytes` and `text`, any number of each; `ended`.
+ * `failed` may come at any point before `ended`, and nothing after it. `countBody` tells of body bytes before they come, and so
+ * before `head` for those that came with it. `continues` comes once, after `head`, when not all was there at once.
+ */
 export interface ResponseReader {
   /** The request was a HEAD: its response has no body. */
   readonly isHead: boolean;
