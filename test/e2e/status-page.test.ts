@@ -96,12 +96,13 @@ describe.skipIf(CHROMIUM === undefined)(`the status page${WHY}`, () => {
 
   test("finds a route, and tells its whole history while it grows", async () => {
     await view("Routes");
-    expect(await page.title()).toBe("Routes · Lychgate");
+    await eventually(async () => expect(await page.title()).toBe("Routes · Lychgate"));
     const table = page.getByRole("table", { name: "Routes" });
     await page.getByLabel("Search").fill("hello");
     await page.getByText("1 route matches", { exact: true }).waitFor();
     const row = table.getByRole("row").nth(1);
-    expect(await row.innerText()).toContain("running");
+    // The count may stand there a moment before the rows do.
+    await eventually(async () => expect(await row.innerText()).toContain("running"));
     await row.getByRole("button", { name: /^History of team-a\// }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByText("yes, as incarnation").waitFor();
