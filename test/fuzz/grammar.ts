@@ -173,7 +173,8 @@ export function responseTo(
   const [, connection = "", number = "", query = ""] = /^\/([0-9]+)\/([0-9]+)\/\?(.*)$/.exec(target) ?? [];
   const [manner = "length", size = "0"] = query.split("&");
   const tag = `${connection}/${number}`;
-  const body = bodyFor(tag, Math.min(Number(size) || 0, 300_000));
+  // The target may have been mutated on its way: its size is then anything, a negative number too.
+  const body = bodyFor(tag, Math.min(Math.max(Number(size) || 0, 0), 300_000));
   const fields = [
     `X-For: ${tag}`,
     ...(random.percent(20) ? ["Connection: X-Secret", "X-Secret: 1"] : []),
