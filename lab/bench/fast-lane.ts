@@ -42,8 +42,8 @@ class NoSocket extends EventEmitter {
 
 const table = new RouteTable({
   scopes: "none",
-  claimTtlMs: 60_000,
-  maxClaims: 1e6,
+  hintTtlMs: 60_000,
+  maxHints: 1e6,
   tombstoneTtlMs: 1e6,
   maxTombstones: 1e6,
   onePodPerIp: true,

@@ -274,7 +274,7 @@ function measureMutations(): Pick<TableFigures, "mutationsPerSecond"> {
       return applied;
     });
     observeAll("push confirmed", confirmations);
-    check(table.stats().claims === 0, "claims are left");
+    check(table.stats().hints === 0, "hints are left");
   };
   const removeAndAdd = (indexes: readonly number[]): void => {
     const gone = observe(indexes, version + 1);

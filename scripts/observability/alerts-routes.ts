@@ -38,11 +38,11 @@ export const routeAlerts: AlertMaker = (pace) => {
           firing: [ONE],
         },
         {
-          title: "tombstones end as they should, and claims are evicted",
+          title: "tombstones end as they should, and hints are evicted",
           series: {
             [dropped("tombstone", "evicted")]: "0x20",
             [dropped("tombstone", "expired")]: "0+5x20",
-            [dropped("claim", "evicted")]: "0+5x20",
+            [dropped("hint", "evicted")]: "0+5x20",
           },
           atMinutes: 8,
           firing: [],
@@ -62,7 +62,7 @@ export const routeAlerts: AlertMaker = (pace) => {
       summary: "{{ $labels.instance }} remembers nearly as many deletions as it may",
       description:
         "Above tombstones.max the oldest are evicted, and a late push could then revive a dead route.",
-      panel: { dashboard: "lychgate-routes", title: "Claims and tombstones, share of the limit" },
+      panel: { dashboard: "lychgate-routes", title: "Hints and tombstones, share of the limit" },
       cases: [
         {
           title: "90 of 100",
@@ -74,10 +74,10 @@ export const routeAlerts: AlertMaker = (pace) => {
           firing: [{ ...ONE, kind: "tombstone" }],
         },
         {
-          title: "many claims are no risk",
+          title: "many hints are no risk",
           series: {
-            [seriesName(METRICS.tableFacts, { kind: "claim" })]: "90x10",
-            [seriesName(METRICS.tableFactsLimit, { kind: "claim" })]: "100x10",
+            [seriesName(METRICS.tableFacts, { kind: "hint" })]: "90x10",
+            [seriesName(METRICS.tableFactsLimit, { kind: "hint" })]: "100x10",
             [seriesName(METRICS.tableFacts, { kind: "tombstone" })]: "10x10",
             [seriesName(METRICS.tableFactsLimit, { kind: "tombstone" })]: "100x10",
           },
@@ -106,9 +106,9 @@ export const routeAlerts: AlertMaker = (pace) => {
       panel: { dashboard: "lychgate-routes", title: "Pushed facts given up" },
       cases: [
         {
-          title: "a claim that nobody confirms",
+          title: "a hint that nobody confirms",
           series: {
-            [dropped("claim", "expired")]: "0x5 1x20",
+            [dropped("hint", "expired")]: "0x5 1x20",
             [seriesName(METRICS.watchConnected, { scope: "" })]: "1x30",
           },
           atMinutes: 8,
@@ -130,10 +130,10 @@ export const routeAlerts: AlertMaker = (pace) => {
           firing: [],
         },
         {
-          title: "a cluster that was restored gives up claims",
+          title: "a cluster that was restored gives up hints",
           series: {
-            [dropped("claim", "restored")]: "0x5 4x20",
-            [dropped("claim", "expired")]: "0x25",
+            [dropped("hint", "restored")]: "0x5 4x20",
+            [dropped("hint", "expired")]: "0x25",
             [seriesName(METRICS.watchConnected, { scope: "" })]: "1x30",
           },
           atMinutes: 8,

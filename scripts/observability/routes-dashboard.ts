@@ -137,7 +137,7 @@ export const ROUTES: DashboardSpec = {
           ],
         },
         {
-          title: "Claims and tombstones",
+          title: "Hints and tombstones",
           description: "Pushed updates and deletions that the informer has not confirmed yet.",
           kind: "time",
           unit: "short",
@@ -148,7 +148,7 @@ export const ROUTES: DashboardSpec = {
           ],
         },
         {
-          title: "Claims and tombstones, share of the limit",
+          title: "Hints and tombstones, share of the limit",
           description:
             "Of those that a router keeps at most. At 1 the oldest are evicted: of tombstones each opens a window for a late push.",
           kind: "time",

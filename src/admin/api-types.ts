@@ -31,7 +31,7 @@ export interface RouteCounts {
   /** Routes in effect that requests may be sent to. */
   readonly servable: number;
   /** Updates that peers pushed and that the informer has not reached. */
-  readonly claims: number;
+  readonly hints: number;
   /** Deletions that peers pushed and that the informer has not confirmed. */
   readonly tombstones: number;
   /** Routing IDs that several living objects claim. */
@@ -201,7 +201,7 @@ export interface HistoryFact {
  * | `read` | a read of this one object, since a peer had pushed something of it |
  * | `update`, `deletion` | a push |
  * | `shutdown` | its shutdownTime came |
- * | `claim-dropped`, `tombstone-dropped` | a pushed fact was given up |
+ * | `hint-dropped`, `tombstone-dropped` | a pushed fact was given up |
  * | `incarnation-ended` | its connections ended |
  */
 export type FactWhat =
@@ -213,7 +213,7 @@ export type FactWhat =
   | "update"
   | "deletion"
   | "shutdown"
-  | "claim-dropped"
+  | "hint-dropped"
   | "tombstone-dropped"
   | "incarnation-ended";
 

@@ -101,8 +101,8 @@ export function routeCounts(stats: TableStats): RouteCounts {
     states[word] = (states[word] ?? 0) + count;
     routes += count;
   }
-  const { servable, claims, tombstones, idConflicts, ipConflicts } = stats;
-  return { routes, servable, claims, tombstones, idConflicts, ipConflicts, states };
+  const { servable, hints, tombstones, idConflicts, ipConflicts } = stats;
+  return { routes, servable, hints, tombstones, idConflicts, ipConflicts, states };
 }
 
 /** The watermark of each scope that was listed. */

@@ -149,7 +149,7 @@ function summary(
   const parts = [
     ...(shown < counts.routes ? [`the first ${shown} are listed`] : []),
     `${counts.routes} ${counts.routes === 1 ? "route" : "routes"}, ${counts.servable} served`,
-    `${counts.claims} claims`,
+    `${counts.hints} hints`,
     `${counts.tombstones} tombstones`,
     synced ? "synced" : "not synced",
     ...scopes,

@@ -66,7 +66,7 @@ function headLines({ overview, health, traffic }: Status, paint: Paint, clip: Cl
       `routes    ${whole(counts.servable)} served of ${whole(counts.routes)}: ${byState.join(", ") || "none"}`,
     ),
     clip(
-      `          ${whole(counts.claims)} claims, ${whole(counts.tombstones)} tombstones, conflicts: ${whole(counts.idConflicts)} IDs, ${whole(counts.ipConflicts)} IPs`,
+      `          ${whole(counts.hints)} hints, ${whole(counts.tombstones)} tombstones, conflicts: ${whole(counts.idConflicts)} IDs, ${whole(counts.ipConflicts)} IPs`,
     ),
     clip(`          ${whole(traffic.now.stopped)} resurrections stopped since the start`),
   ];

@@ -301,13 +301,13 @@ const peers = z.strictObject({
     12,
     "A push whose resourceVersion is further ahead than the cluster moves in so many hours is refused, since nobody can have seen it yet; up to ten million versions are believed in any case. 0 believes any.",
   ),
-  claimTtlMs: int(
+  hintTtlMs: int(
     SECOND_MS,
     HOUR_MS,
     60_000,
     "How long an update that a peer pushed is believed when a live watch does not confirm it. Bounds the harm of a wrong push. While the watch is down nothing expires.",
   ),
-  maxClaims: int(
+  maxHints: int(
     1,
     10_000_000,
     200_000,

@@ -39,8 +39,8 @@ export function recordFacts({ history, peers, clock }: FactRecords): TableListen
     factDropped(fact, reason, key, from) {
       if (fact === "read") return;
       if (reason === "refuted") peers.refuted(from);
-      if (fact === "claim" && (reason === "contradicted" || reason === "expired")) peers.contradicted(from);
-      const what = fact === "claim" ? "claim-dropped" : "tombstone-dropped";
+      if (fact === "hint" && (reason === "contradicted" || reason === "expired")) peers.contradicted(from);
+      const what = fact === "hint" ? "hint-dropped" : "tombstone-dropped";
       add(key, { ...NOTHING, atMs: clock.nowMs(), what, outcome: reason, from });
     },
     incarnationEnded({ key, number, ip, uid }, outcome) {

@@ -4,7 +4,7 @@ import type { Milliseconds } from "../system/clock.ts";
 export interface TableGauges {
   /** Routes in effect by state; unknown states are added up as `other`. */
   readonly states: ReadonlyMap<string, number>;
-  readonly claims: number;
+  readonly hints: number;
   readonly reads: number;
   readonly doubtful: number;
   readonly tombstones: number;
@@ -54,8 +54,8 @@ export interface MetricSources {
   /** Requests that wait for a connection to their pod. */
   readonly upstreamWaiting?: () => number;
   readonly table?: () => TableGauges;
-  /** The most claims and tombstones that the table keeps. */
-  readonly tableLimits?: () => { readonly claims: number; readonly tombstones: number };
+  /** The most hints and tombstones that the table keeps. */
+  readonly tableLimits?: () => { readonly hints: number; readonly tombstones: number };
   /** One per watched scope; empty without an informer. */
   readonly watch?: () => readonly WatchGauges[];
   /** Undefined when the memberlist is off: then there are none. */

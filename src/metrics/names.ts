@@ -179,7 +179,7 @@ export const METRICS = {
   tableFacts: {
     name: "lychgate_table_facts",
     type: "gauge",
-    help: "What is kept beyond the informer's word: claims (pushed updates), tombstones (pushed deletions), and objects that a read has shown ahead of the watermark.",
+    help: "What is kept beyond the informer's word: hints (pushed updates), tombstones (pushed deletions), and objects that a read has shown ahead of the watermark.",
     labels: { kind: label.FACT_KINDS },
   },
   requestsHeld: {

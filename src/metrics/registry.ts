@@ -175,7 +175,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const resurrectionAttempts = count(METRICS.resurrectionAttempts);
   read(METRICS.tableFacts, (set) => {
     const table = sources.table?.();
-    set(table?.claims ?? 0, { kind: "claim" });
+    set(table?.hints ?? 0, { kind: "hint" });
     set(table?.tombstones ?? 0, { kind: "tombstone" });
     set(table?.reads ?? 0, { kind: "read" });
   });
@@ -184,7 +184,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   read(METRICS.tableDoubts, (set) => set(sources.table?.().doubtful ?? 0));
   read(METRICS.tableFactsLimit, (set) => {
     const limits = sources.tableLimits?.();
-    set(limits?.claims ?? 0, { kind: "claim" });
+    set(limits?.hints ?? 0, { kind: "hint" });
     set(limits?.tombstones ?? 0, { kind: "tombstone" });
     set(limits?.tombstones ?? 0, { kind: "read" });
   });
@@ -303,7 +303,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       podIpRefused: (source) => podIpsRefused.add(1, source),
       incarnationEnded: (_incarnation, reason) => incarnationsEnded.add(1, reason),
       factDropped: (kind, reason) => tableFactsDropped.add(1, kind, reason),
-      claimConfirmed: (lagMs) => pushToApply.observeMs(lagMs),
+      hintConfirmed: (lagMs) => pushToApply.observeMs(lagMs),
     },
     watch: {
       listed(reason, _count, tookMs) {

@@ -113,8 +113,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   let podAddresses = readPodAddresses();
   const table = new RouteTable({
     scopes: watched ? (config.namespace.length > 0 ? config.namespace : [""]) : "none",
-    claimTtlMs: config.peers.claimTtlMs,
-    maxClaims: config.peers.maxClaims,
+    hintTtlMs: config.peers.hintTtlMs,
+    maxHints: config.peers.maxHints,
     tombstoneTtlMs: config.tombstones.ttlMs,
     maxTombstones: config.tombstones.max,
     onePodPerIp: config.routes.onePodPerIp,
@@ -236,7 +236,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   });
   metrics.readFrom({
     table: () => table.stats(),
-    tableLimits: () => ({ claims: config.peers.maxClaims, tombstones: config.tombstones.max }),
+    tableLimits: () => ({ hints: config.peers.maxHints, tombstones: config.tombstones.max }),
     watch: () => informer?.status().scopes ?? [],
     members: () =>
       membership && {

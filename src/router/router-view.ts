@@ -164,7 +164,7 @@ function statusOf(
     workers,
     barred: table.stats().scopes.some(({ barredUntil }) => barredUntil !== undefined),
     evictedTombstones: reading?.dropped.get("tombstone evicted") ?? 0,
-    contradicted: sampler.inLastMinute(({ dropped }) => dropped.get("claim contradicted") ?? 0),
+    contradicted: sampler.inLastMinute(({ dropped }) => dropped.get("hint contradicted") ?? 0),
     requests: sampler.inLastMinute(({ requests }) => sum(requests.values())),
     failures: sampler.failuresInLastMinute(),
     bugs: reading?.bugs ?? 0,

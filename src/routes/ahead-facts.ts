@@ -11,8 +11,8 @@ import type { Scope } from "./scope.ts";
 
 /** How much is kept beyond the informer's word, and for how long. */
 export interface AheadLimits {
-  readonly claimTtlMs: Milliseconds;
-  readonly maxClaims: number;
+  readonly hintTtlMs: Milliseconds;
+  readonly maxHints: number;
   readonly tombstoneTtlMs: Milliseconds;
   readonly maxTombstones: number;
   /** How long requests are held for a sandbox in doubt. */
@@ -29,13 +29,13 @@ interface NewFact {
 }
 
 /**
- * The books of what is kept beyond the informer's word: claims and tombstones that peers pushed, what reads have shown
+ * The books of what is kept beyond the informer's word: hints and tombstones that peers pushed, what reads have shown
  * ahead of the watermark, and the doubts. Judges nothing; entries that it changes it gives to `touch`, and pod IPs whose
  * holders it puts in doubt to `touchIp`.
  */
 export class AheadFacts {
   /** In force, over all scopes. */
-  readonly counts: Record<AheadFact, number> = { claim: 0, tombstone: 0, read: 0 };
+  readonly counts: Record<AheadFact, number> = { hint: 0, tombstone: 0, read: 0 };
   readonly doubts = new Doubts<Entry>();
   readonly #limits: AheadLimits;
   readonly #scopes: Iterable<Scope<Entry>>;
@@ -72,7 +72,7 @@ export class AheadFacts {
   keep(fact: AheadFact, entry: Entry, { version, route, from }: NewFact, nowMs: Milliseconds): void {
     const { scope } = entry;
     this.#remove(fact, entry);
-    const ttlMs = fact === "claim" ? this.#limits.claimTtlMs : this.#limits.tombstoneTtlMs;
+    const ttlMs = fact === "hint" ? this.#limits.hintTtlMs : this.#limits.tombstoneTtlMs;
     const pending = new Pending({
       fact,
       entry,
@@ -87,15 +87,15 @@ export class AheadFacts {
     this.counts[fact]++;
     scope.keep(pending);
     this.#touch(entry);
-    const { maxClaims, maxTombstones } = this.#limits;
-    if (this.counts[fact] > (fact === "claim" ? maxClaims : maxTombstones)) this.#evictOldest(fact);
+    const { maxHints, maxTombstones } = this.#limits;
+    if (this.counts[fact] > (fact === "hint" ? maxHints : maxTombstones)) this.#evictOldest(fact);
   }
 
   /** Gives up a fact, if there is one; without a `reason` because the informer, a read or a newer push took its place. */
   drop(fact: AheadFact, entry: Entry, reason?: DropReason): void {
     if (!this.#giveUp(fact, entry, reason)) return;
     const { ahead } = entry;
-    const isUndoubted = ahead && !ahead.claim && !ahead.tombstone && !ahead.doubt?.isPartlyKept;
+    const isUndoubted = ahead && !ahead.hint && !ahead.tombstone && !ahead.doubt?.isPartlyKept;
     if (isUndoubted && fact !== "read") this.#endDoubt(entry, ahead);
     tidy(entry);
   }
@@ -110,11 +110,11 @@ export class AheadFacts {
 
   /** Lets run out what the informer has not confirmed in time. */
   expire(scope: Scope<Entry>, nowMs: Milliseconds): void {
-    const { claim, tombstone } = scope.pending;
-    if (claim.size === 0 && tombstone.size === 0) return;
+    const { hint, tombstone } = scope.pending;
+    if (hint.size === 0 && tombstone.size === 0) return;
     const liveMs = scope.liveMs(nowMs);
     for (const fact of PUSHED_FACTS) {
-      if (fact === "claim" && !scope.watched) continue;
+      if (fact === "hint" && !scope.watched) continue;
       for (let next = scope.pending[fact].oldest; next; next = scope.pending[fact].oldest) {
         if (!this.#rules.isOverdue(next.deadlineMs, liveMs)) break;
         this.drop(fact, next.entry, "expired");
@@ -125,7 +125,7 @@ export class AheadFacts {
   // ---- doubts
 
   /** A push of `entry` came that only a read can settle. Keeps it when it is the newest of its kind. */
-  doubt(fact: "claim" | "tombstone", entry: Entry, push: NewFact, nowMs: Milliseconds): void {
+  doubt(fact: "hint" | "tombstone", entry: Entry, push: NewFact, nowMs: Milliseconds): void {
     const known = entry.ahead?.[fact]?.version;
     // Others that wait are only counted: the read settles them too, whatever they say.
     const isNewest = known === undefined || newerResourceVersion(known, push.version) !== known;
@@ -150,7 +150,7 @@ export class AheadFacts {
   }
 
   /** Gives up a push; what else was pushed of the entry is in doubt until {@link AheadFacts.settleDoubt}. */
-  close(fact: "claim" | "tombstone", entry: Entry, reason?: DropReason): void {
+  close(fact: "hint" | "tombstone", entry: Entry, reason?: DropReason): void {
     const { doubt } = entry;
     if (doubt === undefined) {
       this.drop(fact, entry, reason);
@@ -176,7 +176,7 @@ export class AheadFacts {
       this.doubts.begin(entry);
       // Which of them the later pushes named is not known.
       this.doubts.set(entry, names);
-      if (ahead.claim?.route) this.doubts.note(entry, ahead.claim.route);
+      if (ahead.hint?.route) this.doubts.note(entry, ahead.hint.route);
     }
     tidy(entry);
     this.#touch(entry);
@@ -269,9 +269,9 @@ function newDoubt(sinceMs: Milliseconds, serial: number, isPartlyKept: boolean):
 /** Gives up what holds nothing any more: most entries have nothing ahead of the informer. */
 function tidy(entry: Entry): void {
   const { ahead } = entry;
-  if (ahead && !ahead.claim && !ahead.tombstone && !ahead.read && !ahead.doubt) entry.ahead = undefined;
+  if (ahead && !ahead.hint && !ahead.tombstone && !ahead.read && !ahead.doubt) entry.ahead = undefined;
 }
 
 function aheadOf(entry: Entry): Ahead {
-  return (entry.ahead ??= { claim: undefined, tombstone: undefined, read: undefined, doubt: undefined });
+  return (entry.ahead ??= { hint: undefined, tombstone: undefined, read: undefined, doubt: undefined });
 }

@@ -41,7 +41,7 @@ export interface Doubt {
 
 /** What is known of one object beyond the informer's word. Of most objects nothing is. */
 export interface Ahead {
-  claim: Pending<Entry> | undefined;
+  hint: Pending<Entry> | undefined;
   tombstone: Pending<Entry> | undefined;
   /** A read has shown the object as it was at this version, which the watermark has not reached (rule 12). */
   read: Pending<Entry> | undefined;
@@ -159,8 +159,8 @@ export class Entry implements RouteInEffect {
     return after === undefined || by === undefined ? undefined : { after, by };
   }
 
-  get claim(): Route | undefined {
-    return this.ahead?.claim?.route;
+  get hint(): Route | undefined {
+    return this.ahead?.hint?.route;
   }
 
   get tombstone(): ResourceVersion | undefined {
@@ -179,9 +179,9 @@ export class Entry implements RouteInEffect {
   /** The facts that count, as the rules ask for them: what is pushed and not settled does not (rule 12). */
   get facts(): Facts {
     const { confirmed, ahead } = this;
-    if (ahead === undefined) return { confirmed, claim: undefined, tombstone: undefined };
-    if (ahead.doubt === undefined) return { confirmed, claim: this.claim, tombstone: this.tombstone };
-    return { confirmed, claim: ahead.doubt.serves ? this.claim : undefined, tombstone: undefined };
+    if (ahead === undefined) return { confirmed, hint: undefined, tombstone: undefined };
+    if (ahead.doubt === undefined) return { confirmed, hint: this.hint, tombstone: this.tombstone };
+    return { confirmed, hint: ahead.doubt.serves ? this.hint : undefined, tombstone: undefined };
   }
 
   /**
@@ -189,13 +189,13 @@ export class Entry implements RouteInEffect {
    * and keeps its ID and its pod IP.
    */
   isCondemned(route: Route): boolean {
-    const { claim, tombstone, doubt } = this;
-    if (doubt?.overdue !== true || route === claim) return false;
+    const { hint, tombstone, doubt } = this;
+    if (doubt?.overdue !== true || route === hint) return false;
     if (tombstone !== undefined && compareResourceVersions(route.resourceVersion, tombstone) <= 0)
       return true;
     // What was pushed and not kept may have said anything.
-    if (claim === undefined || doubt.isPartlyKept) return doubt.isPartlyKept;
-    return claim.uid !== route.uid || claim.ip !== route.ip || claim.state !== route.state;
+    if (hint === undefined || doubt.isPartlyKept) return doubt.isPartlyKept;
+    return hint.uid !== route.uid || hint.ip !== route.ip || hint.state !== route.state;
   }
 
   /** True while a fact is left to keep the entry for. */

@@ -69,7 +69,7 @@ export interface IncarnationListener {
 
 /** A fact as `explain` and the status page show it: no tokens. A `read` has shown the object at that version of the cluster. */
 export interface FactView {
-  readonly kind: "confirmed" | "claim" | "tombstone" | "read";
+  readonly kind: "confirmed" | "hint" | "tombstone" | "read";
   readonly resourceVersion: ResourceVersion;
   readonly state: string;
 }

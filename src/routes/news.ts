@@ -22,8 +22,8 @@ export interface TableListener {
   podIpRefused?(source: Source, key: ObjectKey, ip: string, from: string): void;
   /** A fact that `from` pushed, or that a read has shown, was given up without the informer confirming it. */
   factDropped?(fact: AheadFact, reason: DropReason, key: ObjectKey, from: string): void;
-  /** The informer confirmed a claim, `lagMs` after the push had arrived. */
-  claimConfirmed?(lagMs: Milliseconds): void;
+  /** The informer confirmed a hint, `lagMs` after the push had arrived. */
+  hintConfirmed?(lagMs: Milliseconds): void;
   /** A push of `key` waits for a read of the API server that begins after now (rule 12). */
   doubted?(key: ObjectKey): void;
   /** Requests for `key`, or for what was pushed of it, are held from now on, or are not any more. */

@@ -24,7 +24,7 @@ export type Source = "informer" | "peer" | "clock";
  * | `invalid/uid` | the UID is missing, or holds what no UID does |
  * | `invalid/text` | the state or the owner holds what none does: control characters, bidi marks, `<` |
  * | `invalid/resource-version` | not a canonical positive decimal integer |
- * | `invalid/size` | longer than any real route: a claim's memory must have a bound |
+ * | `invalid/size` | longer than any real route: a hint's memory must have a bound |
  */
 export const OUTCOMES = [
   "applied",
@@ -74,7 +74,7 @@ export const DROP_REASONS = ["contradicted", "refuted", "expired", "evicted", "r
 export type DropReason = (typeof DROP_REASONS)[number];
 
 /** The kinds of fact that a peer brings and that the table gives up again. */
-export const PUSHED_FACTS = ["claim", "tombstone"] as const;
+export const PUSHED_FACTS = ["hint", "tombstone"] as const;
 
 /** One of {@link PUSHED_FACTS}. */
 export type PushedFact = (typeof PUSHED_FACTS)[number];

@@ -8,7 +8,7 @@ export interface PendingFields<E> {
   readonly fact: AheadFact;
   readonly entry: E;
   readonly version: ResourceVersion;
-  /** Of a claim. */
+  /** Of a hint. */
   readonly route: Route | undefined;
   readonly arrivedAtMs: Milliseconds;
   /** In live time of its scope. */

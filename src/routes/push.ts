@@ -48,7 +48,7 @@ function invalid(outcome: Outcome): { readonly kind: "invalid"; readonly outcome
   return { kind: "invalid", outcome };
 }
 
-/** All that a claim keeps of what a peer wrote. Names are at most 253 characters long; tokens are what may be long. */
+/** All that a hint keeps of what a peer wrote. Names are at most 253 characters long; tokens are what may be long. */
 const MAX_PUSH_CHARACTERS = 16_384;
 
 function sizeOf(push: PushedRoute): number {

@@ -91,7 +91,7 @@ export class RoutesInEffect {
     const endsAtMs = route && this.#rules.endsAtMs(facts, route);
     const state = route ? this.#stateOf(entry, route, endsAtMs, nowMs) : "";
     if (before === route && stateBefore === state) {
-      // The claim in effect is the same, and what it takes over from the informer's word may be new.
+      // The hint in effect is the same, and what it takes over from the informer's word may be new.
       if (endsAtMs !== route?.shutdownAtMs && endsAtMs !== undefined)
         this.#awaitShutdown(entry, endsAtMs, before, state);
       return;
@@ -122,12 +122,12 @@ export class RoutesInEffect {
    */
   watermarkMoved({ pending }: Scope<Entry>): void {
     const { contested } = this.#ips;
-    if (contested.size === 0 || pending.claim.size === 0) return;
-    if (contested.size < pending.claim.size) {
+    if (contested.size === 0 || pending.hint.size === 0) return;
+    if (contested.size < pending.hint.size) {
       for (const ip of contested) this.#leaveUndecided(ip);
       return;
     }
-    for (const { entry } of pending.claim) {
+    for (const { entry } of pending.hint) {
       const ip = this.#heldIp(entry.inEffect, entry.state);
       if (ip && contested.has(ip)) this.#leaveUndecided(ip);
     }
@@ -189,9 +189,9 @@ export class RoutesInEffect {
   }
 
   #reportRefusedIp({ key, ahead }: Entry, route: Route): void {
-    const claim = route === ahead?.claim?.route ? ahead.claim : undefined;
-    const source = claim ? "peer" : "informer";
-    this.#news.add((listener) => listener.podIpRefused?.(source, key, route.ip, claim?.from ?? ""));
+    const hint = route === ahead?.hint?.route ? ahead.hint : undefined;
+    const source = hint ? "peer" : "informer";
+    this.#news.add((listener) => listener.podIpRefused?.(source, key, route.ip, hint?.from ?? ""));
   }
 
   /**

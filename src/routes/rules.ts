@@ -7,7 +7,7 @@ import { isTerminal, type Route, type RouteState } from "./route.ts";
 /** What the table keeps for one object: at most three facts (docs/route-table.md#facts). */
 export interface Facts {
   readonly confirmed: Pick<Observation, "uid" | "resourceVersion" | "route"> | undefined;
-  readonly claim: Route | undefined;
+  readonly hint: Route | undefined;
   readonly tombstone: ResourceVersion | undefined;
 }
 
@@ -48,11 +48,11 @@ export interface IpHold {
  * record so that the interleaving explorer can switch each rule off and show that it then finds the bug.
  */
 export interface Rules {
-  /** Rule 1: is an update push at `push.resourceVersion` kept as a claim? */
+  /** Rule 1: is an update push at `push.resourceVersion` kept as a hint? */
   judgeUpdate(facts: Facts, push: Pick<Route, "resourceVersion" | "uid">, scope: ScopeView): Outcome;
   /**
-   * Rule 2: is a delete push kept as a tombstone? Unlike the rule's first wording, a claim above `version` does not
-   * refuse it: the tombstone is kept beneath, so that a deletion is not forgotten with a claim that proves false.
+   * Rule 2: is a delete push kept as a tombstone? Unlike the rule's first wording, a hint above `version` does not
+   * refuse it: the tombstone is kept beneath, so that a deletion is not forgotten with a hint that proves false.
    */
   judgeDelete(facts: Facts, version: ResourceVersion, scope: ScopeView): Outcome;
   /** Rule 3: is a route in this state an end? */
@@ -61,8 +61,8 @@ export interface Rules {
   eventIsSeen(event: ResourceVersion, watermark: ResourceVersion): boolean;
   /** Rule 4: is an event older than what the informer has said of the object? A list may run ahead of its version. */
   eventIsOlder(event: ResourceVersion, confirmed: ResourceVersion): boolean;
-  /** Rule 4: has the watermark reached a claim, so that the informer alone decides from here on? */
-  claimIsReached(claim: ResourceVersion, watermark: ResourceVersion): boolean;
+  /** Rule 4: has the watermark reached a hint, so that the informer alone decides from here on? */
+  hintIsReached(hint: ResourceVersion, watermark: ResourceVersion): boolean;
   /** Rule 4: has the informer confirmed a newer version of the object, or passed `tombstone` and knows no object? */
   tombstoneIsDone(
     tombstone: ResourceVersion,
@@ -118,12 +118,12 @@ export const RULES: Rules = {
     if (olderOrSame(version, scope.watermark)) return "ignored/watermark";
     if (scope.ceiling !== undefined && older(scope.ceiling, version)) return "ignored/implausible";
     if (facts.tombstone !== undefined && olderOrSame(version, facts.tombstone)) return "ignored/tombstone";
-    const { confirmed, claim } = facts;
+    const { confirmed, hint } = facts;
     if (confirmed !== undefined) {
       if (olderOrSame(version, confirmed.resourceVersion)) return "ignored/stale";
       if (confirmed.route === undefined && confirmed.uid === push.uid) return "ignored/ended";
     }
-    if (claim !== undefined && olderOrSame(version, claim.resourceVersion)) return "ignored/stale";
+    if (hint !== undefined && olderOrSame(version, hint.resourceVersion)) return "ignored/stale";
     return "applied";
   },
 
@@ -143,7 +143,7 @@ export const RULES: Rules = {
 
   eventIsOlder: older,
 
-  claimIsReached: olderOrSame,
+  hintIsReached: olderOrSame,
 
   tombstoneIsDone(tombstone, confirmed, watermark) {
     return confirmed === undefined ? olderOrSame(tombstone, watermark) : older(tombstone, confirmed);
@@ -188,11 +188,11 @@ export const RULES: Rules = {
     return endsAtMs !== undefined && endsAtMs <= nowMs ? "dead" : route.state;
   },
 
-  inEffect({ confirmed, claim, tombstone }) {
+  inEffect({ confirmed, hint, tombstone }) {
     const newest =
-      claim !== undefined &&
-      (confirmed === undefined || older(confirmed.resourceVersion, claim.resourceVersion))
-        ? claim
+      hint !== undefined &&
+      (confirmed === undefined || older(confirmed.resourceVersion, hint.resourceVersion))
+        ? hint
         : confirmed?.route;
     if (newest === undefined) return undefined;
     return tombstone !== undefined && olderOrSame(newest.resourceVersion, tombstone) ? undefined : newest;

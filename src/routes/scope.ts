@@ -12,7 +12,7 @@ import type { WatermarkPace } from "./watermark-pace.ts";
 export class Scope<E> {
   /** The watched namespace; `""` for all. */
   readonly name: string;
-  /** False for a table without an informer: claims then last until another push replaces them (rule 7). */
+  /** False for a table without an informer: hints then last until another push replaces them (rule 7). */
   readonly watched: boolean;
 
   watermark: ResourceVersion = NOTHING_SEEN;
@@ -21,7 +21,7 @@ export class Scope<E> {
 
   /** What is in force beyond the informer's word. */
   readonly pending: Readonly<Record<AheadFact, PendingQueue<E>>> = {
-    claim: new PendingQueue(),
+    hint: new PendingQueue(),
     tombstone: new PendingQueue(),
     read: new PendingQueue(),
   };
@@ -82,8 +82,8 @@ export class Scope<E> {
     this.pending[pending.fact].add(pending);
     if (!this.watched) return;
     // Replaced facts leave items behind; a peer that pushes ever higher versions must not pile them up.
-    const { claim, tombstone, read } = this.pending;
-    if (this.#awaited.size > 2 * (claim.size + tombstone.size + read.size) + 1_024) {
+    const { hint, tombstone, read } = this.pending;
+    if (this.#awaited.size > 2 * (hint.size + tombstone.size + read.size) + 1_024) {
       this.#awaited.compact(({ queued }) => queued);
     }
     this.#awaited.push(pending);

@@ -30,7 +30,7 @@ export interface TableStats {
   readonly entries: number;
   /** Routes with a living incarnation. */
   readonly servable: number;
-  readonly claims: number;
+  readonly hints: number;
   readonly tombstones: number;
   /** Objects that a read has shown ahead of the watermark. */
   readonly reads: number;
@@ -43,13 +43,13 @@ export interface TableStats {
 
 /** What is to be seen of an entry. `ids` tells whether its ID is disputed. */
 export function viewOf(entry: Entry, ids: { lookup(id: string): Lookup }): EntryView {
-  const { confirmed, claim, tombstone, readVersion, doubt, inEffect } = entry;
+  const { confirmed, hint, tombstone, readVersion, doubt, inEffect } = entry;
   const facts: FactView[] = [];
   if (confirmed) {
     const { resourceVersion, route } = confirmed;
     facts.push({ kind: "confirmed", resourceVersion, state: route?.state ?? "ending" });
   }
-  if (claim) facts.push({ kind: "claim", resourceVersion: claim.resourceVersion, state: claim.state });
+  if (hint) facts.push({ kind: "hint", resourceVersion: hint.resourceVersion, state: hint.state });
   if (tombstone) facts.push({ kind: "tombstone", resourceVersion: tombstone, state: "dead" });
   if (readVersion) {
     const state = confirmed?.route?.state ?? (confirmed ? "ending" : "gone");

@@ -32,10 +32,10 @@ export interface RouteTableOptions {
    * one object would let the slower informer bring back what the other has seen end.
    */
   readonly scopes: readonly string[] | "none";
-  /** How long a live informer may take to confirm a claim. Default 60,000. */
-  readonly claimTtlMs?: Milliseconds;
-  /** The most claims kept; the oldest goes first and is counted. Default 200,000. */
-  readonly maxClaims?: number;
+  /** How long a live informer may take to confirm a hint. Default 60,000. */
+  readonly hintTtlMs?: Milliseconds;
+  /** The most hints kept; the oldest goes first and is counted. Default 200,000. */
+  readonly maxHints?: number;
   /** How long a tombstone lasts that the informer does not confirm. Default 600,000. */
   readonly tombstoneTtlMs?: Milliseconds;
   /** The most tombstones kept; evicting one early reopens the window that its TTL closed. Default 100,000. */
@@ -111,9 +111,9 @@ export class RouteTable implements RouteLookup {
     this.#rules = options.rules ?? RULES;
     this.#trust = options.trust ?? "serve";
     this.#distrusts = options.distrusts ?? (() => false);
-    const { claimTtlMs = 60_000, maxAheadHours = 12 } = options;
+    const { hintTtlMs = 60_000, maxAheadHours = 12 } = options;
     const makeScope = (name: string, watched: boolean): Scope<Entry> =>
-      new Scope(name, watched, claimTtlMs / 2, new WatermarkPace(maxAheadHours));
+      new Scope(name, watched, hintTtlMs / 2, new WatermarkPace(maxAheadHours));
     const scopes =
       options.scopes === "none"
         ? [makeScope("", false)]
@@ -128,8 +128,8 @@ export class RouteTable implements RouteLookup {
       isIpDoubted: (ip, entry) => this.#ahead.isIpDoubted(ip, entry),
     });
     const limits = {
-      claimTtlMs,
-      maxClaims: options.maxClaims ?? 200_000,
+      hintTtlMs,
+      maxHints: options.maxHints ?? 200_000,
       tombstoneTtlMs: options.tombstoneTtlMs ?? 600_000,
       maxTombstones: options.maxTombstones ?? 100_000,
       settleMs: options.settleMs ?? 500,
@@ -232,7 +232,7 @@ export class RouteTable implements RouteLookup {
     for (const entry of this.#entries.ofScope(scope)) {
       // Versions begin again, so nothing that was known of this one's moment counts. Those that the list lacks leave with it.
       if (listed.has(entry.key)) entry.unconfirm();
-      this.#ahead.drop("claim", entry, "restored");
+      this.#ahead.drop("hint", entry, "restored");
       this.#ahead.drop("tombstone", entry, "restored");
       this.#ahead.drop("read", entry);
       this.#touched.push(entry);
@@ -341,7 +341,7 @@ export class RouteTable implements RouteLookup {
       );
       if (outcome === "applied") {
         const entry = this.#entries.getOrAdd(namespace, name, scope);
-        outcome = this.#keep("claim", entry, { version: checked.version, route: checked.push, from });
+        outcome = this.#keep("hint", entry, { version: checked.version, route: checked.push, from });
       }
     }
     this.#news.tell((tell) => tell(this.#pushed(push, outcome, from)));
@@ -501,7 +501,7 @@ export class RouteTable implements RouteLookup {
       states: this.#effects.states,
       entries: this.#entries.size,
       servable: this.#effects.incarnations,
-      claims: this.#ahead.counts.claim,
+      hints: this.#ahead.counts.hint,
       tombstones: this.#ahead.counts.tombstone,
       reads: this.#ahead.counts.read,
       doubtful: this.#ahead.doubts.size,
@@ -563,41 +563,41 @@ export class RouteTable implements RouteLookup {
     entry.confirm(observation, holdAfter(known, observation.route));
     this.#touched.push(entry);
     if (!entry.ahead) return;
-    this.#compareClaim(entry, observation);
+    this.#compareHint(entry, observation);
     if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
   }
 
   #unconfirm(entry: Entry, uid: string | undefined): void {
     entry.unconfirm();
-    // No UID lives again, so a claim of a later life of this one is wrong.
-    if (entry.claim && entry.claim.uid === uid) {
-      const reached = this.#rules.claimIsReached(entry.claim.resourceVersion, entry.scope.watermark);
-      this.#ahead.close("claim", entry, reached ? undefined : "contradicted");
+    // No UID lives again, so a hint of a later life of this one is wrong.
+    if (entry.hint && entry.hint.uid === uid) {
+      const reached = this.#rules.hintIsReached(entry.hint.resourceVersion, entry.scope.watermark);
+      this.#ahead.close("hint", entry, reached ? undefined : "contradicted");
     }
     if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
     this.#touched.push(entry);
   }
 
-  /** Compares a claim with what the informer just said of the same object. */
-  #compareClaim(entry: Entry, { resourceVersion, uid, route }: Observation): void {
-    const { claim, scope, ahead } = entry;
-    if (!claim) return;
-    if (route === undefined && claim.uid === uid) {
-      this.#ahead.close("claim", entry, "contradicted");
+  /** Compares a hint with what the informer just said of the same object. */
+  #compareHint(entry: Entry, { resourceVersion, uid, route }: Observation): void {
+    const { hint, scope, ahead } = entry;
+    if (!hint) return;
+    if (route === undefined && hint.uid === uid) {
+      this.#ahead.close("hint", entry, "contradicted");
     } else if (
-      claim.resourceVersion === resourceVersion &&
-      this.#rules.claimIsReached(resourceVersion, scope.watermark)
+      hint.resourceVersion === resourceVersion &&
+      this.#rules.hintIsReached(resourceVersion, scope.watermark)
     ) {
-      const same = claim.uid === uid && claim.ip === route?.ip && claim.state === route.state;
-      const lagMs = this.#nowMs - (ahead?.claim?.arrivedAtMs ?? this.#nowMs);
-      this.#ahead.drop("claim", entry, same ? undefined : "contradicted");
-      if (same) this.#news.add((listener) => listener.claimConfirmed?.(lagMs));
+      const same = hint.uid === uid && hint.ip === route?.ip && hint.state === route.state;
+      const lagMs = this.#nowMs - (ahead?.hint?.arrivedAtMs ?? this.#nowMs);
+      this.#ahead.drop("hint", entry, same ? undefined : "contradicted");
+      if (same) this.#news.add((listener) => listener.hintConfirmed?.(lagMs));
     }
   }
 
   /**
    * Lets go of the pushed facts that the watermark has reached. With `everyEvent`, the informer has delivered each
-   * event up to there, so a claim at a version that it never mentioned was wrong.
+   * event up to there, so a hint at a version that it never mentioned was wrong.
    */
   #passWatermark(scope: Scope<Entry>, everyEvent: boolean): void {
     if (scope.barredUntil !== undefined && compareResourceVersions(scope.watermark, scope.barredUntil) > 0) {
@@ -607,8 +607,8 @@ export class RouteTable implements RouteLookup {
       const { entry } = reached;
       // From here on the informer says all that the read did.
       if (reached.fact === "read") this.#ahead.drop("read", entry);
-      if (entry.claim && this.#rules.claimIsReached(entry.claim.resourceVersion, scope.watermark)) {
-        this.#ahead.drop("claim", entry, everyEvent ? "contradicted" : undefined);
+      if (entry.hint && this.#rules.hintIsReached(entry.hint.resourceVersion, scope.watermark)) {
+        this.#ahead.drop("hint", entry, everyEvent ? "contradicted" : undefined);
       }
       if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
       this.#touched.push(entry);
@@ -620,7 +620,7 @@ export class RouteTable implements RouteLookup {
 
   /** Keeps a push: in effect at once, or until a read settles it. */
   #keep(
-    fact: "claim" | "tombstone",
+    fact: "hint" | "tombstone",
     entry: Entry,
     push: { readonly version: ResourceVersion; readonly route?: Route; readonly from: string },
   ): "applied" | "unsettled" {
@@ -628,12 +628,12 @@ export class RouteTable implements RouteLookup {
       this.#ahead.doubt(fact, entry, push, this.#nowMs);
       return "unsettled";
     }
-    const { claim, tombstone } = entry;
+    const { hint, tombstone } = entry;
     if (fact === "tombstone") {
       // The same deletion told again does not last longer for it.
       if (tombstone === push.version) return "applied";
-      if (claim && compareResourceVersions(claim.resourceVersion, push.version) <= 0)
-        this.#ahead.drop("claim", entry);
+      if (hint && compareResourceVersions(hint.resourceVersion, push.version) <= 0)
+        this.#ahead.drop("hint", entry);
     }
     this.#ahead.keep(fact, entry, push, this.#nowMs);
     return "applied";
@@ -641,14 +641,14 @@ export class RouteTable implements RouteLookup {
 
   /** Drops the pushes of an entry that a read has settled. */
   #settlePushes(entry: Entry, read: ReadView, asOf: number): void {
-    const { claim, tombstone } = entry.ahead ?? {};
-    if (claim?.route) {
-      const { route, from } = claim;
-      const settled = this.#rules.settleUpdate(route, read, claim.serial <= asOf, tombstone?.version);
+    const { hint, tombstone } = entry.ahead ?? {};
+    if (hint?.route) {
+      const { route, from } = hint;
+      const settled = this.#rules.settleUpdate(route, read, hint.serial <= asOf, tombstone?.version);
       if (settled === "refuted") {
         this.#news.tell((tell) => tell(this.#pushed(route, "ignored/refuted", from)));
       }
-      this.#closePush("claim", entry, settled, claim.arrivedAtMs);
+      this.#closePush("hint", entry, settled, hint.arrivedAtMs);
     }
     if (tombstone) {
       const isAfter = tombstone.serial <= asOf;
@@ -657,17 +657,12 @@ export class RouteTable implements RouteLookup {
     }
   }
 
-  #closePush(
-    fact: "claim" | "tombstone",
-    entry: Entry,
-    settled: Settlement,
-    arrivedAtMs: Milliseconds,
-  ): void {
+  #closePush(fact: "hint" | "tombstone", entry: Entry, settled: Settlement, arrivedAtMs: Milliseconds): void {
     if (settled === "open") return;
     this.#ahead.close(fact, entry, settled === "refuted" ? "refuted" : undefined);
-    if (fact === "claim" && settled === "confirmed") {
+    if (fact === "hint" && settled === "confirmed") {
       const lagMs = this.#nowMs - arrivedAtMs;
-      this.#news.add((listener) => listener.claimConfirmed?.(lagMs));
+      this.#news.add((listener) => listener.hintConfirmed?.(lagMs));
     }
   }
 
@@ -795,7 +790,7 @@ export class RouteTable implements RouteLookup {
 const UNKNOWN: Lookup = { kind: "unknown" };
 
 /** What is known of an object that nobody has told of. */
-const NO_FACTS: Facts = { confirmed: undefined, claim: undefined, tombstone: undefined };
+const NO_FACTS: Facts = { confirmed: undefined, hint: undefined, tombstone: undefined };
 
 /**
  * Most of a relist says what is known. It can bring nothing about, so it costs nothing either. The version alone does not

@@ -72,7 +72,7 @@ describe("GET /api/routes", () => {
         { kind: "tombstone", resourceVersion: "12", state: "dead" },
       ],
     });
-    expect(page.counts).toMatchObject({ tombstones: 2, claims: 0, idConflicts: 1 });
+    expect(page.counts).toMatchObject({ tombstones: 2, hints: 0, idConflicts: 1 });
   });
 
   it("names the incarnation of a route that is served", async () => {
@@ -191,9 +191,9 @@ describe("GET /api/explain", () => {
 describe("no token is shown", () => {
   it("on any page, for routes that the informer or a peer told", async () => {
     const table = listedTable(9, [observed("one", 2), observed("dup", 3, { id: "ns--one" })]);
-    const { resourceVersion: _, ...claim } = observed("pushed", 20).route!;
-    table.pushUpdate({ ...claim, resourceVersion: "20" }, 0);
-    table.pushUpdate({ ...claim, name: "one", uid: "uid-one", resourceVersion: "21" }, 0);
+    const { resourceVersion: _, ...hint } = observed("pushed", 20).route!;
+    table.pushUpdate({ ...hint, resourceVersion: "20" }, 0);
+    table.pushUpdate({ ...hint, name: "one", uid: "uid-one", resourceVersion: "21" }, 0);
     await using admin = await startAdminServer(tableSource(table));
     const pages = [
       "/",

@@ -70,7 +70,7 @@ test("the end is the first fact that took the route away, not what followed it",
 });
 
 test("what only a push had said ends when that is given up; of what the informer had told it is no end", () => {
-  const dropped = told({ what: "claim-dropped", writer: "table", outcome: "contradicted" });
+  const dropped = told({ what: "hint-dropped", writer: "table", outcome: "contradicted" });
   const deleted = told({ atMs: 20_000, resourceVersion: "1130" });
   const pushed: HistoryFact = { ...born, writer: "peer", from: "10.0.0.9", what: "update" };
   expect(said(pushed, dropped)).toContain(

@@ -4,7 +4,7 @@ import { assess, type HealthInput } from "../../src/admin/health.ts";
 const counts = {
   routes: 3,
   servable: 3,
-  claims: 0,
+  hints: 0,
   tombstones: 0,
   idConflicts: 0,
   ipConflicts: 0,

@@ -54,7 +54,7 @@ const route: RouteView = {
 const counts = {
   routes: 2,
   servable: 1,
-  claims: 1,
+  hints: 1,
   tombstones: 0,
   idConflicts: 0,
   ipConflicts: 0,
@@ -235,7 +235,7 @@ describe("routes", () => {
         "",
       ].join("\n"),
     );
-    expect(stderr).toBe("2 routes, 1 served; 1 claims; 0 tombstones; synced; all namespaces at 99\n");
+    expect(stderr).toBe("2 routes, 1 served; 1 hints; 0 tombstones; synced; all namespaces at 99\n");
   });
 
   test("--json prints one page's form with all routes", async () => {

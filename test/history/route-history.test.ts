@@ -74,7 +74,7 @@ test("every fact in the order in which it was told, with writer, version and out
   expect(JSON.stringify(facts)).not.toContain(TOKEN);
 });
 
-test("an incarnation's end and a claim that is given up stand after what made them", () => {
+test("an incarnation's end and a hint that is given up stand after what made them", () => {
   const { writers, all, table, peers } = scene();
   writers.relist("", version(10), [observed("box", 5)]);
   writers.setLive("", true);
@@ -87,7 +87,7 @@ test("an incarnation's end and a claim that is given up stand after what made th
     "informer listed 5 applied",
     "peer update 12 applied",
     "table incarnation-ended - ip-moved",
-    "table claim-dropped - contradicted",
+    "table hint-dropped - contradicted",
     "table incarnation-ended - ip-moved",
   ]);
   expect(peers.view()).toMatchObject([{ address: "10.9.9.9", pushes: 1, applied: 1, contradicted: 1 }]);

@@ -73,7 +73,7 @@ describe("whatever words come, the number of series has a bound", () => {
     metrics.readFrom({
       table: () => ({
         states: new Map(Array.from({ length: 1_000 }, (_, i) => [`state-${i}`, 1])),
-        claims: 0,
+        hints: 0,
         reads: 0,
         doubtful: 0,
         tombstones: 0,

@@ -164,7 +164,7 @@ describe("/metrics", () => {
     metrics.table.told(told("informer", "applied", undefined));
     metrics.table.incarnationEnded({ number: 1, key: "ns/one", uid: "uid", ip: "10.0.0.1" }, "dead");
     metrics.table.factDropped("tombstone", "evicted", "ns/one", "10.0.0.7");
-    metrics.table.claimConfirmed(40);
+    metrics.table.hintConfirmed(40);
     metrics.watch.listed("initial", 3, 20);
     metrics.watch.relisted("expired");
     metrics.watch.watchRestarted("stalled");
@@ -222,14 +222,14 @@ describe("/metrics", () => {
       clientConnectionsLimit: () => 20,
       upstreamPools: () => 1,
       upstreamWaiting: () => 12,
-      tableLimits: () => ({ claims: 60, tombstones: 70 }),
+      tableLimits: () => ({ hints: 60, tombstones: 70 }),
       table: () => ({
         states: new Map([
           ["running", 5],
           ["hibernating", 1],
           ["thawing", 2],
         ]),
-        claims: 6,
+        hints: 6,
         reads: 0,
         doubtful: 0,
         tombstones: 7,
@@ -245,12 +245,12 @@ describe("/metrics", () => {
       ["lychgate_client_connections_limit", {}, 20],
       ["lychgate_upstream_pools", {}, 1],
       ["lychgate_upstream_waiting", {}, 12],
-      ["lychgate_table_facts_limit", { kind: "claim" }, 60],
+      ["lychgate_table_facts_limit", { kind: "hint" }, 60],
       ["lychgate_table_facts_limit", { kind: "tombstone" }, 70],
       ["lychgate_routes", { state: "running" }, 5],
       ["lychgate_routes", { state: "paused" }, 0],
       ["lychgate_routes", { state: "other" }, 3],
-      ["lychgate_table_facts", { kind: "claim" }, 6],
+      ["lychgate_table_facts", { kind: "hint" }, 6],
       ["lychgate_table_facts", { kind: "tombstone" }, 7],
       ["lychgate_route_conflicts", { kind: "id" }, 8],
       ["lychgate_route_conflicts", { kind: "ip" }, 9],

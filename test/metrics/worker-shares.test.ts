@@ -44,7 +44,7 @@ function setUp() {
   primary.readFrom({
     table: () => ({
       states: new Map([["running", 7]]),
-      claims: 1,
+      hints: 1,
       reads: 0,
       doubtful: 0,
       tombstones: 2,

@@ -107,7 +107,7 @@ describe("with peers.trust: verify a forged push costs its victim a moment of wa
       // Nor was a connection to the pod reset.
       expect(ended).toEqual([]);
       await eventually(() =>
-        expect(router.router.table.stats()).toMatchObject({ claims: 0, tombstones: 0, doubtful: 0 }),
+        expect(router.router.table.stats()).toMatchObject({ hints: 0, tombstones: 0, doubtful: 0 }),
       );
     });
   }
@@ -117,7 +117,7 @@ describe("with peers.trust: verify a forged push costs its victim a moment of wa
     await eventually(async () => {
       const dropped = (kind: string) =>
         counted(`lychgate_table_facts_dropped_total{kind="${kind}",reason="refuted"}`);
-      expect(await dropped("claim")).toBeGreaterThanOrEqual(9);
+      expect(await dropped("hint")).toBeGreaterThanOrEqual(9);
       expect(await dropped("tombstone")).toBeGreaterThanOrEqual(6);
       const ignored = 'lychgate_route_mutations_total{source="peer",outcome="ignored/distrusted"}';
       expect(await counted(ignored)).toBeGreaterThan(0);

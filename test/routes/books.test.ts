@@ -62,9 +62,9 @@ class Life {
     this.#scopes = scopes === "none" ? [] : scopes;
     this.table = new RouteTable({
       scopes,
-      claimTtlMs: 60,
+      hintTtlMs: 60,
       tombstoneTtlMs: 200,
-      maxClaims: 4,
+      maxHints: 4,
       maxTombstones: 4,
     });
     this.table.addListener({
@@ -141,8 +141,8 @@ class Life {
   check(): void {
     const { table } = this;
     const routes: RouteInEffect[] = [];
-    const count = { entries: 0, claims: 0, tombstones: 0 };
-    const kinds = { claim: "claims", tombstone: "tombstones" } as const;
+    const count = { entries: 0, hints: 0, tombstones: 0 };
+    const kinds = { hint: "hints", tombstone: "tombstones" } as const;
     for (const key of table.keys()) {
       const view = table.inspect(key);
       expect(view?.facts.length, `${key} is kept for nothing`).toBeGreaterThan(0);
@@ -231,7 +231,7 @@ class Life {
       expect(this.table.stats()).toMatchObject({
         entries: 0,
         servable: 0,
-        claims: 0,
+        hints: 0,
         tombstones: 0,
         ipConflicts: 0,
       });

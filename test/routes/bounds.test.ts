@@ -5,14 +5,14 @@ import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
 
 describe("memory is bounded, whatever peers push", () => {
-  test("claims for objects that do not exist: at most so many, the oldest goes and is counted", () => {
-    const table = new RouteTable({ scopes: [""], maxClaims: 10 });
+  test("hints for objects that do not exist: at most so many, the oldest goes and is counted", () => {
+    const table = new RouteTable({ scopes: [""], maxHints: 10 });
     let evicted = 0;
     table.addListener({
-      factDropped: (fact, reason) => void (evicted += Number(`${fact} ${reason}` === "claim evicted")),
+      factDropped: (fact, reason) => void (evicted += Number(`${fact} ${reason}` === "hint evicted")),
     });
     for (let i = 0; i < 100; i++) table.pushUpdate(makeRoute(`n${i}`, 100 + i, { ip: `10.0.0.${i}` }), 0);
-    expect(table.stats()).toMatchObject({ claims: 10, entries: 10 });
+    expect(table.stats()).toMatchObject({ hints: 10, entries: 10 });
     expect(evicted).toBe(90);
     expect(table.lookup("ns--n99").kind).toBe("found");
   });
@@ -22,7 +22,7 @@ describe("memory is bounded, whatever peers push", () => {
     table.relist("", rv(10), [], 0);
     for (let i = 0; i < 20_000; i++) table.pushUpdate(makeRoute("one", 100 + i), 0);
     table.observe("", observe(makeRoute("one", 1_000_000)), 0);
-    expect(table.stats()).toMatchObject({ claims: 0, entries: 1 });
+    expect(table.stats()).toMatchObject({ hints: 0, entries: 1 });
   });
 
   test("the oldest of all is evicted, not what was pushed last: one namespace can't void the pushes for another", () => {
@@ -43,7 +43,7 @@ describe("memory is bounded, whatever peers push", () => {
       table.pushUpdate(makeRoute(`n${i}`, 100 + i, { id: "shared", ip: "10.0.0.1" }), 0);
     expect(table.stats()).toMatchObject({ idConflicts: 1, ipConflicts: 1, servable: 0 });
     table.observe("", observe(makeRoute("late", 1_000_000, { ip: "10.0.0.1" })), 0);
-    expect(table.stats()).toMatchObject({ claims: 0, idConflicts: 0, ipConflicts: 0, servable: 1 });
+    expect(table.stats()).toMatchObject({ hints: 0, idConflicts: 0, ipConflicts: 0, servable: 1 });
   });
 
   test("states of a peer's own invention do not pile up", () => {
@@ -60,7 +60,7 @@ describe("memory is bounded, whatever peers push", () => {
       table.pushDelete({ namespace: "ns", name: `n${i}`, resourceVersion: String(1_000 + i) }, 0);
     }
     table.bookmark("", rv(5_000), 0);
-    expect(table.stats()).toMatchObject({ entries: 0, claims: 0, tombstones: 0, ipConflicts: 0 });
+    expect(table.stats()).toMatchObject({ entries: 0, hints: 0, tombstones: 0, ipConflicts: 0 });
   });
 });
 

@@ -45,7 +45,7 @@ describe("rule 9: one ID, one sandbox", () => {
     }
   });
 
-  test("the dead claim no ID; IDs differ by more than case", () => {
+  test("the dead hint no ID; IDs differ by more than case", () => {
     const t = table(on("a", 5, { id: "Shared", state: "dead" }), on("b", 6, { id: "shared" }));
     expect(t.lookup("SHARED")).toMatchObject({ route: { name: "b" } });
     t.observe("", on("a", 11, { id: "Shared", ip: "10.0.0.9" }), 0);

@@ -9,7 +9,7 @@ const STARTED_MS = 1_800_000_000_000;
 const AHEAD = "500";
 
 function live() {
-  const table = new RouteTable({ scopes: [""], claimTtlMs: 60_000, tombstoneTtlMs: 600_000 });
+  const table = new RouteTable({ scopes: [""], hintTtlMs: 60_000, tombstoneTtlMs: 600_000 });
   table.setLive("", true, STARTED_MS);
   table.relist("", rv(10), [observe(makeRoute("one", 5))], STARTED_MS);
   return table;
@@ -21,7 +21,7 @@ function quietly(table: RouteTable, fromMs: number, toMs: number): void {
 }
 
 describe("rule 6 by a clock that counts from 1970", () => {
-  test("an update that is not confirmed lasts as long as claimTtlMs says, and no longer", () => {
+  test("an update that is not confirmed lasts as long as hintTtlMs says, and no longer", () => {
     const table = live();
     expect(
       table.pushUpdate({ ...makeRoute("one", 1, { ip: "10.6.6.6" }), resourceVersion: AHEAD }, STARTED_MS),
@@ -30,7 +30,7 @@ describe("rule 6 by a clock that counts from 1970", () => {
     expect(table.lookup("ns--one")).toMatchObject({ route: { ip: "10.6.6.6" } });
     quietly(table, 60_000, 60_000);
     expect(table.lookup("ns--one")).toMatchObject({ route: { ip: "10.0.0.1" } });
-    expect(table.stats().claims).toBe(0);
+    expect(table.stats().hints).toBe(0);
   });
 
   test("a deletion that is not confirmed lasts as long as tombstoneTtlMs says, and no longer", () => {

@@ -20,7 +20,7 @@ function running(fields: Partial<Route> = {}) {
   return { table, ended, now, next };
 }
 
-test("it goes on through every change that leaves UID, pod IP and life alone, claims included", () => {
+test("it goes on through every change that leaves UID, pod IP and life alone, hints included", () => {
   const { table, ended, now, next } = running();
   const first = now();
   next({ owner: "someone" }, 11);

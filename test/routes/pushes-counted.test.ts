@@ -10,7 +10,7 @@ function told() {
   const what: string[] = [];
   table.addListener({
     factDropped: (fact, reason, key) => void what.push(`${fact} ${reason} ${key}`),
-    claimConfirmed: () => void what.push("confirmed"),
+    hintConfirmed: () => void what.push("confirmed"),
   });
   table.relist("", rv(10), [observe(makeRoute("other", 5, { ip: "10.0.0.2" }))], 0);
   table.pushUpdate(makeRoute("one", 20), 0);
@@ -21,21 +21,21 @@ test("an event of another object at or after it, and none of its own: contradict
   for (const version of [20, 21]) {
     const { table, what } = told();
     table.observe("", observe(makeRoute("other", version, { ip: "10.0.0.2" })), 0);
-    expect(what).toEqual(["claim contradicted ns/one"]);
+    expect(what).toEqual(["hint contradicted ns/one"]);
   }
 });
 
 test("the end of another object after it: contradicted", () => {
   const { table, what } = told();
   table.remove("", "ns", "other", "other-1", rv(21), 0);
-  expect(what).toEqual(["claim contradicted ns/one"]);
+  expect(what).toEqual(["hint contradicted ns/one"]);
 });
 
 test("a list that has passed it may have missed it: nothing is said of it", () => {
   const { table, what } = told();
   table.relist("", rv(30), [], 0);
   expect(what).toEqual([]);
-  expect(table.stats().claims).toBe(0);
+  expect(table.stats().hints).toBe(0);
 });
 
 test("its own event with the same UID, IP and state: confirmed", () => {
@@ -51,5 +51,5 @@ test.each<[string, Partial<Route>]>([
 ])("its own event with another %s: contradicted", (_, fields) => {
   const { table, what } = told();
   table.observe("", observe(makeRoute("one", 20, fields)), 0);
-  expect(what).toEqual(["claim contradicted ns/one"]);
+  expect(what).toEqual(["hint contradicted ns/one"]);
 });

@@ -27,7 +27,7 @@ test("the table starts over from the list, with nothing that peers had said", ()
   expect(table.lookup("ns--two").kind).toBe("unknown");
   expect(table.lookup("ns--three").kind).toBe("unknown");
   expect(table.stats()).toMatchObject({
-    claims: 0,
+    hints: 0,
     tombstones: 0,
     scopes: [{ watermark: "50", barredUntil: "100" }],
   });

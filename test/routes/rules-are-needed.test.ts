@@ -11,7 +11,7 @@ const switchedOff: { readonly [what: string]: Partial<Rules> } = {
   },
   "rule 1: an update below a known version is kept": {
     judgeUpdate: ({ tombstone }, push, scope) =>
-      RULES.judgeUpdate({ tombstone, confirmed: undefined, claim: undefined }, push, scope),
+      RULES.judgeUpdate({ tombstone, confirmed: undefined, hint: undefined }, push, scope),
   },
   "rule 2: an update below a tombstone is kept": {
     judgeUpdate: (facts, push, scope) => RULES.judgeUpdate({ ...facts, tombstone: undefined }, push, scope),
@@ -24,7 +24,7 @@ const switchedOff: { readonly [what: string]: Partial<Rules> } = {
   },
   "rule 2: a deletion below what is known is kept": {
     judgeDelete: (_facts, version, scope) =>
-      RULES.judgeDelete({ confirmed: undefined, claim: undefined, tombstone: undefined }, version, {
+      RULES.judgeDelete({ confirmed: undefined, hint: undefined, tombstone: undefined }, version, {
         ...scope,
         watermark: ZERO,
       }),
@@ -35,13 +35,13 @@ const switchedOff: { readonly [what: string]: Partial<Rules> } = {
   "rule 3: dead is a state like any other": { isTerminal: () => false },
   "rule 4: old events are taken": { eventIsSeen: () => false },
   "rule 4: an older listing of an object replaces a newer": { inEffect: (facts) => facts.confirmed?.route },
-  "rule 4: a claim outlives the watermark": { claimIsReached: () => false },
+  "rule 4: a hint outlives the watermark": { hintIsReached: () => false },
   "rule 4: a tombstone is dropped at once": { tombstoneIsDone: () => true },
   "rule 4: a tombstone is kept for ever": { tombstoneIsDone: () => false },
   "rule 5: a list of a stale server is taken": { listIsBehind: () => false },
   "rule 5: what a list lacks stays": { isGone: () => false },
   "rule 6: what peers push runs out at once": { isOverdue: () => true },
-  "rule 9: the first of two that claim an ID is served": {
+  "rule 9: the first of two that hint an ID is served": {
     idHolder: (living) => (living > 0 ? 0 : undefined),
   },
   "rule 10: the first of two that hold an IP is served": {

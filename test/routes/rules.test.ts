@@ -73,7 +73,7 @@ describe("a deletion at 110 of one-1", () => {
 });
 
 test("rule 13 and rule 5 come before what is known of the key", () => {
-  const facts = { confirmed: undefined, claim: undefined, tombstone: rv(500) };
+  const facts = { confirmed: undefined, hint: undefined, tombstone: rv(500) };
   const scope = { watermark: rv(100), barredUntil: undefined, ceiling: rv(300) };
   expect(RULES.judgeUpdate(facts, makeRoute("one", 300), scope)).toBe("ignored/tombstone");
   expect(RULES.judgeUpdate(facts, makeRoute("one", 301), scope)).toBe("ignored/implausible");

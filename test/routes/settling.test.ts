@@ -24,7 +24,7 @@ function scene(options: { distrusts?: (from: string, key: ObjectKey) => boolean 
       told.push(`${writer} ${namespace}/${name} ${outcome}${guard ? `, stopped by ${guard}` : ""}`);
     },
     factDropped: (fact, reason, key, from) => void told.push(`${fact} of ${key} from ${from}: ${reason}`),
-    claimConfirmed: (lagMs) => void told.push(`confirmed after ${lagMs} ms`),
+    hintConfirmed: (lagMs) => void told.push(`confirmed after ${lagMs} ms`),
     doubted: (key) => void told.push(`doubted ${key}`),
     doubtChanged: (key) => void told.push(`doubt of ${key} changed`),
   });
@@ -214,7 +214,7 @@ describe("what a read makes of an update", () => {
     expect(read(120, makeRoute("one", 110, pushed), { nowMs: 9 })).toBe("settled");
     expect(effect()).toBe("one-1 running 10.0.0.9 @110");
     expect(heard()).toEqual(["confirmed after 6 ms", "doubt of ns/one changed"]);
-    expect(table.stats()).toMatchObject({ claims: 0, doubtful: 0, reads: 1 });
+    expect(table.stats()).toMatchObject({ hints: 0, doubtful: 0, reads: 1 });
     expect(table.isHeld("ns--one")).toBe(false);
   });
 
@@ -231,7 +231,7 @@ describe("what a read makes of an update", () => {
       expect(read(120, makeRoute("one", 110, { ip: "10.0.0.9", ...fields }))).toBe("settled");
       expect(heard()).toEqual([
         "peer ns/one ignored/refuted",
-        "claim of ns/one from 10.9.9.9: refuted",
+        "hint of ns/one from 10.9.9.9: refuted",
         "doubt of ns/one changed",
       ]);
     });
@@ -243,7 +243,7 @@ describe("what a read makes of an update", () => {
     heard();
     read(120, makeRoute("one", 50));
     expect(effect()).toBe("one-1 running 10.0.0.1 @50");
-    expect(heard()).toContain("claim of ns/one from 10.9.9.9: refuted");
+    expect(heard()).toContain("hint of ns/one from 10.9.9.9: refuted");
   });
 
   test("the object is at a newer version: the push may have been true, and the sender is not blamed", () => {
@@ -253,7 +253,7 @@ describe("what a read makes of an update", () => {
     read(120, makeRoute("one", 115, { ip: "10.0.0.7" }));
     expect(effect()).toBe("one-1 running 10.0.0.7 @115");
     expect(heard()).toEqual(["doubt of ns/one changed"]);
-    expect(table.stats().claims).toBe(0);
+    expect(table.stats().hints).toBe(0);
   });
 
   test("there is no such object: that was an attempt to bring back the dead", () => {
@@ -263,7 +263,7 @@ describe("what a read makes of an update", () => {
     read(120, undefined, { name: "gone" });
     expect(heard()).toEqual([
       "peer ns/gone ignored/refuted, stopped by refuted",
-      "claim of ns/gone from 10.9.9.9: refuted",
+      "hint of ns/gone from 10.9.9.9: refuted",
       "doubt of ns/gone changed",
     ]);
     expect(table.lookup("ns--gone").kind).toBe("unknown");
@@ -302,7 +302,7 @@ describe("what a read makes of an update", () => {
       route: undefined,
     };
     table.settle({ namespace: "ns", name: "one", version: rv(120), observation, asOf }, 7);
-    expect(heard()).toContain("claim of ns/one from 10.9.9.9: refuted");
+    expect(heard()).toContain("hint of ns/one from 10.9.9.9: refuted");
     expect(table.lookup("ns--one").kind).toBe("unknown");
   });
 });
@@ -362,7 +362,7 @@ describe("a push that comes while a read is under way", () => {
     update(130, { ip: "10.0.0.9", id: "later" });
     expect(read(120, makeRoute("one", 110), { asOf })).toBe("open");
     expect(effect()).toBe("one-1 running 10.0.0.1 @110");
-    expect([table.isHeld("ns--one"), table.isHeld("later"), table.stats().claims]).toEqual([true, true, 1]);
+    expect([table.isHeld("ns--one"), table.isHeld("later"), table.stats().hints]).toEqual([true, true, 1]);
     expect(read(140, makeRoute("one", 130, { ip: "10.0.0.9", id: "later" }))).toBe("settled");
     expect(effect()).toBe("one-1 running 10.0.0.9 @130");
     expect([table.isHeld("ns--one"), table.doubtful]).toEqual([false, 0]);
@@ -407,7 +407,7 @@ describe("a push that comes while a read is under way", () => {
     update(130);
     const asOf = table.pushSerial;
     update(120);
-    expect(table.stats().claims).toBe(1);
+    expect(table.stats().hints).toBe(1);
     expect(read(140, makeRoute("one", 130), { asOf })).toBe("open");
     expect(read(141, makeRoute("one", 130))).toBe("settled");
   });
@@ -553,27 +553,27 @@ test("a restore from a backup forgets what waits, and no request is held for it"
   table.startOver("", rv(40), [observe(makeRoute("one", 30))], 1);
   expect(heard()).toEqual(
     expect.arrayContaining([
-      "claim of ns/one from 10.9.9.9: restored",
+      "hint of ns/one from 10.9.9.9: restored",
       "tombstone of ns/one from 10.9.9.8: restored",
       "doubt of ns/one changed",
     ]),
   );
-  expect(table.stats()).toMatchObject({ claims: 0, tombstones: 0, reads: 0, doubtful: 0 });
+  expect(table.stats()).toMatchObject({ hints: 0, tombstones: 0, reads: 0, doubtful: 0 });
   expect(table.isHeld("ns--one")).toBe(false);
 });
 
 test("what waits for too long without a live informer's word expires, and nothing is in doubt any more", () => {
-  const table = new RouteTable({ scopes: [""], trust: "verify", claimTtlMs: 1_000, tombstoneTtlMs: 2_000 });
+  const table = new RouteTable({ scopes: [""], trust: "verify", hintTtlMs: 1_000, tombstoneTtlMs: 2_000 });
   table.setLive("", true, 0);
   table.relist("", rv(100), [observe(makeRoute("one", 50))], 0);
   table.pushUpdate(makeRoute("one", 110), 0);
   table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "110" }, 0);
   for (let ms = 0; ms < 1_000; ms += 250) table.bookmark("", rv(100), ms);
-  expect(table.stats()).toMatchObject({ claims: 1, tombstones: 1 });
+  expect(table.stats()).toMatchObject({ hints: 1, tombstones: 1 });
   table.bookmark("", rv(100), 1_000);
-  expect(table.stats()).toMatchObject({ claims: 0, tombstones: 1, doubtful: 1 });
+  expect(table.stats()).toMatchObject({ hints: 0, tombstones: 1, doubtful: 1 });
   for (let ms = 1_250; ms <= 2_000; ms += 250) table.bookmark("", rv(100), ms);
-  expect(table.stats()).toMatchObject({ claims: 0, tombstones: 0, doubtful: 0 });
+  expect(table.stats()).toMatchObject({ hints: 0, tombstones: 0, doubtful: 0 });
   expect(table.isInDoubt("ns", "one")).toBe(false);
 });
 

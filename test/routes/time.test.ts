@@ -37,10 +37,10 @@ describe("rule 6: a wrong, forged or foreign push neither hijacks nor freezes a 
     return { found: table.lookup("ns--one"), dropped };
   };
 
-  test("an update that a live informer does not confirm within the claim TTL is dropped", () => {
+  test("an update that a live informer does not confirm within the hint TTL is dropped", () => {
     const { found, dropped } = hijack(RULES);
     expect(found).toMatchObject({ route: { uid: "one-1", ip: "10.0.0.1" } });
-    expect(dropped).toEqual(["claim expired ns/one"]);
+    expect(dropped).toEqual(["hint expired ns/one"]);
   });
 
   test("without the rule the forged route would stay", () => {
@@ -107,7 +107,7 @@ describe("rule 6: a wrong, forged or foreign push neither hijacks nor freezes a 
     });
   });
 
-  test("a claim that the informer contradicts is dropped at once: by the object's end, or by passing its version", () => {
+  test("a hint that the informer contradicts is dropped at once: by the object's end, or by passing its version", () => {
     const { table, dropped } = live();
     table.relist(
       "",
@@ -121,10 +121,10 @@ describe("rule 6: a wrong, forged or foreign push neither hijacks nor freezes a 
     table.pushUpdate(makeRoute("two", 12, { ip: "10.6.6.6" }), 0);
     table.bookmark("", rv(20), 0);
     expect(table.lookup("ns--two")).toMatchObject({ route: { ip: "10.0.0.2" } });
-    expect(dropped).toEqual(["claim contradicted ns/one", "claim contradicted ns/two"]);
+    expect(dropped).toEqual(["hint contradicted ns/one", "hint contradicted ns/two"]);
   });
 
-  test("a claim of a new life survives the end of the old one", () => {
+  test("a hint of a new life survives the end of the old one", () => {
     const { table } = live();
     table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
     table.pushUpdate(makeRoute("one", 20, { uid: "one-2" }), 0);
@@ -142,7 +142,7 @@ describe("rule 6: a wrong, forged or foreign push neither hijacks nor freezes a 
   test("the time from a push to the informer's word is told", () => {
     const { table } = live();
     const lags: number[] = [];
-    table.addListener({ claimConfirmed: (lagMs) => void lags.push(lagMs) });
+    table.addListener({ hintConfirmed: (lagMs) => void lags.push(lagMs) });
     table.relist("", rv(10), [], 0);
     table.pushUpdate(makeRoute("one", 11), 1_000);
     table.observe("", observe(makeRoute("one", 11)), 1_250);
@@ -157,7 +157,7 @@ describe("rule 7: without an informer", () => {
     table.pushUpdate(makeRoute("one", 1), 0);
     table.pushDelete({ namespace: "ns", name: "two", resourceVersion: "1" }, 0);
     table.pushUpdate(makeRoute("three", 1, { ip: "10.0.0.3" }), 1_000_000);
-    expect(table.stats()).toMatchObject({ claims: 2, tombstones: 0 });
+    expect(table.stats()).toMatchObject({ hints: 2, tombstones: 0 });
     expect(isServed(table)).toBe(true);
   });
 

@@ -64,7 +64,7 @@ test("rule 3: an update whose state is dead is a deletion", () => {
   const { table, take } = listening();
   take();
   expect(table.pushUpdate(makeRoute("one", 5, { state: "dead" }), 0)).toBe("applied");
-  expect(table.stats()).toMatchObject({ claims: 0, tombstones: 1 });
+  expect(table.stats()).toMatchObject({ hints: 0, tombstones: 1 });
   expect(table.lookup("ns--one").kind).toBe("unknown");
   expect(take()).toEqual(["peer applied ns/one -", "route ns/one none"]);
 });
@@ -86,10 +86,10 @@ test("the informer says that an object is ending: what was pushed of it is contr
   table.observe("", { ...observe(makeRoute("one", 11)), route: undefined }, 0);
   expect(take()).toEqual([
     "informer applied ns/one -",
-    "dropped claim contradicted ns/one",
+    "dropped hint contradicted ns/one",
     "route ns/one none",
   ]);
-  expect(table.stats().claims).toBe(0);
+  expect(table.stats().hints).toBe(0);
 });
 
 test("a deletion that is kept beneath a newer push changes no route, and says so", () => {
@@ -134,7 +134,7 @@ describe("a push longer than any real one is refused, whichever field makes it s
   test.each(fields)("%s", (field) => {
     const { table } = listening();
     expect(table.pushUpdate({ ...makeRoute("new", 20), [field]: long }, 0)).toMatch(/^invalid\//);
-    expect(table.stats().claims).toBe(0);
+    expect(table.stats().hints).toBe(0);
   });
 
   test("the version", () => {
@@ -192,7 +192,7 @@ test("all that is known of an object is shown, fact by fact", () => {
   table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "21" }, 0);
   const pushed = [
     { kind: "confirmed", resourceVersion: "5", state: "running" },
-    { kind: "claim", resourceVersion: "20", state: "paused" },
+    { kind: "hint", resourceVersion: "20", state: "paused" },
     { kind: "tombstone", resourceVersion: "21", state: "dead" },
   ];
   expect(table.inspect("ns/one")).toMatchObject({ facts: pushed, doubt: "held" });

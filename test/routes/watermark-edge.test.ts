@@ -18,7 +18,7 @@ test.each(["new", "known"])(
     expect(passed(20).pushUpdate(makeRoute(name, 19, { ip }), 0)).toBe("ignored/watermark");
     const table = passed(20);
     expect(table.pushUpdate(makeRoute(name, 20, { ip }), 0)).toBe("ignored/watermark");
-    expect(table.stats().claims).toBe(0);
+    expect(table.stats().hints).toBe(0);
     expect(table.pushUpdate(makeRoute(name, 21, { ip }), 0)).toBe("applied");
   },
 );
@@ -36,6 +36,6 @@ test("what was pushed at a version is settled when the watermark reaches it, not
   table.pushUpdate(makeRoute("new", 21), 0);
   table.pushDelete({ namespace: "ns", name: "other", resourceVersion: "21" }, 0);
   table.bookmark("", rv(21), 0);
-  expect(table.stats()).toMatchObject({ claims: 0, tombstones: 0 });
+  expect(table.stats()).toMatchObject({ hints: 0, tombstones: 0 });
   expect(table.lookup("ns--new").kind).toBe("unknown");
 });

@@ -13,7 +13,7 @@ const WHAT = {
   update: "pushed an update",
   deletion: "pushed a deletion",
   shutdown: "its shutdownTime came",
-  "claim-dropped": "gave up a pushed update",
+  "hint-dropped": "gave up a pushed update",
   "tombstone-dropped": "gave up a pushed deletion",
   "incarnation-ended": "ended its connections",
 };

@@ -233,9 +233,9 @@ function rates(title, what, empty, color) {
   };
 }
 
-function fillFacts(list, { claims, tombstones, idConflicts, ipConflicts }) {
+function fillFacts(list, { hints, tombstones, idConflicts, ipConflicts }) {
   const items = [
-    ["pushed, not confirmed yet", claims],
+    ["pushed, not confirmed yet", hints],
     ["deletions remembered", tombstones],
     ["IDs in conflict", idConflicts],
     ["pod IPs in conflict", ipConflicts],

@@ -133,12 +133,12 @@ export class Witness {
   }
 
   /**
-   * After the informer has delivered everything, the table must stand for the truth. No claim is left, and no tombstone
+   * After the informer has delivered everything, the table must stand for the truth. No hint is left, and no tombstone
    * but that of an object which is dead and was told so twice.
    */
   notConverged(): Violation | undefined {
-    const { claims } = this.table.stats();
-    if (claims > 0) return this.violation(`${claims} claims are left`);
+    const { hints } = this.table.stats();
+    if (hints > 0) return this.violation(`${hints} hints are left`);
     const truth = new Map(
       stateOf(this.#moments, Number.MAX_SAFE_INTEGER).map((moment) => [moment.key, moment.route]),
     );
@@ -287,7 +287,7 @@ export class Witness {
       const found = this.table.lookup(a.route.id);
       const sharing = living.filter((b) => b.route.id === a.route.id).length;
       if (sharing > 1 && found.kind !== "id-conflict")
-        return `${a.route.id} is served though ${sharing} claim it`;
+        return `${a.route.id} is served though ${sharing} hint it`;
       if (sharing === 1 && found !== a) return `${a.route.id} is not found`;
       const tenants = living.filter((b) => b.state === "running" && b.route.ip === a.route.ip);
       if (a.state !== "running") {

@@ -143,9 +143,9 @@ export class VerifyWitness {
       const violation = this.take({ t: "answer" });
       if (violation) return violation;
     }
-    const { claims, tombstones, doubtful } = this.table.stats();
-    return claims + tombstones + doubtful > 0
-      ? this.#violation(`left: ${claims} claims, ${tombstones} tombstones, ${doubtful} doubts`)
+    const { hints, tombstones, doubtful } = this.table.stats();
+    return hints + tombstones + doubtful > 0
+      ? this.#violation(`left: ${hints} hints, ${tombstones} tombstones, ${doubtful} doubts`)
       : undefined;
   }
 
@@ -304,7 +304,7 @@ export class VerifyWitness {
       }
       // Before the first list nothing is served at all.
       if (!this.#synced || this.table.isObjectHeld("ns", key.slice(3))) continue;
-      const versions = view?.facts.filter(({ kind }) => kind !== "claim" && kind !== "tombstone") ?? [];
+      const versions = view?.facts.filter(({ kind }) => kind !== "hint" && kind !== "tombstone") ?? [];
       const known = Math.max(
         this.#watermark,
         ...versions.map(({ resourceVersion }) => Number(resourceVersion)),

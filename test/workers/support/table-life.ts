@@ -59,7 +59,7 @@ export type Mutation = typeof mutation extends fc.Arbitrary<infer T> ? T : never
 
 /** A table with a small informer and peers that say what they are told to. */
 export class TableLife {
-  readonly table = new RouteTable({ scopes: [""], claimTtlMs: 60, tombstoneTtlMs: 200 });
+  readonly table = new RouteTable({ scopes: [""], hintTtlMs: 60, tombstoneTtlMs: 200 });
   #nowMs = 1_000;
 
   mutate({ kind, route, others, step, waitMs }: Mutation): void {
