@@ -54,7 +54,7 @@ export interface ControllerOptions {
 /** What is under way for one sandbox. */
 interface Work {
   /** The step that waits for its time, and its timer. */
-  waiting?: { readonly t: Step["t"]; readonly timer: TimerHandle };
+  waiting?: { readonly kind: Step["kind"]; readonly timer: TimerHandle };
   busy: boolean;
 }
 
@@ -125,7 +125,7 @@ export class Controller {
       this.#options.clock.nowMs(),
     );
     // The same step again keeps its time; another one starts anew.
-    if (work.waiting && work.waiting.t === step.t && step.t !== "rest") return;
+    if (work.waiting && work.waiting.kind === step.kind && step.kind !== "rest") return;
     work.waiting?.timer.clear();
     delete work.waiting;
     const delayMs = this.#delayOf(step, sandbox);
@@ -134,19 +134,19 @@ export class Controller {
       delete work.waiting;
       this.#run(key, work, () => this.#perform(key, step));
     }, delayMs);
-    work.waiting = { t: step.t, timer };
+    work.waiting = { kind: step.kind, timer };
   }
 
   #delayOf(step: Step, { metadata }: StoredSandbox): Milliseconds | undefined {
     // By object and step, so that the delays repeat although sockets open in another order each time.
-    const random = randomFor(this.#salt, `${metadata.uid}/${metadata.generation}/${step.t}`);
+    const random = randomFor(this.#salt, `${metadata.uid}/${metadata.generation}/${step.kind}`);
     const span = (which: keyof LifecycleDelays): Milliseconds =>
       randomInteger(random, this.#delays[which].minMs, this.#delays[which].maxMs);
-    switch (step.t) {
+    switch (step.kind) {
       case "start":
       case "pause":
       case "end":
-        return span(step.t);
+        return span(step.kind);
       case "rest":
         // One more millisecond: a sandbox ends after its shutdownTime, not at it.
         return step.untilMs === undefined ? undefined : step.untilMs - this.#options.clock.nowMs() + 1;
@@ -178,7 +178,10 @@ export class Controller {
     const sandbox = this.#find(key);
     if (sandbox)
       this.#tell("trouble", sandbox, { detail: error instanceof Error ? error.message : "unknown" });
-    work.waiting = { t: "rest", timer: this.#options.clock.setTimeout(() => this.#consider(key), RETRY_MS) };
+    work.waiting = {
+      kind: "rest",
+      timer: this.#options.clock.setTimeout(() => this.#consider(key), RETRY_MS),
+    };
   }
 
   async #perform(key: ObjectKey, planned: Step): Promise<void> {
@@ -187,8 +190,8 @@ export class Controller {
     if (!sandbox) return;
     const { uid, namespace, name } = sandbox.metadata;
     const step = nextStep(sandbox, this.#pods.get(key)?.uid === uid, clock.nowMs());
-    if (step.t !== planned.t) return;
-    switch (step.t) {
+    if (step.kind !== planned.kind) return;
+    switch (step.kind) {
       case "admit":
         store.modify(namespace, name, (draft) => {
           draft.metadata.finalizers = [...new Set([...(draft.metadata.finalizers ?? []), SANDBOX_FINALIZER])];

@@ -27,37 +27,37 @@ import { kubernetesTime } from "./sandbox.ts";
  * A paused sandbox keeps the old pod's address in its status, although the address may belong to another by then.
  */
 export type Step =
-  | { readonly t: "announce-end" | "end" | "expire" | "admit" | "start" }
-  | { readonly t: "announce-pause" | "pause" | "announce-resume" }
-  | { readonly t: "rest"; readonly untilMs?: Milliseconds };
+  | { readonly kind: "announce-end" | "end" | "expire" | "admit" | "start" }
+  | { readonly kind: "announce-pause" | "pause" | "announce-resume" }
+  | { readonly kind: "rest"; readonly untilMs?: Milliseconds };
 
 /** Decides the next step. Pure. */
 export function nextStep(sandbox: StoredSandbox, hasPod: boolean, nowMs: Milliseconds): Step {
   const phase = sandbox.status?.phase ?? "";
   if (sandbox.metadata.deletionTimestamp !== undefined) {
-    return { t: phase === "Terminating" ? "end" : "announce-end" };
+    return { kind: phase === "Terminating" ? "end" : "announce-end" };
   }
   const untilMs = shutdownAtMs(sandbox);
-  if (untilMs !== undefined && untilMs < nowMs) return { t: "expire" };
+  if (untilMs !== undefined && untilMs < nowMs) return { kind: "expire" };
   const wantsPause = sandbox.spec.paused === true;
   const isPaused = conditionOf(sandbox, "Paused")?.status === "True";
   switch (phase) {
     case "":
-      return { t: "admit" };
+      return { kind: "admit" };
     case "Pending":
     case "Resuming":
-      return { t: "start" };
+      return { kind: "start" };
     case "Running":
-      if (wantsPause) return { t: "announce-pause" };
+      if (wantsPause) return { kind: "announce-pause" };
       // Its pod is gone with a process that ran before: it gets another.
-      if (!hasPod || !isReady(sandbox)) return { t: "start" };
+      if (!hasPod || !isReady(sandbox)) return { kind: "start" };
       break;
     case "Paused":
-      if (!isPaused) return { t: "pause" };
-      if (!wantsPause) return { t: "announce-resume" };
+      if (!isPaused) return { kind: "pause" };
+      if (!wantsPause) return { kind: "announce-resume" };
       break;
   }
-  return untilMs === undefined ? { t: "rest" } : { t: "rest", untilMs };
+  return untilMs === undefined ? { kind: "rest" } : { kind: "rest", untilMs };
 }
 
 /** Sets a condition in `status`; lastTransitionTime moves only when the status does. */

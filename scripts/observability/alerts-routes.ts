@@ -148,7 +148,7 @@ export const routeAlerts: AlertMaker = (pace) => {
         {
           value: `${q.increase(METRICS.routeMutations, ten, ROUTER, {
             source: is("peer"),
-            outcome: matching("invalid/.*|ignored/out-of-scope"),
+            outcome: matching("invalid_.*|ignored_out_of_scope"),
           })} + ${q.increase(METRICS.peerPushes, ten, ROUTER, {
             result: is("malformed", "too_large", "forbidden", "rate_limited"),
           })} + ${q.increase(METRICS.podIpsRefused, ten, ROUTER, { source: is("peer") })}`,
@@ -164,7 +164,7 @@ export const routeAlerts: AlertMaker = (pace) => {
         {
           title: "pushes of another namespace",
           series: {
-            [mutated("ignored/out-of-scope")]: "0x5 3x20",
+            [mutated("ignored_out_of_scope")]: "0x5 3x20",
             [seriesName(METRICS.peerPushes, { result: "malformed" })]: "0x25",
             [seriesName(METRICS.podIpsRefused, { source: "peer" })]: "0x25",
           },
@@ -174,7 +174,7 @@ export const routeAlerts: AlertMaker = (pace) => {
         {
           title: "a push of the router's own address",
           series: {
-            [mutated("ignored/out-of-scope")]: "0x25",
+            [mutated("ignored_out_of_scope")]: "0x25",
             [seriesName(METRICS.peerPushes, { result: "malformed" })]: "0x25",
             [seriesName(METRICS.podIpsRefused, { source: "peer" })]: "0x5 1x20",
           },
@@ -184,8 +184,8 @@ export const routeAlerts: AlertMaker = (pace) => {
         {
           title: "pushes that come late are ordinary",
           series: {
-            [mutated("ignored/stale")]: "0+9x20",
-            [mutated("ignored/out-of-scope")]: "0x25",
+            [mutated("ignored_stale")]: "0+9x20",
+            [mutated("ignored_out_of_scope")]: "0x25",
             [seriesName(METRICS.peerPushes, { result: "malformed" })]: "0x25",
             [seriesName(METRICS.podIpsRefused, { source: "peer" })]: "0x25",
             [seriesName(METRICS.peerPushes, { result: "ignored" })]: "0+9x25",
@@ -214,7 +214,7 @@ export const routeAlerts: AlertMaker = (pace) => {
           title: "every second push",
           series: {
             [seriesName(METRICS.resurrectionAttempts, { source: "peer", guard: "watermark" })]: "0+5x30",
-            [mutated("ignored/watermark")]: "0+5x30",
+            [mutated("ignored_watermark")]: "0+5x30",
             [mutated("applied")]: "0+5x30",
           },
           atMinutes: 20,
@@ -224,7 +224,7 @@ export const routeAlerts: AlertMaker = (pace) => {
           title: "one in ten comes late",
           series: {
             [seriesName(METRICS.resurrectionAttempts, { source: "peer", guard: "watermark" })]: "0+1x30",
-            [mutated("ignored/watermark")]: "0+1x30",
+            [mutated("ignored_watermark")]: "0+1x30",
             [mutated("applied")]: "0+9x30",
           },
           atMinutes: 20,

@@ -201,8 +201,8 @@ export interface HistoryFact {
  * | `read` | a read of this one object, since a peer had pushed something of it |
  * | `update`, `deletion` | a push |
  * | `shutdown` | its shutdownTime came |
- * | `hint-dropped`, `tombstone-dropped` | a pushed fact was given up |
- * | `incarnation-ended` | its connections ended |
+ * | `hint_dropped`, `tombstone_dropped` | a pushed fact was given up |
+ * | `incarnation_ended` | its connections ended |
  */
 export type FactWhat =
   | "listed"
@@ -213,9 +213,9 @@ export type FactWhat =
   | "update"
   | "deletion"
   | "shutdown"
-  | "hint-dropped"
-  | "tombstone-dropped"
-  | "incarnation-ended";
+  | "hint_dropped"
+  | "tombstone_dropped"
+  | "incarnation_ended";
 
 /** `GET /api/status`, and every event `status` of `GET /api/live`. */
 export interface Status {

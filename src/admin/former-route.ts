@@ -49,7 +49,7 @@ function wordsOfEnd({ what, state }: HistoryFact): string {
       return "ended by its shutdownTime";
     case "unlisted":
       return "missing from the list";
-    case "hint-dropped":
+    case "hint_dropped":
       return "a pushed update that was given up";
     case "observed":
     case "listed":
@@ -59,8 +59,8 @@ function wordsOfEnd({ what, state }: HistoryFact): string {
     case "deleted":
     case "deletion":
     case "update":
-    case "tombstone-dropped":
-    case "incarnation-ended":
+    case "tombstone_dropped":
+    case "incarnation_ended":
       return "deleted";
   }
 }
@@ -83,7 +83,7 @@ function showsLife({ what, outcome, state }: HistoryFact): boolean {
 /** A fact after which there may be no route any more; `alive` is the last that showed one. */
 function endsRoute({ what, outcome, state }: HistoryFact, alive: HistoryFact): boolean {
   // What the table gives up of itself has its reason for an outcome. It matters where a push was all there was.
-  if (what === "hint-dropped") return alive.what === "update";
+  if (what === "hint_dropped") return alive.what === "update";
   if (!COUNTED.has(outcome)) return false;
   return ENDING_FACTS.has(what) || (SHOWING.has(what) && state !== undefined && isEnd(state));
 }

@@ -3,14 +3,14 @@ import { formatOrigin } from "./origins.ts";
 
 /** What kind of fault a {@link Problem} is. */
 export type ProblemCode =
-  | "unknown-key"
-  | "invalid-value"
-  | "missing-value"
+  | "unknown_key"
+  | "invalid_value"
+  | "missing_value"
   /** Two settings that are each valid but not together. */
-  | "conflicting-values"
-  | "duplicate-key"
+  | "conflicting_values"
+  | "duplicate_key"
   | "syntax"
-  | "unreadable-file";
+  | "unreadable_file";
 
 /** One fault of a configuration. */
 export interface Problem {

@@ -38,7 +38,7 @@ export function readEnvironment(
     else if (!isServiceVariable(name, text)) {
       const near = nearest(name, [...byVariable.keys(), FILE_VARIABLE]);
       problems.push({
-        code: "unknown-key",
+        code: "unknown_key",
         origin,
         message: `unknown variable${near ? `; did you mean ${near}?` : ""}`,
       });

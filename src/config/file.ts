@@ -25,7 +25,7 @@ export function readConfigFile(text: string, name: string): SourceReading {
     return { kind: "file", file: name, line, column: col };
   };
   const problems: Problem[] = document.errors.map((error) => ({
-    code: error.code === "DUPLICATE_KEY" ? "duplicate-key" : "syntax",
+    code: error.code === "DUPLICATE_KEY" ? "duplicate_key" : "syntax",
     origin: at(error.pos[0]),
     message: messageOf(error),
   }));
@@ -61,7 +61,7 @@ class FileReader {
     if (isEmpty(contents)) return;
     if (!isMap(contents)) {
       this.problems.push({
-        code: "invalid-value",
+        code: "invalid_value",
         origin: this.#originOf(contents),
         key: section || undefined,
         message: `${section || "the file"} must be a mapping of keys to values`,
@@ -82,7 +82,7 @@ class FileReader {
     // A dot in a YAML key is part of its name, not a way down.
     if (!setting || name.includes(".")) {
       this.problems.push({
-        code: "unknown-key",
+        code: "unknown_key",
         origin: this.#originOf(pair.key),
         message: unknownKey(key, section, name),
       });
@@ -91,7 +91,7 @@ class FileReader {
     const node = pair.value as Node | null;
     if (isEmpty(node)) {
       const message = `${key} has no value; take the key out to use its default`;
-      this.problems.push({ code: "missing-value", origin: this.#originOf(pair.key), key, message });
+      this.problems.push({ code: "missing_value", origin: this.#originOf(pair.key), key, message });
       return;
     }
     const items = isSeq(node) ? { itemOrigins: node.items.map((item) => this.#originOf(item)) } : {};

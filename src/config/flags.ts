@@ -75,7 +75,7 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     const ownFlag = ownByName.get(token.name);
     if (!setting && !ownFlag) {
       problems.push({
-        code: "unknown-key",
+        code: "unknown_key",
         origin,
         message: unknownFlag(token.rawName, [...settings.keys(), ...ownByName.keys()]),
       });
@@ -85,7 +85,7 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     // `--listen --source none` has forgotten a value; `--listen=--x` is at least meant.
     if (!isBoolean && (token.value === undefined || (!token.inlineValue && token.value.startsWith("-")))) {
       problems.push({
-        code: "missing-value",
+        code: "missing_value",
         origin,
         key: setting?.key,
         message: `needs a value: ${token.rawName} ${setting?.placeholder ?? "<value>"}`,
@@ -95,9 +95,9 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     if (ownFlag) {
       const earlier = given.get(token.name) ?? [];
       if (isBoolean && token.value !== undefined) {
-        problems.push({ code: "invalid-value", origin, message: "takes no value" });
+        problems.push({ code: "invalid_value", origin, message: "takes no value" });
       } else if (earlier.length > 0 && !ownFlag.repeatable) {
-        problems.push({ code: "duplicate-key", origin, message: "is given twice" });
+        problems.push({ code: "duplicate_key", origin, message: "is given twice" });
       } else given.set(token.name, token.value === undefined ? earlier : [...earlier, token.value]);
       continue;
     }
@@ -110,7 +110,7 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
         ...earlier,
         value: [...(earlier.value as unknown[]), ...(value as unknown[])],
       });
-    } else problems.push({ code: "duplicate-key", origin, key: setting.key, message: "is given twice" });
+    } else problems.push({ code: "duplicate_key", origin, key: setting.key, message: "is given twice" });
   }
   return {
     values: [...values.values()],

@@ -71,7 +71,7 @@ export function configFrom(input: ConfigInput = {}): Config {
         SETTINGS.map((setting) => setting.key),
       );
       problems.push({
-        code: "unknown-key",
+        code: "unknown_key",
         origin,
         message: `unknown key "${key}"${near ? `; did you mean "${near}"?` : ""}`,
       });
@@ -111,7 +111,7 @@ function combine(
     if (invalid.has(key) || invalid.has(other)) continue;
     const origin = [key, other].map((name) => origins.get(name)).find((found) => found?.kind !== "default");
     const message = `${key} ${issue.message}`;
-    problems.push({ code: "conflicting-values", origin: origin ?? { kind: "default" }, key, message });
+    problems.push({ code: "conflicting_values", origin: origin ?? { kind: "default" }, key, message });
   }
   if (problems.length > 0 || !result.success) throw new ConfigError(problems);
   return { config: freeze(result.data), origins };
@@ -132,7 +132,7 @@ function readFileSource(
     const named = path === fromEnvironment ? `the file that ${FILE_VARIABLE} names` : "the file";
     return {
       values: [],
-      problems: [{ code: "unreadable-file", origin, message: `${named} can't be read: ${reason}` }],
+      problems: [{ code: "unreadable_file", origin, message: `${named} can't be read: ${reason}` }],
     };
   }
   return readConfigFile(text, path);

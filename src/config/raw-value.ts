@@ -33,7 +33,7 @@ export function checkValue(
     const message = issue.message.startsWith("must ") ? issue.message : `must be ${withArticle(setting)}`;
     const given = item === undefined ? raw.value : (raw.value as readonly unknown[])[item];
     return {
-      code: "invalid-value",
+      code: "invalid_value",
       origin: (item === undefined ? undefined : raw.itemOrigins?.[item]) ?? raw.origin,
       key: setting.key,
       message: `${setting.key} ${message}${setting.secret ? "" : `; it is ${shown(given)}`}`,

@@ -19,10 +19,10 @@ const MAX_TEXT_CHARACTERS = 128;
 
 /** Outcomes of updates whose texts are not what any object has: they are written down nowhere. */
 const UNREADABLE: ReadonlySet<Outcome> = new Set([
-  "invalid/key",
-  "invalid/id",
-  "invalid/uid",
-  "invalid/text",
+  "invalid_key",
+  "invalid_id",
+  "invalid_uid",
+  "invalid_text",
 ]);
 
 /** Writes down what the table tells, in the order in which it tells it: facts, and what the table then did of itself. */
@@ -34,17 +34,17 @@ export function recordFacts({ history, peers, clock }: FactRecords): TableListen
   return {
     told(fact) {
       if (fact.writer === "peer") judgePeer(peers, fact);
-      if (fact.outcome !== "invalid/key") history.add(fact.namespace, fact.name, factOf(fact));
+      if (fact.outcome !== "invalid_key") history.add(fact.namespace, fact.name, factOf(fact));
     },
     factDropped(fact, reason, key, from) {
       if (fact === "read") return;
       if (reason === "refuted") peers.refuted(from);
       if (fact === "hint" && (reason === "contradicted" || reason === "expired")) peers.contradicted(from);
-      const what = fact === "hint" ? "hint-dropped" : "tombstone-dropped";
+      const what = fact === "hint" ? "hint_dropped" : "tombstone_dropped";
       add(key, { ...NOTHING, atMs: clock.nowMs(), what, outcome: reason, from });
     },
     incarnationEnded({ key, number, ip, uid }, outcome) {
-      const what = "incarnation-ended";
+      const what = "incarnation_ended";
       add(key, { ...NOTHING, atMs: clock.nowMs(), what, outcome, incarnation: number, ip, uid });
     },
   };
@@ -52,7 +52,7 @@ export function recordFacts({ history, peers, clock }: FactRecords): TableListen
 
 function judgePeer(peers: PeerBook, { from, outcome, guard, atMs }: Told): void {
   // That a read refuted it is told of a push that was counted when it came.
-  if (outcome !== "ignored/refuted") peers.judged(from, outcome, atMs);
+  if (outcome !== "ignored_refuted") peers.judged(from, outcome, atMs);
   if (guard !== undefined) peers.stopped(from);
 }
 

@@ -21,7 +21,7 @@ export class PeerBook {
     peer.pushes++;
     peer.lastPushAtMs = nowMs;
     if (outcome === "applied" || outcome === "unsettled") peer.applied++;
-    else if (outcome.startsWith("invalid/")) peer.invalid++;
+    else if (outcome.startsWith("invalid_")) peer.invalid++;
     else peer.ignored++;
   }
 

@@ -99,7 +99,7 @@ export const CONNECT_RESULTS = closed(
 );
 
 /** Why an incarnation ended. */
-export const END_REASONS = closed(["paused", "not-running", "dead", "replaced", "ip-moved", "ip-reassigned"]);
+export const END_REASONS = closed(["paused", "not_running", "dead", "replaced", "ip_moved", "ip_reassigned"]);
 
 /** States that Lychgate knows; a peer may push any other word. */
 export const ROUTE_STATES = closed(KNOWN_STATES, "other");
@@ -126,10 +126,10 @@ export const FACT_DROP_REASONS = closed(DROP_REASONS);
 export const CONFLICT_KINDS = closed(["id", "ip"]);
 
 /** Why the informer read a whole list. */
-export const LIST_REASONS = closed(["initial", "expired", "watch-failed", "behind"], "other");
+export const LIST_REASONS = closed(["initial", "expired", "watch_failed", "behind"], "other");
 
 /** Why it read one again. */
-export const RELIST_REASONS = closed(["expired", "watch-failed", "behind"], "other");
+export const RELIST_REASONS = closed(["expired", "watch_failed", "behind"], "other");
 
 /** Why a watch ended and was opened again. */
 export const WATCH_FAULTS = closed(
@@ -138,11 +138,11 @@ export const WATCH_FAULTS = closed(
     "expired",
     "throttled",
     "unavailable",
-    "server-error",
+    "server_error",
     "unauthorized",
     "forbidden",
-    "not-found",
-    "bad-request",
+    "not_found",
+    "bad_request",
     "unreachable",
     "reset",
     "stalled",
@@ -157,7 +157,7 @@ export const WATCH_FAULTS = closed(
 
 /** Why an object or event from the API server was left aside. */
 export const INVALID_OBJECT_REASONS = closed(
-  ["not-an-object", "wrong-kind", "no-key", "no-uid", "bad-version", "out-of-scope", "unknown-event-type"],
+  ["not_an_object", "wrong_kind", "no_key", "no_uid", "bad_version", "out_of_scope", "unknown_event_type"],
   "other",
 );
 

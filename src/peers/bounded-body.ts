@@ -8,7 +8,7 @@ export type BoundedBody = { readonly bytes: number } & BodyEnd;
 type BodyEnd =
   | { readonly kind: "complete"; readonly body: Buffer }
   /** Longer than the limit. It was read to its end or for {@link BodyLimits.drainBytes}, and thrown away. */
-  | { readonly kind: "too-large" }
+  | { readonly kind: "too_large" }
   /** The budget that all bodies share is spent. Thrown away likewise. */
   | { readonly kind: "overloaded" }
   /** The client left, or was too slow and was cut. */
@@ -38,21 +38,21 @@ export function readBoundedBody(request: IncomingMessage, limits: BodyLimits): P
   return new Promise((resolve) => {
     const held = new GrowingBytes({ firstBytes: FIRST_BUFFER_BYTES, maxBytes, budget });
     let length = 0;
-    let refused: "too-large" | "overloaded" | undefined;
-    if (Number(request.headers["content-length"] ?? 0) > maxBytes) refused = "too-large";
+    let refused: "too_large" | "overloaded" | undefined;
+    if (Number(request.headers["content-length"] ?? 0) > maxBytes) refused = "too_large";
 
     const settle = (result: BodyEnd) => {
       held.release();
       request.off("data", onData).off("end", onEnd).off("close", onClose);
       resolve({ ...result, bytes: length });
     };
-    const refuse = (kind: "too-large" | "overloaded") => {
+    const refuse = (kind: "too_large" | "overloaded") => {
       refused = kind;
       held.release();
     };
     const onData = (chunk: Buffer) => {
       const end = length + chunk.length;
-      if (refused === undefined && end > maxBytes) refuse("too-large");
+      if (refused === undefined && end > maxBytes) refuse("too_large");
       if (refused === undefined && !held.append(chunk)) refuse("overloaded");
       length = end;
       if (refused !== undefined && end > maxBytes + drainBytes) settle({ kind: refused });

@@ -40,7 +40,7 @@ export interface JudgedPush {
   readonly kind: "update" | "delete";
   readonly namespace: string;
   readonly name: string;
-  /** As the peer wrote it: valid when the outcome is not `invalid/…`. */
+  /** As the peer wrote it: valid when the outcome is not `invalid_…`. */
   readonly resourceVersion: string;
   readonly outcome: Outcome;
   /** When the push's body was complete, on the monotonic clock. */

@@ -160,7 +160,7 @@ function peerRequestListener(options: PeerServerOptions) {
       case "incomplete":
         observer.pushed("incomplete");
         return;
-      case "too-large":
+      case "too_large":
         observer.pushed("too_large");
         replyText(response, 413, "route refresh payload too large\n", { connection: "close" });
         return;

@@ -67,7 +67,7 @@ function judge(payload: RefreshPayload, context: RefreshContext): RefreshReply {
       : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) }, from);
   const result = resultOf(outcome);
   if (result === "invalid") log.debug("refused a push", { fault: outcome });
-  if (outcome === "ignored/implausible") {
+  if (outcome === "ignored_implausible") {
     refusals.tell("warn", "a push was refused: its version is far ahead of the cluster's", () => ({
       from,
       sandbox: `${namespace}/${name}`,
@@ -85,5 +85,5 @@ function plainIp(text: string): string {
 
 function resultOf(outcome: Outcome): PushResult {
   if (outcome === "applied" || outcome === "unsettled") return outcome;
-  return outcome.startsWith("invalid/") ? "invalid" : "ignored";
+  return outcome.startsWith("invalid_") ? "invalid" : "ignored";
 }

@@ -83,7 +83,7 @@ function describeLookup({ by }: Target, routes: RouteLookup): string {
   switch (found.kind) {
     case "unknown":
       return "no route is in effect";
-    case "id-conflict":
+    case "id_conflict":
       return `claimed by ${found.keys.join(" and ")}: none is served`;
     case "found": {
       const { route, state, incarnation, ipReassigned } = found;

@@ -96,13 +96,13 @@ export class Entry implements RouteInEffect {
   }
 
   get ipReassigned(): boolean {
-    return this.life === "ip-reassigned";
+    return this.life === "ip_reassigned";
   }
 
   /** Made when it is first asked for: of most sandboxes nobody asks. */
   get incarnation(): Incarnation | undefined {
     const { life } = this;
-    if (life === undefined || life === "ip-reassigned" || life instanceof Resting) return undefined;
+    if (life === undefined || life === "ip_reassigned" || life instanceof Resting) return undefined;
     return life === "lives" ? this.incarnate(this.route) : life;
   }
 

@@ -91,7 +91,7 @@ export class IdIndex {
   }
 
   #lookupOf({ entries, living, disputed }: SharedId): Lookup {
-    if (disputed) return { kind: "id-conflict", keys: [...living].map((entry) => entry.key).sort() };
+    if (disputed) return { kind: "id_conflict", keys: [...living].map((entry) => entry.key).sort() };
     // With nobody alive, any of the dead tells the client what it needs to know.
     const candidates = living.size > 0 ? [...living] : [...entries];
     const served = candidates[this.#rules.idHolder(1) ?? 0];

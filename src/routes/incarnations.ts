@@ -4,9 +4,9 @@ import { DOUBTED, objectKey, type ObjectKey, type Route, type RouteState } from 
 
 /**
  * What stands of a sandbox's life: `lives` is an incarnation that nobody has asked for yet, so that all there is to say
- * of it stands in the route in effect. `ip-reassigned` is running without one, as its pod IP is not surely its own.
+ * of it stands in the route in effect. `ip_reassigned` is running without one, as its pod IP is not surely its own.
  */
-export type Life = "lives" | LivingIncarnation | "ip-reassigned" | Resting | undefined;
+export type Life = "lives" | LivingIncarnation | "ip_reassigned" | Resting | undefined;
 
 /** An incarnation that learns the UID of its pod when a writer that knows it speaks. */
 export class LivingIncarnation implements Incarnation {
@@ -70,10 +70,10 @@ export function endOf(
   if (route === undefined || state === "dead" || state === DOUBTED) return "dead";
   if (route.uid !== current.uid) return "replaced";
   if (state === "paused") return "paused";
-  if (route.ip !== current.ip) return "ip-moved";
+  if (route.ip !== current.ip) return "ip_moved";
   // Paused and resumed unseen, behind the same address: another pod, so another life.
   if (current.podUid !== undefined && route.podUid !== undefined && current.podUid !== route.podUid)
     return "replaced";
-  if (state !== "running") return "not-running";
-  return ipReassigned ? "ip-reassigned" : undefined;
+  if (state !== "running") return "not_running";
+  return ipReassigned ? "ip_reassigned" : undefined;
 }

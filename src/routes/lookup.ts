@@ -18,20 +18,20 @@ export interface Incarnation {
  * Why an incarnation ended. After `paused` its idle connections are closed and active ones may finish, until its
  * sandbox is heard of again ({@link IncarnationListener.pauseEnded}); after any other, active ones are reset too.
  */
-export type EndReason = "paused" | "not-running" | "dead" | "replaced" | "ip-moved" | "ip-reassigned";
+export type EndReason = "paused" | "not_running" | "dead" | "replaced" | "ip_moved" | "ip_reassigned";
 
 /** What a lookup by routing ID finds. */
 export type Lookup =
   | { readonly kind: "unknown" }
   /** Two or more living objects claim the ID: none is served (docs/route-table.md#rule-9). */
-  | { readonly kind: "id-conflict"; readonly keys: readonly ObjectKey[] }
+  | { readonly kind: "id_conflict"; readonly keys: readonly ObjectKey[] }
   | RouteInEffect;
 
 /** The route that the table stands for at this moment. Read it at once: a later mutation may change the object. */
 export interface RouteInEffect {
   readonly kind: "found";
   readonly route: Route;
-  /** `route.state`, or `dead` once the sandbox's shutdownTime has passed, or `ip-not-allowed` where it can't have its pod IP. */
+  /** `route.state`, or `dead` once the sandbox's shutdownTime has passed, or `ip_not_allowed` where it can't have its pod IP. */
   readonly state: string;
   /** Present exactly when requests may be sent to the pod. */
   readonly incarnation: Incarnation | undefined;

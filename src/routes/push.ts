@@ -25,12 +25,12 @@ export type Checked<T> =
 /** What an update needs before any rule looks at it. `push` holds its known fields and nothing else that a peer may have written. */
 export function checkUpdate(push: PushedRoute): Checked<Route> {
   const version = parseResourceVersion(push.resourceVersion);
-  if (!isObjectName(push.namespace, push.name)) return invalid("invalid/key");
-  if (!isRoutingId(push.id)) return invalid("invalid/id");
-  if (!isUid(push.uid)) return invalid("invalid/uid");
-  if (!isState(push.state) || !isOwner(push.owner)) return invalid("invalid/text");
-  if (!version) return invalid("invalid/resource-version");
-  if (sizeOf(push) > MAX_PUSH_CHARACTERS) return invalid("invalid/size");
+  if (!isObjectName(push.namespace, push.name)) return invalid("invalid_key");
+  if (!isRoutingId(push.id)) return invalid("invalid_id");
+  if (!isUid(push.uid)) return invalid("invalid_uid");
+  if (!isState(push.state) || !isOwner(push.owner)) return invalid("invalid_text");
+  if (!version) return invalid("invalid_resource_version");
+  if (sizeOf(push) > MAX_PUSH_CHARACTERS) return invalid("invalid_size");
   return { kind: "valid", push: routeOf(push, version), version };
 }
 
@@ -38,9 +38,9 @@ export function checkUpdate(push: PushedRoute): Checked<Route> {
 export function checkDeletion(push: PushedDeletion): Checked<PushedDeletion> {
   const { namespace, name } = push;
   const version = parseResourceVersion(push.resourceVersion);
-  if (!isObjectName(namespace, name)) return invalid("invalid/key");
-  if (!version) return invalid("invalid/resource-version");
-  if (namespace.length + name.length + version.length > MAX_PUSH_CHARACTERS) return invalid("invalid/size");
+  if (!isObjectName(namespace, name)) return invalid("invalid_key");
+  if (!version) return invalid("invalid_resource_version");
+  if (namespace.length + name.length + version.length > MAX_PUSH_CHARACTERS) return invalid("invalid_size");
   return { kind: "valid", push, version };
 }
 

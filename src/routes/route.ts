@@ -15,14 +15,14 @@ export const KNOWN_STATES = [
   "available",
   "dead",
   "doubted",
-  "ip-not-allowed",
+  "ip_not_allowed",
 ] as const;
 
 /**
  * The state in effect of a route that would have a pod if its IP were one that a pod can have
  * (`RouteTableOptions.isPodAddress`). It is shown, and never served. No writer has to say it.
  */
-export const IP_NOT_ALLOWED = "ip-not-allowed" satisfies RouteState;
+export const IP_NOT_ALLOWED = "ip_not_allowed" satisfies RouteState;
 
 /** One of {@link KNOWN_STATES}, or a word from a newer peer. */
 export type RouteState = string;

@@ -252,9 +252,9 @@ export class RoutesInEffect {
       this.#news.add((listener) => listener.pauseEnded?.(incarnation, reason));
     }
     if (isReassigned) {
-      entry.life = "ip-reassigned";
+      entry.life = "ip_reassigned";
     } else if (!isServable(route, state)) {
-      if (entry.life === "ip-reassigned") entry.life = undefined;
+      if (entry.life === "ip_reassigned") entry.life = undefined;
     } else if (ip !== "undecided") {
       entry.life = "lives";
       this.#incarnations++;

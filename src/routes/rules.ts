@@ -114,27 +114,27 @@ const olderOrSame = (a: ResourceVersion, b: ResourceVersion): boolean => compare
 export const RULES: Rules = {
   judgeUpdate(facts, push, scope) {
     const version = push.resourceVersion;
-    if (scope.barredUntil !== undefined) return "ignored/restored";
-    if (olderOrSame(version, scope.watermark)) return "ignored/watermark";
-    if (scope.ceiling !== undefined && older(scope.ceiling, version)) return "ignored/implausible";
-    if (facts.tombstone !== undefined && olderOrSame(version, facts.tombstone)) return "ignored/tombstone";
+    if (scope.barredUntil !== undefined) return "ignored_restored";
+    if (olderOrSame(version, scope.watermark)) return "ignored_watermark";
+    if (scope.ceiling !== undefined && older(scope.ceiling, version)) return "ignored_implausible";
+    if (facts.tombstone !== undefined && olderOrSame(version, facts.tombstone)) return "ignored_tombstone";
     const { confirmed, hint } = facts;
     if (confirmed !== undefined) {
-      if (olderOrSame(version, confirmed.resourceVersion)) return "ignored/stale";
-      if (confirmed.route === undefined && confirmed.uid === push.uid) return "ignored/ended";
+      if (olderOrSame(version, confirmed.resourceVersion)) return "ignored_stale";
+      if (confirmed.route === undefined && confirmed.uid === push.uid) return "ignored_ended";
     }
-    if (hint !== undefined && olderOrSame(version, hint.resourceVersion)) return "ignored/stale";
+    if (hint !== undefined && olderOrSame(version, hint.resourceVersion)) return "ignored_stale";
     return "applied";
   },
 
   judgeDelete(facts, version, scope) {
-    if (scope.barredUntil !== undefined) return "ignored/restored";
-    if (scope.ceiling !== undefined && older(scope.ceiling, version)) return "ignored/implausible";
-    if (facts.tombstone !== undefined && older(version, facts.tombstone)) return "ignored/stale";
+    if (scope.barredUntil !== undefined) return "ignored_restored";
+    if (scope.ceiling !== undefined && older(scope.ceiling, version)) return "ignored_implausible";
+    if (facts.tombstone !== undefined && older(version, facts.tombstone)) return "ignored_stale";
     if (facts.confirmed !== undefined) {
-      return older(version, facts.confirmed.resourceVersion) ? "ignored/stale" : "applied";
+      return older(version, facts.confirmed.resourceVersion) ? "ignored_stale" : "applied";
     }
-    return olderOrSame(version, scope.watermark) ? "ignored/watermark" : "applied";
+    return olderOrSame(version, scope.watermark) ? "ignored_watermark" : "applied";
   },
 
   isTerminal,
@@ -208,13 +208,13 @@ export const RULES: Rules = {
 };
 
 const GUARD_OF: { readonly [outcome in Outcome]?: Guard } = {
-  "ignored/stale": "stale",
-  "ignored/tombstone": "tombstone",
-  "ignored/watermark": "watermark",
-  "ignored/read": "read",
-  "ignored/refuted": "refuted",
-  "ignored/implausible": "implausible",
-  "ignored/distrusted": "distrusted",
-  "ignored/ended": "ended",
-  "ignored/restored": "restored",
+  ignored_stale: "stale",
+  ignored_tombstone: "tombstone",
+  ignored_watermark: "watermark",
+  ignored_read: "read",
+  ignored_refuted: "refuted",
+  ignored_implausible: "implausible",
+  ignored_distrusted: "distrusted",
+  ignored_ended: "ended",
+  ignored_restored: "restored",
 };

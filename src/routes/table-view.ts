@@ -60,7 +60,7 @@ export function viewOf(entry: Entry, ids: { lookup(id: string): Lookup }): Entry
     key: entry.key,
     facts,
     inEffect: inEffect && asRouteInEffect(entry),
-    idConflict: byId?.kind === "id-conflict" && byId.keys.includes(entry.key),
+    idConflict: byId?.kind === "id_conflict" && byId.keys.includes(entry.key),
     doubt: doubt && (doubt.overdue ? "overdue" : "held"),
   };
 }

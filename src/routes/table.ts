@@ -67,7 +67,7 @@ export interface RouteTableOptions {
   readonly maxAheadHours?: number;
   /**
    * Whether a pod can have this IP; asked for whatever a writer gave as one. A route with another IP is kept, and is in
-   * effect in the state `ip-not-allowed`: never served. Must be fast and must not throw. Default: every IP.
+   * effect in the state `ip_not_allowed`: never served. Must be fast and must not throw. Default: every IP.
    */
   readonly isPodAddress?: (ip: string) => boolean;
   /** For the explorer, which shows that each rule is needed. Default {@link RULES}. */
@@ -156,7 +156,7 @@ export class RouteTable implements RouteLookup {
     if (entry?.inEffect === undefined) return UNKNOWN;
     // An object whose ID is disputed is served under no name.
     const byId = this.#effects.lookup(entry.inEffect.id);
-    return byId.kind === "id-conflict" && byId.keys.includes(entry.key) ? byId : asRouteInEffect(entry);
+    return byId.kind === "id_conflict" && byId.keys.includes(entry.key) ? byId : asRouteInEffect(entry);
   }
 
   get doubtful(): number {
@@ -209,7 +209,7 @@ export class RouteTable implements RouteLookup {
   ): "applied" | "behind" {
     const scope = this.#begin(scopeName, nowMs);
     const behind = this.#rules.listIsBehind(version, scope.watermark);
-    if (behind) this.#tellListed(observations, "ignored/watermark");
+    if (behind) this.#tellListed(observations, "ignored_watermark");
     else this.#takeList(scope, version, observations);
     this.#ahead.expire(scope, this.#nowMs);
     this.#complete();
@@ -246,7 +246,7 @@ export class RouteTable implements RouteLookup {
   observe(scopeName: string, observation: Observation, nowMs: Milliseconds): Outcome {
     const scope = this.#begin(scopeName, nowMs);
     const { namespace, name, resourceVersion } = observation;
-    let outcome: Outcome = "ignored/watermark";
+    let outcome: Outcome = "ignored_watermark";
     if (!this.#rules.eventIsSeen(resourceVersion, scope.watermark)) {
       const before = scope.watermark;
       scope.watermark = resourceVersion;
@@ -255,7 +255,7 @@ export class RouteTable implements RouteLookup {
       if (!old) this.#confirm(entry, observation, before, false);
       else this.#touched.push(entry);
       this.#passWatermark(scope, true);
-      outcome = old ?? (entry.facts.tombstone === undefined ? "applied" : "ignored/tombstone");
+      outcome = old ?? (entry.facts.tombstone === undefined ? "applied" : "ignored_tombstone");
     }
     this.#ahead.expire(scope, this.#nowMs);
     this.#news.tell((tell) => tell(this.#observed(observation, "observed", outcome)));
@@ -273,7 +273,7 @@ export class RouteTable implements RouteLookup {
     nowMs: Milliseconds,
   ): Outcome {
     const scope = this.#begin(scopeName, nowMs);
-    let outcome: Outcome = "ignored/watermark";
+    let outcome: Outcome = "ignored_watermark";
     if (!this.#rules.eventIsSeen(version, scope.watermark)) {
       scope.watermark = version;
       const entry = this.#entries.get(namespace, name);
@@ -329,8 +329,8 @@ export class RouteTable implements RouteLookup {
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
     if (checked.kind === "invalid") outcome = checked.outcome;
-    else if (!scope) outcome = "ignored/out-of-scope";
-    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored/distrusted";
+    else if (!scope) outcome = "ignored_out_of_scope";
+    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored_distrusted";
     else {
       this.#ahead.expire(scope, this.#nowMs);
       const known = this.#entries.get(namespace, name);
@@ -357,8 +357,8 @@ export class RouteTable implements RouteLookup {
     const scope = this.#scopeOf(namespace);
     let outcome: Outcome;
     if (checked.kind === "invalid") outcome = checked.outcome;
-    else if (!scope) outcome = "ignored/out-of-scope";
-    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored/distrusted";
+    else if (!scope) outcome = "ignored_out_of_scope";
+    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored_distrusted";
     else {
       this.#ahead.expire(scope, this.#nowMs);
       const known = this.#entries.get(namespace, name);
@@ -552,7 +552,7 @@ export class RouteTable implements RouteLookup {
       else buried.push(observation);
     }
     this.#tellListed(applied, "applied");
-    this.#tellListed(buried, "ignored/tombstone");
+    this.#tellListed(buried, "ignored_tombstone");
     scope.synced = true;
     this.#passWatermark(scope, false);
   }
@@ -646,7 +646,7 @@ export class RouteTable implements RouteLookup {
       const { route, from } = hint;
       const settled = this.#rules.settleUpdate(route, read, hint.serial <= asOf, tombstone?.version);
       if (settled === "refuted") {
-        this.#news.tell((tell) => tell(this.#pushed(route, "ignored/refuted", from)));
+        this.#news.tell((tell) => tell(this.#pushed(route, "ignored_refuted", from)));
       }
       this.#closePush("hint", entry, settled, hint.arrivedAtMs);
     }
@@ -688,11 +688,11 @@ export class RouteTable implements RouteLookup {
   }
 
   /** Why an event of the informer says nothing new of an object, if so. */
-  #oldNews(entry: Entry, version: ResourceVersion): "ignored/stale" | "ignored/read" | undefined {
+  #oldNews(entry: Entry, version: ResourceVersion): "ignored_stale" | "ignored_read" | undefined {
     const { confirmedVersion: known, readVersion: read } = entry;
     if (known === version) return undefined;
-    if (read !== undefined && this.#rules.eventIsRead(version, read)) return "ignored/read";
-    return known !== undefined && this.#rules.eventIsOlder(version, known) ? "ignored/stale" : undefined;
+    if (read !== undefined && this.#rules.eventIsRead(version, read)) return "ignored_read";
+    return known !== undefined && this.#rules.eventIsOlder(version, known) ? "ignored_stale" : undefined;
   }
 
   #isReadLater({ readVersion }: Entry, list: ResourceVersion): boolean {

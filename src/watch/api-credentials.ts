@@ -27,13 +27,13 @@ export interface ApiCredentials {
 
 /** A closed list of what can be wrong with credentials. */
 export type CredentialsErrorCode =
-  | "kubeconfig-not-found"
-  | "kubeconfig-invalid"
-  | "context-not-found"
-  | "not-in-cluster"
+  | "kubeconfig_not_found"
+  | "kubeconfig_invalid"
+  | "context_not_found"
+  | "not_in_cluster"
   | "unsupported"
-  | "file-unreadable"
-  | "auth-failed";
+  | "file_unreadable"
+  | "auth_failed";
 
 /** Credentials that cannot be loaded. The message names the file and the fix, and holds no secret. */
 export class CredentialsError extends Error {

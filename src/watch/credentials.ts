@@ -32,7 +32,7 @@ export async function loadCredentials(options: CredentialsOptions = {}): Promise
     const account = serviceAccountCredentials(env, rootDirectory);
     if (context === undefined) return account;
     throw new CredentialsError(
-      "context-not-found",
+      "context_not_found",
       `there is no kubeconfig, and a service account has no context ${JSON.stringify(context)}; name a kubeconfig`,
     );
   }
@@ -125,13 +125,13 @@ function loadKubeConfig(
 ): KubeConfig {
   const files = kubeconfigPaths(options, env);
   if (files.length === 0)
-    throw new CredentialsError("kubeconfig-not-found", "the kubeconfig that was read before is gone");
+    throw new CredentialsError("kubeconfig_not_found", "the kubeconfig that was read before is gone");
   const config = readKubeconfigs(create, files);
   if (options.context !== undefined) {
     if (config.getContextObject(options.context) === null) {
       const known = config.getContexts().map((context) => context.name);
       throw new CredentialsError(
-        "context-not-found",
+        "context_not_found",
         `the kubeconfig ${files.join(", ")} has no context ${JSON.stringify(options.context)}; it has ${known.join(", ") || "none"}`,
       );
     }
@@ -146,14 +146,14 @@ function kubeconfigPaths(
 ): string[] {
   if (options.kubeconfig !== undefined) {
     if (fileExists(options.kubeconfig)) return [options.kubeconfig];
-    throw new CredentialsError("kubeconfig-not-found", `the kubeconfig ${options.kubeconfig} does not exist`);
+    throw new CredentialsError("kubeconfig_not_found", `the kubeconfig ${options.kubeconfig} does not exist`);
   }
   const named = (env["KUBECONFIG"] ?? "").split(delimiter).filter((path) => path !== "");
   if (named.length > 0) {
     const existing = named.filter((path) => fileExists(path));
     if (existing.length > 0) return existing;
     throw new CredentialsError(
-      "kubeconfig-not-found",
+      "kubeconfig_not_found",
       `KUBECONFIG names ${named.join(", ")}, which does not exist; correct it or unset it`,
     );
   }
@@ -187,7 +187,7 @@ function usable(config: KubeConfig, files: readonly string[]): KubeConfig {
   const context = config.getContextObject(name);
   if (context === null) {
     throw new CredentialsError(
-      "context-not-found",
+      "context_not_found",
       name === undefined || name === ""
         ? `${from} has no current-context; set one with kubectl config use-context, or name a context`
         : `${from} has no context ${JSON.stringify(name)}, which its current-context names`,
@@ -196,13 +196,13 @@ function usable(config: KubeConfig, files: readonly string[]): KubeConfig {
   const cluster = config.getCluster(context.cluster);
   if (cluster === null) {
     throw new CredentialsError(
-      "kubeconfig-invalid",
+      "kubeconfig_invalid",
       `${from} has no cluster ${JSON.stringify(context.cluster)}, which its context ${JSON.stringify(context.name)} names`,
     );
   }
   if (context.user !== undefined && context.user !== "" && config.getUser(context.user) === null) {
     throw new CredentialsError(
-      "kubeconfig-invalid",
+      "kubeconfig_invalid",
       `${from} has no user ${JSON.stringify(context.user)}, which its context ${JSON.stringify(context.name)} names`,
     );
   }
@@ -234,7 +234,7 @@ type Cluster = NonNullable<ReturnType<KubeConfig["getCurrentCluster"]>>;
 function currentCluster(config: KubeConfig): Cluster {
   const cluster = config.getCurrentCluster();
   if (cluster === null)
-    throw new CredentialsError("kubeconfig-invalid", "the current context names no cluster");
+    throw new CredentialsError("kubeconfig_invalid", "the current context names no cluster");
   return cluster;
 }
 
@@ -242,7 +242,7 @@ function serverUrl(cluster: Cluster, from: string): URL {
   const url = URL.canParse(cluster.server) ? new URL(cluster.server) : undefined;
   if (url !== undefined && (url.protocol === "https:" || url.protocol === "http:")) return url;
   throw new CredentialsError(
-    "kubeconfig-invalid",
+    "kubeconfig_invalid",
     `${from} gives cluster ${JSON.stringify(cluster.name)} a server that is not an http or https URL: ${JSON.stringify(cluster.server)}`,
   );
 }
@@ -255,16 +255,16 @@ function credentialsFailure(config: KubeConfig, error: unknown): CredentialsErro
   const command = (exec as { readonly command?: unknown } | undefined)?.command;
   if (typeof command === "string") {
     const why = code === "ENOENT" ? "is not installed or not in PATH" : "failed; run it by hand to see why";
-    return new CredentialsError("auth-failed", `the credential plugin ${command} of the kubeconfig ${why}`);
+    return new CredentialsError("auth_failed", `the credential plugin ${command} of the kubeconfig ${why}`);
   }
   if (typeof code === "string" && typeof path === "string") {
     return new CredentialsError(
-      "file-unreadable",
+      "file_unreadable",
       `${path}, which the credentials name, cannot be read: ${code}`,
     );
   }
   return new CredentialsError(
-    "auth-failed",
+    "auth_failed",
     `the credentials of user ${JSON.stringify(user?.name ?? "")} cannot be used`,
   );
 }

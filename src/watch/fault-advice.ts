@@ -63,11 +63,11 @@ function kindAdviceFor<T extends WatchedObject>(
       scope === ""
         ? `grant list and watch on ${crd} in all namespaces (a ClusterRole), or name the namespaces to watch`
         : `grant list and watch on ${crd} in namespace ${scope} (a Role)`,
-    "not-found":
+    not_found:
       resource.group === ""
         ? "the server's URL is wrong"
         : `the CRD ${crd} is not installed, or does not serve ${resource.version}, or the server's URL is wrong`,
-    "bad-request": selector
+    bad_request: selector
       ? `check the label selector ${JSON.stringify(selector)}`
       : "check that the server's URL is a Kubernetes API server",
     credentials: "make the credentials readable; they are tried again",

@@ -12,11 +12,11 @@ import { isJsonObject, stringOrEmpty } from "./json-fields.ts";
  * | `expired` | 410: the version, or the continue token, is too old | a new list |
  * | `throttled` | 429 | wait, at least `Retry-After` |
  * | `unavailable` | 503 | wait, at least `Retry-After` |
- * | `server-error` | another 5xx, an unexpected status, or an ERROR event | wait; a new list after a few |
+ * | `server_error` | another 5xx, an unexpected status, or an ERROR event | wait; a new list after a few |
  * | `unauthorized` | 401 | credentials are read again, once at once, then with waits |
  * | `forbidden` | 403 | wait |
- * | `not-found` | 404: the CRD is not installed | wait; a new list after a few |
- * | `bad-request` | 400: the selector | wait; a new list after a few |
+ * | `not_found` | 404: the CRD is not installed | wait; a new list after a few |
+ * | `bad_request` | 400: the selector | wait; a new list after a few |
  * | `unreachable` | no connection, or lost before an answer (DNS, refused, TLS) | wait |
  * | `reset` | the answer was cut | wait; a new list after a few without progress |
  * | `stalled` | no bytes for too long | a watch is opened again at once, a list after a wait |
@@ -31,11 +31,11 @@ export const FAULT_KINDS = [
   "expired",
   "throttled",
   "unavailable",
-  "server-error",
+  "server_error",
   "unauthorized",
   "forbidden",
-  "not-found",
-  "bad-request",
+  "not_found",
+  "bad_request",
   "unreachable",
   "reset",
   "stalled",
@@ -88,19 +88,19 @@ export function statusFault(code: number, status: unknown, retryAfterMs?: Millis
 function kindOfStatus(code: number): FaultKind {
   switch (code) {
     case 400:
-      return "bad-request";
+      return "bad_request";
     case 401:
       return "unauthorized";
     case 403:
       return "forbidden";
     case 404:
-      return "not-found";
+      return "not_found";
     case 429:
       return "throttled";
     case 503:
       return "unavailable";
     default:
-      return "server-error";
+      return "server_error";
   }
 }
 

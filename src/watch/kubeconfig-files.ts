@@ -17,7 +17,7 @@ export function fileExists(path: string): boolean {
 
 /**
  * Fills `config` from a kubeconfig file, with the paths in it made absolute.
- * @throws {CredentialsError} `file-unreadable` or `kubeconfig-invalid`.
+ * @throws {CredentialsError} `file_unreadable` or `kubeconfig_invalid`.
  */
 export function readKubeconfig(config: KubeConfig, file: string): KubeConfig {
   const text = readText(file);
@@ -28,7 +28,7 @@ export function readKubeconfig(config: KubeConfig, file: string): KubeConfig {
     return config;
   } catch (error) {
     throw new CredentialsError(
-      "kubeconfig-invalid",
+      "kubeconfig_invalid",
       `the kubeconfig ${file} is not valid${whereItFailed(error)}`,
     );
   }
@@ -59,7 +59,7 @@ function readText(file: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new CredentialsError("file-unreadable", `the kubeconfig ${file} cannot be read: ${code}`, {
+    throw new CredentialsError("file_unreadable", `the kubeconfig ${file} cannot be read: ${code}`, {
       cause: error,
     });
   }

@@ -4,10 +4,10 @@ import type { FaultKind } from "./fault.ts";
 
 /**
  * Why a list is read. `initial`: nothing is known yet. `expired`: the server no longer holds the events after the
- * watermark (410). `watch-failed`: the watch failed several times without progress. `behind`: the server speaks
+ * watermark (410). `watch_failed`: the watch failed several times without progress. `behind`: the server speaks
  * of versions below the watermark. A closed list: these are metric labels.
  */
-export const LIST_REASONS = ["initial", "expired", "watch-failed", "behind"] as const;
+export const LIST_REASONS = ["initial", "expired", "watch_failed", "behind"] as const;
 
 /** One of {@link LIST_REASONS}. */
 export type ListReason = (typeof LIST_REASONS)[number];
@@ -28,40 +28,40 @@ export interface Tries {
  * | state | what the reflector does | left on |
  * |---|---|---|
  * | `idle` | nothing | `start` |
- * | `listing` | reads all pages | `listed` → watching; `failed` → backing-off, or listing at once after the first 401 |
- * | `watching` | delivers events, advances the watermark | `failed` → watching, listing or backing-off, by the fault |
- * | `backing-off` | waits `delayMs`, then does `next` | `waited` |
+ * | `listing` | reads all pages | `listed` → watching; `failed` → backing_off, or listing at once after the first 401 |
+ * | `watching` | delivers events, advances the watermark | `failed` → watching, listing or backing_off, by the fault |
+ * | `backing_off` | waits `delayMs`, then does `next` | `waited` |
  * | `stopped` | nothing, for ever | – |
  */
 export type ReflectorState =
-  | { readonly t: "idle" }
-  | { readonly t: "listing"; readonly reason: ListReason; readonly tries: Tries }
-  | { readonly t: "watching"; readonly tries: Tries }
+  | { readonly kind: "idle" }
+  | { readonly kind: "listing"; readonly reason: ListReason; readonly tries: Tries }
+  | { readonly kind: "watching"; readonly tries: Tries }
   | {
-      readonly t: "backing-off";
-      readonly next: ReflectorState & { readonly t: "listing" | "watching" };
+      readonly kind: "backing_off";
+      readonly next: ReflectorState & { readonly kind: "listing" | "watching" };
       readonly fault: FaultKind;
       readonly delayMs: Milliseconds;
     }
-  | { readonly t: "stopped" };
+  | { readonly kind: "stopped" };
 
 /** What happened to a reflector. */
 export type ReflectorEvent =
-  | { readonly t: "start" }
+  | { readonly kind: "start" }
   /** The list was read and the sink took it. */
-  | { readonly t: "listed" }
+  | { readonly kind: "listed" }
   /** The list or the watch ended, in whatever way. */
-  | { readonly t: "failed"; readonly fault: FaultKind; readonly retryAfterMs?: Milliseconds | undefined }
+  | { readonly kind: "failed"; readonly fault: FaultKind; readonly retryAfterMs?: Milliseconds | undefined }
   /** The same for a watch: how long it was open, and whether it advanced the watermark. */
   | {
-      readonly t: "watch-ended";
+      readonly kind: "watch_ended";
       readonly fault: FaultKind;
       readonly retryAfterMs?: Milliseconds | undefined;
       readonly lastedMs: Milliseconds;
       readonly progressed: boolean;
     }
-  | { readonly t: "waited" }
-  | { readonly t: "stop" };
+  | { readonly kind: "waited" }
+  | { readonly kind: "stop" };
 
 /** The numbers that decide. */
 export interface RetryPolicy {
@@ -88,7 +88,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 const FRESH: Tries = { failures: 0, watchFaults: 0, behind: 0, unauthorized: false };
 
 /** Where every reflector begins. */
-export const IDLE: ReflectorState = { t: "idle" };
+export const IDLE: ReflectorState = { kind: "idle" };
 
 /**
  * The next state. Pure; `random` is in [0, 1) and only spreads delays. An event that a state does not know
@@ -100,22 +100,22 @@ export function transition(
   policy: RetryPolicy,
   random: number,
 ): ReflectorState {
-  if (event.t === "stop") return { t: "stopped" };
-  switch (state.t) {
+  if (event.kind === "stop") return { kind: "stopped" };
+  switch (state.kind) {
     case "idle":
-      return event.t === "start" ? { t: "listing", reason: "initial", tries: FRESH } : state;
+      return event.kind === "start" ? { kind: "listing", reason: "initial", tries: FRESH } : state;
     case "listing":
-      if (event.t === "listed") {
+      if (event.kind === "listed") {
         // After a relist the failures still count: a server that answers every watch with 410 must not be
         // listed in a tight loop.
         const failures = state.reason === "initial" ? 0 : state.tries.failures;
-        return { t: "watching", tries: { ...FRESH, failures } };
+        return { kind: "watching", tries: { ...FRESH, failures } };
       }
-      return event.t === "failed" ? afterListFailure(state, event, policy, random) : state;
+      return event.kind === "failed" ? afterListFailure(state, event, policy, random) : state;
     case "watching":
-      return event.t === "watch-ended" ? afterWatch(state.tries, event, policy, random) : state;
-    case "backing-off":
-      return event.t === "waited" ? state.next : state;
+      return event.kind === "watch_ended" ? afterWatch(state.tries, event, policy, random) : state;
+    case "backing_off":
+      return event.kind === "waited" ? state.next : state;
     case "stopped":
       break;
   }
@@ -127,12 +127,12 @@ export function mustStartOver(tries: Tries, policy: RetryPolicy): boolean {
   return tries.behind >= policy.behindRetries;
 }
 
-type Busy = ReflectorState & { readonly t: "listing" | "watching" };
-type WatchEnded = ReflectorEvent & { readonly t: "watch-ended" };
-type Failed = ReflectorEvent & { readonly t: "failed" };
+type Busy = ReflectorState & { readonly kind: "listing" | "watching" };
+type WatchEnded = ReflectorEvent & { readonly kind: "watch_ended" };
+type Failed = ReflectorEvent & { readonly kind: "failed" };
 
 function afterListFailure(
-  state: ReflectorState & { readonly t: "listing" },
+  state: ReflectorState & { readonly kind: "listing" },
   event: Failed,
   policy: RetryPolicy,
   random: number,
@@ -143,7 +143,7 @@ function afterListFailure(
     behind: state.tries.behind + (event.fault === "behind" ? 1 : 0),
     unauthorized: event.fault === "unauthorized",
   };
-  const next: Busy = { t: "listing", reason: state.reason, tries };
+  const next: Busy = { kind: "listing", reason: state.reason, tries };
   if (event.fault === "unauthorized" && !state.tries.unauthorized) return next;
   return backOff(next, state.tries.failures, event, policy, random);
 }
@@ -160,20 +160,20 @@ function afterWatch(before: Tries, event: WatchEnded, policy: RetryPolicy, rando
     behind: 0,
     unauthorized: fault === "unauthorized",
   };
-  const watch: Busy = { t: "watching", tries };
+  const watch: Busy = { kind: "watching", tries };
 
   // Neither can happen often, unless the watch was short.
   if ((fault === "closed" || fault === "stalled") && !short) {
-    return { t: "watching", tries: { ...tries, failures: failuresBefore } };
+    return { kind: "watching", tries: { ...tries, failures: failuresBefore } };
   }
   if (fault === "expired" || fault === "behind") {
-    const list: Busy = { t: "listing", reason: fault, tries };
+    const list: Busy = { kind: "listing", reason: fault, tries };
     return failuresBefore === 0 ? list : backOff(list, failuresBefore, event, policy, random);
   }
   if (fault === "unauthorized" && !before.unauthorized) return watch;
   const next: Busy =
     tries.watchFaults >= policy.watchFaultsBeforeRelist
-      ? { t: "listing", reason: "watch-failed", tries }
+      ? { kind: "listing", reason: "watch_failed", tries }
       : watch;
   return backOff(next, failuresBefore, event, policy, random);
 }
@@ -183,9 +183,9 @@ function afterWatch(before: Tries, event: WatchEnded, policy: RetryPolicy, rando
  * refusing server is not helped by a list (client-go: no relist storm).
  */
 const MIGHT_NEED_LIST: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  "server-error",
-  "not-found",
-  "bad-request",
+  "server_error",
+  "not_found",
+  "bad_request",
   "reset",
   "protocol",
   "oversized",
@@ -205,5 +205,5 @@ function backOff(
     event.retryAfterMs === undefined
       ? ownDelayMs
       : Math.max(ownDelayMs, event.retryAfterMs + random * policy.backoff.baseMs);
-  return { t: "backing-off", next, fault: event.fault, delayMs };
+  return { kind: "backing_off", next, fault: event.fault, delayMs };
 }

@@ -25,22 +25,22 @@ export function podsWithAnnotation(annotation: string): WatchedResource<Observed
 
 /** Pure; never throws. A field of the wrong type counts as absent. */
 function projectPod(object: unknown, annotation: string): Projection<ObservedPod> {
-  if (!isJsonObject(object)) return invalid("not-an-object", "the pod is not a JSON object");
+  if (!isJsonObject(object)) return invalid("not_an_object", "the pod is not a JSON object");
   if ((object["kind"] ?? "Pod") !== "Pod" || (object["apiVersion"] ?? "v1") !== "v1") {
-    return invalid("wrong-kind", "kind and apiVersion are not Pod of v1");
+    return invalid("wrong_kind", "kind and apiVersion are not Pod of v1");
   }
   const metadata = objectOrEmpty(object["metadata"]);
   const namespace = stringOrEmpty(metadata["namespace"]);
   const name = stringOrEmpty(metadata["name"]);
   if (namespace === "" || name === "") {
-    return invalid("no-key", "metadata.namespace and metadata.name must not be empty");
+    return invalid("no_key", "metadata.namespace and metadata.name must not be empty");
   }
   const uid = stringOrEmpty(metadata["uid"]);
-  if (uid === "") return invalid("no-uid", `metadata.uid of ${namespace}/${name} must not be empty`);
+  if (uid === "") return invalid("no_uid", `metadata.uid of ${namespace}/${name} must not be empty`);
   const resourceVersion = parseResourceVersion(metadata["resourceVersion"]);
   if (resourceVersion === undefined) {
     return invalid(
-      "bad-version",
+      "bad_version",
       `metadata.resourceVersion of ${namespace}/${name} is not a positive decimal integer`,
     );
   }

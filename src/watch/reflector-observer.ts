@@ -3,7 +3,7 @@ import type { ListReason } from "./list-watch-state.ts";
 import type { InvalidReason } from "./watched-resource.ts";
 
 /** Why something that came from the API server was not passed on. A closed list: these are metric labels. */
-export type RejectedReason = InvalidReason | "out-of-scope" | "unknown-event-type";
+export type RejectedReason = InvalidReason | "out_of_scope" | "unknown_event_type";
 
 /**
  * Told what a reflector does, for metrics. Called synchronously. An exception is a bug: it is

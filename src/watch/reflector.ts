@@ -41,7 +41,7 @@ export interface ReflectorOptions<T extends WatchedObject = Observation> {
 export interface ReflectorStatus {
   /** The watched namespace; `""` is all. */
   readonly scope: string;
-  readonly state: ReflectorState["t"];
+  readonly state: ReflectorState["kind"];
   /** A first list was taken. */
   readonly synced: boolean;
   /** As last told to the sink ({@link ObservationSink.setLive}): true for a grace after a watch has ended. */
@@ -103,7 +103,7 @@ export class Reflector<T extends WatchedObject = Observation> {
   /** Begins. Once: later calls and calls after `stop` do nothing. */
   start(): void {
     if (this.#running !== undefined || this.#stopped) return;
-    this.#advance({ t: "start" });
+    this.#advance({ kind: "start" });
     this.#running = this.#run();
   }
 
@@ -114,7 +114,7 @@ export class Reflector<T extends WatchedObject = Observation> {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
-    this.#advance({ t: "stop" });
+    this.#advance({ kind: "stop" });
     this.#liveness.stop();
     this.#sync.reject(
       new Error(`the reflector of ${describeScope(this.#scope)} was stopped before its first list`),
@@ -140,7 +140,7 @@ export class Reflector<T extends WatchedObject = Observation> {
   status(): ReflectorStatus {
     return {
       scope: this.#scope,
-      state: this.#state.t,
+      state: this.#state.kind,
       synced: this.#synced,
       live: this.#liveness.live,
       connected: this.#liveness.connected,
@@ -163,12 +163,12 @@ export class Reflector<T extends WatchedObject = Observation> {
 
   /** Does what the state asks for and says how it ended. Never throws. */
   #step(state: ReflectorState): Promise<ReflectorEvent> | undefined {
-    switch (state.t) {
+    switch (state.kind) {
       case "listing":
         return this.#list(state);
       case "watching":
         return this.#watch(state);
-      case "backing-off":
+      case "backing_off":
         return this.#wait(state.delayMs);
       case "idle":
       case "stopped":
@@ -184,7 +184,7 @@ export class Reflector<T extends WatchedObject = Observation> {
 
   // ---- listing
 
-  async #list(state: ReflectorState & { readonly t: "listing" }): Promise<ReflectorEvent> {
+  async #list(state: ReflectorState & { readonly kind: "listing" }): Promise<ReflectorEvent> {
     const { clock, settings, observer, target } = this.#options;
     const { reason, tries } = state;
     // A list that is tried again is still the same relist.
@@ -223,7 +223,7 @@ export class Reflector<T extends WatchedObject = Observation> {
         this.#sync.resolve();
       }
       observer.listed(reason, observations.length, clock.monotonicMs() - startedMs);
-      return { t: "listed" };
+      return { kind: "listed" };
     } catch (error) {
       return this.#failed("list", faultFrom(error));
     }
@@ -231,7 +231,7 @@ export class Reflector<T extends WatchedObject = Observation> {
 
   // ---- watching
 
-  async #watch(state: ReflectorState & { readonly t: "watching" }): Promise<ReflectorEvent> {
+  async #watch(state: ReflectorState & { readonly kind: "watching" }): Promise<ReflectorEvent> {
     const { clock, observer } = this.#options;
     const startedMs = clock.monotonicMs();
     const from = this.#feed.watermark;
@@ -243,12 +243,12 @@ export class Reflector<T extends WatchedObject = Observation> {
       fault = faultFrom(error);
     }
     if (this.#liveness.connected) observer.connected(false);
-    if (this.#stopped) return { t: "stop" };
+    if (this.#stopped) return { kind: "stop" };
     if (fault.code === "stalled") this.#liveness.stalled();
     else this.#liveness.disconnected();
 
     const ended: ReflectorEvent = {
-      t: "watch-ended",
+      kind: "watch_ended",
       fault: fault.code,
       retryAfterMs: fault.retryAfterMs,
       lastedMs: clock.monotonicMs() - startedMs,
@@ -300,7 +300,7 @@ export class Reflector<T extends WatchedObject = Observation> {
 
   #failed(doing: "list", fault: ApiFault): ReflectorEvent {
     this.#complain(doing, fault);
-    return { t: "failed", fault: fault.code, retryAfterMs: fault.retryAfterMs };
+    return { kind: "failed", fault: fault.code, retryAfterMs: fault.retryAfterMs };
   }
 
   #complain(doing: "list" | "watch", fault: ApiFault): void {
@@ -320,8 +320,8 @@ export class Reflector<T extends WatchedObject = Observation> {
   #wait(delayMs: Milliseconds): Promise<ReflectorEvent> {
     const { promise, resolve } = Promise.withResolvers<ReflectorEvent>();
     const { signal } = this.#stopping;
-    const onAbort = (): void => resolve({ t: "stop" });
-    const timer: TimerHandle = this.#options.clock.setTimeout(() => resolve({ t: "waited" }), delayMs);
+    const onAbort = (): void => resolve({ kind: "stop" });
+    const timer: TimerHandle = this.#options.clock.setTimeout(() => resolve({ kind: "waited" }), delayMs);
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
     return promise.finally(() => {

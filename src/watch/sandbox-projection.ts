@@ -36,26 +36,26 @@ export const openKruiseSandbox: WatchedResource = {
  * - `invalid` is what has no key, no UID or no comparable version, or is another kind of object.
  */
 export function projectSandbox(object: unknown): Projection {
-  if (!isJsonObject(object)) return invalid("not-an-object", "the sandbox is not a JSON object");
+  if (!isJsonObject(object)) return invalid("not_an_object", "the sandbox is not a JSON object");
   // Items of a list may come without kind and apiVersion; what is there must be right.
   if ((object["kind"] ?? "Sandbox") !== "Sandbox" || (object["apiVersion"] ?? API_VERSION) !== API_VERSION) {
-    return invalid("wrong-kind", `kind and apiVersion are not Sandbox of ${API_VERSION}`);
+    return invalid("wrong_kind", `kind and apiVersion are not Sandbox of ${API_VERSION}`);
   }
   const metadata = objectOrEmpty(object["metadata"]);
   const namespace = stringOrEmpty(metadata["namespace"]);
   const name = stringOrEmpty(metadata["name"]);
   if (namespace === "" || name === "") {
-    return invalid("no-key", "metadata.namespace and metadata.name must not be empty");
+    return invalid("no_key", "metadata.namespace and metadata.name must not be empty");
   }
   if (namespace.includes("/") || name.includes("/")) {
-    return invalid("no-key", "metadata.namespace and metadata.name must not hold a slash");
+    return invalid("no_key", "metadata.namespace and metadata.name must not hold a slash");
   }
   const uid = stringOrEmpty(metadata["uid"]);
-  if (uid === "") return invalid("no-uid", `metadata.uid of ${namespace}/${name} must not be empty`);
+  if (uid === "") return invalid("no_uid", `metadata.uid of ${namespace}/${name} must not be empty`);
   const resourceVersion = parseResourceVersion(metadata["resourceVersion"]);
   if (resourceVersion === undefined) {
     return invalid(
-      "bad-version",
+      "bad_version",
       `metadata.resourceVersion of ${namespace}/${name} is not a positive decimal integer`,
     );
   }

@@ -101,17 +101,17 @@ export class ScopeFeed<T extends WatchedObject = Observation> {
    */
   deliver(event: WatchEvent): void {
     const { observer, clock } = this.#options;
-    if (event.t === "unknown") {
-      this.#reject("unknown-event-type", "an event of a type that this version does not know");
+    if (event.kind === "unknown") {
+      this.#reject("unknown_event_type", "an event of a type that this version does not know");
       return;
     }
     this.#checkTime(event.version);
-    if (event.t === "bookmark") {
+    if (event.kind === "bookmark") {
       this.#passed(event.version);
       return;
     }
     const delivered =
-      event.t === "deleted" ? this.#remove(event.object, event.version) : this.#observe(event.object);
+      event.kind === "deleted" ? this.#remove(event.object, event.version) : this.#observe(event.object);
     // What could not be read has been delivered as well as it can be: the watermark must not wait for it.
     if (delivered) this.#watermark = newerResourceVersion(this.#watermark, event.version);
     else this.#passed(event.version);
@@ -138,7 +138,7 @@ export class ScopeFeed<T extends WatchedObject = Observation> {
     const namespace = stringOrEmpty(metadata["namespace"]);
     const name = stringOrEmpty(metadata["name"]);
     if (namespace === "" || name === "") {
-      return this.#reject("no-key", "a DELETED event without metadata.namespace or metadata.name");
+      return this.#reject("no_key", "a DELETED event without metadata.namespace or metadata.name");
     }
     if (!this.#inScope(namespace)) return this.#rejectOutOfScope(namespace);
     const uid = stringOrEmpty(metadata["uid"]);
@@ -175,7 +175,7 @@ export class ScopeFeed<T extends WatchedObject = Observation> {
   }
 
   #rejectOutOfScope(namespace: string): false {
-    return this.#reject("out-of-scope", `an object of namespace ${namespace}, which is not watched here`);
+    return this.#reject("out_of_scope", `an object of namespace ${namespace}, which is not watched here`);
   }
 
   #reject(reason: RejectedReason, message: string): false {

@@ -9,7 +9,7 @@ const DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
  * and not by `@kubernetes/client-node`, since the router mostly runs so, and the library costs 60 MB.
  *
  * The files are read again before every request: the kubelet renews the token while it is still good.
- * @throws {CredentialsError} `not-in-cluster` when there is none.
+ * @throws {CredentialsError} `not_in_cluster` when there is none.
  * @see https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
  */
 export function serviceAccountCredentials(
@@ -21,7 +21,7 @@ export function serviceAccountCredentials(
   const directory = rootDirectory + DIRECTORY;
   if (!host || !port || !fileExists(`${directory}/token`)) {
     throw new CredentialsError(
-      "not-in-cluster",
+      "not_in_cluster",
       "there is no kubeconfig (neither given, nor in KUBECONFIG, nor ~/.kube/config), and this is no pod with a " +
         "service account; name a kubeconfig",
     );
@@ -29,7 +29,7 @@ export function serviceAccountCredentials(
   const url = `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
   if (!URL.canParse(url)) {
     throw new CredentialsError(
-      "not-in-cluster",
+      "not_in_cluster",
       `KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are no address: ${JSON.stringify(url)}`,
     );
   }
@@ -60,7 +60,7 @@ class ServiceAccount implements ApiCredentials {
     const file = `${this.#directory}/token`;
     const token = readText(file);
     if (token === "")
-      throw new CredentialsError("auth-failed", `the service account's token ${file} is empty`);
+      throw new CredentialsError("auth_failed", `the service account's token ${file} is empty`);
     return { authorization: `Bearer ${token}` };
   }
 }
@@ -75,7 +75,7 @@ function read(file: string): Buffer {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
     throw new CredentialsError(
-      "file-unreadable",
+      "file_unreadable",
       `${file}, which the credentials name, cannot be read: ${code}`,
       { cause: error },
     );

@@ -4,11 +4,11 @@ import { isJsonObject, objectOrEmpty } from "./json-fields.ts";
 
 /** One line of a watch (Kubernetes API concepts, "Efficient detection of changes"). */
 export type WatchEvent =
-  | { readonly t: "changed"; readonly object: unknown; readonly version: ResourceVersion }
-  | { readonly t: "deleted"; readonly object: unknown; readonly version: ResourceVersion }
-  | { readonly t: "bookmark"; readonly version: ResourceVersion }
+  | { readonly kind: "changed"; readonly object: unknown; readonly version: ResourceVersion }
+  | { readonly kind: "deleted"; readonly object: unknown; readonly version: ResourceVersion }
+  | { readonly kind: "bookmark"; readonly version: ResourceVersion }
   /** A type that this watch does not know; newer servers may have more. */
-  | { readonly t: "unknown" };
+  | { readonly kind: "unknown" };
 
 /**
  * Reads one line.
@@ -28,18 +28,18 @@ export function parseWatchEvent(line: string): WatchEvent {
   switch (type) {
     case "ADDED":
     case "MODIFIED":
-      return { t: "changed", object, version: versionOf(object) };
+      return { kind: "changed", object, version: versionOf(object) };
     case "DELETED":
-      return { t: "deleted", object, version: versionOf(object) };
+      return { kind: "deleted", object, version: versionOf(object) };
     case "BOOKMARK":
-      return { t: "bookmark", version: versionOf(object) };
+      return { kind: "bookmark", version: versionOf(object) };
     case "ERROR": {
       const code = objectOrEmpty(object)["code"];
       throw statusFault(typeof code === "number" ? code : 500, object);
     }
     default:
       if (typeof type !== "string") throw new ApiFault("protocol", "a watch event has no type");
-      return { t: "unknown" };
+      return { kind: "unknown" };
   }
 }
 

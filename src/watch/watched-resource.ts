@@ -2,7 +2,7 @@ import type { Observation } from "../routes/observation.ts";
 import type { WatchedObject } from "./watched-object.ts";
 
 /** Why an object could not be read. A closed list: these are metric labels. */
-export const INVALID_REASONS = ["not-an-object", "wrong-kind", "no-key", "no-uid", "bad-version"] as const;
+export const INVALID_REASONS = ["not_an_object", "wrong_kind", "no_key", "no_uid", "bad_version"] as const;
 
 /** One of {@link INVALID_REASONS}. */
 export type InvalidReason = (typeof INVALID_REASONS)[number];

@@ -52,7 +52,7 @@ export class MirrorIds {
 
 function lookupOf({ entries }: SharedId): Lookup {
   const living = [...entries].filter(({ state }) => !isTerminal(state));
-  if (living.length > 1) return { kind: "id-conflict", keys: living.map(({ key }) => key).sort() };
+  if (living.length > 1) return { kind: "id_conflict", keys: living.map(({ key }) => key).sort() };
   // With nobody alive, any of the dead tells the client what it needs to know.
   const [found = UNKNOWN] = living.length > 0 ? living : entries;
   return found;

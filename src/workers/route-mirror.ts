@@ -47,7 +47,7 @@ export class RouteMirror implements RouteLookup {
     if (!found) return { kind: "unknown" };
     // An object whose ID is disputed is served under no name.
     const byId = this.#ids.lookup(found.route.id);
-    return byId.kind === "id-conflict" && byId.keys.includes(found.key) ? byId : found;
+    return byId.kind === "id_conflict" && byId.keys.includes(found.key) ? byId : found;
   }
 
   get doubtful(): number {

@@ -62,15 +62,15 @@ test("the end is the first fact that took the route away, not what followed it",
     said(
       born,
       told({ what: "observed", state: "ending", resourceVersion: "1128" }),
-      told({ what: "incarnation-ended", writer: "table", outcome: "dead" }),
+      told({ what: "incarnation_ended", writer: "table", outcome: "dead" }),
       told({ atMs: 20_000, resourceVersion: "1130" }),
-      told({ atMs: 21_000, what: "update", writer: "peer", outcome: "ignored/watermark", state: "running" }),
+      told({ atMs: 21_000, what: "update", writer: "peer", outcome: "ignored_watermark", state: "running" }),
     ),
   ).toContain("at version 1128, told by the informer 14 s ago");
 });
 
 test("what only a push had said ends when that is given up; of what the informer had told it is no end", () => {
-  const dropped = told({ what: "hint-dropped", writer: "table", outcome: "contradicted" });
+  const dropped = told({ what: "hint_dropped", writer: "table", outcome: "contradicted" });
   const deleted = told({ atMs: 20_000, resourceVersion: "1130" });
   const pushed: HistoryFact = { ...born, writer: "peer", from: "10.0.0.9", what: "update" };
   expect(said(pushed, dropped)).toContain(
@@ -84,7 +84,7 @@ test("what never lived, or lives, is nothing that was", () => {
   expect(said()).toBeUndefined();
   expect(said(told({}))).toBeUndefined();
   expect(said(born)).toBeUndefined();
-  expect(said(born, told({ what: "deletion", outcome: "ignored/stale" }))).toBeUndefined();
+  expect(said(born, told({ what: "deletion", outcome: "ignored_stale" }))).toBeUndefined();
   // Deleted and made again under the same name.
   expect(said(born, told({}), { ...born, uid: "u-2" })).toBeUndefined();
 });

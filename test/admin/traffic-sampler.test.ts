@@ -39,7 +39,7 @@ function scene() {
       podConnections: 4,
       mutations: new Map([
         ["informer applied", applied],
-        ["peer ignored/stale", stale],
+        ["peer ignored_stale", stale],
       ]),
       resurrections: new Map([["peer watermark", stale]]),
       pushes: new Map(),

@@ -73,7 +73,7 @@ test("a faulty file with --json: the faults are the data, exit 1", async () => {
   expect(JSON.parse(stdout)).toMatchObject({
     valid: false,
     problems: [
-      { code: "invalid-value", key: "drain.delayMs", origin: { kind: "file", line: 1, column: 23 } },
+      { code: "invalid_value", key: "drain.delayMs", origin: { kind: "file", line: 1, column: 23 } },
     ],
   });
 });

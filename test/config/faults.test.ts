@@ -153,7 +153,7 @@ describe("YAML", () => {
       expect.unreachable();
     } catch (error) {
       expect(error).toBeInstanceOf(ConfigError);
-      expect((error as ConfigError).problems).toMatchObject([{ code: "unreadable-file" }]);
+      expect((error as ConfigError).problems).toMatchObject([{ code: "unreadable_file" }]);
       expect((error as ConfigError).message).toContain("gone.yaml:1:1: the file can't be read: ENOENT");
     }
   });

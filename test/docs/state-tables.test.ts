@@ -42,40 +42,40 @@ test("the reflector goes where its table says, and nowhere else", () => {
     })),
   );
   const listing = tries.flatMap((tries) =>
-    LIST_REASONS.map((reason) => ({ t: "listing" as const, reason, tries })),
+    LIST_REASONS.map((reason) => ({ kind: "listing" as const, reason, tries })),
   );
-  const watching = tries.map((tries) => ({ t: "watching" as const, tries }));
+  const watching = tries.map((tries) => ({ kind: "watching" as const, tries }));
   const states: ReflectorState[] = [
     IDLE,
     ...listing,
     ...watching,
     ...[...listing, ...watching].map((next) => ({
-      t: "backing-off" as const,
+      kind: "backing_off" as const,
       next,
       fault: "reset" as const,
       delayMs: 1,
     })),
-    { t: "stopped" },
+    { kind: "stopped" },
   ];
   const events: ReflectorEvent[] = [
-    { t: "start" },
-    { t: "listed" },
-    { t: "waited" },
-    ...FAULT_KINDS.map((fault) => ({ t: "failed" as const, fault })),
+    { kind: "start" },
+    { kind: "listed" },
+    { kind: "waited" },
+    ...FAULT_KINDS.map((fault) => ({ kind: "failed" as const, fault })),
     ...FAULT_KINDS.flatMap((fault) =>
       [0, policy.healthyAfterMs].flatMap((lastedMs) =>
-        [true, false].map((progressed) => ({ t: "watch-ended" as const, fault, lastedMs, progressed })),
+        [true, false].map((progressed) => ({ kind: "watch_ended" as const, fault, lastedMs, progressed })),
       ),
     ),
   ];
   const found = new Map<string, Set<string>>();
   for (const state of states) {
-    expect(transition(state, { t: "stop" }, policy, 0).t).toBe("stopped");
+    expect(transition(state, { kind: "stop" }, policy, 0).kind).toBe("stopped");
     for (const event of events) {
       const next = transition(state, event, policy, 0);
       if (next === state) continue;
-      const way = `${state.t} ${event.t}`;
-      found.set(way, (found.get(way) ?? new Set()).add(next.t));
+      const way = `${state.kind} ${event.kind}`;
+      found.set(way, (found.get(way) ?? new Set()).add(next.kind));
     }
   }
 

@@ -157,7 +157,7 @@ describe.skipIf(NO_BIRD)(title, () => {
       return { code: response.status, text: await response.text() };
     };
     await eventually(async () => expect(await health()).toEqual({ code: 200, text: "ok\n" }));
-    daemon.api.chooseFault = () => ({ t: "status", code: 503 });
+    daemon.api.chooseFault = () => ({ kind: "status", code: 503 });
     daemon.api.endWatches();
     const words = /^the API server has not been heard since \d{4}-.*: pods that end are not known/;
     await eventually(() => expect(daemon.status().api).toMatch(words), { timeoutMs: 60_000 });

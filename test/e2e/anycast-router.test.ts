@@ -34,7 +34,7 @@ describe.skipIf(NO_BIRD)(title, () => {
     const api = await FaultyApiServer.start(store);
     onTestFinished(() => api.stop());
     let isSilent = true;
-    api.chooseFault = () => (isSilent ? { t: "status", code: 503 } : undefined);
+    api.chooseFault = () => (isSilent ? { kind: "status", code: 503 } : undefined);
     const file = join(bird.folder, "kubeconfig");
     writeFileSync(file, kubeconfig({ server: api.url.href }));
     const router = await startRouterProcess([

@@ -54,10 +54,10 @@ test("every fact in the order in which it was told, with writer, version and out
     "informer listed 5 applied",
     "peer update 12 applied",
     "informer observed 12 applied",
-    "peer update 11 ignored/watermark",
+    "peer update 11 ignored_watermark",
     "informer deleted 20 applied",
-    "peer update 15 ignored/watermark revival",
-    "peer deletion nonsense invalid/resource-version",
+    "peer update 15 ignored_watermark revival",
+    "peer deletion nonsense invalid_resource_version",
   ]);
   const { facts } = history.of("ns", "box");
   expect(facts.find(({ writer }) => writer === "peer")).toEqual({
@@ -86,9 +86,9 @@ test("an incarnation's end and a hint that is given up stand after what made the
   expect(all("box")).toEqual([
     "informer listed 5 applied",
     "peer update 12 applied",
-    "table incarnation-ended - ip-moved",
-    "table hint-dropped - contradicted",
-    "table incarnation-ended - ip-moved",
+    "table incarnation_ended - ip_moved",
+    "table hint_dropped - contradicted",
+    "table incarnation_ended - ip_moved",
   ]);
   expect(peers.view()).toMatchObject([{ address: "10.9.9.9", pushes: 1, applied: 1, contradicted: 1 }]);
 });
@@ -101,7 +101,7 @@ test("a later list tells of what changed and of what is missing, and of nothing 
   expect(told("b")).toEqual(["informer listed 6 applied", "informer unlisted 20 applied"]);
   expect(told("c")).toEqual(["informer listed 7 applied", "informer listed 15 applied"]);
   expect(writers.relist("", version(15), [observed("a", 5)])).toBe("behind");
-  expect(told("a").at(-1)).toBe("informer listed 5 ignored/watermark");
+  expect(told("a").at(-1)).toBe("informer listed 5 ignored_watermark");
 });
 
 test("a restored cluster's list is history too", () => {
@@ -121,7 +121,7 @@ test("a sandbox's shutdownTime is told by the clock, and then that its connectio
   expect(all("box")).toEqual([
     "informer listed 5 applied",
     "clock shutdown - applied",
-    "table incarnation-ended - dead",
+    "table incarnation_ended - dead",
   ]);
 });
 
@@ -199,12 +199,12 @@ test("texts that no object can have are counted for their sender and written dow
   expect(history.of("ns", evil).facts).toEqual([]);
   const { facts } = history.of("ns", "box");
   expect(facts.map(({ outcome }) => outcome)).toEqual([
-    "invalid/id",
-    "invalid/uid",
-    "invalid/text",
-    "invalid/text",
-    "invalid/resource-version",
-    "invalid/resource-version",
+    "invalid_id",
+    "invalid_uid",
+    "invalid_text",
+    "invalid_text",
+    "invalid_resource_version",
+    "invalid_resource_version",
   ]);
   expect(JSON.stringify(facts)).not.toContain("svg");
 });

@@ -157,10 +157,10 @@ describe("/metrics", () => {
     metrics.upstream.closed();
     metrics.upstream.connectFailed("upstream_refused");
     metrics.upstream.reused();
-    metrics.upstream.reset("ip-moved");
+    metrics.upstream.reset("ip_moved");
     metrics.upstream.retried();
     metrics.upstream.wedged();
-    metrics.table.told(told("peer", "ignored/tombstone", "tombstone"));
+    metrics.table.told(told("peer", "ignored_tombstone", "tombstone"));
     metrics.table.told(told("informer", "applied", undefined));
     metrics.table.incarnationEnded({ number: 1, key: "ns/one", uid: "uid", ip: "10.0.0.1" }, "dead");
     metrics.table.factDropped("tombstone", "evicted", "ns/one", "10.0.0.7");
@@ -168,7 +168,7 @@ describe("/metrics", () => {
     metrics.watch.listed("initial", 3, 20);
     metrics.watch.relisted("expired");
     metrics.watch.watchRestarted("stalled");
-    metrics.watch.invalidObject("no-uid");
+    metrics.watch.invalidObject("no_uid");
     metrics.watch.event();
     metrics.watch.connected(true);
     metrics.watch.sinkFailed();
@@ -180,10 +180,10 @@ describe("/metrics", () => {
       ["lychgate_upstream_connect_duration_seconds_count", {}, 2],
       ["lychgate_upstream_connections_open", {}, 1],
       ["lychgate_upstream_reuse_total", {}, 1],
-      ["lychgate_upstream_resets_total", { reason: "ip-moved" }, 1],
+      ["lychgate_upstream_resets_total", { reason: "ip_moved" }, 1],
       ["lychgate_upstream_retries_total", {}, 1],
       ["lychgate_upstream_wedges_total", {}, 1],
-      ["lychgate_route_mutations_total", { source: "peer", outcome: "ignored/tombstone" }, 1],
+      ["lychgate_route_mutations_total", { source: "peer", outcome: "ignored_tombstone" }, 1],
       ["lychgate_route_mutations_total", { source: "informer", outcome: "applied" }, 1],
       ["lychgate_resurrection_attempts_total", { source: "peer", guard: "tombstone" }, 1],
       ["lychgate_resurrection_attempts_total", { source: "informer", guard: "tombstone" }, 0],
@@ -195,7 +195,7 @@ describe("/metrics", () => {
       ["lychgate_watch_list_duration_seconds_count", {}, 1],
       ["lychgate_watch_relists_total", { reason: "expired" }, 1],
       ["lychgate_watch_restarts_total", { reason: "stalled" }, 1],
-      ["lychgate_watch_invalid_objects_total", { reason: "no-uid" }, 1],
+      ["lychgate_watch_invalid_objects_total", { reason: "no_uid" }, 1],
       ["lychgate_watch_events_total", {}, 1],
       ["lychgate_watch_sink_failures_total", {}, 1],
       ["lychgate_cluster_restores_total", {}, 1],

@@ -41,18 +41,18 @@ describe("what the parts tell is what the metrics know", () => {
     [
       "invalid object reasons",
       label.INVALID_OBJECT_REASONS,
-      [...INVALID_REASONS, "out-of-scope", "unknown-event-type"],
+      [...INVALID_REASONS, "out_of_scope", "unknown_event_type"],
     ],
     [
       "end reasons",
       label.END_REASONS,
       Object.keys({
         paused: 0,
-        "not-running": 0,
+        not_running: 0,
         dead: 0,
         replaced: 0,
-        "ip-moved": 0,
-        "ip-reassigned": 0,
+        ip_moved: 0,
+        ip_reassigned: 0,
       } satisfies Record<EndReason, number>),
     ],
   ])("%s", (_, listed, told) => {

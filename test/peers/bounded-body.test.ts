@@ -45,7 +45,7 @@ async function post(port: number, pieces: readonly string[]): Promise<void> {
 test.each([
   { name: "fits its first buffer", bytes: 100, kind: "complete" },
   { name: "grew several times", bytes: 45_000, kind: "complete" },
-  { name: "grew, and then was too long", bytes: 60_000, kind: "too-large" },
+  { name: "grew, and then was too long", bytes: 60_000, kind: "too_large" },
 ])("the memory of a body that $name is given back", async ({ bytes, kind }) => {
   const { budget, port, results } = await reader();
   for (let i = 0; i < 3; i++) await post(port, Array(10).fill("x".repeat(bytes / 10)));

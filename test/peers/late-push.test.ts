@@ -32,9 +32,9 @@ describe("pushes that arrive late", () => {
     expect(peer.results.map(({ push }) => push?.outcome)).toEqual([
       "applied",
       "applied",
-      "ignored/tombstone",
-      "ignored/tombstone",
-      "ignored/watermark",
+      "ignored_tombstone",
+      "ignored_tombstone",
+      "ignored_watermark",
     ]);
     // A later life of the object is another matter.
     expect((await peer.push(pushOf({ resourceVersion: "31", uid: "uid-2" }))).status).toBe(204);

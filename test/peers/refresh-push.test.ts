@@ -44,7 +44,7 @@ const CASES: readonly RefreshCase[] = [
     body: pushOf({ state: "available" }),
     status: 204,
     asks: "update",
-    outcome: "ignored/stale",
+    outcome: "ignored_stale",
     result: "ignored",
   },
   { name: "paused", body: pushOf({ state: "paused" }), status: 204, asks: "update", result: "applied" },
@@ -61,7 +61,7 @@ const CASES: readonly RefreshCase[] = [
     body: pushOf({ name: undefined }),
     status: 400,
     asks: "update",
-    outcome: "invalid/key",
+    outcome: "invalid_key",
     result: "invalid",
   },
   {
@@ -69,7 +69,7 @@ const CASES: readonly RefreshCase[] = [
     body: pushOf({ resourceVersion: "invalid" }),
     status: 400,
     asks: "update",
-    outcome: "invalid/resource-version",
+    outcome: "invalid_resource_version",
     result: "invalid",
   },
   {
@@ -77,7 +77,7 @@ const CASES: readonly RefreshCase[] = [
     body: pushOf({ state: "dead", resourceVersion: "invalid" }),
     status: 400,
     asks: "delete",
-    outcome: "invalid/resource-version",
+    outcome: "invalid_resource_version",
     result: "invalid",
   },
   { name: "an empty body", body: "", status: 400, result: "malformed" },
@@ -107,7 +107,7 @@ const CASES: readonly RefreshCase[] = [
     body: "null",
     status: 400,
     asks: "update",
-    outcome: "invalid/key",
+    outcome: "invalid_key",
     result: "invalid",
   },
   {
@@ -242,7 +242,7 @@ describe("POST /refresh", () => {
     await using peer = await startPeerServer({
       log: { debug: write, info: write, warn: write, error: write },
     });
-    peer.sink.updateOutcome = "invalid/uid";
+    peer.sink.updateOutcome = "invalid_uid";
     await peer.push(pushOf({ accessToken: "sekrit-1" }));
     await peer.push('{"accessToken":"sekrit-2",,}');
     await peer.push('{"accessToken":["sekrit-3"]}');

@@ -10,7 +10,7 @@ import { incarnationAt } from "./support/fake-routes.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 
-const FINAL: EndReason[] = ["dead", "replaced", "ip-moved", "ip-reassigned", "not-running"];
+const FINAL: EndReason[] = ["dead", "replaced", "ip_moved", "ip_reassigned", "not_running"];
 
 describe("when an incarnation ends", () => {
   test.each<EndReason>(["paused", ...FINAL])(

@@ -118,11 +118,11 @@ test("an incarnation that ended is refused, by the reason that ended it first, a
   const { lessee, connection } = await lease(one);
   const kept = await lease(one);
   kept.connection.release();
-  upstreams.incarnationEnded(one, "ip-moved");
+  upstreams.incarnationEnded(one, "ip_moved");
   upstreams.incarnationEnded(one, "dead");
   expect(lessee.cutBy).toMatchObject({ code: "incarnation_ended" });
-  expect(lessee.cutBy?.message).toContain("ip-moved");
-  expect(ask(one).lessee.error?.message).toContain("ip-moved");
+  expect(lessee.cutBy?.message).toContain("ip_moved");
+  expect(ask(one).lessee.error?.message).toContain("ip_moved");
   expect(take(one)).toBeUndefined();
   connection.release();
   expect([upstreams.size, upstreams.statsOf(one)]).toEqual([0, undefined]);
@@ -277,7 +277,7 @@ test("after close everything is closed, and nothing is lent", async () => {
   expect(upstreams.stats).toMatchObject({ pools: 3, open: 3 });
   upstreams.close();
   expect([upstreams.size, ask(kept).lessee.error?.code]).toEqual([0, "incarnation_ended"]);
-  expect(ask(kept).lessee.error?.message).toContain("not-running");
+  expect(ask(kept).lessee.error?.message).toContain("not_running");
   await eventually(() => pod.connections.every(({ ended, closed }) => ended || closed));
 });
 

@@ -126,7 +126,7 @@ describe("local replies", () => {
   });
 
   it("an ID of two objects: sandbox_id_conflict", () => {
-    const conflict: Lookup = { kind: "id-conflict", keys: ["ns/a", "ns/b"] };
+    const conflict: Lookup = { kind: "id_conflict", keys: ["ns/a", "ns/b"] };
     expect(verdict(table(conflict), on)).toEqual({ ...refused, reason: "sandbox_id_conflict" });
   });
 
@@ -222,7 +222,7 @@ describe("the access token", () => {
     ["dead", { state: "dead" }],
     ["available", { state: "available" }],
     ["pod_ip_reassigned", { ipReassigned: true }],
-    ["pod_ip_not_allowed", { state: "ip-not-allowed" }],
+    ["pod_ip_not_allowed", { state: "ip_not_allowed" }],
   ])("comes before the state is told: %s", (_case, sandbox) => {
     const routes = table(found({ ...sandbox, accessToken: "good" }));
     expect(verdict(routes, on)).toEqual(unauthorized);

@@ -119,7 +119,7 @@ describe("with peers.trust: verify a forged push costs its victim a moment of wa
         counted(`lychgate_table_facts_dropped_total{kind="${kind}",reason="refuted"}`);
       expect(await dropped("hint")).toBeGreaterThanOrEqual(9);
       expect(await dropped("tombstone")).toBeGreaterThanOrEqual(6);
-      const ignored = 'lychgate_route_mutations_total{source="peer",outcome="ignored/distrusted"}';
+      const ignored = 'lychgate_route_mutations_total{source="peer",outcome="ignored_distrusted"}';
       expect(await counted(ignored)).toBeGreaterThan(0);
     });
   });

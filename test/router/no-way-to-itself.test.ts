@@ -127,7 +127,7 @@ describe("after a push of an address that is the router's", () => {
     const state = () => to.router.table.lookup("ns--x");
     expect(state()).toMatchObject({ state: "running" });
     own = ["10.99.0.1"];
-    await eventually(() => expect(state()).toMatchObject({ state: "ip-not-allowed" }));
+    await eventually(() => expect(state()).toMatchObject({ state: "ip_not_allowed" }));
     own = [];
     await eventually(() => expect(state()).toMatchObject({ state: "running" }));
   });
@@ -151,7 +151,7 @@ describe("after a push of an address that is the router's", () => {
     const metrics = await to.metrics();
     expect(metricOf(metrics, "lychgate_pod_ips_refused_total", 'source="peer"')).toBe(5);
     expect(metricOf(metrics, "lychgate_pod_ips_refused_total", 'source="informer"')).toBe(0);
-    expect(metricOf(metrics, "lychgate_routes", 'state="ip-not-allowed"')).toBe(1);
+    expect(metricOf(metrics, "lychgate_routes", 'state="ip_not_allowed"')).toBe(1);
     expect(warnings).toEqual([
       { sandbox: "ns/x", ip: "127.0.0.1", why: "loopback", writer: "peer", from: "127.0.0.1" },
     ]);

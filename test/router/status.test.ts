@@ -32,8 +32,8 @@ test("who pushed what and what came of it, requests, and the configuration witho
     expect(facts.map(({ what, from, outcome, revival }) => [what, from, outcome, revival])).toEqual([
       ["update", "127.0.0.1", "applied", undefined],
       ["deletion", "127.0.0.1", "applied", undefined],
-      ["incarnation-ended", undefined, "dead", undefined],
-      ["update", "127.0.0.1", "ignored/tombstone", true],
+      ["incarnation_ended", undefined, "dead", undefined],
+      ["update", "127.0.0.1", "ignored_tombstone", true],
     ]);
     const status = await eventually(async () => {
       const now = await get<Status>("/api/status");

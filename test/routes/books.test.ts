@@ -209,7 +209,7 @@ class Life {
       if (living.length > 1) {
         disputed++;
         const keys: ObjectKey[] = living.map(({ route }) => objectKey(route.namespace, route.name)).sort();
-        expect(found).toEqual({ kind: "id-conflict", keys });
+        expect(found).toEqual({ kind: "id_conflict", keys });
       } else {
         expect(living.length === 1 ? living : claimants).toContain(found);
       }

@@ -66,9 +66,9 @@ describe("memory is bounded, whatever peers push", () => {
 
 test("a push for a namespace that no informer watches is out of scope", () => {
   const table = new RouteTable({ scopes: ["ns"] });
-  expect(table.pushUpdate(makeRoute("one", 5, { namespace: "other" }), 0)).toBe("ignored/out-of-scope");
+  expect(table.pushUpdate(makeRoute("one", 5, { namespace: "other" }), 0)).toBe("ignored_out_of_scope");
   expect(table.pushDelete({ namespace: "other", name: "one", resourceVersion: "5" }, 0)).toBe(
-    "ignored/out-of-scope",
+    "ignored_out_of_scope",
   );
   expect(table.pushUpdate(makeRoute("one", 5), 0)).toBe("applied");
 });

@@ -40,7 +40,7 @@ describe("rule 9: one ID, one sandbox", () => {
       names.forEach((name, index) => {
         t.observe("", on(name, 11 + index, { id: "shared", ip: name === "a" ? "10.0.0.1" : "10.0.0.2" }), 0);
       });
-      expect(t.lookup("shared")).toEqual({ kind: "id-conflict", keys: ["ns/a", "ns/b"] });
+      expect(t.lookup("shared")).toEqual({ kind: "id_conflict", keys: ["ns/a", "ns/b"] });
       expect(t.stats().idConflicts).toBe(1);
     }
   });
@@ -49,7 +49,7 @@ describe("rule 9: one ID, one sandbox", () => {
     const t = table(on("a", 5, { id: "Shared", state: "dead" }), on("b", 6, { id: "shared" }));
     expect(t.lookup("SHARED")).toMatchObject({ route: { name: "b" } });
     t.observe("", on("a", 11, { id: "Shared", ip: "10.0.0.9" }), 0);
-    expect(t.lookup("shared").kind).toBe("id-conflict");
+    expect(t.lookup("shared").kind).toBe("id_conflict");
     t.remove("", "ns", "b", "b-1", rv(12), 0);
     expect(t.lookup("shared")).toMatchObject({ route: { name: "a" } });
     expect(t.stats().idConflicts).toBe(0);
@@ -207,7 +207,7 @@ describe("nobody's connections are reset for what happened to another", () => {
     t.addListener({ incarnationEnded: ({ key }, reason) => void ended.push(`${key} ${reason}`) });
     t.relist("", rv(30), [on("a", 21, { ip: "10.0.0.2" }), on("b", 22), on("c", 7, { ip: "10.0.0.3" })], 0);
     expect(before.every((incarnation) => incarnation !== undefined)).toBe(true);
-    expect(ended.sort()).toEqual(["ns/a ip-moved", "ns/b ip-moved"]);
+    expect(ended.sort()).toEqual(["ns/a ip_moved", "ns/b ip_moved"]);
     expect(served(t).sort()).toEqual(["ns/a", "ns/b", "ns/c"]);
   });
 });

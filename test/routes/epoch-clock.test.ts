@@ -48,7 +48,7 @@ describe("rule 6 by a clock that counts from 1970", () => {
     const table = new RouteTable({ scopes: "none", tombstoneTtlMs: 600_000 });
     table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "7" }, STARTED_MS);
     table.advance(STARTED_MS + 599_999);
-    expect(table.pushUpdate(makeRoute("one", 6), STARTED_MS + 599_999)).toBe("ignored/tombstone");
+    expect(table.pushUpdate(makeRoute("one", 6), STARTED_MS + 599_999)).toBe("ignored_tombstone");
     table.advance(STARTED_MS + 600_000);
     expect(table.stats().tombstones).toBe(0);
     expect(table.pushUpdate(makeRoute("one", 6), STARTED_MS + 600_000)).toBe("applied");

@@ -38,10 +38,10 @@ describe("it ends, and the next one has another number", () => {
     ["paused with the IP taken away", { state: "paused", ip: "" }, "paused"],
     ["dead", { state: "dead" }, "dead"],
     ["another UID", { uid: "one-2" }, "replaced"],
-    ["another IP", { ip: "10.0.0.9" }, "ip-moved"],
-    ["the IP taken away", { state: "creating", ip: "" }, "ip-moved"],
-    ["creating again", { state: "creating" }, "not-running"],
-    ["a state from the future", { state: "hibernated" }, "not-running"],
+    ["another IP", { ip: "10.0.0.9" }, "ip_moved"],
+    ["the IP taken away", { state: "creating", ip: "" }, "ip_moved"],
+    ["creating again", { state: "creating" }, "not_running"],
+    ["a state from the future", { state: "hibernated" }, "not_running"],
   ];
   for (const [what, fields, reason] of changes) {
     test(`${what}: ${reason}`, () => {
@@ -63,10 +63,10 @@ describe("it ends, and the next one has another number", () => {
     expect(now()?.number).toBe(2);
   });
 
-  test("the IP surely taken by another: ip-reassigned", () => {
+  test("the IP surely taken by another: ip_reassigned", () => {
     const { table, ended, now } = running();
     table.observe("", observe(makeRoute("two", 11)), 0);
-    expect(ended).toEqual(["1 ip-reassigned"]);
+    expect(ended).toEqual(["1 ip_reassigned"]);
     expect(now()).toBeUndefined();
   });
 
@@ -102,10 +102,10 @@ describe("what lingers of a paused one is over when its sandbox is heard of agai
     expect(ended).toEqual(["1 paused"]);
   });
 
-  test("resumed elsewhere: ip-moved; resumed behind the same address: replaced, and another incarnation", () => {
+  test("resumed elsewhere: ip_moved; resumed behind the same address: replaced, and another incarnation", () => {
     const elsewhere = paused();
     elsewhere.next({ ip: "10.0.0.9" }, 12);
-    expect(elsewhere.over).toEqual(["1 ip-moved"]);
+    expect(elsewhere.over).toEqual(["1 ip_moved"]);
     const same = paused();
     same.next({}, 12);
     expect(same.over).toEqual(["1 replaced"]);

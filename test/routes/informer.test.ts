@@ -14,8 +14,8 @@ test("what a list shows of an object counts, at a lower version too: the cluster
 test("an event, or a deletion, older than what a list showed of the object changes nothing but the watermark", () => {
   const table = new RouteTable({ scopes: [""] });
   table.relist("", rv(10), [observe(makeRoute("one", 15, { state: "paused" }))], 0);
-  expect(table.observe("", observe(makeRoute("one", 12)), 0)).toBe("ignored/stale");
-  expect(table.remove("", "ns", "one", "one-0", rv(13), 0)).toBe("ignored/stale");
+  expect(table.observe("", observe(makeRoute("one", 12)), 0)).toBe("ignored_stale");
+  expect(table.remove("", "ns", "one", "one-0", rv(13), 0)).toBe("ignored_stale");
   expect(table.lookup("ns--one")).toMatchObject({ state: "paused" });
   expect(table.stats().scopes[0]?.watermark).toBe("13");
 });

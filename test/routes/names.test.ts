@@ -91,13 +91,13 @@ test("the table takes an update only when each of its texts can be one, and says
     new RouteTable({ scopes: "none" }).pushUpdate({ ...makeRoute("one", 1), ...fields }, 0);
   expect(push({})).toBe("applied");
   for (const odd of ODD) {
-    expect(push({ namespace: odd }), odd).toBe("invalid/key");
-    expect(push({ name: odd }), odd).toBe("invalid/key");
-    expect(push({ id: odd }), odd).toBe("invalid/id");
-    expect(push({ uid: odd }), odd).toBe("invalid/uid");
-    expect(push({ state: odd }), odd).toBe("invalid/text");
-    if (odd !== "a b") expect(push({ owner: odd }), odd).toBe("invalid/text");
-    expect(push({ resourceVersion: odd }), odd).toBe("invalid/resource-version");
+    expect(push({ namespace: odd }), odd).toBe("invalid_key");
+    expect(push({ name: odd }), odd).toBe("invalid_key");
+    expect(push({ id: odd }), odd).toBe("invalid_id");
+    expect(push({ uid: odd }), odd).toBe("invalid_uid");
+    expect(push({ state: odd }), odd).toBe("invalid_text");
+    if (odd !== "a b") expect(push({ owner: odd }), odd).toBe("invalid_text");
+    expect(push({ resourceVersion: odd }), odd).toBe("invalid_resource_version");
   }
 });
 
@@ -105,8 +105,8 @@ test("a deletion likewise", () => {
   const table = new RouteTable({ scopes: "none" });
   for (const odd of ODD) {
     const push = { namespace: "ns", name: "one", resourceVersion: "1" };
-    expect(table.pushDelete({ ...push, namespace: odd }, 0)).toBe("invalid/key");
-    expect(table.pushDelete({ ...push, name: odd }, 0)).toBe("invalid/key");
+    expect(table.pushDelete({ ...push, namespace: odd }, 0)).toBe("invalid_key");
+    expect(table.pushDelete({ ...push, name: odd }, 0)).toBe("invalid_key");
   }
   expect([...table.keys()]).toEqual([]);
 });

@@ -26,11 +26,11 @@ describe("an IP that no pod can have", () => {
     made.relist("", rv(10), [observe(makeRoute("one", 5, { ip: REFUSED }))], 0);
     expect(made.lookup("ns--one")).toMatchObject({
       kind: "found",
-      state: "ip-not-allowed",
+      state: "ip_not_allowed",
       incarnation: undefined,
       route: { ip: REFUSED, state: "running" },
     });
-    expect(made.stats()).toMatchObject({ servable: 0, states: new Map([["ip-not-allowed", 1]]) });
+    expect(made.stats()).toMatchObject({ servable: 0, states: new Map([["ip_not_allowed", 1]]) });
     expect(refused).toEqual([`informer ns/one ${REFUSED}`]);
   });
 
@@ -39,11 +39,11 @@ describe("an IP that no pod can have", () => {
     made.relist("", rv(10), [observe(makeRoute("a", 5, { ip: "10.0.0.1" }))], 0);
     expect(made.lookup("ns--a")).toMatchObject({ incarnation: { ip: "10.0.0.1" } });
     made.observe("", observe(makeRoute("a", 12, { ip: REFUSED })), 0);
-    expect(made.lookup("ns--a")).toMatchObject({ state: "ip-not-allowed", incarnation: undefined });
+    expect(made.lookup("ns--a")).toMatchObject({ state: "ip_not_allowed", incarnation: undefined });
     expect(made.pushUpdate(makeRoute("b", 20, { ip: REFUSED }), 0)).toBe("applied");
-    expect(made.lookup("ns--b")).toMatchObject({ state: "ip-not-allowed", incarnation: undefined });
+    expect(made.lookup("ns--b")).toMatchObject({ state: "ip_not_allowed", incarnation: undefined });
     expect(refused).toEqual([`informer ns/a ${REFUSED}`, `peer ns/b ${REFUSED}`]);
-    expect(ended).toEqual(["10.0.0.1 ip-moved"]);
+    expect(ended).toEqual(["10.0.0.1 ip_moved"]);
     // A right address heals it.
     made.observe("", observe(makeRoute("a", 21, { ip: "10.0.0.2" })), 0);
     expect(made.lookup("ns--a")).toMatchObject({ state: "running", incarnation: { ip: "10.0.0.2" } });
@@ -60,10 +60,10 @@ describe("an IP that no pod can have", () => {
     expect([...made.stats().states.keys()].sort()).toEqual(["creating", "dead", "paused"]);
     expect(refused).toEqual([]);
     made.observe("", observe(makeRoute("paused", 11, { ip: REFUSED })), 0);
-    expect(made.lookup("ns--paused")).toMatchObject({ state: "ip-not-allowed" });
+    expect(made.lookup("ns--paused")).toMatchObject({ state: "ip_not_allowed" });
   });
 
-  test("is held against nobody: no other route is `ip-reassigned` for it", () => {
+  test("is held against nobody: no other route is `ip_reassigned` for it", () => {
     let refuse = false;
     const { made, ended } = table((ip) => !(refuse && ip === "10.0.0.9"));
     made.relist("", rv(10), [observe(makeRoute("one", 5, { ip: "10.0.0.9" }))], 0);
@@ -73,7 +73,7 @@ describe("an IP that no pod can have", () => {
     refuse = true;
     made.podAddressesChanged(0);
     expect(made.stats()).toMatchObject({ ipConflicts: 0, servable: 0 });
-    expect(ended).toContain("10.0.0.9 not-running");
+    expect(ended).toContain("10.0.0.9 not_running");
     refuse = false;
     made.podAddressesChanged(0);
     expect(made.lookup("ns--one")).toMatchObject({ ipReassigned: true });
@@ -135,7 +135,7 @@ test("in no history has a route with a refused IP an incarnation, and the books 
           if (incarnation) servable += 1;
           const hasPod = ["running", "creating", "available"].includes(route.state);
           const isRefused = hasPod && route.ip !== "" && refused.includes(route.ip);
-          expect(state).toBe(isRefused ? "ip-not-allowed" : route.state);
+          expect(state).toBe(isRefused ? "ip_not_allowed" : route.state);
           if (isRefused) expect(incarnation).toBeUndefined();
         }
         expect(made.stats().servable).toBe(servable);

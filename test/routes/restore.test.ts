@@ -36,12 +36,12 @@ test("the table starts over from the list, with nothing that peers had said", ()
 test("no push is kept until the watermark has passed its old height", () => {
   const table = restored();
   const revive = makeRoute("three", 105, { ip: "10.0.0.3" });
-  expect(table.pushUpdate(revive, 0)).toBe("ignored/restored");
+  expect(table.pushUpdate(revive, 0)).toBe("ignored_restored");
   expect(table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "90" }, 0)).toBe(
-    "ignored/restored",
+    "ignored_restored",
   );
   table.bookmark("", rv(100), 0);
-  expect(table.pushUpdate(revive, 0)).toBe("ignored/restored");
+  expect(table.pushUpdate(revive, 0)).toBe("ignored_restored");
   table.bookmark("", rv(101), 0);
   expect(table.pushUpdate(revive, 0)).toBe("applied");
 });

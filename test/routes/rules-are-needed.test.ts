@@ -19,7 +19,7 @@ const switchedOff: { readonly [what: string]: Partial<Rules> } = {
   "rule 2: death loses ties": {
     judgeDelete: (facts, version, scope) =>
       facts.confirmed?.resourceVersion === version
-        ? "ignored/stale"
+        ? "ignored_stale"
         : RULES.judgeDelete(facts, version, scope),
   },
   "rule 2: a deletion below what is known is kept": {

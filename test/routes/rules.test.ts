@@ -75,11 +75,11 @@ describe("a deletion at 110 of one-1", () => {
 test("rule 13 and rule 5 come before what is known of the key", () => {
   const facts = { confirmed: undefined, hint: undefined, tombstone: rv(500) };
   const scope = { watermark: rv(100), barredUntil: undefined, ceiling: rv(300) };
-  expect(RULES.judgeUpdate(facts, makeRoute("one", 300), scope)).toBe("ignored/tombstone");
-  expect(RULES.judgeUpdate(facts, makeRoute("one", 301), scope)).toBe("ignored/implausible");
-  expect(RULES.judgeDelete(facts, rv(300), scope)).toBe("ignored/stale");
-  expect(RULES.judgeDelete(facts, rv(301), scope)).toBe("ignored/implausible");
+  expect(RULES.judgeUpdate(facts, makeRoute("one", 300), scope)).toBe("ignored_tombstone");
+  expect(RULES.judgeUpdate(facts, makeRoute("one", 301), scope)).toBe("ignored_implausible");
+  expect(RULES.judgeDelete(facts, rv(300), scope)).toBe("ignored_stale");
+  expect(RULES.judgeDelete(facts, rv(301), scope)).toBe("ignored_implausible");
   const barred = { ...scope, barredUntil: rv(200) };
-  expect(RULES.judgeUpdate(facts, makeRoute("one", 301), barred)).toBe("ignored/restored");
-  expect(RULES.judgeDelete(facts, rv(301), barred)).toBe("ignored/restored");
+  expect(RULES.judgeUpdate(facts, makeRoute("one", 301), barred)).toBe("ignored_restored");
+  expect(RULES.judgeDelete(facts, rv(301), barred)).toBe("ignored_restored");
 });

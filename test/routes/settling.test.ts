@@ -198,10 +198,10 @@ describe("until it is settled a push has no effect", () => {
 
   test("what the informer and reads have seen is refused at once", () => {
     const { update, read, deletion } = scene();
-    expect(update(100)).toBe("ignored/watermark");
+    expect(update(100)).toBe("ignored_watermark");
     read(200, makeRoute("one", 50));
-    expect([update(200), update(201)]).toEqual(["ignored/watermark", "unsettled"]);
-    expect([deletion(49), deletion(50)]).toEqual(["ignored/stale", "unsettled"]);
+    expect([update(200), update(201)]).toEqual(["ignored_watermark", "unsettled"]);
+    expect([deletion(49), deletion(50)]).toEqual(["ignored_stale", "unsettled"]);
   });
 });
 
@@ -230,7 +230,7 @@ describe("what a read makes of an update", () => {
       heard();
       expect(read(120, makeRoute("one", 110, { ip: "10.0.0.9", ...fields }))).toBe("settled");
       expect(heard()).toEqual([
-        "peer ns/one ignored/refuted",
+        "peer ns/one ignored_refuted",
         "hint of ns/one from 10.9.9.9: refuted",
         "doubt of ns/one changed",
       ]);
@@ -262,7 +262,7 @@ describe("what a read makes of an update", () => {
     heard();
     read(120, undefined, { name: "gone" });
     expect(heard()).toEqual([
-      "peer ns/gone ignored/refuted, stopped by refuted",
+      "peer ns/gone ignored_refuted, stopped by refuted",
       "hint of ns/gone from 10.9.9.9: refuted",
       "doubt of ns/gone changed",
     ]);
@@ -418,10 +418,10 @@ describe("what a read has shown, ahead of the watermark", () => {
     const { table, read, effect, heard } = scene();
     read(120, makeRoute("one", 115, { ip: "10.0.0.9" }));
     heard();
-    expect(table.observe("", observe(makeRoute("one", 110, { ip: "10.0.0.8" })), 9)).toBe("ignored/read");
+    expect(table.observe("", observe(makeRoute("one", 110, { ip: "10.0.0.8" })), 9)).toBe("ignored_read");
     expect(table.observe("", observe(makeRoute("two", 111, { ip: "10.0.0.3" })), 9)).toBe("applied");
     expect([effect(), effect("two")]).toEqual(["one-1 running 10.0.0.9 @115", "two-1 running 10.0.0.3 @111"]);
-    expect(table.remove("", "ns", "one", "one-1", rv(112), 9)).toBe("ignored/read");
+    expect(table.remove("", "ns", "one", "one-1", rv(112), 9)).toBe("ignored_read");
     expect(effect()).toBe("one-1 running 10.0.0.9 @115");
   });
 
@@ -447,8 +447,8 @@ describe("what a read has shown, ahead of the watermark", () => {
     const { table, read, heard, effect } = scene();
     read(120, undefined, { name: "new" });
     heard();
-    expect(table.observe("", observe(makeRoute("new", 110)), 9)).toBe("ignored/read");
-    expect(heard()).toEqual(["informer ns/new ignored/read, stopped by read"]);
+    expect(table.observe("", observe(makeRoute("new", 110)), 9)).toBe("ignored_read");
+    expect(heard()).toEqual(["informer ns/new ignored_read, stopped by read"]);
     expect(effect("new")).toBeUndefined();
     table.bookmark("", rv(120), 9);
     expect([...table.keys()].sort()).toEqual(["ns/one", "ns/two"]);
@@ -519,8 +519,8 @@ describe("pushes from a sender that is distrusted for an object", () => {
 
   test("are left aside: nothing is held, nothing is read", () => {
     const { table, update, deletion, heard } = scene({ distrusts });
-    expect([update(110), deletion(110)]).toEqual(["ignored/distrusted", "ignored/distrusted"]);
-    expect(heard()).toEqual(["peer ns/one ignored/distrusted", "peer ns/one ignored/distrusted"]);
+    expect([update(110), deletion(110)]).toEqual(["ignored_distrusted", "ignored_distrusted"]);
+    expect(heard()).toEqual(["peer ns/one ignored_distrusted", "peer ns/one ignored_distrusted"]);
     expect([table.doubtful, table.pushSerial]).toEqual([0, 0]);
   });
 
@@ -535,7 +535,7 @@ describe("pushes from a sender that is distrusted for an object", () => {
     table.remove("", "ns", "one", "one-1", rv(105), 0);
     heard();
     update(110);
-    expect(heard()).toEqual(["peer ns/one ignored/distrusted, stopped by distrusted"]);
+    expect(heard()).toEqual(["peer ns/one ignored_distrusted, stopped by distrusted"]);
   });
 
   test("with trust: serve nobody is asked", () => {

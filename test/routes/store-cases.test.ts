@@ -36,20 +36,20 @@ describe("upsert", () => {
   test("U(old@2) twice: the second is stale", () => {
     const { u } = store();
     u("old", 2);
-    expect(u("old", 2)).toBe("ignored/stale");
+    expect(u("old", 2)).toBe("ignored_stale");
   });
 
   test("U(new@3), U(old@2): ignored, new stays", () => {
     const { u, found } = store();
     u("new", 3);
-    expect(u("old", 2)).toBe("ignored/stale");
+    expect(u("old", 2)).toBe("ignored_stale");
     expect([found("old"), found("new")]).toEqual([false, true]);
   });
 
   test("D(4), U(id@4): ignored, absent; U(id@5): applied", () => {
     const { u, d, found } = store();
     d(4);
-    expect(u("id", 4)).toBe("ignored/tombstone");
+    expect(u("id", 4)).toBe("ignored_tombstone");
     expect(found("id")).toBe(false);
     expect(u("id", 5)).toBe("applied");
     expect(found("id")).toBe(true);
@@ -61,18 +61,18 @@ describe("delete", () => {
     ["absent D(2)", (s) => s.d(2), "applied", "2"],
     ["U@2, D(2)", (s) => (s.u("id", 2), s.d(2)), "applied", "2"],
     ["U@3, D(4)", (s) => (s.u("id", 3), s.d(4)), "applied", "4"],
-    ["D(3), D(2)", (s) => (s.d(3), s.d(2)), "ignored/stale", "3"],
+    ["D(3), D(2)", (s) => (s.d(3), s.d(2)), "ignored_stale", "3"],
     ["D(2), D(3)", (s) => (s.d(2), s.d(3)), "applied", "3"],
     ["D(3), D(3)", (s) => (s.d(3), s.d(3)), "applied", "3"],
-    ['D("rv")', (s) => s.d("rv"), "invalid/resource-version", undefined],
-    ["no key D(3)", (s) => s.d(3, { namespace: "", name: "" }), "invalid/key", undefined],
-    ["namespace only D(2)", (s) => s.d(2, { name: "" }), "invalid/key", undefined],
+    ['D("rv")', (s) => s.d("rv"), "invalid_resource_version", undefined],
+    ["no key D(3)", (s) => s.d(3, { namespace: "", name: "" }), "invalid_key", undefined],
+    ["namespace only D(2)", (s) => s.d(2, { name: "" }), "invalid_key", undefined],
     // The gateway we replace drops a route on an empty version that its own informer may give. Nothing sends us one:
     // our informer's deletions always carry a version, and a push must.
     [
       'U@10, D(""): invalid, unlike the gateway we replace',
       (s) => (s.u("id", 10), s.d("")),
-      "invalid/resource-version",
+      "invalid_resource_version",
       undefined,
     ],
   ];
@@ -103,7 +103,7 @@ describe("fence retention", () => {
     at(table, 2, 1_000);
     expect(table.nextDeadlineMs()).toBe(1_000 + ttl);
     table.advance(1_000 + ttl - 1);
-    expect(table.pushUpdate(makeRoute("one", 1), 1_000 + ttl - 1)).toBe("ignored/tombstone");
+    expect(table.pushUpdate(makeRoute("one", 1), 1_000 + ttl - 1)).toBe("ignored_tombstone");
     expect(table.pushUpdate(makeRoute("one", 1), 1_000 + ttl)).toBe("applied");
   });
 
@@ -120,20 +120,20 @@ describe("fence retention", () => {
 
 test("a key that would be another's, and a route longer than any real one, are invalid", () => {
   const { table, u, d } = store();
-  expect(u("id", 1, { namespace: "a/b", name: "c" })).toBe("invalid/key");
-  expect(d(1, { namespace: "a", name: "b/c" })).toBe("invalid/key");
-  expect(u("id", 1, { accessToken: "t".repeat(20_000) })).toBe("invalid/size");
-  expect(d("9".repeat(20_000))).toBe("invalid/size");
+  expect(u("id", 1, { namespace: "a/b", name: "c" })).toBe("invalid_key");
+  expect(d(1, { namespace: "a", name: "b/c" })).toBe("invalid_key");
+  expect(u("id", 1, { accessToken: "t".repeat(20_000) })).toBe("invalid_size");
+  expect(d("9".repeat(20_000))).toBe("invalid_size");
   expect(table.stats().entries).toBe(0);
 });
 
 test("a missing key, ID, UID or version is invalid and allocates nothing", () => {
   const { table, u } = store();
-  expect(u("id", 1, { namespace: "", name: "" })).toBe("invalid/key");
-  expect(u("id", 1, { name: "" })).toBe("invalid/key");
-  expect(u("", 1)).toBe("invalid/id");
-  expect(u("id", 1, { uid: "" })).toBe("invalid/uid");
-  for (const version of ["", "0", "01", "rv"]) expect(u("id", version)).toBe("invalid/resource-version");
+  expect(u("id", 1, { namespace: "", name: "" })).toBe("invalid_key");
+  expect(u("id", 1, { name: "" })).toBe("invalid_key");
+  expect(u("", 1)).toBe("invalid_id");
+  expect(u("id", 1, { uid: "" })).toBe("invalid_uid");
+  for (const version of ["", "0", "01", "rv"]) expect(u("id", version)).toBe("invalid_resource_version");
   expect(table.stats().entries).toBe(0);
   expect(u("id", "18446744073709551616")).toBe("applied");
 });
@@ -149,8 +149,8 @@ describe("ID collision: unlike the gateway we replace, which lets the last one w
     table.pushDelete({ namespace: "ns", name, resourceVersion: "2" }, 0);
 
   test("while both live", () => {
-    expect(both().lookup("shared")).toEqual({ kind: "id-conflict", keys: ["ns/a", "ns/b"] });
-    expect(both().lookupObject("ns", "a").kind).toBe("id-conflict");
+    expect(both().lookup("shared")).toEqual({ kind: "id_conflict", keys: ["ns/a", "ns/b"] });
+    expect(both().lookupObject("ns", "a").kind).toBe("id_conflict");
   });
 
   test("D(a@2): b is served", () => {

@@ -135,7 +135,7 @@ describe("rule 6: a wrong, forged or foreign push neither hijacks nor freezes a 
   test("an object that is ending takes no update of the same UID, however new", () => {
     const { table } = live();
     table.relist("", rv(10), [{ ...observe(makeRoute("one", 5)), route: undefined }], 0);
-    expect(table.pushUpdate(makeRoute("one", 50), 0)).toBe("ignored/ended");
+    expect(table.pushUpdate(makeRoute("one", 50), 0)).toBe("ignored_ended");
     expect(table.pushUpdate(makeRoute("one", 50, { uid: "one-2" }), 0)).toBe("applied");
   });
 

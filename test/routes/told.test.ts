@@ -39,9 +39,9 @@ test("an event at or below the watermark is ignored, changes nothing and moves n
     table.bookmark("", rv(20), 0);
     take();
     const late = observe(makeRoute("one", version, { ip: "10.6.6.6" }));
-    expect(table.observe("", late, 0)).toBe("ignored/watermark");
-    expect(table.remove("", "ns", "one", "one-1", rv(version), 0)).toBe("ignored/watermark");
-    expect(take()).toEqual(["informer ignored/watermark ns/one -", "informer ignored/watermark ns/one -"]);
+    expect(table.observe("", late, 0)).toBe("ignored_watermark");
+    expect(table.remove("", "ns", "one", "one-1", rv(version), 0)).toBe("ignored_watermark");
+    expect(take()).toEqual(["informer ignored_watermark ns/one -", "informer ignored_watermark ns/one -"]);
     expect(table.lookup("ns--one")).toMatchObject({ route: { ip: "10.0.0.1" } });
     expect(table.stats().scopes).toMatchObject([{ watermark: "20" }]);
   }
@@ -54,8 +54,8 @@ test("a list of a stale server is ignored, and so is all that it shows: one that
   const listed = [observe(makeRoute("one", 5)), observe(makeRoute("two", 6, { ip: "10.0.0.2" }))];
   expect(table.relist("", rv(15), listed, 0)).toBe("behind");
   expect(take()).toEqual([
-    "informer ignored/watermark ns/one watermark",
-    "informer ignored/watermark ns/two watermark",
+    "informer ignored_watermark ns/one watermark",
+    "informer ignored_watermark ns/two watermark",
   ]);
   expect(table.lookup("ns--one").kind).toBe("unknown");
 });
@@ -140,8 +140,8 @@ describe("a push longer than any real one is refused, whichever field makes it s
   test("the version", () => {
     const { table } = listening();
     const push = { ...makeRoute("new", 20), resourceVersion: "9".repeat(16_384) };
-    expect(table.pushUpdate(push, 0)).toBe("invalid/size");
-    expect(table.pushDelete(push, 0)).toBe("invalid/size");
+    expect(table.pushUpdate(push, 0)).toBe("invalid_size");
+    expect(table.pushDelete(push, 0)).toBe("invalid_size");
   });
 
   test("and all of them together, when no one does; at the limit it is taken", () => {
@@ -151,7 +151,7 @@ describe("a push longer than any real one is refused, whichever field makes it s
     const push = (length: number) =>
       listening().table.pushUpdate({ ...route, accessToken: "x".repeat(length) }, 0);
     expect(push(16_384 - others)).toBe("applied");
-    expect(push(16_384 - others + 1)).toBe("invalid/size");
+    expect(push(16_384 - others + 1)).toBe("invalid_size");
   });
 });
 
@@ -238,7 +238,7 @@ test("who contests an ID is shown with both, and with nobody else", () => {
   const contesting = ["a", "b", "c", "d"].filter((name) => table.inspect(`ns/${name}`)?.idConflict);
   expect(contesting).toEqual(["a", "b"]);
   expect(table.stats().idConflicts).toBe(1);
-  expect(table.lookupObject("ns", "a").kind).toBe("id-conflict");
+  expect(table.lookupObject("ns", "a").kind).toBe("id_conflict");
   expect(table.lookupObject("ns", "c")).toMatchObject({ kind: "found", state: "dead" });
   expect(table.lookupObject("ns", "nobody").kind).toBe("unknown");
 });
@@ -249,9 +249,9 @@ test("what the informer tells beneath a pushed deletion is no route, and is told
     table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "20" }, 0);
     take();
     const late = observe(makeRoute("one", 15, { ip: "10.0.0.7" }));
-    if (how === "event") expect(table.observe("", late, 0)).toBe("ignored/tombstone");
+    if (how === "event") expect(table.observe("", late, 0)).toBe("ignored_tombstone");
     else table.relist("", rv(15), [late], 0);
-    expect(take()).toEqual(["informer ignored/tombstone ns/one tombstone"]);
+    expect(take()).toEqual(["informer ignored_tombstone ns/one tombstone"]);
     expect(table.lookup("ns--one").kind).toBe("unknown");
     expect(table.observe("", observe(makeRoute("one", 21)), 0)).toBe("applied");
   }
@@ -342,7 +342,7 @@ describe("each fact is told with its writer, as it was written, before its effec
     const update = { ...running, writer: "peer", how: "update", from: "10.9.9.9", resourceVersion: "20" };
     expect(facts()).toEqual([
       { ...update, outcome: "applied" },
-      { ...update, outcome: "ignored/stale" },
+      { ...update, outcome: "ignored_stale" },
       {
         ...one,
         writer: "peer",
@@ -355,8 +355,8 @@ describe("each fact is told with its writer, as it was written, before its effec
         uid: undefined,
         id: undefined,
       },
-      { ...update, outcome: "ignored/tombstone", resourceVersion: "21", guard: "tombstone" },
-      { ...update, outcome: "invalid/uid", resourceVersion: "22", uid: "" },
+      { ...update, outcome: "ignored_tombstone", resourceVersion: "21", guard: "tombstone" },
+      { ...update, outcome: "invalid_uid", resourceVersion: "22", uid: "" },
     ]);
   });
 
@@ -378,7 +378,7 @@ describe("each fact is told with its writer, as it was written, before its effec
         ...running,
         writer: "peer",
         how: "update",
-        outcome: "ignored/refuted",
+        outcome: "ignored_refuted",
         resourceVersion: "20",
         from: "10.9.9.9",
       },

@@ -43,8 +43,8 @@ test("long random histories of two sandboxes, many pushes, true and forged", () 
         const pushes = {
           true: truePushes(moments),
           forged: forgedPushes(moments),
-          answer: [{ t: "answer" } as const],
-          time: [{ t: "time" } as const],
+          answer: [{ kind: "answer" } as const],
+          time: [{ kind: "time" } as const],
         };
         const order = script.slice(0, -1);
         for (const { what, pick, at } of inserts) {

@@ -15,9 +15,9 @@ test.each(["new", "known"])(
   "an update of %s at the watermark is stale; one version later it is not",
   (name) => {
     const ip = name === "new" ? "10.0.0.1" : "10.0.0.2";
-    expect(passed(20).pushUpdate(makeRoute(name, 19, { ip }), 0)).toBe("ignored/watermark");
+    expect(passed(20).pushUpdate(makeRoute(name, 19, { ip }), 0)).toBe("ignored_watermark");
     const table = passed(20);
-    expect(table.pushUpdate(makeRoute(name, 20, { ip }), 0)).toBe("ignored/watermark");
+    expect(table.pushUpdate(makeRoute(name, 20, { ip }), 0)).toBe("ignored_watermark");
     expect(table.stats().hints).toBe(0);
     expect(table.pushUpdate(makeRoute(name, 21, { ip }), 0)).toBe("applied");
   },
@@ -26,7 +26,7 @@ test.each(["new", "known"])(
 test("a deletion at the watermark of what the informer does not know is stale; one version later it is kept", () => {
   const table = passed(20);
   const deletion = (version: number) => ({ namespace: "ns", name: "new", resourceVersion: String(version) });
-  expect(table.pushDelete(deletion(20), 0)).toBe("ignored/watermark");
+  expect(table.pushDelete(deletion(20), 0)).toBe("ignored_watermark");
   expect(table.stats().tombstones).toBe(0);
   expect(table.pushDelete(deletion(21), 0)).toBe("applied");
 });

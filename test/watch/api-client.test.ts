@@ -97,32 +97,32 @@ test("credentials that throw something else than an error are unreadable", async
 test.each<readonly [string, Fault, string, string]>([
   [
     "a Status with a message",
-    { t: "status", code: 403, message: "no, not you" },
+    { kind: "status", code: 403, message: "no, not you" },
     "forbidden",
     "the API server answered 403: no, not you",
   ],
   [
     "a message with control characters",
-    { t: "status", code: 500, message: "a\n\u001b[31mb\u009f" },
-    "server-error",
+    { kind: "status", code: 500, message: "a\n\u001b[31mb\u009f" },
+    "server_error",
     "the API server answered 500: a [31mb ",
   ],
   [
     "a message of 300 characters",
-    { t: "status", code: 500, message: "x".repeat(300) },
-    "server-error",
+    { kind: "status", code: 500, message: "x".repeat(300) },
+    "server_error",
     `the API server answered 500: ${"x".repeat(300)}`,
   ],
   [
     "one of 301",
-    { t: "status", code: 500, message: "x".repeat(301) },
-    "server-error",
+    { kind: "status", code: 500, message: "x".repeat(301) },
+    "server_error",
     `the API server answered 500: ${"x".repeat(300)}`,
   ],
   [
     "a Status above 64 KiB",
-    { t: "status", code: 404, message: "x".repeat(70_000) },
-    "not-found",
+    { kind: "status", code: 404, message: "x".repeat(70_000) },
+    "not_found",
     "the API server answered 404",
   ],
 ])("%s", async (_, fault, code, message) => {
@@ -132,20 +132,20 @@ test.each<readonly [string, Fault, string, string]>([
 
 test("an answer that is cut is a reset, one that stops is a stall, and none at all is unreachable", async () => {
   const { failure, server, get } = await client();
-  expect(await failure({ t: "cut", afterBytes: 10, by: "rst" })).toMatchObject({
+  expect(await failure({ kind: "cut", afterBytes: 10, by: "rst" })).toMatchObject({
     code: "reset",
     message: expect.stringContaining("was cut"),
   });
-  expect(await failure({ t: "reset" })).toMatchObject({
+  expect(await failure({ kind: "reset" })).toMatchObject({
     code: "unreachable",
     message: expect.stringContaining("cannot be reached: "),
   });
-  server.faults.list.push({ t: "silent" });
+  server.faults.list.push({ kind: "silent" });
   await expect(get(30)).rejects.toMatchObject({
     code: "stalled",
     message: "no answer from the API server for 30 ms",
   });
-  server.faults.list.push({ t: "stall" });
+  server.faults.list.push({ kind: "stall" });
   const { chunks } = await get(30);
   const readAll = async () => {
     while (!(await chunks.next()).done);
@@ -165,9 +165,9 @@ test("after it was aborted nothing is asked", async () => {
 
 test("a wait that the server asks for is told, as seconds or as a date", async () => {
   const { failure } = await client();
-  const asked = await failure({ t: "status", code: 429, headers: { "retry-after": "7" } });
+  const asked = await failure({ kind: "status", code: 429, headers: { "retry-after": "7" } });
   expect(asked).toMatchObject({ code: "throttled", retryAfterMs: 7_000 });
-  expect((await failure({ t: "status", code: 503 }))?.retryAfterMs).toBeUndefined();
+  expect((await failure({ kind: "status", code: 503 }))?.retryAfterMs).toBeUndefined();
 });
 
 test("requests one after another go over one kept connection; other TLS material means a new one", async () => {

@@ -36,7 +36,7 @@ function asksFor(server: FaultyApiServer, token: () => string): void {
   server.chooseFault = ({ headers }) =>
     headers.get("authorization") === `Bearer ${token()}`
       ? undefined
-      : { t: "status", code: 401, message: "Unauthorized" };
+      : { kind: "status", code: 401, message: "Unauthorized" };
 }
 
 test("after a 401 the credentials are read again and the request is repeated at once, without a gap", async () => {

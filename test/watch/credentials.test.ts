@@ -150,7 +150,7 @@ test("a kubeconfig that is gone when it is read again is named, and one that com
   const credentials = await loadCredentials({ env: { HOME: scratch.path } });
   rmSync(path);
   await expect(credentials.authHeaders(true)).rejects.toMatchObject({
-    code: "kubeconfig-not-found",
+    code: "kubeconfig_not_found",
     message: "the kubeconfig that was read before is gone",
   });
   // Until it is back, what was read before is used.
@@ -180,13 +180,13 @@ test("without a kubeconfig, ~/.kube/config, and then the service account of the 
   await inCluster.authHeaders(false);
   expect(inCluster.tls.ca?.toString()).toBe("another CA");
   await expect(loadCredentials({ env, rootDirectory: scratch.path, context: "one" })).rejects.toMatchObject({
-    code: "context-not-found",
+    code: "context_not_found",
   });
   writeFileSync(join(account, "token"), "");
-  await expect(inCluster.authHeaders(false)).rejects.toMatchObject({ code: "auth-failed" });
+  await expect(inCluster.authHeaders(false)).rejects.toMatchObject({ code: "auth_failed" });
   rmSync(join(account, "ca.crt"));
   await expect(inCluster.authHeaders(true)).rejects.toMatchObject({
-    code: "file-unreadable",
+    code: "file_unreadable",
     message: `${account}/ca.crt, which the credentials name, cannot be read: ENOENT`,
   });
 
@@ -200,42 +200,42 @@ test.each<readonly [string, string, string | undefined, string, string]>([
     "a context that is not there",
     kubeconfig(),
     "other",
-    "context-not-found",
+    "context_not_found",
     'no context "other"; it has main',
   ],
   [
     "no current-context",
     kubeconfig().replace(/current-context.*\n/, ""),
     undefined,
-    "context-not-found",
+    "context_not_found",
     "no current-context",
   ],
   [
     "a cluster that is not there",
     kubeconfig().replace("cluster: main-cluster", "cluster: gone"),
     undefined,
-    "kubeconfig-invalid",
+    "kubeconfig_invalid",
     'no cluster "gone"',
   ],
   [
     "a user that is not there",
     kubeconfig({ user: { token: SECRET } }).replace("user: main-user", "user: gone"),
     undefined,
-    "kubeconfig-invalid",
+    "kubeconfig_invalid",
     'no user "gone"',
   ],
   [
     "a server that is no URL",
     kubeconfig({ server: "ftp://x" }),
     undefined,
-    "kubeconfig-invalid",
+    "kubeconfig_invalid",
     'not an http or https URL: "ftp://x"',
   ],
   [
     "a cluster without a server",
     kubeconfig().replace(/server: .*\n/, "{}\n"),
     undefined,
-    "kubeconfig-invalid",
+    "kubeconfig_invalid",
     "is not valid",
   ],
   [
@@ -249,11 +249,11 @@ test.each<readonly [string, string, string | undefined, string, string]>([
     "what is not YAML",
     `users:\n- {token: ${SECRET}\n  x: }: [\n`,
     undefined,
-    "kubeconfig-invalid",
+    "kubeconfig_invalid",
     "is not YAML",
   ],
-  ["what is no kubeconfig", SECRET, undefined, "context-not-found", "no current-context"],
-  ["nothing", "", undefined, "kubeconfig-invalid", "is not valid"],
+  ["what is no kubeconfig", SECRET, undefined, "context_not_found", "no current-context"],
+  ["nothing", "", undefined, "kubeconfig_invalid", "is not valid"],
 ])("%s is a clear error", async (_, text, context, code, message) => {
   using scratch = new Scratch();
   const path = scratch.write("config", text);
@@ -275,25 +275,25 @@ test("files that are not there are named, with what to do", async () => {
   using scratch = new Scratch();
   const absent = join(scratch.path, "absent");
   await expect(loadCredentials({ kubeconfig: absent })).rejects.toMatchObject({
-    code: "kubeconfig-not-found",
+    code: "kubeconfig_not_found",
     message: `the kubeconfig ${absent} does not exist`,
   });
   await expect(loadCredentials({ env: { KUBECONFIG: absent } })).rejects.toMatchObject({
-    code: "kubeconfig-not-found",
+    code: "kubeconfig_not_found",
   });
   await expect(
     loadCredentials({ env: { HOME: scratch.path }, rootDirectory: scratch.path }),
   ).rejects.toMatchObject({
-    code: "not-in-cluster",
+    code: "not_in_cluster",
     message: expect.stringContaining("name a kubeconfig"),
   });
   await expect(loadCredentials({ kubeconfig: scratch.path })).rejects.toMatchObject({
-    code: "file-unreadable",
+    code: "file_unreadable",
   });
   const cluster = { "certificate-authority": "gone.crt" };
   const credentials = await loadCredentials({ kubeconfig: scratch.write("config", kubeconfig({ cluster })) });
   await expect(credentials.authHeaders(false)).rejects.toMatchObject({
-    code: "file-unreadable",
+    code: "file_unreadable",
     message: `${scratch.path}/gone.crt, which the credentials name, cannot be read: ENOENT`,
   });
 });
@@ -316,7 +316,7 @@ test.each<readonly [string, { command: string; args?: string[] }, string]>([
     () => undefined,
     (error: unknown) => error as Error,
   );
-  expect(error).toMatchObject({ code: "auth-failed", message: expect.stringContaining(message) });
+  expect(error).toMatchObject({ code: "auth_failed", message: expect.stringContaining(message) });
   expect(error?.message + String(error?.cause)).not.toContain(SECRET);
 });
 

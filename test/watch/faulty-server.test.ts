@@ -18,25 +18,25 @@ async function convergesAfter(
 }
 
 const WATCH_FAULTS: readonly (readonly [name: string, fault: Fault, restarted: string])[] = [
-  ["429", { t: "status", code: 429 }, "throttled"],
-  ["503", { t: "status", code: 503 }, "unavailable"],
-  ["500", { t: "status", code: 500 }, "server-error"],
-  ["a redirect", { t: "status", code: 302, headers: { location: "http://127.0.0.1:1/" } }, "server-error"],
-  ["403", { t: "status", code: 403 }, "forbidden"],
-  ["404", { t: "status", code: 404 }, "not-found"],
-  ["RST before the answer", { t: "reset" }, "unreachable"],
-  ["an ERROR event with code 500", { t: "error-event", code: 500 }, "server-error"],
-  ["an ERROR event with code 429", { t: "error-event", code: 429 }, "throttled"],
-  ["a line that is not JSON", { t: "body", bytes: '{"type":"ADDED",\n' }, "protocol"],
-  ["a line that is not an event", { t: "body", bytes: '["ADDED"]\n' }, "protocol"],
+  ["429", { kind: "status", code: 429 }, "throttled"],
+  ["503", { kind: "status", code: 503 }, "unavailable"],
+  ["500", { kind: "status", code: 500 }, "server_error"],
+  ["a redirect", { kind: "status", code: 302, headers: { location: "http://127.0.0.1:1/" } }, "server_error"],
+  ["403", { kind: "status", code: 403 }, "forbidden"],
+  ["404", { kind: "status", code: 404 }, "not_found"],
+  ["RST before the answer", { kind: "reset" }, "unreachable"],
+  ["an ERROR event with code 500", { kind: "error-event", code: 500 }, "server_error"],
+  ["an ERROR event with code 429", { kind: "error-event", code: 429 }, "throttled"],
+  ["a line that is not JSON", { kind: "body", bytes: '{"type":"ADDED",\n' }, "protocol"],
+  ["a line that is not an event", { kind: "body", bytes: '["ADDED"]\n' }, "protocol"],
   [
     "an event without a version",
-    { t: "body", bytes: '{"type":"ADDED","object":{"metadata":{}}}\n' },
+    { kind: "body", bytes: '{"type":"ADDED","object":{"metadata":{}}}\n' },
     "protocol",
   ],
-  ["a line that is not UTF-8", { t: "body", bytes: Buffer.from([0xff, 0xfe, 0x0a]) }, "protocol"],
-  ["an end within a line", { t: "body", bytes: '{"type":', end: true }, "reset"],
-  ["an immediate end", { t: "end" }, "closed"],
+  ["a line that is not UTF-8", { kind: "body", bytes: Buffer.from([0xff, 0xfe, 0x0a]) }, "protocol"],
+  ["an end within a line", { kind: "body", bytes: '{"type":', end: true }, "reset"],
+  ["an immediate end", { kind: "end" }, "closed"],
 ];
 
 test.each(WATCH_FAULTS)(
@@ -56,8 +56,8 @@ test.each(WATCH_FAULTS)(
 );
 
 test.each<readonly [string, Fault]>([
-  ["FIN", { t: "cut", afterBytes: 700, by: "fin" }],
-  ["RST", { t: "cut", afterBytes: 700, by: "rst" }],
+  ["FIN", { kind: "cut", afterBytes: 700, by: "fin" }],
+  ["RST", { kind: "cut", afterBytes: 700, by: "rst" }],
 ])("a watch cut by %s in the middle of a line loses nothing and repeats nothing", async (_, fault) => {
   await using w = await watching({ before: (_store, server) => void server.faults.watch.push(fault) });
   await convergesAfter(w, () => {
@@ -72,13 +72,15 @@ test("an event above the limit is not read into memory; after a few tries a list
   await using w = await watching({ settings: { maxEventBytes: 2_000 } });
   await convergesAfter(w, () => void w.store.put("ns", "huge", { note: "x".repeat(3_000) }));
   expect(w.observer.count("restarted oversized")).toBe(5);
-  expect(w.observer.notes.filter((note) => note.startsWith("relisted"))).toEqual(["relisted watch-failed"]);
+  expect(w.observer.notes.filter((note) => note.startsWith("relisted"))).toEqual(["relisted watch_failed"]);
 });
 
 test("a watch that only fails is listed again after a few tries", async () => {
   await using w = await watching({
     before: (_, server) =>
-      void server.faults.watch.push(...Array.from({ length: 5 }, (): Fault => ({ t: "status", code: 500 }))),
+      void server.faults.watch.push(
+        ...Array.from({ length: 5 }, (): Fault => ({ kind: "status", code: 500 })),
+      ),
   });
   await convergesAfter(w);
   await eventually(() => w.server.requests.length >= 8);
@@ -98,7 +100,7 @@ test("a server that is overloaded or away is not listed, however long that takes
   await using w = await watching({
     before: (_, server) =>
       void server.faults.watch.push(
-        ...Array.from({ length: 12 }, (_, i): Fault => ({ t: "status", code: i % 2 ? 429 : 503 })),
+        ...Array.from({ length: 12 }, (_, i): Fault => ({ kind: "status", code: i % 2 ? 429 : 503 })),
       ),
   });
   await convergesAfter(w);
@@ -107,9 +109,9 @@ test("a server that is overloaded or away is not listed, however long that takes
 });
 
 test.each<readonly [string, Fault]>([
-  ["the status 410", { t: "status", code: 410 }],
-  ["an ERROR event with code 410", { t: "error-event", code: 410, reason: "Expired" }],
-  ["an ERROR event with reason Expired", { t: "error-event", code: 0, reason: "Expired" }],
+  ["the status 410", { kind: "status", code: 410 }],
+  ["an ERROR event with code 410", { kind: "error-event", code: 410, reason: "Expired" }],
+  ["an ERROR event with reason Expired", { kind: "error-event", code: 0, reason: "Expired" }],
 ])("%s leads to a list, which removes what is gone", async (_, fault) => {
   await using w = await watching({
     before: (store, server) => {
@@ -130,11 +132,11 @@ test.each<readonly [string, Fault]>([
 test("every relist is counted, and one that had to be tried again is counted once", async () => {
   await using w = await watching({
     before: (_, server) => {
-      server.faults.watch.push({ t: "status", code: 410 }, { t: "status", code: 410 });
+      server.faults.watch.push({ kind: "status", code: 410 }, { kind: "status", code: 410 });
       let watches = 0;
       server.onRequest = ({ kind }) => {
         // The first list of the first relist fails.
-        if (kind === "watch" && ++watches === 1) server.faults.list.push({ t: "status", code: 500 });
+        if (kind === "watch" && ++watches === 1) server.faults.list.push({ kind: "status", code: 500 });
       };
     },
   });
@@ -156,12 +158,12 @@ test("a server that answers every watch with 410 is not listed in a tight loop",
       },
     },
     before: (_, server) =>
-      void (server.chooseFault = (r) => (r.kind === "watch" ? { t: "status", code: 410 } : undefined)),
+      void (server.chooseFault = (r) => (r.kind === "watch" ? { kind: "status", code: 410 } : undefined)),
   });
   await eventually(() => w.server.count("list") === 3);
   const backoffs = w.informer.status().scopes[0]?.state;
   expect(w.server.count("watch")).toBeLessThanOrEqual(3);
-  expect(["backing-off", "watching", "listing"]).toContain(backoffs);
+  expect(["backing_off", "watching", "listing"]).toContain(backoffs);
   w.server.chooseFault = () => undefined;
   await convergesAfter(w);
 });
@@ -169,7 +171,7 @@ test("a server that answers every watch with 410 is not listed in a tight loop",
 test("Retry-After is honoured", async () => {
   await using w = await watching({
     before: (_, server) =>
-      void server.faults.watch.push({ t: "status", code: 429, headers: { "retry-after": "1" } }),
+      void server.faults.watch.push({ kind: "status", code: 429, headers: { "retry-after": "1" } }),
   });
   const startedMs = performance.now();
   await convergesAfter(w);
@@ -177,23 +179,23 @@ test("Retry-After is honoured", async () => {
 });
 
 const LIST_FAULTS: readonly (readonly [string, Fault])[] = [
-  ["500", { t: "status", code: 500 }],
-  ["429 with Retry-After", { t: "status", code: 429, headers: { "retry-after": "0" } }],
-  ["404", { t: "status", code: 404 }],
-  ["410 without a continue token", { t: "status", code: 410 }],
-  ["RST", { t: "reset" }],
-  ["a body that is cut by FIN", { t: "cut", afterBytes: 30 }],
-  ["a body that is cut by RST", { t: "cut", afterBytes: 30, by: "rst" }],
-  ["no JSON", { t: "body", bytes: "<html>" }],
-  ["no list", { t: "body", bytes: "{}" }],
-  ["a list without a version", { t: "body", bytes: '{"metadata":{},"items":[]}' }],
+  ["500", { kind: "status", code: 500 }],
+  ["429 with Retry-After", { kind: "status", code: 429, headers: { "retry-after": "0" } }],
+  ["404", { kind: "status", code: 404 }],
+  ["410 without a continue token", { kind: "status", code: 410 }],
+  ["RST", { kind: "reset" }],
+  ["a body that is cut by FIN", { kind: "cut", afterBytes: 30 }],
+  ["a body that is cut by RST", { kind: "cut", afterBytes: 30, by: "rst" }],
+  ["no JSON", { kind: "body", bytes: "<html>" }],
+  ["no list", { kind: "body", bytes: "{}" }],
+  ["a list without a version", { kind: "body", bytes: '{"metadata":{},"items":[]}' }],
 ];
 
 test.each(LIST_FAULTS)("a list that fails with %s is tried again, on any page", async (_, fault) => {
   await using w = await watching({
     before: (store, server) => {
       for (let i = 0; i < 5; i++) store.put("ns", `s${i}`);
-      server.faults.list.push(fault, ...(fault.t === "status" && fault.code === 410 ? [] : [GOOD, fault]));
+      server.faults.list.push(fault, ...(fault.kind === "status" && fault.code === 410 ? [] : [GOOD, fault]));
     },
   });
   await convergesAfter(w);
@@ -202,13 +204,13 @@ test.each(LIST_FAULTS)("a list that fails with %s is tried again, on any page", 
 });
 
 /** Stands in a queue of faults for a request that is answered well. */
-const GOOD: Fault = { t: "slow", bytes: 1_000_000, everyMs: 1 };
+const GOOD: Fault = { kind: "slow", bytes: 1_000_000, everyMs: 1 };
 
 test("a continue token that expires restarts the list; the third time everything is asked for at once", async () => {
   await using w = await watching({
     before: (store, server) => {
       for (let i = 0; i < 7; i++) store.put("ns", `s${i}`);
-      server.chooseFault = (r) => (r.query.has("continue") ? { t: "status", code: 410 } : undefined);
+      server.chooseFault = (r) => (r.query.has("continue") ? { kind: "status", code: 410 } : undefined);
     },
   });
   await convergesAfter(w);
@@ -246,7 +248,7 @@ test("a slow list may take any time while bytes come", async () => {
     settings: { listIdleTimeoutMs: 2_000, firstByteTimeoutMs: 2_000 },
     before: (store, server) => {
       for (let i = 0; i < 3; i++) store.put("ns", `s${i}`);
-      server.faults.list.push({ t: "slow", bytes: 100, everyMs: 250 });
+      server.faults.list.push({ kind: "slow", bytes: 100, everyMs: 250 });
     },
   });
   await convergesAfter(w);
@@ -254,8 +256,8 @@ test("a slow list may take any time while bytes come", async () => {
 });
 
 test.each<readonly [string, Fault]>([
-  ["is not answered", { t: "silent" }],
-  ["stops in the middle", { t: "stall" }],
+  ["is not answered", { kind: "silent" }],
+  ["stops in the middle", { kind: "stall" }],
 ])("a list that %s is given up and tried again", async (_, fault) => {
   await using w = await watching({
     settings: { listIdleTimeoutMs: 40, firstByteTimeoutMs: 40 },
@@ -270,8 +272,8 @@ test.each<readonly [string, Fault]>([
 });
 
 test.each<readonly [string, Fault]>([
-  ["is not answered", { t: "silent" }],
-  ["falls silent", { t: "stall" }],
+  ["is not answered", { kind: "silent" }],
+  ["falls silent", { kind: "stall" }],
 ])(
   "a watch that %s is stalled: not live until bytes come, and opened again at the watermark",
   async (_, fault) => {
@@ -284,9 +286,9 @@ test.each<readonly [string, Fault]>([
     const lists = w.server.count("list");
     await eventually(() => w.observer.count("restarted stalled") >= 2);
     // An answer alone is no proof after a stall, or a server that accepts and sends nothing would count as heard.
-    expect(w.sink.calls.filter((call) => call.t === "live")).toEqual([
-      { t: "live", live: true },
-      { t: "live", live: false },
+    expect(w.sink.calls.filter((call) => call.kind === "live")).toEqual([
+      { kind: "live", live: true },
+      { kind: "live", live: false },
     ]);
     await convergesAfter(w);
     expect(w.server.count("list")).toBe(lists);
@@ -345,15 +347,15 @@ test("a refusing server is told apart in the log, with what to do about it", asy
     selector: "bad selector",
     before: (_, server) =>
       void server.faults.list.push(
-        { t: "status", code: 400, message: 'unable to parse requirement:\n"bad selector"' },
-        { t: "status", code: 403 },
-        { t: "status", code: 404 },
+        { kind: "status", code: 400, message: 'unable to parse requirement:\n"bad selector"' },
+        { kind: "status", code: 403 },
+        { kind: "status", code: 404 },
       ),
   });
   await w.informer.waitForSync();
   expect(w.log.lines.filter((line) => line.level === "error")).toMatchObject([
     {
-      reason: "bad-request",
+      reason: "bad_request",
       message: 'the API server answered 400: unable to parse requirement: "bad selector"',
       advice: 'check the label selector "bad selector"',
     },
@@ -362,7 +364,7 @@ test("a refusing server is told apart in the log, with what to do about it", asy
       advice: expect.stringContaining("grant list and watch on sandboxes.agents.kruise.io in all"),
     },
     {
-      reason: "not-found",
+      reason: "not_found",
       advice: expect.stringContaining("the CRD sandboxes.agents.kruise.io is not installed"),
     },
   ]);
@@ -372,8 +374,8 @@ test("of an error's body only a short message is read and logged", async () => {
   await using w = await watching({
     before: (_, server) =>
       void server.faults.list.push(
-        { t: "status", code: 500, message: "x".repeat(1_000) },
-        { t: "status", code: 500, message: "x".repeat(100_000) },
+        { kind: "status", code: 500, message: "x".repeat(1_000) },
+        { kind: "status", code: 500, message: "x".repeat(100_000) },
       ),
   });
   await w.informer.waitForSync();

@@ -128,7 +128,7 @@ describe("each signal of a deletion: the route is gone, a replay stays gone, a n
       const scene = informer();
       signal(scene);
       expect(scene.found()).toBeUndefined();
-      expect(scene.replay(last)).toBe("ignored/watermark");
+      expect(scene.replay(last)).toBe("ignored_watermark");
       expect(scene.found()).toBeUndefined();
       expect(scene.newer(last + 1)).toBe("applied");
       expect(scene.found()).toMatchObject({ route: { uid: "uid-2" } });
@@ -138,10 +138,10 @@ describe("each signal of a deletion: the route is gone, a replay stays gone, a n
 
 describe("what can't be read leaves the record that is there", () => {
   const cases: [string, string, object, reason: string][] = [
-    ["another kind of object", "ADDED", sandbox("21", { kind: "Pod" }), "wrong-kind"],
-    ["a sandbox without a UID", "MODIFIED", sandbox("21", { metadata: { uid: "" } }), "no-uid"],
-    ["a deletion that names no object", "DELETED", sandbox("21", { metadata: { name: "" } }), "no-key"],
-    ["an event of an unknown type", "EXPIRED", sandbox("21"), "unknown-event-type"],
+    ["another kind of object", "ADDED", sandbox("21", { kind: "Pod" }), "wrong_kind"],
+    ["a sandbox without a UID", "MODIFIED", sandbox("21", { metadata: { uid: "" } }), "no_uid"],
+    ["a deletion that names no object", "DELETED", sandbox("21", { metadata: { name: "" } }), "no_key"],
+    ["an event of an unknown type", "EXPIRED", sandbox("21"), "unknown_event_type"],
     [
       "a terminating object whose version is not a number",
       "MODIFIED",

@@ -21,7 +21,7 @@ test("a first list is consistent and paged, and its pages are one snapshot", asy
     "limit=3&continue=token-2",
   ]);
   expect(w.sink.calls[0]).toEqual({
-    t: "relist",
+    kind: "relist",
     version: "1008",
     keys: ["ns/s0", "ns/s1", "ns/s2", "ns/s3", "ns/s4", "ns/s5", "ns/s6", "ns/s7"],
   });
@@ -120,7 +120,7 @@ test("a server whose URL has a path is asked below that path", async () => {
 test("a bookmark out of order never moves the watermark back", async () => {
   const old = JSON.stringify({ type: "BOOKMARK", object: { metadata: { resourceVersion: "7" } } });
   await using w = await watching({
-    before: (_, server) => void server.faults.watch.push({ t: "body", bytes: `${old}\n` }),
+    before: (_, server) => void server.faults.watch.push({ kind: "body", bytes: `${old}\n` }),
   });
   await w.informer.waitForSync();
   w.store.put("ns", "a");
@@ -134,7 +134,7 @@ test("an event out of order never moves the watermark back: the next watch goes 
   const metadata = { namespace: "ns", name: "old", uid: "u", resourceVersion: "7" };
   const old = JSON.stringify({ type: "ADDED", object: { kind: "Sandbox", metadata } });
   await using w = await watching({
-    before: (_, server) => void server.faults.watch.push({ t: "body", bytes: `${old}\n`, end: true }),
+    before: (_, server) => void server.faults.watch.push({ kind: "body", bytes: `${old}\n`, end: true }),
   });
   await eventually(() => w.server.count("watch") === 2);
   expect(w.informer.status().scopes[0]?.watermark).toBe("1000");
@@ -183,7 +183,7 @@ test("an object that can't be read is counted and logged, its version passes, an
   expect(w.sink.contents).toEqual(new Map([["ns/a", "1001"]]));
   expect(w.observer.count("invalid no-uid")).toBe(1);
   expect(w.log.lines.filter((line) => line.level === "warn")).toMatchObject([
-    { reason: "no-uid", message: "metadata.uid of ns/a must not be empty" },
+    { reason: "no_uid", message: "metadata.uid of ns/a must not be empty" },
   ]);
   expect(w.server.count("watch")).toBe(1);
 });
@@ -198,11 +198,11 @@ test("events of an unknown type and objects of another namespace are counted and
   const bytes = [pod, ...foreign].map((event) => `${JSON.stringify(event)}\n`).join("");
   await using w = await watching({
     namespaces: ["mine"],
-    before: (_, server) => void server.faults.watch.push({ t: "body", bytes }),
+    before: (_, server) => void server.faults.watch.push({ kind: "body", bytes }),
   });
   await eventually(() => w.sink.watermark === "1003");
   expect(w.observer.notes.filter((note) => note.startsWith("invalid"))).toEqual([
-    "invalid unknown-event-type",
+    "invalid unknown_event_type",
     "invalid out-of-scope",
     "invalid out-of-scope",
   ]);
@@ -248,7 +248,7 @@ test("a sink that throws on a list is given the list again", async () => {
   w.sink.throwOn.set("relist", 1);
   w.store.put("ns", "b");
   await eventually(() => w.sink.contents.has("ns/b"));
-  w.server.faults.watch.push({ t: "status", code: 410 });
+  w.server.faults.watch.push({ kind: "status", code: 410 });
   w.server.endWatches();
   await eventually(() => w.observer.count("listed expired 2") === 1);
   expect(w.observer.count("sink failed")).toBe(1);

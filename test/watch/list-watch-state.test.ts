@@ -17,12 +17,12 @@ function run(...events: readonly ReflectorEvent[]): ReflectorState {
 }
 
 function watchEnded(fault: FaultKind, lastedMs = 0, progressed = false): ReflectorEvent {
-  return { t: "watch-ended", fault, lastedMs, progressed };
+  return { kind: "watch_ended", fault, lastedMs, progressed };
 }
 
-const START: ReflectorEvent = { t: "start" };
-const LISTED: ReflectorEvent = { t: "listed" };
-const WAITED: ReflectorEvent = { t: "waited" };
+const START: ReflectorEvent = { kind: "start" };
+const LISTED: ReflectorEvent = { kind: "listed" };
+const WAITED: ReflectorEvent = { kind: "waited" };
 
 test("delays double from 0.8 s to 30 s, and the second half of each is random", () => {
   expect([0, 1, 2, 3, 4, 5, 6, 99].map((attempt) => nextDelayMs(attempt, 0))).toEqual([
@@ -46,10 +46,10 @@ test.each<readonly [string | undefined, number | undefined]>([
 });
 
 test("what a server asks for in Retry-After is the least, and the waits of many routers differ", () => {
-  const throttled: ReflectorEvent = { t: "failed", fault: "throttled", retryAfterMs: 5_000 };
+  const throttled: ReflectorEvent = { kind: "failed", fault: "throttled", retryAfterMs: 5_000 };
   const delayMs = (random: number) => {
     const state = transition(run(START), throttled, DEFAULT_RETRY_POLICY, random);
-    return state.t === "backing-off" ? state.delayMs : undefined;
+    return state.kind === "backing_off" ? state.delayMs : undefined;
   };
   expect([0, 0.5, 0.999].map((random) => Math.round(delayMs(random) ?? 0))).toEqual([5_000, 5_400, 5_799]);
   // Own waits that are longer stand.
@@ -58,31 +58,31 @@ test("what a server asks for in Retry-After is the least, and the waits of many 
 });
 
 test("a 401 is tried again at once, once, with credentials read anew; then with delays", () => {
-  const denied: ReflectorEvent = { t: "failed", fault: "unauthorized" };
+  const denied: ReflectorEvent = { kind: "failed", fault: "unauthorized" };
   const first = run(START, denied);
-  expect(first).toMatchObject({ t: "listing", tries: { unauthorized: true } });
+  expect(first).toMatchObject({ kind: "listing", tries: { unauthorized: true } });
   expect(run(START, denied, denied)).toMatchObject({
-    t: "backing-off",
-    next: { t: "listing", tries: { unauthorized: true } },
+    kind: "backing_off",
+    next: { kind: "listing", tries: { unauthorized: true } },
   });
   expect(run(START, LISTED, watchEnded("unauthorized"))).toMatchObject({
-    t: "watching",
+    kind: "watching",
     tries: { unauthorized: true },
   });
   expect(run(START, LISTED, watchEnded("unauthorized"), watchEnded("unauthorized"))).toMatchObject({
-    t: "backing-off",
+    kind: "backing_off",
   });
 });
 
 test("an ordinary end is no failure, an immediate one is", () => {
   expect(run(START, LISTED, watchEnded("closed", 400_000))).toMatchObject({
-    t: "watching",
+    kind: "watching",
     tries: { failures: 0 },
   });
   expect(run(START, LISTED, watchEnded("closed", 999))).toMatchObject({
-    t: "backing-off",
+    kind: "backing_off",
     delayMs: 400,
-    next: { t: "watching" },
+    next: { kind: "watching" },
   });
 });
 
@@ -101,55 +101,60 @@ test("watch failures lead to a list after five without progress, and to none wit
       LISTED,
       ...Array.from({ length: 5 }, () => [WAITED, watchEnded("protocol", 0, progressed)]).flat(),
     );
-  expect(failing(false)).toMatchObject({ t: "backing-off", next: { t: "listing", reason: "watch-failed" } });
-  expect(failing(true)).toMatchObject({ t: "backing-off", next: { t: "watching" } });
+  expect(failing(false)).toMatchObject({
+    kind: "backing_off",
+    next: { kind: "listing", reason: "watch_failed" },
+  });
+  expect(failing(true)).toMatchObject({ kind: "backing_off", next: { kind: "watching" } });
 });
 
 test("410 leads to a list at once, and with delays when it comes again and again", () => {
   const expired = watchEnded("expired");
-  expect(run(START, LISTED, expired)).toMatchObject({ t: "listing", reason: "expired" });
+  expect(run(START, LISTED, expired)).toMatchObject({ kind: "listing", reason: "expired" });
   expect(run(START, LISTED, expired, LISTED, expired)).toMatchObject({
-    t: "backing-off",
+    kind: "backing_off",
     delayMs: 800,
-    next: { t: "listing" },
+    next: { kind: "listing" },
   });
-  expect(run(START, LISTED, expired, LISTED, watchEnded("expired", 10_000))).toMatchObject({ t: "listing" });
+  expect(run(START, LISTED, expired, LISTED, watchEnded("expired", 10_000))).toMatchObject({
+    kind: "listing",
+  });
 });
 
 test("Retry-After sets the least delay, for lists and watches", () => {
   const fault = { fault: "throttled", retryAfterMs: 7_000 } as const;
-  expect(run(START, { t: "failed", ...fault })).toMatchObject({ delayMs: 7_000 });
+  expect(run(START, { kind: "failed", ...fault })).toMatchObject({ delayMs: 7_000 });
   expect(run(START, LISTED, { ...watchEnded("throttled"), ...fault })).toMatchObject({
     delayMs: 7_000,
   });
 });
 
 test("a list stays behind three times before it is believed", () => {
-  const behind: ReflectorEvent = { t: "failed", fault: "behind" };
+  const behind: ReflectorEvent = { kind: "failed", fault: "behind" };
   const tries = [0, 1, 2, 3].map((times) => {
     const state = run(START, ...Array.from({ length: times }, () => [behind, WAITED]).flat());
-    return state.t === "listing" && mustStartOver(state.tries, DEFAULT_RETRY_POLICY);
+    return state.kind === "listing" && mustStartOver(state.tries, DEFAULT_RETRY_POLICY);
   });
   expect(tries).toEqual([false, false, false, true]);
 });
 
 test("other failures of lists don't make one that is behind believed", () => {
-  const failed = (fault: FaultKind): ReflectorEvent => ({ t: "failed", fault });
+  const failed = (fault: FaultKind): ReflectorEvent => ({ kind: "failed", fault });
   const state = run(
     START,
-    ...(["server-error", "unreachable", "stalled", "behind"] as const).flatMap((fault) => [
+    ...(["server_error", "unreachable", "stalled", "behind"] as const).flatMap((fault) => [
       failed(fault),
       WAITED,
     ]),
   );
-  expect(state).toMatchObject({ t: "listing", tries: { behind: 1 } });
+  expect(state).toMatchObject({ kind: "listing", tries: { behind: 1 } });
 });
 
 const anyEvent: fc.Arbitrary<ReflectorEvent> = fc.oneof(
   fc.constantFrom<ReflectorEvent>(START, LISTED, WAITED),
-  fc.record({ t: fc.constant("failed" as const), fault: fc.constantFrom(...FAULT_KINDS) }),
+  fc.record({ kind: fc.constant("failed" as const), fault: fc.constantFrom(...FAULT_KINDS) }),
   fc.record({
-    t: fc.constant("watch-ended" as const),
+    kind: fc.constant("watch_ended" as const),
     fault: fc.constantFrom(...FAULT_KINDS),
     lastedMs: fc.nat({ max: 20_000 }),
     progressed: fc.boolean(),
@@ -160,10 +165,10 @@ test("no row of events stops the loop but stop, and nothing leaves stopped", () 
   fc.assert(
     fc.property(fc.array(anyEvent), fc.array(anyEvent), (before, after) => {
       const state = run(START, ...before);
-      expect(["listing", "watching", "backing-off"]).toContain(state.t);
-      const stopped = transition(state, { t: "stop" }, DEFAULT_RETRY_POLICY, 0);
+      expect(["listing", "watching", "backing_off"]).toContain(state.kind);
+      const stopped = transition(state, { kind: "stop" }, DEFAULT_RETRY_POLICY, 0);
       expect(after.reduce((s, event) => transition(s, event, DEFAULT_RETRY_POLICY, 0), stopped)).toEqual({
-        t: "stopped",
+        kind: "stopped",
       });
     }),
   );
@@ -175,14 +180,15 @@ test("a server that fails at once, in whatever way, is asked at most three times
       let state = run(START);
       let asked = 0;
       for (const fault of faults) {
-        if (state.t === "backing-off") {
+        if (state.kind === "backing_off") {
           asked = 0;
           state = transition(state, WAITED, DEFAULT_RETRY_POLICY, 0);
         }
         asked += 1;
         // 410 on a watch, then 401 on its list.
         expect(asked).toBeLessThanOrEqual(3);
-        const event: ReflectorEvent = state.t === "listing" ? { t: "failed", fault } : watchEnded(fault);
+        const event: ReflectorEvent =
+          state.kind === "listing" ? { kind: "failed", fault } : watchEnded(fault);
         state = transition(state, event, DEFAULT_RETRY_POLICY, 0);
       }
     }),

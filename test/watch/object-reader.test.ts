@@ -84,7 +84,7 @@ test("what can't be read, or is of another namespace, is left aside", async () =
   const { server, reader } = await reading();
   const items = [{}, { metadata: { namespace: "other", name: "one", uid: "u", resourceVersion: "7" } }];
   server.faults.list.push({
-    t: "body",
+    kind: "body",
     bytes: JSON.stringify({ metadata: { resourceVersion: "9" }, items }),
   });
   expect(await reader.readObject("ns", "one")).toEqual({ version: "9", observation: undefined });
@@ -99,7 +99,7 @@ test("a list that begins again forgets what its first pages showed", async () =>
     lists += 1;
     if (lists !== 2) return;
     store.delete("ns", "gone");
-    server.faults.list.push({ t: "status", code: 410 });
+    server.faults.list.push({ kind: "status", code: 410 });
   };
   const { observations } = await reader.readNamespace("ns");
   expect([...observations.keys()]).toEqual(["stays"]);
@@ -107,10 +107,10 @@ test("a list that begins again forgets what its first pages showed", async () =>
 
 test("after a 401 the next read has the credentials read again, once", async () => {
   const { server, reader, reloads } = await reading();
-  server.faults.list.push({ t: "status", code: 401 });
+  server.faults.list.push({ kind: "status", code: 401 });
   await expect(reader.readObject("ns", "one")).rejects.toMatchObject({ code: "unauthorized" });
   await reader.readObject("ns", "one");
-  server.faults.list.push({ t: "status", code: 503 });
+  server.faults.list.push({ kind: "status", code: 503 });
   await expect(reader.readObject("ns", "one")).rejects.toMatchObject({ code: "unavailable" });
   await reader.readObject("ns", "one");
   expect(reloads).toEqual([false, true, false, false]);
@@ -119,14 +119,14 @@ test("after a 401 the next read has the credentials read again, once", async () 
 test("a server that says nothing, or stops within its answer, is given up", async () => {
   const { server, reader } = await reading({ timeoutMs: 50 });
   for (const fault of ["silent", "stall"] as const) {
-    server.faults.list.push({ t: fault });
+    server.faults.list.push({ kind: fault });
     await expect(reader.readObject("ns", "one")).rejects.toMatchObject({ code: "stalled" });
   }
 });
 
 test("stop cuts what is under way, and a read after it fails at once", async () => {
   const { server, reader } = await reading();
-  server.faults.list.push({ t: "silent" });
+  server.faults.list.push({ kind: "silent" });
   const { promise: asked, resolve } = Promise.withResolvers<void>();
   server.onRequest = () => resolve();
   const read = reader.readObject("ns", "one");

@@ -59,11 +59,11 @@ describe("what is kept of a pod", () => {
   });
 
   test("what is no pod with a key, a UID and a version is invalid", () => {
-    expect(project(null)).toMatchObject({ reason: "not-an-object" });
-    expect(project({ ...pod({}), kind: "Node" })).toMatchObject({ reason: "wrong-kind" });
-    expect(project(pod({ name: "" }))).toMatchObject({ reason: "no-key" });
-    expect(project(pod({ uid: 3 }))).toMatchObject({ reason: "no-uid" });
-    expect(project(pod({ resourceVersion: "x" }))).toMatchObject({ reason: "bad-version" });
+    expect(project(null)).toMatchObject({ reason: "not_an_object" });
+    expect(project({ ...pod({}), kind: "Node" })).toMatchObject({ reason: "wrong_kind" });
+    expect(project(pod({ name: "" }))).toMatchObject({ reason: "no_key" });
+    expect(project(pod({ uid: 3 }))).toMatchObject({ reason: "no_uid" });
+    expect(project(pod({ resourceVersion: "x" }))).toMatchObject({ reason: "bad_version" });
   });
 });
 

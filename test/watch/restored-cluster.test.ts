@@ -8,8 +8,8 @@ test("a list below the watermark is tried again, and believed when the server ha
   await eventually(() => w.server.count("watch") === 1);
   // Two answers of a server that lags.
   const stale = JSON.stringify({ metadata: { resourceVersion: "5" }, items: [] });
-  w.server.faults.list.push({ t: "body", bytes: stale }, { t: "body", bytes: stale });
-  w.server.faults.watch.push({ t: "status", code: 410 });
+  w.server.faults.list.push({ kind: "body", bytes: stale }, { kind: "body", bytes: stale });
+  w.server.faults.watch.push({ kind: "status", code: 410 });
   w.server.endWatches();
   await eventually(() => w.observer.count("listed expired 1") === 1);
   expect(w.sink.count("startOver")).toBe(0);
@@ -24,7 +24,7 @@ test("a list that stays below the watermark starts the scope over, and says so",
   await eventually(() => w.server.count("watch") === 1);
   w.store.restore(10);
   w.store.put("ns", "older");
-  w.server.faults.watch.push({ t: "status", code: 410 });
+  w.server.faults.watch.push({ kind: "status", code: 410 });
   w.server.endWatches();
   await eventually(() => w.sink.count("startOver") === 1);
   expect(w.server.count("list")).toBe(1 + 4);

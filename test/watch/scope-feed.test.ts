@@ -49,16 +49,16 @@ const object = (version: number, namespace = "ns", uid = "u") => ({
   metadata: { namespace, name: "one", uid, resourceVersion: String(version) },
 });
 const changed = (version: number, what: unknown = object(version)): WatchEvent => ({
-  t: "changed",
+  kind: "changed",
   object: what,
   version: rv(version),
 });
 const deleted = (version: number, what: unknown = object(version)): WatchEvent => ({
-  t: "deleted",
+  kind: "deleted",
   object: what,
   version: rv(version),
 });
-const bookmark = (version: number): WatchEvent => ({ t: "bookmark", version: rv(version) });
+const bookmark = (version: number): WatchEvent => ({ kind: "bookmark", version: rv(version) });
 
 test("events and bookmarks are told once each, and move the watermark; when an event came is known", () => {
   const { feed, heard, observer, pass, now } = feeding();
@@ -146,11 +146,11 @@ test("of one namespace only its own objects count, in events, deletions and list
 
 test("what is left aside is logged at once, and then in one line for each ten seconds, with how many were not told", () => {
   const { feed, log, pass } = feeding();
-  const unknown: WatchEvent = { t: "unknown" };
+  const unknown: WatchEvent = { kind: "unknown" };
   const counts = () =>
     log.lines.filter(({ level }) => level === "warn").map((line) => [line["reason"], line["untoldBefore"]]);
   feed.deliver(unknown);
-  expect(counts()).toEqual([["unknown-event-type", undefined]]);
+  expect(counts()).toEqual([["unknown_event_type", undefined]]);
   for (let index = 0; index < 4; index++) feed.deliver(unknown);
   pass(9_999);
   feed.deliver(unknown);
@@ -158,12 +158,12 @@ test("what is left aside is logged at once, and then in one line for each ten se
   pass(1);
   feed.deliver(unknown);
   expect(counts()).toEqual([
-    ["unknown-event-type", undefined],
-    ["unknown-event-type", 5],
+    ["unknown_event_type", undefined],
+    ["unknown_event_type", 5],
   ]);
   pass(10_000);
   feed.deliver(unknown);
-  expect(counts().at(-1)).toEqual(["unknown-event-type", undefined]);
+  expect(counts().at(-1)).toEqual(["unknown_event_type", undefined]);
 });
 
 test("a list that the sink finds behind is a fault, until it must be believed", () => {

@@ -6,40 +6,40 @@ import { watching } from "./support/watching.ts";
 
 /** What happens to the cluster between two requests of the reflector, or at any time. */
 type Step =
-  | { readonly t: "put"; readonly name: string }
-  | { readonly t: "delete"; readonly name: string }
-  | { readonly t: "compact" }
-  | { readonly t: "end-watches" }
-  | { readonly t: "pause"; readonly ms: number };
+  | { readonly kind: "put"; readonly name: string }
+  | { readonly kind: "delete"; readonly name: string }
+  | { readonly kind: "compact" }
+  | { readonly kind: "end-watches" }
+  | { readonly kind: "pause"; readonly ms: number };
 
 const name = fc.constantFrom("a", "b", "c", "d", "e", "f", "g");
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ t: fc.constant("put" as const), name }) },
-  { weight: 4, arbitrary: fc.record({ t: fc.constant("delete" as const), name }) },
-  { weight: 1, arbitrary: fc.constant({ t: "compact" as const }) },
-  { weight: 1, arbitrary: fc.constant({ t: "end-watches" as const }) },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant("put" as const), name }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("delete" as const), name }) },
+  { weight: 1, arbitrary: fc.constant({ kind: "compact" as const }) },
+  { weight: 1, arbitrary: fc.constant({ kind: "end-watches" as const }) },
   {
     weight: 3,
-    arbitrary: fc.record({ t: fc.constant("pause" as const), ms: fc.integer({ min: 0, max: 6 }) }),
+    arbitrary: fc.record({ kind: fc.constant("pause" as const), ms: fc.integer({ min: 0, max: 6 }) }),
   },
 );
 const by = fc.constantFrom("fin" as const, "rst" as const);
 const fault: fc.Arbitrary<Fault> = fc.oneof(
-  fc.record({ t: fc.constant("cut" as const), afterBytes: fc.integer({ min: 1, max: 2_000 }), by }),
-  fc.record({ t: fc.constant("cut" as const), afterEvents: fc.integer({ min: 1, max: 3 }), by }),
+  fc.record({ kind: fc.constant("cut" as const), afterBytes: fc.integer({ min: 1, max: 2_000 }), by }),
+  fc.record({ kind: fc.constant("cut" as const), afterEvents: fc.integer({ min: 1, max: 3 }), by }),
   fc.record({
-    t: fc.constant("status" as const),
+    kind: fc.constant("status" as const),
     code: fc.constantFrom(401, 403, 404, 410, 429, 500, 502, 503, 504),
   }),
-  fc.record({ t: fc.constant("error-event" as const), code: fc.constantFrom(410, 429, 500) }),
+  fc.record({ kind: fc.constant("error-event" as const), code: fc.constantFrom(410, 429, 500) }),
   fc.constantFrom<Fault>(
-    { t: "reset" },
-    { t: "end" },
-    { t: "silent" },
-    { t: "stall" },
-    { t: "body", bytes: "garbage\n" },
-    { t: "body", bytes: '{"type":"ADDED","object":{"metadata":{"resourceVersion":"01"}}}\n' },
-    { t: "body", bytes: `{"type":"ADDED","object":"${"x".repeat(9_000)}"}\n` },
+    { kind: "reset" },
+    { kind: "end" },
+    { kind: "silent" },
+    { kind: "stall" },
+    { kind: "body", bytes: "garbage\n" },
+    { kind: "body", bytes: '{"type":"ADDED","object":{"metadata":{"resourceVersion":"01"}}}\n' },
+    { kind: "body", bytes: `{"type":"ADDED","object":"${"x".repeat(9_000)}"}\n` },
   ),
 );
 
@@ -64,10 +64,10 @@ test("whatever goes wrong while objects change, the sink misses nothing, repeats
           },
         });
         for (const step of steps) {
-          if (step.t === "put") w.store.put("ns", step.name);
-          else if (step.t === "delete") w.store.delete("ns", step.name);
-          else if (step.t === "compact") w.store.compact();
-          else if (step.t === "end-watches") w.server.endWatches();
+          if (step.kind === "put") w.store.put("ns", step.name);
+          else if (step.kind === "delete") w.store.delete("ns", step.name);
+          else if (step.kind === "compact") w.store.compact();
+          else if (step.kind === "end-watches") w.server.endWatches();
           else await new Promise((resolve) => void setTimeout(resolve, step.ms));
         }
         left.length = 0;
@@ -107,7 +107,7 @@ test("between two lists every event is delivered exactly once, whatever cuts the
               const afterBytes = kind === "watch" ? left.shift() : undefined;
               return afterBytes === undefined
                 ? undefined
-                : { t: "cut", afterBytes, by: afterBytes % 2 ? "fin" : "rst" };
+                : { kind: "cut", afterBytes, by: afterBytes % 2 ? "fin" : "rst" };
             };
           },
         });

@@ -11,14 +11,18 @@ interface Moment {
 }
 
 const MOMENTS: readonly Moment[] = [
-  { name: "listing, before the answer", list: { t: "silent" }, reached: (w) => w.server.count("list") === 1 },
-  { name: "listing, within the body", list: { t: "stall" }, reached: (w) => w.server.count("list") === 1 },
-  { name: "opening a watch", watch: { t: "silent" }, reached: (w) => w.server.count("watch") === 1 },
+  {
+    name: "listing, before the answer",
+    list: { kind: "silent" },
+    reached: (w) => w.server.count("list") === 1,
+  },
+  { name: "listing, within the body", list: { kind: "stall" }, reached: (w) => w.server.count("list") === 1 },
+  { name: "opening a watch", watch: { kind: "silent" }, reached: (w) => w.server.count("watch") === 1 },
   { name: "watching", reached: (w) => w.observer.count("connected true") === 1 },
   {
     name: "backing off",
-    list: { t: "status", code: 429, headers: { "retry-after": "60" } },
-    reached: (w) => w.informer.status().scopes[0]?.state === "backing-off",
+    list: { kind: "status", code: 429, headers: { "retry-after": "60" } },
+    reached: (w) => w.informer.status().scopes[0]?.state === "backing_off",
   },
 ];
 
@@ -50,7 +54,7 @@ test.each(MOMENTS)(
 );
 
 test("stop before start, and twice, does nothing; who waits for the first list is told", async () => {
-  await using w = await watching({ before: (_, server) => void server.faults.list.push({ t: "silent" }) });
+  await using w = await watching({ before: (_, server) => void server.faults.list.push({ kind: "silent" }) });
   const waiting = w.informer.waitForSync();
   await Promise.all([w.informer.stop(), w.informer.stop()]);
   await expect(waiting).rejects.toThrow("the reflector of all namespaces was stopped before its first list");

@@ -13,9 +13,9 @@ const WHAT = {
   update: "pushed an update",
   deletion: "pushed a deletion",
   shutdown: "its shutdownTime came",
-  "hint-dropped": "gave up a pushed update",
-  "tombstone-dropped": "gave up a pushed deletion",
-  "incarnation-ended": "ended its connections",
+  hint_dropped: "gave up a pushed update",
+  tombstone_dropped: "gave up a pushed deletion",
+  incarnation_ended: "ended its connections",
 };
 
 const OUTCOME = {
@@ -23,16 +23,16 @@ const OUTCOME = {
   unsettled: "waits for a read of the API server",
   settled: "settles what was pushed",
   open: "settles a part of what was pushed",
-  "ignored/stale": "refused: a newer version is known",
-  "ignored/tombstone": "refused: a deletion stands",
-  "ignored/watermark": "refused: the informer has passed that version",
-  "ignored/ended": "refused: that UID is ending",
-  "ignored/restored": "refused: the cluster was restored",
-  "ignored/out-of-scope": "refused: namespace not watched",
-  "ignored/read": "refused: a read has shown a later moment",
-  "ignored/refuted": "refused: a read says otherwise",
-  "ignored/implausible": "refused: far ahead of the cluster",
-  "ignored/distrusted": "refused: its sender was refuted too often",
+  ignored_stale: "refused: a newer version is known",
+  ignored_tombstone: "refused: a deletion stands",
+  ignored_watermark: "refused: the informer has passed that version",
+  ignored_ended: "refused: that UID is ending",
+  ignored_restored: "refused: the cluster was restored",
+  ignored_out_of_scope: "refused: namespace not watched",
+  ignored_read: "refused: a read has shown a later moment",
+  ignored_refuted: "refused: a read says otherwise",
+  ignored_implausible: "refused: far ahead of the cluster",
+  ignored_distrusted: "refused: its sender was refuted too often",
   refuted: "a read says otherwise",
   contradicted: "the informer says otherwise",
   expired: "not confirmed in time",
@@ -147,7 +147,7 @@ function writer({ writer, from }) {
 
 function outcome({ outcome, revival, what, incarnation }) {
   const words = OUTCOME[outcome] ?? outcome;
-  if (what === "incarnation-ended") return `incarnation ${incarnation}: ${outcome}`;
+  if (what === "incarnation_ended") return `incarnation ${incarnation}: ${outcome}`;
   return revival ? h("span", {}, words, h("b", {}, " (would have revived a dead route)")) : words;
 }
 

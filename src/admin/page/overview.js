@@ -9,7 +9,7 @@ const STATES = [
   ["creating", "--c1"],
   ["paused", "--c6"],
   ["dead", "--c2"],
-  ["ip-not-allowed", "--c3"],
+  ["ip_not_allowed", "--c3"],
   ["other", "--c4"],
 ];
 

@@ -33,7 +33,7 @@ export function routes(section, open) {
     { id: "routes-state" },
     [
       ["", "any"],
-      ...["running", "available", "creating", "paused", "dead", "ip-not-allowed"].map((name) => [name, name]),
+      ...["running", "available", "creating", "paused", "dead", "ip_not_allowed"].map((name) => [name, name]),
     ].map(([value, label]) => h("option", { value }, label)),
   );
   const served = h(

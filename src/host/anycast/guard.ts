@@ -21,17 +21,17 @@ export interface Guarded {
 /** What is known of one of them. */
 type Life =
   /** It never ran, or ended in order. */
-  | { readonly t: "absent" }
-  | { readonly t: "beating"; readonly beat: string; readonly atMs: Milliseconds }
+  | { readonly kind: "absent" }
+  | { readonly kind: "beating"; readonly beat: string; readonly atMs: Milliseconds }
   /** Its beat stayed the same for too long; `withdrawn` when BIRD has done it. */
-  | { readonly t: "dead"; readonly beat: string; readonly withdrawn: boolean };
+  | { readonly kind: "dead"; readonly beat: string; readonly withdrawn: boolean };
 
 /** What is known after a look that found `beat` (`undefined`: no file) at `nowMs`. */
 export function nextLife(life: Life, beat: string | undefined, nowMs: Milliseconds): Life {
-  if (beat === undefined) return { t: "absent" };
-  if (life.t === "absent" || life.beat !== beat) return { t: "beating", beat, atMs: nowMs };
-  if (life.t === "dead" || nowMs - life.atMs <= DEAD_AFTER_MS) return life;
-  return { t: "dead", beat, withdrawn: false };
+  if (beat === undefined) return { kind: "absent" };
+  if (life.kind === "absent" || life.beat !== beat) return { kind: "beating", beat, atMs: nowMs };
+  if (life.kind === "dead" || nowMs - life.atMs <= DEAD_AFTER_MS) return life;
+  return { kind: "dead", beat, withdrawn: false };
 }
 
 /**
@@ -69,21 +69,21 @@ export class AnycastGuard {
   /** Never rejects. */
   async #lookAt(one: Guarded): Promise<void> {
     // A file that is being written is empty for a moment: no beat, and no end.
-    const before = this.#lives.get(one) ?? { t: "absent" };
+    const before = this.#lives.get(one) ?? { kind: "absent" };
     const text = await readFile(one.heartbeat, "utf8").catch(() => undefined);
-    const beat = text === "" && before.t !== "absent" ? before.beat : text;
+    const beat = text === "" && before.kind !== "absent" ? before.beat : text;
     const life = nextLife(before, beat, this.#clock.monotonicMs());
     this.#lives.set(one, life);
-    if (before.t === "dead" && life.t === "beating") this.#log.info(`anycast: ${one.name} is back`);
-    if (life.t !== "dead" || life.withdrawn) return;
-    if (before.t !== "dead")
+    if (before.kind === "dead" && life.kind === "beating") this.#log.info(`anycast: ${one.name} is back`);
+    if (life.kind !== "dead" || life.withdrawn) return;
+    if (before.kind !== "dead")
       this.#log.error(`anycast: ${one.name} is gone or hangs; withdrawing what it announced`);
     try {
       await one.bird.withdrawAll();
       this.#lives.set(one, { ...life, withdrawn: true });
       this.#log.info(`anycast: withdrew what ${one.name} announced`);
     } catch (error) {
-      if (before.t !== "dead")
+      if (before.kind !== "dead")
         this.#log.error("anycast: BIRD could not be told; trying again", { fault: describeHostError(error) });
     }
   }

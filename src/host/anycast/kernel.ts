@@ -64,7 +64,7 @@ export class AnycastKernel {
     return failures.flatMap(({ index, error }) => {
       const step = commands[index]?.step;
       // A kernel that took the object away with its link has done the step for us.
-      const isGone = step?.t.startsWith("drop-") && error.reason === "not_found";
+      const isGone = step?.kind.startsWith("drop-") && error.reason === "not_found";
       return step && !isGone ? [{ step, why: describeHostError(error) }] : [];
     });
   }
@@ -172,23 +172,23 @@ function pathOf(route: unknown): Path {
 /** The line of iproute2's batch for a step; `undefined` for one of BIRD's. All words are numbers, addresses and link names. */
 function commandOf(step: Step, settings: GroupSettings): string | undefined {
   const proto = `proto ${ANYCAST_PROTOCOL}`;
-  switch (step.t) {
-    case "add-nexthop":
+  switch (step.kind) {
+    case "add_nexthop":
       // onlink: the path was looked up, whatever scope the CNI gave the pod's route (docs/host/kernel.md#anycast: a global
       // one covers no gateway).
       return `nexthop add id ${step.id} via ${step.nexthop.via} dev ${step.nexthop.device} onlink ${proto}`;
-    case "set-group": {
+    case "set_group": {
       const members = [...step.group.members].map(([id, weight]) => `${id},${weight}`).join("/");
       const verb = step.change === "create" ? "add" : "replace";
       return `nexthop ${verb} id ${step.id} group ${members} ${groupType(step.group.type, settings)} ${proto}`;
     }
-    case "set-route":
+    case "set_route":
       // `add` where there is none of ours: one that another program has put there meanwhile is not overwritten.
       return `route ${step.replaces ? "replace" : "add"} ${hostRoute(step.address)} nhid ${step.group} ${proto}`;
-    case "drop-route":
+    case "drop_route":
       return `route del ${hostRoute(step.address)} ${proto}`;
-    case "drop-group":
-    case "drop-nexthop":
+    case "drop_group":
+    case "drop_nexthop":
       return `nexthop del id ${step.id}`;
     case "withdraw":
     case "announce":

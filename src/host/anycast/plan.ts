@@ -51,26 +51,26 @@ export interface Wanted {
 
 /** One thing to do. They are done in order; see {@link plan}. */
 export type Step =
-  | { readonly t: "withdraw"; readonly addresses: readonly string[] }
-  | { readonly t: "add-nexthop"; readonly id: number; readonly nexthop: Nexthop; readonly address: string }
+  | { readonly kind: "withdraw"; readonly addresses: readonly string[] }
+  | { readonly kind: "add_nexthop"; readonly id: number; readonly nexthop: Nexthop; readonly address: string }
   | {
-      readonly t: "set-group";
+      readonly kind: "set_group";
       readonly id: number;
       readonly group: Group;
       readonly address: string;
       readonly change: "create" | "grow" | "shrink";
     }
   | {
-      readonly t: "set-route";
+      readonly kind: "set_route";
       readonly address: string;
       readonly group: number;
       /** Ours is there already and is changed in place. */
       readonly replaces: boolean;
     }
-  | { readonly t: "drop-route"; readonly address: string }
-  | { readonly t: "drop-group"; readonly id: number }
-  | { readonly t: "drop-nexthop"; readonly id: number }
-  | { readonly t: "announce"; readonly addresses: readonly string[] };
+  | { readonly kind: "drop_route"; readonly address: string }
+  | { readonly kind: "drop_group"; readonly id: number }
+  | { readonly kind: "drop_nexthop"; readonly id: number }
+  | { readonly kind: "announce"; readonly addresses: readonly string[] };
 
 /** A backend behind an address, as installed when the plan is done. */
 export interface Member {
@@ -152,7 +152,7 @@ export function plan(wanted: Wanted, kernel: KernelState, announced: ReadonlySet
     const members = new Map<number, number>();
     for (const { nexthop: via, device, eligible } of linked) {
       const { id, isNew } = ids.nexthop(via, device);
-      if (isNew) installs.push({ t: "add-nexthop", id, nexthop: { via, device }, address });
+      if (isNew) installs.push({ kind: "add_nexthop", id, nexthop: { via, device }, address });
       keptNexthops.add(id);
       const weight = eligible || !choice.announced ? FULL_WEIGHT : LINGER_WEIGHT;
       // Two backends behind one address of a node share a path: the better of their shares counts.
@@ -166,7 +166,7 @@ export function plan(wanted: Wanted, kernel: KernelState, announced: ReadonlySet
       const isShrinking =
         reusable && [...reusable.group.members.keys()].some((member) => !members.has(member));
       installs.push({
-        t: "set-group",
+        kind: "set_group",
         id,
         group: { members, type: wanted.groupType },
         address,
@@ -174,7 +174,7 @@ export function plan(wanted: Wanted, kernel: KernelState, announced: ReadonlySet
       });
     }
     if (kernel.routes.get(address) !== id) {
-      installs.push({ t: "set-route", address, group: id, replaces: kernel.routes.has(address) });
+      installs.push({ kind: "set_route", address, group: id, replaces: kernel.routes.has(address) });
     }
   }
 
@@ -182,18 +182,18 @@ export function plan(wanted: Wanted, kernel: KernelState, announced: ReadonlySet
   const withdrawn = [...announced].filter((address) => !target.includes(address));
   const added = target.filter((address) => !announced.has(address));
   const steps: Step[] = [
-    ...(withdrawn.length > 0 ? [{ t: "withdraw", addresses: withdrawn } as const] : []),
+    ...(withdrawn.length > 0 ? [{ kind: "withdraw", addresses: withdrawn } as const] : []),
     ...installs,
     ...[...kernel.routes.keys()]
       .filter((address) => !keptRoutes.has(address))
-      .map((address): Step => ({ t: "drop-route", address })),
+      .map((address): Step => ({ kind: "drop_route", address })),
     ...[...kernel.groups.keys()]
       .filter((id) => !keptGroups.has(id))
-      .map((id): Step => ({ t: "drop-group", id })),
+      .map((id): Step => ({ kind: "drop_group", id })),
     ...[...kernel.nexthops.keys()]
       .filter((id) => !keptNexthops.has(id))
-      .map((id): Step => ({ t: "drop-nexthop", id })),
-    ...(added.length > 0 ? [{ t: "announce", addresses: added } as const] : []),
+      .map((id): Step => ({ kind: "drop_nexthop", id })),
+    ...(added.length > 0 ? [{ kind: "announce", addresses: added } as const] : []),
   ];
   return { steps, addresses };
 }

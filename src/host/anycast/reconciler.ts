@@ -316,7 +316,7 @@ export class AnycastReconciler {
         steps: steps.map(describeStep),
       });
     }
-    const isWithdrawing = steps.some(({ t }) => t === "withdraw");
+    const isWithdrawing = steps.some(({ kind }) => kind === "withdraw");
     const wanted = new Set(plans.filter(({ announced }) => announced).map(({ address }) => address));
     if (isWithdrawing) {
       faults.push(await this.#tryAnnounce(this.#among(intersection(wanted, this.#announced))));
@@ -405,10 +405,10 @@ export class AnycastReconciler {
     const refused = new Set(failed.map(({ step }) => step));
     for (const step of steps) {
       if (refused.has(step)) continue;
-      if (step.t === "set-group") {
+      if (step.kind === "set_group") {
         observer.changed(step.change === "shrink" ? "shrink" : "grow");
         log.debug(`group ${step.change}`, { address: step.address, members: step.group.members.size });
-      } else if (step.t === "drop-route") {
+      } else if (step.kind === "drop_route") {
         observer.changed("remove");
         log.info("route removed", { address: step.address });
       }
@@ -423,13 +423,13 @@ export class AnycastReconciler {
   }
 }
 
-function isInstall({ t }: Step): boolean {
-  return !t.startsWith("drop-");
+function isInstall({ kind }: Step): boolean {
+  return !kind.startsWith("drop-");
 }
 
 function describeStep(step: Step): string {
-  if ("address" in step) return `${step.t} ${step.address}`;
-  return "id" in step ? `${step.t} ${step.id}` : `${step.t} ${step.addresses.join(" ")}`;
+  if ("address" in step) return `${step.kind} ${step.address}`;
+  return "id" in step ? `${step.kind} ${step.id}` : `${step.kind} ${step.addresses.join(" ")}`;
 }
 
 function intersection(one: ReadonlySet<string>, other: ReadonlySet<string>): ReadonlySet<string> {

@@ -12,9 +12,9 @@ import type { Endpoint } from "../memberlist/endpoint.ts";
  * | `_memberlist._tcp.managers.example.com` | all targets and ports of the service record (SRV) |
  */
 export type PeerAddress =
-  | { readonly t: "endpoint"; readonly endpoint: Endpoint }
-  | { readonly t: "name"; readonly name: string; readonly port: number }
-  | { readonly t: "service"; readonly name: string };
+  | { readonly kind: "endpoint"; readonly endpoint: Endpoint }
+  | { readonly kind: "name"; readonly name: string; readonly port: number }
+  | { readonly kind: "service"; readonly name: string };
 
 /** What a peer's address must look like, for messages. */
 export const PEER_ADDRESS_FORM = "host[:port] or _service._tcp.name";
@@ -24,19 +24,19 @@ const SERVICE = /^(?=.{1,253}$)_[a-z0-9-]+\._(tcp|udp)\.[a-z0-9]([-a-z0-9.]*[a-z
 
 /** Reads a {@link PeerAddress}; without a port it gets `defaultPort`. Undefined when it is none. */
 export function parsePeerAddress(text: string, defaultPort: number): PeerAddress | undefined {
-  if (text.startsWith("_")) return SERVICE.test(text) ? { t: "service", name: text } : undefined;
+  if (text.startsWith("_")) return SERVICE.test(text) ? { kind: "service", name: text } : undefined;
   // Alone, an IPv6 address has no port.
   const whole = canonicalAddress(text);
-  if (whole !== undefined) return { t: "endpoint", endpoint: { host: whole, port: defaultPort } };
+  if (whole !== undefined) return { kind: "endpoint", endpoint: { host: whole, port: defaultPort } };
   const [, bracketed, plain, portText] = /^(?:\[([^\]]*)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const port = portText === undefined ? defaultPort : Number(portText);
   if (port < 1 || port > 65_535) return undefined;
   const host = canonicalAddress(bracketed ?? plain ?? "");
   if (host !== undefined && host.includes(":") === (bracketed !== undefined))
-    return { t: "endpoint", endpoint: { host, port } };
+    return { kind: "endpoint", endpoint: { host, port } };
   // `10.0.0.300` is no name: a mistake must not be looked up for ever.
   if (plain === undefined || !NAME.test(plain) || /^[\d.]+$/.test(plain)) return undefined;
-  return { t: "name", name: plain, port };
+  return { kind: "name", name: plain, port };
 }
 
 /** Asks DNS. Both reject when there is no answer; an answer may be empty. */
@@ -57,7 +57,7 @@ export async function resolvePeerAddress(
   address: PeerAddress,
   resolver: Resolver,
 ): Promise<readonly Endpoint[]> {
-  switch (address.t) {
+  switch (address.kind) {
     case "endpoint":
       return [address.endpoint];
     case "name":

@@ -102,7 +102,7 @@ export class Memberlist {
   readonly #streams: TokenBucket;
   readonly #source: Source;
   /** By the job: one each. */
-  readonly #timers = new Map<"probe" | "gossip" | "push-pull" | "ask-others" | "deadline", TimerHandle>();
+  readonly #timers = new Map<"probe" | "gossip" | "push_pull" | "ask_others" | "deadline", TimerHandle>();
   readonly #relays = new Map<number, Relay>();
   /** See {@link Memberlist.#state}. */
   readonly #states = new Map<boolean, { readonly version: number; readonly message: Buffer }>();
@@ -174,7 +174,7 @@ export class Memberlist {
     // Members that were started together must not speak at the same moments.
     this.#every("probe", probeIntervalMs, () => this.#beginProbe());
     this.#every("gossip", gossipIntervalMs, () => this.#gossip());
-    this.#set("push-pull", pushPullIntervalMs * this.#random(), () => this.#schedulePushPull());
+    this.#set("push_pull", pushPullIntervalMs * this.#random(), () => this.#schedulePushPull());
     this.#joining.start();
   }
 
@@ -232,18 +232,18 @@ export class Memberlist {
   }
 
   #message(message: Message, from: Endpoint): void {
-    switch (message.t) {
+    switch (message.kind) {
       case "ping":
         this.#answerPing(message, from);
         break;
-      case "indirect-ping":
+      case "indirect_ping":
         this.#relay(message, from);
         break;
       case "ack":
         this.#acked(message.seqNo);
         break;
       case "nack":
-        if (this.#probeOf(message.seqNo)) this.#advance({ t: "nack" });
+        if (this.#probeOf(message.seqNo)) this.#advance({ kind: "nack" });
         break;
       case "alive":
         this.#membership.alive(message);
@@ -273,8 +273,8 @@ export class Memberlist {
   #stream(message: StreamMessage, from: Endpoint): Buffer | undefined {
     if (this.#stopped) return undefined;
     const { wrapping, self, log } = this.#options;
-    switch (message.t) {
-      case "push-pull": {
+    switch (message.kind) {
+      case "push_pull": {
         const { join, states } = message;
         const answer = this.#state(join);
         log.debug("full exchange of members", { from: endpointText(from), join, members: states.length });
@@ -283,7 +283,7 @@ export class Memberlist {
       }
       case "ping":
         if (message.node !== "" && message.node !== self.name) break;
-        return sealStream(encodeMessage({ t: "ack", seqNo: message.seqNo }), wrapping, "answers");
+        return sealStream(encodeMessage({ kind: "ack", seqNo: message.seqNo }), wrapping, "answers");
       case "user":
         return undefined;
       case "ack":
@@ -297,7 +297,7 @@ export class Memberlist {
 
   #answerPing({ node, seqNo, source }: Ping, from: Endpoint): void {
     if (node !== "" && node !== this.#options.self.name) this.#refuse("wrong_node");
-    else this.#send([encodeMessage({ t: "ack", seqNo })], this.#returnAddress(source, from));
+    else this.#send([encodeMessage({ kind: "ack", seqNo })], this.#returnAddress(source, from));
   }
 
   /** Pings a third member, and passes its ack on. */
@@ -307,7 +307,7 @@ export class Memberlist {
     const host = hostOfBytes(request.target) ?? "";
     const target = { host, port: request.port === 0 ? self.port : request.port };
     const nack = (): void => {
-      if (request.nack) this.#send([encodeMessage({ t: "nack", seqNo: request.seqNo })], to);
+      if (request.nack) this.#send([encodeMessage({ kind: "nack", seqNo: request.seqNo })], to);
     };
     if (!this.#membership.at(target)) {
       // Nobody may have this side send to any address.
@@ -325,19 +325,19 @@ export class Memberlist {
       nack();
     }, settings.probeTimeoutMs);
     this.#relays.set(seqNo, { to, seqNo: request.seqNo, timer });
-    this.#send([encodeMessage({ t: "ping", seqNo, node: request.node, source: this.#source })], target);
+    this.#send([encodeMessage({ kind: "ping", seqNo, node: request.node, source: this.#source })], target);
   }
 
   #acked(seqNo: number): void {
     if (this.#probeOf(seqNo)) {
-      this.#advance({ t: "ack" });
+      this.#advance({ kind: "ack" });
       return;
     }
     const relay = this.#relays.get(seqNo);
     if (!relay) return;
     relay.timer.clear();
     this.#relays.delete(seqNo);
-    this.#send([encodeMessage({ t: "ack", seqNo: relay.seqNo })], relay.to);
+    this.#send([encodeMessage({ kind: "ack", seqNo: relay.seqNo })], relay.to);
   }
 
   /**
@@ -354,7 +354,7 @@ export class Memberlist {
   // ---- probing
 
   #beginProbe(): void {
-    if (this.#probe && this.#probe.t !== "over") {
+    if (this.#probe && this.#probe.kind !== "over") {
       this.#probeDue = true;
       return;
     }
@@ -365,23 +365,23 @@ export class Memberlist {
     const { probeIntervalMs, probeTimeoutMs } = settings;
     const seqNo = this.#newSeqNo();
     const lastsMs = this.#awareness.scaled(probeIntervalMs);
-    this.#probe = { t: "direct", probe: { member, seqNo, deadlineMs: clock.monotonicMs() + lastsMs } };
-    this.#setJudging("ask-others", probeTimeoutMs, () => this.#askOthers());
-    this.#setJudging("deadline", lastsMs, () => this.#advance({ t: "deadline" }));
+    this.#probe = { kind: "direct", probe: { member, seqNo, deadlineMs: clock.monotonicMs() + lastsMs } };
+    this.#setJudging("ask_others", probeTimeoutMs, () => this.#askOthers());
+    this.#setJudging("deadline", lastsMs, () => this.#advance({ kind: "deadline" }));
 
     const { name: node, incarnation } = member;
-    const ping = encodeMessage({ t: "ping", seqNo, node, source: this.#source });
+    const ping = encodeMessage({ kind: "ping", seqNo, node, source: this.#source });
     if (member.status === "alive") {
       this.#send([ping], member);
     } else {
       // It shall know at once what is said of it, and refute.
-      const suspect = encodeMessage({ t: "suspect", incarnation, node, from: self.name });
+      const suspect = encodeMessage({ kind: "suspect", incarnation, node, from: self.name });
       this.#sendAsIs([ping, suspect], member);
     }
   }
 
   #askOthers(): void {
-    if (this.#probe?.t !== "direct") return;
+    if (this.#probe?.kind !== "direct") return;
     const { probe } = this.#probe;
     const { member, seqNo } = probe;
     const { indirectChecks } = this.#options.settings;
@@ -395,7 +395,7 @@ export class Memberlist {
       const nack = protocolMaxOf(helper) >= 4;
       if (nack) expectedNacks += 1;
       const request = encodeMessage({
-        t: "indirect-ping",
+        kind: "indirect_ping",
         seqNo,
         node: member.name,
         target: member.addr,
@@ -405,44 +405,44 @@ export class Memberlist {
       });
       this.#send([request], helper);
     }
-    this.#advance({ t: "asked-others", expectedNacks });
+    this.#advance({ kind: "asked_others", expectedNacks });
     // Version 3 brought pings over streams.
     if (protocolMaxOf(member) >= 3) void this.#pingByStream(member, seqNo, probe.deadlineMs);
   }
 
   async #pingByStream(member: Member, seqNo: number, deadlineMs: Milliseconds): Promise<void> {
     const { wrapping, clock } = this.#options;
-    const ping = encodeMessage({ t: "ping", seqNo, node: member.name, source: this.#source });
+    const ping = encodeMessage({ kind: "ping", seqNo, node: member.name, source: this.#source });
     try {
       const request = sealStream(ping, wrapping, "connects");
       const answer = await this.#transport.exchange(request, member, deadlineMs - clock.monotonicMs());
-      if (answer.t === "ack" && answer.seqNo === seqNo && this.#probeOf(seqNo))
-        this.#advance({ t: "stream-acked" });
+      if (answer.kind === "ack" && answer.seqNo === seqNo && this.#probeOf(seqNo))
+        this.#advance({ kind: "stream_acked" });
     } catch {
       // That it can't be reached is what the probe is about to find out.
     }
   }
 
   #advance(event: ProbeEvent): void {
-    if (!this.#probe || this.#probe.t === "over") return;
+    if (!this.#probe || this.#probe.kind === "over") return;
     const { member } = this.#probe.probe;
     this.#probe = transition(this.#probe, event);
-    if (this.#probe.t !== "over") return;
+    if (this.#probe.kind !== "over") return;
     const { result, awarenessDelta } = this.#probe;
-    this.#clear("ask-others");
+    this.#clear("ask_others");
     this.#clear("deadline");
     this.#awareness.apply(awarenessDelta);
     this.#options.observer.probed(result);
     if (result === "failed") {
       const { name: node, incarnation } = member;
-      this.#membership.suspect({ t: "suspect", incarnation, node, from: this.#options.self.name });
+      this.#membership.suspect({ kind: "suspect", incarnation, node, from: this.#options.self.name });
     }
     if (this.#probeDue) this.#beginProbe();
   }
 
   /** True when the probe that is under way has this number. */
   #probeOf(seqNo: number): boolean {
-    return this.#probe !== undefined && this.#probe.t !== "over" && this.#probe.probe.seqNo === seqNo;
+    return this.#probe !== undefined && this.#probe.kind !== "over" && this.#probe.probe.seqNo === seqNo;
   }
 
   // ---- gossip and full exchanges
@@ -466,7 +466,7 @@ export class Memberlist {
 
   #schedulePushPull(): void {
     const { pushPullIntervalMs } = this.#options.settings;
-    this.#set("push-pull", pushPullDelayMs(pushPullIntervalMs, this.#membership.size), () => {
+    this.#set("push_pull", pushPullDelayMs(pushPullIntervalMs, this.#membership.size), () => {
       this.#schedulePushPull();
       const [member] = this.#membership.pick(1, ({ status }) => status === "alive");
       if (member) void this.#exchange(member, false);
@@ -483,8 +483,9 @@ export class Memberlist {
     try {
       const request = sealStream(this.#state(join), wrapping, "connects");
       const answer = await this.#transport.exchange(request, to, settings.streamTimeoutMs);
-      if (answer.t === "error") throw new Error(`the other side could not read the exchange: ${answer.text}`);
-      if (answer.t !== "push-pull") throw new Error(`the other side answered with ${answer.t}`);
+      if (answer.kind === "error")
+        throw new Error(`the other side could not read the exchange: ${answer.text}`);
+      if (answer.kind !== "push_pull") throw new Error(`the other side answered with ${answer.kind}`);
       if (!this.#stopped) this.#membership.merge(answer.states);
       return true;
     } catch (error) {
@@ -593,15 +594,15 @@ export class Memberlist {
     this.#set(job, dueMs - clock.monotonicMs(), fire);
   }
 
-  #set(job: "probe" | "gossip" | "push-pull", delayMs: Milliseconds, run: () => void): void {
+  #set(job: "probe" | "gossip" | "push_pull", delayMs: Milliseconds, run: () => void): void {
     this.#timers.set(job, this.#options.clock.setTimeout(run, delayMs));
   }
 
-  #setJudging(job: "ask-others" | "deadline", delayMs: Milliseconds, run: () => void): void {
+  #setJudging(job: "ask_others" | "deadline", delayMs: Milliseconds, run: () => void): void {
     this.#timers.set(job, setJudgingTimeout(this.#options.clock, run, delayMs));
   }
 
-  #clear(job: "ask-others" | "deadline"): void {
+  #clear(job: "ask_others" | "deadline"): void {
     this.#timers.get(job)?.clear();
     this.#timers.delete(job);
   }

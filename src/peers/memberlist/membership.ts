@@ -144,7 +144,7 @@ export class Membership {
       return;
     }
     const verdict = judgeAlive(this.#members.get(message.node), message, this.#circumstances());
-    if (verdict.t !== "accepted") {
+    if (verdict.kind !== "accepted") {
       this.#settle(verdict, message);
       return;
     }
@@ -158,9 +158,9 @@ export class Membership {
     const { settings, clock } = this.#options;
     const known = this.#members.get(suspect.node);
     const verdict = judgeSuspect(known, suspect, this.#circumstances());
-    if (verdict.t === "confirmed") {
+    if (verdict.kind === "confirmed") {
       this.#confirm(suspect);
-    } else if (verdict.t === "accepted" && known) {
+    } else if (verdict.kind === "accepted" && known) {
       this.#broadcast(suspect);
       this.#setStatus(known, "suspect", suspect.incarnation);
       this.#watch(suspect.node, newSuspicion(suspect.from, settings, this.size, clock.monotonicMs()));
@@ -173,7 +173,7 @@ export class Membership {
   dead(dead: Dead): void {
     const known = this.#members.get(dead.node);
     const verdict = judgeDead(known, dead, this.#circumstances());
-    if (verdict.t === "accepted" && known) {
+    if (verdict.kind === "accepted" && known) {
       this.#endSuspicion(dead.node);
       this.#broadcast(dead);
       this.#setStatus(known, verdict.status, dead.incarnation);
@@ -190,14 +190,14 @@ export class Membership {
     for (const { status, name: node, incarnation, ...rest } of states) {
       switch (status) {
         case "alive":
-          this.alive({ t: "alive", node, incarnation, ...rest });
+          this.alive({ kind: "alive", node, incarnation, ...rest });
           break;
         case "left":
-          this.dead({ t: "dead", node, incarnation, from: node });
+          this.dead({ kind: "dead", node, incarnation, from: node });
           break;
         case "dead":
         case "suspect":
-          this.suspect({ t: "suspect", node, incarnation, from });
+          this.suspect({ kind: "suspect", node, incarnation, from });
       }
     }
   }
@@ -224,7 +224,7 @@ export class Membership {
     this.#leaving = true;
     const { name } = this.#options.self;
     const incarnation = this.#members.get(name)?.incarnation ?? 1;
-    this.dead({ t: "dead", incarnation, node: name, from: name });
+    this.dead({ kind: "dead", incarnation, node: name, from: name });
   }
 
   /** No timer is left. */
@@ -244,8 +244,8 @@ export class Membership {
   }
 
   #settle(verdict: Verdict, message: Alive | Suspect | Dead): void {
-    if (verdict.t === "refused") this.#options.refused(verdict.reason);
-    else if (verdict.t === "refute") this.#refute(message.incarnation);
+    if (verdict.kind === "refused") this.#options.refused(verdict.reason);
+    else if (verdict.kind === "refute") this.#refute(message.incarnation);
   }
 
   /** What was said of this side is wrong: says that it is alive, in words that win. */
@@ -318,7 +318,7 @@ export class Membership {
     const known = this.#members.get(name);
     this.#suspicions.delete(name);
     if (known?.status === "suspect")
-      this.dead({ t: "dead", incarnation: known.incarnation, node: name, from: this.#options.self.name });
+      this.dead({ kind: "dead", incarnation: known.incarnation, node: name, from: this.#options.self.name });
   }
 
   #endSuspicion(name: string): void {

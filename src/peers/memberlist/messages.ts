@@ -43,7 +43,7 @@ export interface Source {
 
 /** Asks `node` for an ack with the same number. */
 export interface Ping {
-  readonly t: "ping";
+  readonly kind: "ping";
   readonly seqNo: number;
   /** The member that is meant; empty is whoever gets it. */
   readonly node: string;
@@ -52,7 +52,7 @@ export interface Ping {
 
 /** Asks the receiver to ping a third member. */
 export interface IndirectPing {
-  readonly t: "indirect-ping";
+  readonly kind: "indirect_ping";
   readonly seqNo: number;
   readonly node: string;
   readonly target: Buffer;
@@ -64,19 +64,19 @@ export interface IndirectPing {
 
 /** Answers a {@link Ping}. */
 export interface Ack {
-  readonly t: "ack";
+  readonly kind: "ack";
   readonly seqNo: number;
 }
 
 /** "I tried the indirect ping and heard nothing": proves that the network to the receiver works. */
 export interface Nack {
-  readonly t: "nack";
+  readonly kind: "nack";
   readonly seqNo: number;
 }
 
 /** `from` had no answer of `node`. */
 export interface Suspect {
-  readonly t: "suspect";
+  readonly kind: "suspect";
   readonly incarnation: number;
   readonly node: string;
   readonly from: string;
@@ -84,7 +84,7 @@ export interface Suspect {
 
 /** `node` is dead, says `from`; it left when both are the same. */
 export interface Dead {
-  readonly t: "dead";
+  readonly kind: "dead";
   readonly incarnation: number;
   readonly node: string;
   readonly from: string;
@@ -92,7 +92,7 @@ export interface Dead {
 
 /** `node` is alive at this address. */
 export interface Alive {
-  readonly t: "alive";
+  readonly kind: "alive";
   readonly incarnation: number;
   readonly node: string;
   readonly addr: Buffer;
@@ -105,7 +105,7 @@ export interface Alive {
 
 /** An application's message. This side has no use for any. */
 export interface User {
-  readonly t: "user";
+  readonly kind: "user";
 }
 
 /** What a packet carries. */
@@ -130,7 +130,7 @@ export interface MemberState {
 /** What a stream carries. */
 export type StreamMessage =
   | {
-      readonly t: "push-pull";
+      readonly kind: "push_pull";
       /** The sender is joining; false for the periodic exchange. */
       readonly join: boolean;
       readonly states: readonly MemberState[];
@@ -139,7 +139,7 @@ export type StreamMessage =
   | Ack
   | User
   /** The other side could not read what it got. */
-  | { readonly t: "error"; readonly text: string };
+  | { readonly kind: "error"; readonly text: string };
 
 /** An incarnation that no suspected member could outbid. */
 const MAX_UINT32 = 0xffff_ffff;
@@ -147,14 +147,14 @@ const NO_BYTES = Buffer.alloc(0);
 
 /** A whole message: type and body. `user` is never sent. */
 export function encodeMessage(message: Exclude<Message, User>): Buffer {
-  switch (message.t) {
+  switch (message.kind) {
     case "ping":
       return typed(MESSAGE_TYPE.ping, [
         ["Node", message.node],
         ["SeqNo", message.seqNo],
         ...sourceFields(message.source),
       ]);
-    case "indirect-ping":
+    case "indirect_ping":
       return typed(MESSAGE_TYPE.indirectPing, [
         ["Nack", message.nack],
         ["Node", message.node],
@@ -172,7 +172,7 @@ export function encodeMessage(message: Exclude<Message, User>): Buffer {
       return typed(MESSAGE_TYPE.nack, [["SeqNo", message.seqNo]]);
     case "suspect":
     case "dead":
-      return typed(message.t === "dead" ? MESSAGE_TYPE.dead : MESSAGE_TYPE.suspect, [
+      return typed(message.kind === "dead" ? MESSAGE_TYPE.dead : MESSAGE_TYPE.suspect, [
         ["From", message.from],
         ["Incarnation", message.incarnation],
         ["Node", message.node],
@@ -193,7 +193,7 @@ export function encodeMessage(message: Exclude<Message, User>): Buffer {
 export function decodeMessage(part: Buffer): Message {
   const type = part[0];
   if (type === undefined) throw malformed("the message is empty");
-  if (type === MESSAGE_TYPE.user) return { t: "user" };
+  if (type === MESSAGE_TYPE.user) return { kind: "user" };
   const decode = DECODERS.get(type);
   if (!decode) throw new Refused("unknown_type", `the message type ${type} is not taken in a packet`);
   return decode(new MsgpackReader(part, 1).readStruct());
@@ -209,7 +209,7 @@ const DECODERS: ReadonlyMap<number, (fields: Fields) => Message> = new Map<
   [
     MESSAGE_TYPE.indirectPing,
     (fields) => ({
-      t: "indirect-ping",
+      kind: "indirect_ping",
       seqNo: uint(fields, "SeqNo"),
       node: name(fields, "Node", 0),
       target: address(fields, "Target"),
@@ -219,13 +219,13 @@ const DECODERS: ReadonlyMap<number, (fields: Fields) => Message> = new Map<
     }),
   ],
   [MESSAGE_TYPE.ack, decodeAck],
-  [MESSAGE_TYPE.nack, (fields) => ({ t: "nack", seqNo: uint(fields, "SeqNo") })],
+  [MESSAGE_TYPE.nack, (fields) => ({ kind: "nack", seqNo: uint(fields, "SeqNo") })],
   [MESSAGE_TYPE.suspect, (fields) => accusation("suspect", fields)],
   [MESSAGE_TYPE.dead, (fields) => accusation("dead", fields)],
   [
     MESSAGE_TYPE.alive,
     (fields) => ({
-      t: "alive",
+      kind: "alive",
       incarnation: uint(fields, "Incarnation"),
       node: name(fields, "Node", 1),
       addr: address(fields, "Addr"),
@@ -237,16 +237,21 @@ const DECODERS: ReadonlyMap<number, (fields: Fields) => Message> = new Map<
 ]);
 
 function decodePing(fields: Fields): Ping {
-  return { t: "ping", seqNo: uint(fields, "SeqNo"), node: name(fields, "Node", 0), source: source(fields) };
+  return {
+    kind: "ping",
+    seqNo: uint(fields, "SeqNo"),
+    node: name(fields, "Node", 0),
+    source: source(fields),
+  };
 }
 
 function decodeAck(fields: Fields): Ack {
-  return { t: "ack", seqNo: uint(fields, "SeqNo") };
+  return { kind: "ack", seqNo: uint(fields, "SeqNo") };
 }
 
-function accusation<T extends "suspect" | "dead">(t: T, fields: Fields) {
+function accusation<T extends "suspect" | "dead">(kind: T, fields: Fields) {
   return {
-    t,
+    kind,
     incarnation: accusedIncarnation(uint(fields, "Incarnation")),
     node: name(fields, "Node", 1),
     from: name(fields, "From", 0),
@@ -311,9 +316,9 @@ export class StreamMessageReader {
       case MESSAGE_TYPE.ack:
         return decodeAck(reader.readStruct());
       case MESSAGE_TYPE.error:
-        return { t: "error", text: raw(reader.readStruct(), "Error", 4_096).toString("utf8") };
+        return { kind: "error", text: raw(reader.readStruct(), "Error", 4_096).toString("utf8") };
       case MESSAGE_TYPE.user:
-        return { t: "user" };
+        return { kind: "user" };
       case MESSAGE_TYPE.pushPull:
         return this.#pushPull(reader, bytes);
       default:
@@ -336,7 +341,7 @@ export class StreamMessageReader {
     }
     // An application's state, which is of no use here: but the sender may not read before it was taken.
     if (bytes.length - this.#offset < userBytes) throw new Truncated();
-    return { t: "push-pull", join, states: this.#states };
+    return { kind: "push_pull", join, states: this.#states };
   }
 }
 

@@ -13,21 +13,21 @@ export type ProbeResult = (typeof PROBE_RESULTS)[number];
 /**
  * | state | what goes on | left on |
  * |---|---|---|
- * | `direct` | a ping is under way | `ack`, `deadline` → over; `asked-others` → indirect |
+ * | `direct` | a ping is under way | `ack`, `deadline` → over; `asked_others` → indirect |
  * | `indirect` | others ping too, and a stream is tried | `ack`, `deadline` → over |
  * | `over` | nothing | – |
  */
 export type ProbeState =
-  | { readonly t: "direct"; readonly probe: Probe }
+  | { readonly kind: "direct"; readonly probe: Probe }
   | {
-      readonly t: "indirect";
+      readonly kind: "indirect";
       readonly probe: Probe;
       /** Nacks that were asked for. */
       readonly expectedNacks: number;
       readonly nacks: number;
       readonly reachedByStream: boolean;
     }
-  | { readonly t: "over"; readonly result: ProbeResult; readonly awarenessDelta: number };
+  | { readonly kind: "over"; readonly result: ProbeResult; readonly awarenessDelta: number };
 
 /** What stays the same during a probe. */
 export interface Probe {
@@ -39,43 +39,43 @@ export interface Probe {
 
 /** What happens to a probe. */
 export type ProbeEvent =
-  | { readonly t: "ack" }
-  | { readonly t: "nack" }
+  | { readonly kind: "ack" }
+  | { readonly kind: "nack" }
   /** No ack within `probeTimeoutMs`: `helpers` were asked, of whom `expectedNacks` would say that they failed too. */
-  | { readonly t: "asked-others"; readonly expectedNacks: number }
-  | { readonly t: "stream-acked" }
-  | { readonly t: "deadline" };
+  | { readonly kind: "asked_others"; readonly expectedNacks: number }
+  | { readonly kind: "stream_acked" }
+  | { readonly kind: "deadline" };
 
 /** The next state. Pure. An event that a state does not know changes nothing. */
 export function transition(state: ProbeState, event: ProbeEvent): ProbeState {
-  switch (state.t) {
+  switch (state.kind) {
     case "over":
       return state;
     case "direct":
-      if (event.t === "ack") return { t: "over", result: "acked", awarenessDelta: -1 };
+      if (event.kind === "ack") return { kind: "over", result: "acked", awarenessDelta: -1 };
       // This side was so late that nobody was asked.
-      if (event.t === "deadline") return { t: "over", result: "failed", awarenessDelta: 1 };
-      if (event.t !== "asked-others") return state;
+      if (event.kind === "deadline") return { kind: "over", result: "failed", awarenessDelta: 1 };
+      if (event.kind !== "asked_others") return state;
       return {
-        t: "indirect",
+        kind: "indirect",
         probe: state.probe,
         expectedNacks: event.expectedNacks,
         nacks: 0,
         reachedByStream: false,
       };
     case "indirect":
-      switch (event.t) {
+      switch (event.kind) {
         case "ack":
-          return { t: "over", result: "late", awarenessDelta: -1 };
+          return { kind: "over", result: "late", awarenessDelta: -1 };
         case "nack":
           return { ...state, nacks: Math.min(state.nacks + 1, state.expectedNacks) };
-        case "stream-acked":
+        case "stream_acked":
           // Not the end yet: acks that are still under way would show that packets arrive after all.
           return { ...state, reachedByStream: true };
         case "deadline":
-          if (state.reachedByStream) return { t: "over", result: "stream", awarenessDelta: -1 };
-          return { t: "over", result: "failed", awarenessDelta: blame(state.expectedNacks, state.nacks) };
-        case "asked-others":
+          if (state.reachedByStream) return { kind: "over", result: "stream", awarenessDelta: -1 };
+          return { kind: "over", result: "failed", awarenessDelta: blame(state.expectedNacks, state.nacks) };
+        case "asked_others":
           return state;
       }
   }

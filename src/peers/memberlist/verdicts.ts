@@ -58,14 +58,14 @@ export interface Circumstances {
  * | `confirmed` | the suspicion has one more witness, perhaps |
  */
 export type Verdict =
-  | { readonly t: "ignored" }
-  | { readonly t: "refused"; readonly reason: RefusalReason }
-  | { readonly t: "refute" }
-  | { readonly t: "accepted"; readonly status: MemberStatus }
-  | { readonly t: "confirmed" };
+  | { readonly kind: "ignored" }
+  | { readonly kind: "refused"; readonly reason: RefusalReason }
+  | { readonly kind: "refute" }
+  | { readonly kind: "accepted"; readonly status: MemberStatus }
+  | { readonly kind: "confirmed" };
 
-const IGNORED: Verdict = { t: "ignored" };
-const REFUTE: Verdict = { t: "refute" };
+const IGNORED: Verdict = { kind: "ignored" };
+const REFUTE: Verdict = { kind: "refute" };
 
 /** The verdict on an {@link Alive}; `known` is what is known of its member. */
 export function judgeAlive(known: Member | undefined, alive: Alive, now: Circumstances): Verdict {
@@ -73,11 +73,11 @@ export function judgeAlive(known: Member | undefined, alive: Alive, now: Circums
   const isSelf = alive.node === self;
   // One that was still under way must not undo the leaving.
   if (leaving && isSelf) return IGNORED;
-  if (!speaksWithUs(alive.versions)) return { t: "refused", reason: "incompatible" };
-  if (!known) return now.full ? { t: "refused", reason: "full" } : { t: "accepted", status: "alive" };
+  if (!speaksWithUs(alive.versions)) return { kind: "refused", reason: "incompatible" };
+  if (!known) return now.full ? { kind: "refused", reason: "full" } : { kind: "accepted", status: "alive" };
 
   const moved = known.port !== alive.port || !known.addr.equals(alive.addr);
-  if (moved && !mayMove(known, now)) return { t: "refused", reason: "conflict" };
+  if (moved && !mayMove(known, now)) return { kind: "refused", reason: "conflict" };
   if (isSelf) {
     if (alive.incarnation < known.incarnation) return IGNORED;
     const same =
@@ -87,15 +87,15 @@ export function judgeAlive(known: Member | undefined, alive: Alive, now: Circums
     return same ? IGNORED : REFUTE;
   }
   if (alive.incarnation <= known.incarnation && !moved) return IGNORED;
-  return { t: "accepted", status: "alive" };
+  return { kind: "accepted", status: "alive" };
 }
 
 /** The verdict on a {@link Suspect}. */
 export function judgeSuspect(known: Member | undefined, suspect: Suspect, now: Circumstances): Verdict {
   if (!known || suspect.incarnation < known.incarnation) return IGNORED;
-  if (known.status === "suspect") return { t: "confirmed" };
+  if (known.status === "suspect") return { kind: "confirmed" };
   if (known.status !== "alive") return IGNORED;
-  return suspect.node === now.self ? REFUTE : { t: "accepted", status: "suspect" };
+  return suspect.node === now.self ? REFUTE : { kind: "accepted", status: "suspect" };
 }
 
 /** The verdict on a {@link Dead}. A member that says it of itself has left. */
@@ -103,7 +103,7 @@ export function judgeDead(known: Member | undefined, dead: Dead, now: Circumstan
   if (!known || dead.incarnation < known.incarnation) return IGNORED;
   if (known.status === "dead" || known.status === "left") return IGNORED;
   if (dead.node === now.self && !now.leaving) return REFUTE;
-  return { t: "accepted", status: dead.node === dead.from ? "left" : "dead" };
+  return { kind: "accepted", status: dead.node === dead.from ? "left" : "dead" };
 }
 
 /**
@@ -132,7 +132,15 @@ export function protocolMaxOf({ versions }: Member): number {
 export function ownAlive(name: string, host: string, port: number, incarnation: number): Alive {
   const addr = bytesOfHost(host);
   if (!addr) throw new RangeError(`${host} is no IP address`);
-  return { t: "alive", incarnation, node: name, addr, port, meta: Buffer.alloc(0), versions: OWN_VERSIONS };
+  return {
+    kind: "alive",
+    incarnation,
+    node: name,
+    addr,
+    port,
+    meta: Buffer.alloc(0),
+    versions: OWN_VERSIONS,
+  };
 }
 
 function mayMove(known: Member, { deadNodeReclaimMs, nowMs }: Circumstances): boolean {

@@ -39,10 +39,10 @@ export interface FastPodContext {
  * | `length` | `#left` bytes of body |
  * | `chunked` | chunks |
  * | `trailers` | the trailer section of a chunked body |
- * | `until-close` | body until the pod closes |
+ * | `until_close` | body until the pod closes |
  * | `over` | nothing that is looked at |
  */
-type Phase = "connecting" | "idle" | "head" | "length" | "chunked" | "trailers" | "until-close" | "over";
+type Phase = "connecting" | "idle" | "head" | "length" | "chunked" | "trailers" | "until_close" | "over";
 
 /** Close this much before the pod says it will, so that no request crosses its FIN on the way. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
@@ -177,7 +177,7 @@ export class FastPod extends PooledConnection implements Timed {
 
   override ended(): void {
     this.#isOpen = false;
-    if (this.#phase === "until-close" && this.#reader) this.#end(this.#reader, false);
+    if (this.#phase === "until_close" && this.#reader) this.#end(this.#reader, false);
     else if (this.#reader) this.#fail(new UpstreamError("upstream_reset", closedEarly(this.#phase)));
     // What a pod that has closed is still sent goes nowhere.
     this.destroy();
@@ -224,7 +224,7 @@ export class FastPod extends PooledConnection implements Timed {
       case "trailers":
         this.#onTrailers(bytes, 0, length, reader);
         return;
-      case "until-close":
+      case "until_close":
         reader.countBody(length);
         reader.bytes(bytes, 0, length);
         return;
@@ -331,7 +331,7 @@ export class FastPod extends PooledConnection implements Timed {
       reader.countBody(bodyEnd - end);
     } else if (untilClose) {
       bodyEnd = length;
-      phase = "until-close";
+      phase = "until_close";
       reader.countBody(bodyEnd - end);
     }
 
@@ -449,7 +449,7 @@ export class FastPod extends PooledConnection implements Timed {
   #chooseBuffer(): void {
     const isLong =
       this.#phase === "chunked" ||
-      this.#phase === "until-close" ||
+      this.#phase === "until_close" ||
       (this.#phase === "length" && this.#left > SMALL_READ_BYTES);
     const isExpected = this.#expectsLong && this.#phase !== "over";
     const isPending = this.#reader?.writeIsPending ?? this.#lastReader?.writeIsPending ?? true;

@@ -77,7 +77,7 @@ export const TOLD_BY_PROXIES: readonly string[] = [
 const FORWARDED_PREFIX = "x-forwarded-";
 
 type RequestRule =
-  | "hop-by-hop"
+  | "hop_by_hop"
   | "host"
   | "te"
   | "request-id"
@@ -92,10 +92,10 @@ type RequestRule =
 
 /** What is done with a request's field, by lower-case name; all others pass unless `Connection` nominates them. */
 const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
-  ...[...HOP_BY_HOP].map((name) => [name, "hop-by-hop"] as const),
+  ...[...HOP_BY_HOP].map((name) => [name, "hop_by_hop"] as const),
   ...TOLD_BY_PROXIES.map((name) => [name, "forwarded"] as const),
   // The front has answered it, and undici refuses it.
-  ["expect", "hop-by-hop"],
+  ["expect", "hop_by_hop"],
   ["host", "host"],
   ["content-length", "essential"],
   ["te", "te"],
@@ -211,7 +211,7 @@ export function forwardRequestHead(
         break;
       case "essential":
         break;
-      case "hop-by-hop":
+      case "hop_by_hop":
       case "lookalike":
         continue;
       case "host":

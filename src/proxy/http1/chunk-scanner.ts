@@ -6,11 +6,11 @@ import { OCTETS, TOKEN, VALUE } from "./octets.ts";
  * |---|---|
  * | `size` | a hexadecimal digit, or what ends the digits |
  * | `extension` | within a chunk extension |
- * | `size-lf` | the LF behind the size |
+ * | `size_lf` | the LF behind the size |
  * | `data` | of the chunk |
- * | `data-cr`, `data-lf` | what ends the chunk's data |
+ * | `data_cr`, `data_lf` | what ends the chunk's data |
  * | `end` | the CR of the message's end, or the first of a trailer |
- * | `end-lf` | the message's last |
+ * | `end_lf` | the message's last |
  * | `trailers` | the first of a trailer section |
  * | `done` | of another message |
  * | `broken` | not looked at |
@@ -18,12 +18,12 @@ import { OCTETS, TOKEN, VALUE } from "./octets.ts";
 type State =
   | "size"
   | "extension"
-  | "size-lf"
+  | "size_lf"
   | "data"
-  | "data-cr"
-  | "data-lf"
+  | "data_cr"
+  | "data_lf"
   | "end"
-  | "end-lf"
+  | "end_lf"
   | "trailers"
   | "done"
   | "broken";
@@ -78,7 +78,7 @@ export class ChunkScanner {
         this.#size -= taken;
         p += taken;
         if (this.#size > 0) return end;
-        this.#state = "data-cr";
+        this.#state = "data_cr";
         continue;
       }
       if (this.#state === "end" && bytes[p] !== CR) {
@@ -103,24 +103,24 @@ export class ChunkScanner {
       case "size":
         return this.#takeSize(octet);
       case "extension":
-        if (octet === CR) this.#state = "size-lf";
+        if (octet === CR) this.#state = "size_lf";
         else if ((OCTETS[octet]! & VALUE) === 0 || ++this.#extension > MAX_EXTENSION) return false;
         return true;
-      case "size-lf":
+      case "size_lf":
         this.#digits = 0;
         this.#extension = 0;
         this.#state = this.#size === 0 ? "end" : "data";
         return octet === LF;
-      case "data-cr":
-        this.#state = "data-lf";
+      case "data_cr":
+        this.#state = "data_lf";
         return octet === CR;
-      case "data-lf":
+      case "data_lf":
         this.#state = "size";
         return octet === LF;
       case "end":
-        this.#state = "end-lf";
+        this.#state = "end_lf";
         return octet === CR;
-      case "end-lf":
+      case "end_lf":
         this.#state = "done";
         return octet === LF;
       case "data":
@@ -138,7 +138,7 @@ export class ChunkScanner {
       return ++this.#digits <= MAX_DIGITS;
     }
     if (this.#digits === 0) return false;
-    if (octet === CR) this.#state = "size-lf";
+    if (octet === CR) this.#state = "size_lf";
     else if (octet === SEMICOLON) this.#state = "extension";
     else return false;
     return true;

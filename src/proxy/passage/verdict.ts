@@ -60,7 +60,7 @@ export function decide(
   const { target } = result;
   const found = find(target, routes);
   if (found.kind === "unknown") return refuse("sandbox_not_found", target);
-  if (found.kind === "id-conflict") return refuse("sandbox_id_conflict", target);
+  if (found.kind === "id_conflict") return refuse("sandbox_id_conflict", target);
   return authorise(head, target, found.route, options) ?? serve(target, found);
 }
 

@@ -111,7 +111,7 @@ export class Upstreams implements IncarnationListener {
     options: LeaseOptions<C>,
     lessee: Lessee<C>,
   ): () => void {
-    const ended = this.#ended.get(incarnation) ?? (this.#closed ? "not-running" : undefined);
+    const ended = this.#ended.get(incarnation) ?? (this.#closed ? "not_running" : undefined);
     if (ended !== undefined) {
       lessee.refused(endedError(incarnation, ended));
       return () => {};

@@ -7,10 +7,10 @@ type Life = Parameters<typeof nextLife>[0];
 
 /** What is known after looks `stepMs` apart that found these beats. */
 function walk(beats: readonly (string | undefined)[], stepMs: number): string[] {
-  let life: Life = { t: "absent" };
+  let life: Life = { kind: "absent" };
   return beats.map((beat, index) => {
     life = nextLife(life, beat, index * stepMs);
-    return life.t;
+    return life.kind;
   });
 }
 
@@ -34,12 +34,12 @@ test("a beat that stays the same for longer than four beats is that of a dead on
 test("whoever ended in order, or never ran, is left alone for ever", () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 10 * DEAD_AFTER_MS })), (gaps) => {
-      let life = nextLife({ t: "beating", beat: "1", atMs: 0 }, undefined, 1);
+      let life = nextLife({ kind: "beating", beat: "1", atMs: 0 }, undefined, 1);
       let nowMs = 1;
       for (const gap of gaps) {
         nowMs += gap;
         life = nextLife(life, undefined, nowMs);
-        expect(life).toEqual({ t: "absent" });
+        expect(life).toEqual({ kind: "absent" });
       }
     }),
   );

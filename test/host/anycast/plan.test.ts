@@ -31,8 +31,8 @@ function settle(kernel: ModelKernel, wish: Wanted, announced: Set<string>): read
   const { steps } = plan(wish, kernel, announced);
   for (const step of steps) {
     kernel.do(step);
-    if (step.t === "withdraw") for (const address of step.addresses) announced.delete(address);
-    if (step.t === "announce") for (const address of step.addresses) announced.add(address);
+    if (step.kind === "withdraw") for (const address of step.addresses) announced.delete(address);
+    if (step.kind === "announce") for (const address of step.addresses) announced.add(address);
   }
   return steps;
 }
@@ -42,16 +42,16 @@ describe("what is done, and in which order", () => {
     const kernel = new ModelKernel();
     kernel.addLink("lxc1", "10.1.0.1", "fd00::1");
     const steps = settle(kernel, wanted([backend("one", 1)]), new Set());
-    expect(steps.map(({ t }) => t)).toEqual([
-      "add-nexthop",
-      "set-group",
-      "set-route",
-      "add-nexthop",
-      "set-group",
-      "set-route",
+    expect(steps.map(({ kind }) => kind)).toEqual([
+      "add_nexthop",
+      "set_group",
+      "set_route",
+      "add_nexthop",
+      "set_group",
+      "set_route",
       "announce",
     ]);
-    expect(steps.at(-1)).toEqual({ t: "announce", addresses: [A, B] });
+    expect(steps.at(-1)).toEqual({ kind: "announce", addresses: [A, B] });
   });
 
   test("the last pod is told to end: withdrawn, and its route stays until it is gone", () => {
@@ -60,16 +60,16 @@ describe("what is done, and in which order", () => {
     const announced = new Set<string>();
     settle(kernel, wanted([backend("one", 1)]), announced);
     expect(settle(kernel, wanted([backend("one", 1, "terminating")]), announced)).toEqual([
-      { t: "withdraw", addresses: [A, B] },
+      { kind: "withdraw", addresses: [A, B] },
     ]);
     expect(kernel.behind(A)).toEqual(["lxc1"]);
-    expect(settle(kernel, wanted([]), announced).map(({ t }) => t)).toEqual([
-      "drop-route",
-      "drop-route",
-      "drop-group",
-      "drop-group",
-      "drop-nexthop",
-      "drop-nexthop",
+    expect(settle(kernel, wanted([]), announced).map(({ kind }) => kind)).toEqual([
+      "drop_route",
+      "drop_route",
+      "drop_group",
+      "drop_group",
+      "drop_nexthop",
+      "drop_nexthop",
     ]);
     expect([kernel.nexthops.size, kernel.groups.size, kernel.routes.size]).toEqual([0, 0, 0]);
   });
@@ -81,11 +81,11 @@ describe("what is done, and in which order", () => {
     const announced = new Set<string>();
     settle(kernel, wanted([backend("one", 1), backend("two", 2)]), announced);
     const steps = settle(kernel, wanted([backend("one", 1, "terminating"), backend("two", 2)]), announced);
-    expect(steps.map((step) => (step.t === "set-group" ? step.change : step.t))).toEqual([
+    expect(steps.map((step) => (step.kind === "set_group" ? step.change : step.kind))).toEqual([
       "shrink",
       "shrink",
-      "drop-nexthop",
-      "drop-nexthop",
+      "drop_nexthop",
+      "drop_nexthop",
     ]);
     expect(kernel.behind(A)).toEqual(["lxc2"]);
     expect([...announced]).toEqual([A, B]);
@@ -114,7 +114,7 @@ describe("what is done, and in which order", () => {
     kernel.addLink("lxc1", "10.1.0.1", "fd00::1");
     kernel.foreignRoutes.set(A, "192.0.2.10 dev eth0 proto 4");
     const { steps, addresses } = plan(wanted([backend("one", 1)]), kernel, new Set([A]));
-    expect(steps[0]).toEqual({ t: "withdraw", addresses: [A] });
+    expect(steps[0]).toEqual({ kind: "withdraw", addresses: [A] });
     expect(steps.filter((step) => "address" in step && step.address === A)).toEqual([]);
     expect(addresses[0]?.why).toBe("another program has a route for it: 192.0.2.10 dev eth0 proto 4");
     expect(addresses[1]).toMatchObject({ address: B, announced: true });
@@ -147,7 +147,7 @@ describe("what is done, and in which order", () => {
       why: "pod edge/edge (u1) is on the host network, and the host does not have the address",
     });
     kernel.hostAddresses.add(A);
-    expect(plan(wanted([host]), kernel, new Set()).steps).toEqual([{ t: "announce", addresses: [A] }]);
+    expect(plan(wanted([host]), kernel, new Set()).steps).toEqual([{ kind: "announce", addresses: [A] }]);
     // And a pod of its own network would never get anything of it.
     kernel.addLink("lxc1", "10.1.0.1");
     const { addresses } = plan(wanted([backend("one", 1)]), kernel, new Set());
@@ -189,24 +189,24 @@ describe("what is done, and in which order", () => {
 // Histories of pods, links and passes. A pod's link and its object come and go independently, as in a real node.
 
 type Event =
-  | { readonly t: "tell"; readonly pod: number; readonly state: BackendState }
-  | { readonly t: "forget"; readonly pod: number }
-  | { readonly t: "link" | "unlink"; readonly pod: number }
-  | { readonly t: "linger"; readonly pod: number }
-  | { readonly t: "pass"; readonly stopAfter: number };
+  | { readonly kind: "tell"; readonly pod: number; readonly state: BackendState }
+  | { readonly kind: "forget"; readonly pod: number }
+  | { readonly kind: "link" | "unlink"; readonly pod: number }
+  | { readonly kind: "linger"; readonly pod: number }
+  | { readonly kind: "pass"; readonly stopAfter: number };
 
 const podNumber = fc.integer({ min: 1, max: 4 });
 const event: fc.Arbitrary<Event> = fc.oneof(
   fc.record({
-    t: fc.constant("tell" as const),
+    kind: fc.constant("tell" as const),
     pod: podNumber,
     state: fc.constantFrom<BackendState>("eligible", "terminating", "not_ready"),
   }),
-  fc.record({ t: fc.constant("forget" as const), pod: podNumber }),
-  fc.record({ t: fc.constantFrom("link" as const, "unlink" as const), pod: podNumber }),
-  fc.record({ t: fc.constant("linger" as const), pod: podNumber }),
+  fc.record({ kind: fc.constant("forget" as const), pod: podNumber }),
+  fc.record({ kind: fc.constantFrom("link" as const, "unlink" as const), pod: podNumber }),
+  fc.record({ kind: fc.constant("linger" as const), pod: podNumber }),
   // A pass may break off anywhere: the process is killed, or BIRD or the kernel refuse the rest.
-  fc.record({ t: fc.constant("pass" as const), stopAfter: fc.oneof(fc.constant(99), fc.nat(6)) }),
+  fc.record({ kind: fc.constant("pass" as const), stopAfter: fc.oneof(fc.constant(99), fc.nat(6)) }),
 );
 
 test("whatever happens in whatever order: announced only with an eligible backend, withdrawn before the teardown", () => {
@@ -221,15 +221,15 @@ test("whatever happens in whatever order: announced only with an eligible backen
       const pass = (stopAfter: number): void => {
         const { steps } = plan(wish(), kernel, announced);
         for (const step of steps.slice(0, stopAfter)) {
-          if (step.t === "drop-route") expect([...announced]).not.toContain(step.address);
+          if (step.kind === "drop_route") expect([...announced]).not.toContain(step.address);
           const before = new Map([A, B].map((address) => [address, kernel.behind(address).length]));
           kernel.do(step);
           for (const address of announced) {
             // Never through empty on the way from one set of members to another.
             if ((before.get(address) ?? 0) > 0) expect(kernel.behind(address).length).toBeGreaterThan(0);
           }
-          if (step.t === "withdraw") for (const address of step.addresses) announced.delete(address);
-          if (step.t === "announce") {
+          if (step.kind === "withdraw") for (const address of step.addresses) announced.delete(address);
+          if (step.kind === "announce") {
             const allowed = addressesWithBackend(wish());
             for (const address of step.addresses) {
               expect([...allowed]).toContain(address);
@@ -243,14 +243,14 @@ test("whatever happens in whatever order: announced only with an eligible backen
         }
       };
       for (const happened of events) {
-        if (happened.t === "pass") pass(happened.stopAfter);
+        if (happened.kind === "pass") pass(happened.stopAfter);
         else {
           const { pod } = happened;
           const one = backend(`p${pod}`, pod);
-          if (happened.t === "tell") pods.set(pod, { ...one, state: happened.state });
-          else if (happened.t === "forget") pods.delete(pod);
-          else if (happened.t === "link") kernel.addLink(`lxc${pod}`, ...one.nexthops);
-          else if (happened.t === "unlink") kernel.removeLink(`lxc${pod}`);
+          if (happened.kind === "tell") pods.set(pod, { ...one, state: happened.state });
+          else if (happened.kind === "forget") pods.delete(pod);
+          else if (happened.kind === "link") kernel.addLink(`lxc${pod}`, ...one.nexthops);
+          else if (happened.kind === "unlink") kernel.removeLink(`lxc${pod}`);
           else if (lingering.has(one.key)) lingering.delete(one.key);
           else lingering.add(one.key);
         }

@@ -45,29 +45,29 @@ class ModelBird {
 }
 
 type Event =
-  | { readonly t: "tell"; readonly pod: number; readonly state: BackendState }
-  | { readonly t: "forget" | "link" | "unlink"; readonly pod: number }
-  | { readonly t: "bird"; readonly mood: Mood }
-  | { readonly t: "drift"; readonly what: "routes" | "bird" | "file" }
-  | { readonly t: "foreign" };
+  | { readonly kind: "tell"; readonly pod: number; readonly state: BackendState }
+  | { readonly kind: "forget" | "link" | "unlink"; readonly pod: number }
+  | { readonly kind: "bird"; readonly mood: Mood }
+  | { readonly kind: "drift"; readonly what: "routes" | "bird" | "file" }
+  | { readonly kind: "foreign" };
 
 const pod = fc.integer({ min: 1, max: 3 });
 const event: fc.Arbitrary<Event> = fc.oneof(
   fc.record({
-    t: fc.constant("tell" as const),
+    kind: fc.constant("tell" as const),
     pod,
     state: fc.constantFrom<BackendState>("eligible", "terminating", "not_ready"),
   }),
-  fc.record({ t: fc.constantFrom("forget" as const, "link" as const, "unlink" as const), pod }),
+  fc.record({ kind: fc.constantFrom("forget" as const, "link" as const, "unlink" as const), pod }),
   fc.record({
-    t: fc.constant("bird" as const),
+    kind: fc.constant("bird" as const),
     mood: fc.constantFrom<Mood>("ok", "ok", "refused", "stuck", "unreachable"),
   }),
   fc.record({
-    t: fc.constant("drift" as const),
+    kind: fc.constant("drift" as const),
     what: fc.constantFrom("routes" as const, "bird" as const, "file" as const),
   }),
-  fc.constant({ t: "foreign" } as const),
+  fc.constant({ kind: "foreign" } as const),
 );
 
 /** A node whose kernel and BIRD answer when the scheduler says so, and whose time is the scheduler's. */
@@ -111,7 +111,7 @@ function nodeOf(scheduler: fc.Scheduler) {
       await turn("kernel.apply");
       return steps.flatMap((step) => {
         try {
-          if (step.t === "drop-route" && bird.mood !== "unreachable") {
+          if (step.kind === "drop_route" && bird.mood !== "unreachable") {
             expect([...bird.routes], `${step.address} is torn down while announced`).not.toContain(
               step.address,
             );
@@ -166,7 +166,7 @@ function nodeOf(scheduler: fc.Scheduler) {
   });
   const tell = (): void => reconciler.setBackends("pods", [...pods.values()]);
   const happen = (happened: Event): void => {
-    switch (happened.t) {
+    switch (happened.kind) {
       case "tell":
         pods.set(happened.pod, backend(happened.pod, happened.state));
         tell();
@@ -217,13 +217,13 @@ describe("the running reconciler", () => {
         fc.array(fc.tuple(event, fc.nat(12)), { maxLength: 25 }),
         async (scheduler, events) => {
           const node = nodeOf(scheduler);
-          for (const pod of [1, 2, 3]) node.happen({ t: "link", pod });
+          for (const pod of [1, 2, 3]) node.happen({ kind: "link", pod });
           node.tell();
           for (const [happened, turns] of events) {
             node.happen(happened);
             await node.run(turns);
           }
-          node.happen({ t: "bird", mood: "ok" });
+          node.happen({ kind: "bird", mood: "ok" });
           node.reconciler.kernelChanged();
           await node.run(60);
           expect(node.violations).toEqual([]);

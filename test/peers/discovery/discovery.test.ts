@@ -13,7 +13,7 @@ import type { MemberStatus } from "../../../src/peers/memberlist/messages.ts";
 import { FakeClock } from "../memberlist/support/fake-clock.ts";
 
 describe("what an operator writes", () => {
-  const endpoint = (host: string, port = 7946) => ({ t: "endpoint", endpoint: { host, port } });
+  const endpoint = (host: string, port = 7946) => ({ kind: "endpoint", endpoint: { host, port } });
   test.each([
     ["10.0.0.7", endpoint("10.0.0.7")],
     ["10.0.0.7:80", endpoint("10.0.0.7", 80)],
@@ -21,11 +21,11 @@ describe("what an operator writes", () => {
     ["[fd00::7]", endpoint("fd00::7")],
     ["[fd00::7]:80", endpoint("fd00::7", 80)],
     ["::ffff:10.0.0.7", endpoint("10.0.0.7")],
-    ["managers", { t: "name", name: "managers", port: 7946 }],
-    ["managers.example.com.:80", { t: "name", name: "managers.example.com.", port: 80 }],
+    ["managers", { kind: "name", name: "managers", port: 7946 }],
+    ["managers.example.com.:80", { kind: "name", name: "managers.example.com.", port: 80 }],
     [
       "_memberlist._tcp.managers.example.com",
-      { t: "service", name: "_memberlist._tcp.managers.example.com" },
+      { kind: "service", name: "_memberlist._tcp.managers.example.com" },
     ],
   ])("%s", (text, address) => {
     expect(parsePeerAddress(text, 7946)).toEqual(address);

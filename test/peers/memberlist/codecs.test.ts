@@ -37,10 +37,10 @@ function reasonOf(run: () => unknown): string {
 
 describe("messages are, byte for byte, what Go writes and reads", () => {
   const known: Record<string, Exclude<Message, User>> = {
-    ping: { t: "ping", seqNo: 7, node: "sm-b", source },
-    "ping-bare": { t: "ping", seqNo: 70_000, node: "", source: noSource },
-    "indirect-ping": {
-      t: "indirect-ping",
+    ping: { kind: "ping", seqNo: 7, node: "sm-b", source },
+    "ping-bare": { kind: "ping", seqNo: 70_000, node: "", source: noSource },
+    indirect_ping: {
+      kind: "indirect_ping",
       seqNo: 300,
       node: "sm-b",
       target: four,
@@ -48,13 +48,13 @@ describe("messages are, byte for byte, what Go writes and reads", () => {
       nack: true,
       source,
     },
-    ack: { t: "ack", seqNo: 200 },
-    nack: { t: "nack", seqNo: 255 },
-    suspect: { t: "suspect", incarnation: 0xffff_fffe, node: "sm-b", from: "sg-a" },
-    dead: { t: "dead", incarnation: 5, node: "sm-b", from: "sm-b" },
-    alive: { t: "alive", incarnation: 1, node: "sm-b", addr: four, port: 7946, meta: none, versions },
+    ack: { kind: "ack", seqNo: 200 },
+    nack: { kind: "nack", seqNo: 255 },
+    suspect: { kind: "suspect", incarnation: 0xffff_fffe, node: "sm-b", from: "sg-a" },
+    dead: { kind: "dead", incarnation: 5, node: "sm-b", from: "sm-b" },
+    alive: { kind: "alive", incarnation: 1, node: "sm-b", addr: four, port: 7946, meta: none, versions },
     "alive-long": {
-      t: "alive",
+      kind: "alive",
       incarnation: 65_536,
       node: "x".repeat(200),
       addr: Buffer.alloc(16, 1),
@@ -82,9 +82,9 @@ describe("messages are, byte for byte, what Go writes and reads", () => {
   const states = [state("a", "alive"), state("b", "suspect"), state("c", "dead"), state("d", "left")];
 
   test("a push/pull of members in all states", () => {
-    expect(encodePushPull(true, states).toString("hex")).toBe(vector("push-pull").toString("hex"));
-    const read = new StreamMessageReader(4).read(vector("push-pull"));
-    expect(read).toEqual({ t: "push-pull", join: true, states });
+    expect(encodePushPull(true, states).toString("hex")).toBe(vector("push_pull").toString("hex"));
+    const read = new StreamMessageReader(4).read(vector("push_pull"));
+    expect(read).toEqual({ kind: "push_pull", join: true, states });
   });
 
   test("counts that Go writes as signed integers are read", () => {
@@ -95,13 +95,13 @@ describe("messages are, byte for byte, what Go writes and reads", () => {
       Buffer.alloc(70_000),
     ]);
     const read = new StreamMessageReader(300).read(bytes);
-    expect(read).toMatchObject({ t: "push-pull", join: false });
-    expect(read.t === "push-pull" && read.states.length).toBe(300);
+    expect(read).toMatchObject({ kind: "push_pull", join: false });
+    expect(read.kind === "push_pull" && read.states.length).toBe(300);
   });
 
   test("an error, and an ack with a payload, which only delegates send", () => {
     expect(encodeError("no").toString("hex")).toBe(vector("error").toString("hex"));
-    expect(decodeMessage(vector("ack-payload"))).toEqual({ t: "ack", seqNo: 200 });
+    expect(decodeMessage(vector("ack-payload"))).toEqual({ kind: "ack", seqNo: 200 });
   });
 
   test("any message survives its encoding", () => {
@@ -113,9 +113,9 @@ describe("messages are, byte for byte, what Go writes and reads", () => {
     );
     const from = fc.record({ addr: address.map(Buffer.from), port: fc.nat({ max: 65_535 }), node: name });
     const message: fc.Arbitrary<Exclude<Message, User>> = fc.oneof(
-      fc.record({ t: fc.constant("ping" as const), seqNo: uint32, node: name, source: from }),
+      fc.record({ kind: fc.constant("ping" as const), seqNo: uint32, node: name, source: from }),
       fc.record({
-        t: fc.constant("indirect-ping" as const),
+        kind: fc.constant("indirect_ping" as const),
         seqNo: uint32,
         node: name,
         target: address.map(Buffer.from),
@@ -123,15 +123,15 @@ describe("messages are, byte for byte, what Go writes and reads", () => {
         nack: fc.boolean(),
         source: from,
       }),
-      fc.record({ t: fc.constantFrom("ack" as const, "nack" as const), seqNo: uint32 }),
+      fc.record({ kind: fc.constantFrom("ack" as const, "nack" as const), seqNo: uint32 }),
       fc.record({
-        t: fc.constantFrom("suspect" as const, "dead" as const),
+        kind: fc.constantFrom("suspect" as const, "dead" as const),
         incarnation: uint32,
         node: name,
         from: name,
       }),
       fc.record({
-        t: fc.constant("alive" as const),
+        kind: fc.constant("alive" as const),
         incarnation: uint32,
         node: name,
         addr: address.map(Buffer.from),
@@ -198,7 +198,7 @@ describe("messages that no honest member sends are refused", () => {
 
   test("fields that are unknown are left out, and missing ones are zero, as in Go", () => {
     const bytes = Buffer.concat([Uint8Array.of(2), encodeStruct([["Later", "x"]])]);
-    expect(decodeMessage(bytes)).toEqual({ t: "ack", seqNo: 0 });
+    expect(decodeMessage(bytes)).toEqual({ kind: "ack", seqNo: 0 });
   });
 
   test("versions as an array, and byte strings of the new spec, are read as Go reads them", () => {

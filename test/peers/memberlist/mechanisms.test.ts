@@ -110,13 +110,13 @@ test("Awareness: the score stays from 0 to the multiplier less one, and slows pr
 
 describe("Probe", () => {
   const member = { name: "test" } as Member;
-  const begun: ProbeState = { t: "direct", probe: { member, seqNo: 1, deadlineMs: 1_000 } };
-  const asked = (expectedNacks: number): ProbeEvent => ({ t: "asked-others", expectedNacks });
-  const ack: ProbeEvent = { t: "ack" };
-  const nack: ProbeEvent = { t: "nack" };
-  const streamAcked: ProbeEvent = { t: "stream-acked" };
-  const deadline: ProbeEvent = { t: "deadline" };
-  const over = (result: string, awarenessDelta: number) => ({ t: "over", result, awarenessDelta });
+  const begun: ProbeState = { kind: "direct", probe: { member, seqNo: 1, deadlineMs: 1_000 } };
+  const asked = (expectedNacks: number): ProbeEvent => ({ kind: "asked_others", expectedNacks });
+  const ack: ProbeEvent = { kind: "ack" };
+  const nack: ProbeEvent = { kind: "nack" };
+  const streamAcked: ProbeEvent = { kind: "stream_acked" };
+  const deadline: ProbeEvent = { kind: "deadline" };
+  const over = (result: string, awarenessDelta: number) => ({ kind: "over", result, awarenessDelta });
   test.each<[string, ProbeEvent[], unknown]>([
     ["an ack in time", [ack], over("acked", -1)],
     ["an ack after others were asked", [asked(3), ack], over("late", -1)],

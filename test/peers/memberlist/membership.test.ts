@@ -21,7 +21,7 @@ const bytes = (host: string) => bytesOfHost(host)!;
 function alive(node: string, incarnation = 1, other: Partial<Alive> & { host?: string } = {}): Alive {
   const { host = "10.0.0.2", ...rest } = other;
   return {
-    t: "alive",
+    kind: "alive",
     node,
     incarnation,
     addr: bytes(host),
@@ -32,8 +32,9 @@ function alive(node: string, incarnation = 1, other: Partial<Alive> & { host?: s
   };
 }
 const suspect = (node: string, incarnation = 1, from = "x") =>
-  ({ t: "suspect", node, incarnation, from }) as const;
-const dead = (node: string, incarnation = 1, from = "x") => ({ t: "dead", node, incarnation, from }) as const;
+  ({ kind: "suspect", node, incarnation, from }) as const;
+const dead = (node: string, incarnation = 1, from = "x") =>
+  ({ kind: "dead", node, incarnation, from }) as const;
 
 function begin(settings: Partial<ProtocolSettings> = {}, maxMembers = 100) {
   const clock = new FakeClock();
@@ -59,9 +60,10 @@ function begin(settings: Partial<ProtocolSettings> = {}, maxMembers = 100) {
   const gossip = () =>
     queue.take(2, 100_000, 1, 255).map((message) => {
       const decoded = decodeMessage(message);
-      if (decoded.t !== "alive" && decoded.t !== "suspect" && decoded.t !== "dead") return decoded.t;
-      const from = decoded.t === "alive" ? "" : ` by ${decoded.from}`;
-      return `${decoded.t} ${decoded.node} ${decoded.incarnation}${from}`;
+      if (decoded.kind !== "alive" && decoded.kind !== "suspect" && decoded.kind !== "dead")
+        return decoded.kind;
+      const from = decoded.kind === "alive" ? "" : ` by ${decoded.from}`;
+      return `${decoded.kind} ${decoded.node} ${decoded.incarnation}${from}`;
     });
   const status = (name: string) => membership.get(name)?.status;
   gossip();

@@ -30,7 +30,7 @@ const source = (host: string, node = "a", port = 7946) => ({ addr: bytes(host), 
 const noSource = { addr: Buffer.alloc(0), port: 0, node: "" };
 const alive = (node: string, host: string, versions = VERSIONS, incarnation = 1) =>
   ({
-    t: "alive",
+    kind: "alive",
     node,
     incarnation,
     addr: bytes(host),
@@ -93,13 +93,13 @@ function begin(
   /** What was sent since the last call. */
   const out = () => sent.splice(0).map(({ to, messages }) => `${to}: ${messages.map(wordsOf).join(", ")}`);
   const pings = () =>
-    sent.flatMap(({ messages }) => messages).filter((message): message is Ping => message.t === "ping");
+    sent.flatMap(({ messages }) => messages).filter((message): message is Ping => message.kind === "ping");
   /** Waits until a member is probed, and returns the ping. All others ack meanwhile. */
   const nextPing = async (node: string): Promise<Ping> => {
     for (let i = 0; i < 1_000; i += 1) {
       const ping = pings().find((ping) => ping.node === node);
       if (ping) return ping;
-      for (const { seqNo } of pings()) receive(at("10.0.0.99"), { t: "ack", seqNo });
+      for (const { seqNo } of pings()) receive(at("10.0.0.99"), { kind: "ack", seqNo });
       sent.length = 0;
       await clock.advance(10);
     }
@@ -122,36 +122,36 @@ function begin(
 }
 
 function wordsOf(message: Message): string {
-  if (message.t === "user") return "user";
+  if (message.kind === "user") return "user";
   return "seqNo" in message
-    ? `${message.t} ${message.seqNo}`
-    : `${message.t} ${message.node} ${message.incarnation}`;
+    ? `${message.kind} ${message.seqNo}`
+    : `${message.kind} ${message.node} ${message.incarnation}`;
 }
 
 describe("a ping", () => {
   test("Ping: is answered at the address that it says, on the machine that it came from", () => {
     const { receive, out } = begin();
-    receive(at("10.0.0.2", 40_000), { t: "ping", seqNo: 42, node: "me", source: source("10.0.0.2") });
+    receive(at("10.0.0.2", 40_000), { kind: "ping", seqNo: 42, node: "me", source: source("10.0.0.2") });
     expect(out()).toEqual(["10.0.0.2:7946: ack 42"]);
   });
 
   test("that says no address, or another's, is answered where it came from", () => {
     const { receive, out } = begin();
-    receive(at("10.0.0.2", 40_000), { t: "ping", seqNo: 1, node: "", source: noSource });
-    receive(at("10.0.0.2", 40_000), { t: "ping", seqNo: 2, node: "me", source: source("10.9.9.9") });
+    receive(at("10.0.0.2", 40_000), { kind: "ping", seqNo: 1, node: "", source: noSource });
+    receive(at("10.0.0.2", 40_000), { kind: "ping", seqNo: 2, node: "me", source: source("10.9.9.9") });
     expect(out()).toEqual(["10.0.0.2:40000: ack 1", "10.0.0.2:40000: ack 2"]);
   });
 
   test("of a member that is reached through another address is answered at the one that is known", () => {
     const { receive, out } = begin();
     receive(at("10.0.0.2"), alive("a", "10.9.9.9"));
-    receive(at("10.0.0.2", 40_000), { t: "ping", seqNo: 2, node: "me", source: source("10.9.9.9") });
+    receive(at("10.0.0.2", 40_000), { kind: "ping", seqNo: 2, node: "me", source: source("10.9.9.9") });
     expect(out()).toEqual(["10.9.9.9:7946: ack 2, alive a 1"]);
   });
 
   test("for another name is refused: an address may have changed hands", () => {
     const { receive, out, refusals } = begin();
-    receive(at("10.0.0.2"), { t: "ping", seqNo: 1, node: "before-me", source: noSource });
+    receive(at("10.0.0.2"), { kind: "ping", seqNo: 1, node: "before-me", source: noSource });
     expect(out()).toEqual([]);
     expect(refusals).toEqual(["wrong_node"]);
   });
@@ -159,9 +159,9 @@ describe("a ping", () => {
   test("over a stream is acked there, or refused", () => {
     const { handler, refusals } = begin();
     const ping = (node: string) =>
-      handler.stream({ t: "ping", seqNo: 9, node, source: noSource }, at("10.0.0.2", 40_000));
+      handler.stream({ kind: "ping", seqNo: 9, node, source: noSource }, at("10.0.0.2", 40_000));
     const reader = new StreamReader(plain, { maxBytes: 1_000, maxStates: 1 }, "connects");
-    expect(reader.read(ping("me")!)).toEqual({ t: "ack", seqNo: 9 });
+    expect(reader.read(ping("me")!)).toEqual({ kind: "ack", seqNo: 9 });
     expect(ping("before-me")).toBeUndefined();
     expect(refusals).toEqual(["wrong_node"]);
   });
@@ -169,15 +169,15 @@ describe("a ping", () => {
   test("of a stranger carries no gossip: it could be made to flood somebody", () => {
     const { receive, out } = begin();
     receive(at("10.0.0.2"), alive("a", "10.0.0.2"));
-    receive(at("10.0.0.3"), { t: "ping", seqNo: 1, node: "me", source: source("10.0.0.3", "stranger") });
-    receive(at("10.0.0.2"), { t: "ping", seqNo: 2, node: "me", source: source("10.0.0.2") });
+    receive(at("10.0.0.3"), { kind: "ping", seqNo: 1, node: "me", source: source("10.0.0.3", "stranger") });
+    receive(at("10.0.0.2"), { kind: "ping", seqNo: 2, node: "me", source: source("10.0.0.2") });
     expect(out()).toEqual(["10.0.0.3:7946: ack 1", "10.0.0.2:7946: ack 2, alive a 1"]);
   });
 });
 
 describe("an indirect ping", () => {
   const request = (nack: boolean, seqNo = 77): IndirectPing => ({
-    t: "indirect-ping",
+    kind: "indirect_ping",
     seqNo,
     node: "b",
     target: bytes("10.0.0.3"),
@@ -190,7 +190,7 @@ describe("an indirect ping", () => {
     member.receive(at("10.0.0.2"), alive("a", "10.0.0.2"), alive("b", "10.0.0.3"));
     // What there was to gossip is gossiped.
     while (member.list.queuedBroadcasts > 0)
-      member.receive(at("10.0.0.2"), { t: "ping", seqNo: 1, node: "me", source: source("10.0.0.2") });
+      member.receive(at("10.0.0.2"), { kind: "ping", seqNo: 1, node: "me", source: source("10.0.0.2") });
     member.out();
     return member;
   }
@@ -199,11 +199,11 @@ describe("an indirect ping", () => {
     const { receive, sent, out } = begun();
     receive(at("10.0.0.2"), request(true));
     const [ping] = sent.splice(0);
-    expect(ping).toMatchObject({ to: "10.0.0.3:7946", messages: [{ t: "ping", node: "b" }] });
+    expect(ping).toMatchObject({ to: "10.0.0.3:7946", messages: [{ kind: "ping", node: "b" }] });
     const { seqNo } = ping!.messages[0] as Ping;
-    receive(at("10.0.0.3"), { t: "ack", seqNo });
+    receive(at("10.0.0.3"), { kind: "ack", seqNo });
     expect(out()).toEqual(["10.0.0.2:7946: ack 77"]);
-    receive(at("10.0.0.3"), { t: "ack", seqNo });
+    receive(at("10.0.0.3"), { kind: "ack", seqNo });
     expect(out()).toEqual([]);
   });
 
@@ -212,10 +212,10 @@ describe("an indirect ping", () => {
     receive(at("10.0.0.2"), request(true, 77), request(false, 78));
     await clock.advance(199);
     const answers = () =>
-      sent.flatMap(({ messages }) => messages).filter(({ t }) => t === "nack" || t === "ack");
+      sent.flatMap(({ messages }) => messages).filter(({ kind }) => kind === "nack" || kind === "ack");
     expect(answers()).toEqual([]);
     await clock.advance(1);
-    expect(answers()).toEqual([{ t: "nack", seqNo: 77 }]);
+    expect(answers()).toEqual([{ kind: "nack", seqNo: 77 }]);
   });
 
   test("to an address that no member has is nacked at once, and nothing is sent there", () => {
@@ -247,9 +247,9 @@ describe("a probe", () => {
   test("ProbeNode: an ack with its number ends it, any other does not", async () => {
     const { receive, ping, probes, clock } = await probing();
     const before = probes.length;
-    receive(at("10.0.0.3"), { t: "ack", seqNo: (ping.seqNo + 1) % 2 ** 32 });
+    receive(at("10.0.0.3"), { kind: "ack", seqNo: (ping.seqNo + 1) % 2 ** 32 });
     expect(probes.length).toBe(before);
-    receive(at("10.0.0.3"), { t: "ack", seqNo: ping.seqNo });
+    receive(at("10.0.0.3"), { kind: "ack", seqNo: ping.seqNo });
     expect(probes.slice(before)).toEqual(["acked"]);
     await clock.advance(190);
   });
@@ -263,7 +263,7 @@ describe("a probe", () => {
     const { sent, exchanges, ping, clock } = await probing();
     sent.length = 0;
     await clock.advance(200);
-    const asked = sent.filter(({ messages }) => messages[0]?.t === "indirect-ping");
+    const asked = sent.filter(({ messages }) => messages[0]?.kind === "indirect_ping");
     expect(asked.length).toBe(3);
     for (const { to, messages } of asked) {
       expect(to).toMatch(/^10\.0\.1\./);
@@ -280,7 +280,7 @@ describe("a probe", () => {
   test("a stream that acks saves the member, though no packet arrives", async () => {
     const { exchanges, ping, clock, status, probes } = await probing();
     await clock.advance(200);
-    exchanges.find(({ to }) => to === "10.0.0.3:7946")!.answer({ t: "ack", seqNo: ping.seqNo });
+    exchanges.find(({ to }) => to === "10.0.0.3:7946")!.answer({ kind: "ack", seqNo: ping.seqNo });
     await clock.advance(5_000);
     expect(probes).toContain("stream");
     expect(status("b")).toBe("alive");
@@ -297,7 +297,7 @@ describe("a probe", () => {
     const before = probes.length;
     await clock.stall(3_000);
     expect(probes.length).toBe(before);
-    receive(at("10.0.0.3"), { t: "ack", seqNo: ping.seqNo });
+    receive(at("10.0.0.3"), { kind: "ack", seqNo: ping.seqNo });
     expect(probes.slice(before)).toEqual(["acked"]);
     expect(status("b")).toBe("alive");
   });
@@ -308,11 +308,11 @@ describe("a probe", () => {
     receive(at("10.0.0.2"), alive("b", "10.0.0.3"));
     // Two refutations: probes take three times as long.
     for (const incarnation of [1, 2])
-      receive(at("10.0.0.2"), { t: "suspect", node: "me", incarnation, from: "a" });
+      receive(at("10.0.0.2"), { kind: "suspect", node: "me", incarnation, from: "a" });
     expect(list.healthScore).toBe(2);
     const atMs: number[] = [];
     for (let i = 0; i < 4_000; i += 10) {
-      if (sent.splice(0).some(({ messages }) => messages[0]?.t === "ping")) atMs.push(clock.monotonicMs());
+      if (sent.splice(0).some(({ messages }) => messages[0]?.kind === "ping")) atMs.push(clock.monotonicMs());
       await clock.advance(10);
     }
     expect(atMs[1]! - atMs[0]!).toBeGreaterThanOrEqual(1_490);
@@ -325,7 +325,7 @@ describe("a probe", () => {
     for (let i = 0; i < 10_000; i += 10) {
       for (const { messages } of sent.splice(0)) {
         const [message] = messages;
-        if (message?.t === "ping") receive(at("10.0.0.3"), { t: "ack", seqNo: message.seqNo });
+        if (message?.kind === "ping") receive(at("10.0.0.3"), { kind: "ack", seqNo: message.seqNo });
       }
       await clock.advance(10);
     }
@@ -336,11 +336,11 @@ describe("a probe", () => {
   test("a suspect is told what is said of it, so that it can refute", async () => {
     const { receive, sent, clock } = begin();
     receive(at("10.0.0.2"), alive("b", "10.0.0.3"));
-    receive(at("10.0.0.2"), { t: "suspect", node: "b", incarnation: 1, from: "a" });
+    receive(at("10.0.0.2"), { kind: "suspect", node: "b", incarnation: 1, from: "a" });
     await clock.advance(1_100);
-    const ping = sent.find(({ messages }) => messages[0]?.t === "ping");
+    const ping = sent.find(({ messages }) => messages[0]?.kind === "ping");
     expect(ping?.to).toBe("10.0.0.3:7946");
-    expect(ping?.messages[1]).toEqual({ t: "suspect", node: "b", incarnation: 1, from: "me" });
+    expect(ping?.messages[1]).toEqual({ kind: "suspect", node: "b", incarnation: 1, from: "me" });
   });
 
   test("a checksum goes to those who read version 5 alone", async () => {
@@ -360,7 +360,7 @@ describe("a probe", () => {
 
 describe("a full exchange", () => {
   const state = (name: string, host: string): MemberState => {
-    const { t: _, node: __, ...rest } = alive(name, host);
+    const { kind: _, node: __, ...rest } = alive(name, host);
     return { name, status: "alive", ...rest };
   };
 
@@ -368,32 +368,32 @@ describe("a full exchange", () => {
     const { handler, status, receive } = begin();
     receive(at("10.0.0.2"), alive("a", "10.0.0.2"));
     const answer = handler.stream(
-      { t: "push-pull", join: true, states: [state("b", "10.0.0.3")] },
+      { kind: "push_pull", join: true, states: [state("b", "10.0.0.3")] },
       at("10.0.0.3", 40_000),
     )!;
     const read = new StreamReader(plain, { maxBytes: 10_000, maxStates: 10 }, "connects").read(answer);
-    expect(read).toMatchObject({ t: "push-pull", join: true });
-    expect(read?.t === "push-pull" && read.states.map(({ name }) => name)).toEqual(["me", "a"]);
+    expect(read).toMatchObject({ kind: "push_pull", join: true });
+    expect(read?.kind === "push_pull" && read.states.map(({ name }) => name)).toEqual(["me", "a"]);
     expect(status("b")).toBe("alive");
   });
 
   test("tells what is so at that moment: a newcomer, another status, a new incarnation, and who was forgotten", async () => {
     const { handler, receive, clock, list } = begin();
     const told = () => {
-      const answer = handler.stream({ t: "push-pull", join: false, states: [] }, at("10.0.0.3", 40_000))!;
+      const answer = handler.stream({ kind: "push_pull", join: false, states: [] }, at("10.0.0.3", 40_000))!;
       const read = new StreamReader(plain, { maxBytes: 10_000, maxStates: 10 }, "connects").read(answer);
-      return read?.t === "push-pull"
+      return read?.kind === "push_pull"
         ? read.states.map(({ name, status, incarnation }) => `${name} ${status} ${incarnation}`)
         : [];
     };
     expect(told()).toEqual(["me alive 1"]);
     receive(at("10.0.0.2"), alive("a", "10.0.0.2"));
     expect(told()).toEqual(["me alive 1", "a alive 1"]);
-    receive(at("10.0.0.2"), { t: "suspect", node: "a", incarnation: 1, from: "b" });
+    receive(at("10.0.0.2"), { kind: "suspect", node: "a", incarnation: 1, from: "b" });
     expect(told()).toEqual(["me alive 1", "a suspect 1"]);
-    receive(at("10.0.0.2"), { t: "suspect", node: "me", incarnation: 1, from: "b" });
+    receive(at("10.0.0.2"), { kind: "suspect", node: "me", incarnation: 1, from: "b" });
     expect(told()).toEqual(["me alive 2", "a suspect 1"]);
-    receive(at("10.0.0.2"), { t: "dead", node: "a", incarnation: 1, from: "b" });
+    receive(at("10.0.0.2"), { kind: "dead", node: "a", incarnation: 1, from: "b" });
     expect(told()).toEqual(["me alive 2", "a dead 1"]);
     await clock.advance(32_000);
     expect(told()).toEqual(["me alive 2"]);
@@ -403,15 +403,18 @@ describe("a full exchange", () => {
   test("VerifyProtocol: a member that nobody understands is left out, the others are taken", () => {
     const { handler, status, refusals } = begin();
     const alien = { ...state("alien", "10.0.0.9"), versions: Buffer.from([6, 9, 9, 0, 0, 0]) };
-    handler.stream({ t: "push-pull", join: false, states: [alien, state("b", "10.0.0.3")] }, at("10.0.0.3"));
+    handler.stream(
+      { kind: "push_pull", join: false, states: [alien, state("b", "10.0.0.3")] },
+      at("10.0.0.3"),
+    );
     expect([status("alien"), status("b")]).toEqual([undefined, "alive"]);
     expect(refusals).toEqual(["incompatible"]);
   });
 
   test("an answer that is no exchange is no joining", () => {
     const { handler, refusals } = begin();
-    expect(handler.stream({ t: "ack", seqNo: 1 }, at("10.0.0.2"))).toBeUndefined();
-    expect(handler.stream({ t: "user" }, at("10.0.0.2"))).toBeUndefined();
+    expect(handler.stream({ kind: "ack", seqNo: 1 }, at("10.0.0.2"))).toBeUndefined();
+    expect(handler.stream({ kind: "user" }, at("10.0.0.2"))).toBeUndefined();
     expect(refusals).toEqual(["unknown_type"]);
   });
 });
@@ -419,7 +422,7 @@ describe("a full exchange", () => {
 describe("whatever arrives", () => {
   test("a flood is read up to the bound, and the rest dropped", async () => {
     const { receive, refusals, sent, clock } = begin({ packetsPerSecond: 100 });
-    const ping: Ping = { t: "ping", seqNo: 1, node: "me", source: noSource };
+    const ping: Ping = { kind: "ping", seqNo: 1, node: "me", source: noSource };
     for (let i = 0; i < 1_000; i += 1) receive(at("10.0.0.2"), ping);
     expect(sent.length).toBe(100);
     expect(refusals.length).toBe(900);
@@ -468,9 +471,9 @@ describe("whatever arrives", () => {
     );
     const meta = fc.uint8Array({ maxLength: 20 }).map(Buffer.from);
     const message: fc.Arbitrary<Exclude<Message, User>> = fc.oneof(
-      fc.record({ t: fc.constant("ping" as const), seqNo, node, source: from }),
+      fc.record({ kind: fc.constant("ping" as const), seqNo, node, source: from }),
       fc.record({
-        t: fc.constant("indirect-ping" as const),
+        kind: fc.constant("indirect_ping" as const),
         seqNo,
         node,
         target: addr,
@@ -478,9 +481,14 @@ describe("whatever arrives", () => {
         nack: fc.boolean(),
         source: from,
       }),
-      fc.record({ t: fc.constantFrom("ack" as const, "nack" as const), seqNo }),
-      fc.record({ t: fc.constantFrom("suspect" as const, "dead" as const), incarnation, node, from: node }),
-      fc.record({ t: fc.constant("alive" as const), incarnation, node, addr, port, meta, versions }),
+      fc.record({ kind: fc.constantFrom("ack" as const, "nack" as const), seqNo }),
+      fc.record({
+        kind: fc.constantFrom("suspect" as const, "dead" as const),
+        incarnation,
+        node,
+        from: node,
+      }),
+      fc.record({ kind: fc.constant("alive" as const), incarnation, node, addr, port, meta, versions }),
     );
     const packet = fc.oneof(
       {
@@ -505,8 +513,8 @@ describe("whatever arrives", () => {
       expect(clock.pending).toBeLessThan(30 + 20 + 12);
     }
     expect(list.members().find(({ name }) => name === "me")?.status).toBe("alive");
-    receive(at("10.0.0.2"), { t: "ping", seqNo: 4_711, node: "me", source: noSource });
-    expect(sent.at(-1)?.messages[0]).toEqual({ t: "ack", seqNo: 4_711 });
+    receive(at("10.0.0.2"), { kind: "ping", seqNo: 4_711, node: "me", source: noSource });
+    expect(sent.at(-1)?.messages[0]).toEqual({ kind: "ack", seqNo: 4_711 });
     // What was invented dies out. The accusations made it probe as slowly as it ever does, every 4 s.
     await clock.advance(400_000);
     expect(list.members().map(({ name }) => name)).toEqual(["me"]);
@@ -519,7 +527,7 @@ describe("whatever arrives", () => {
       {},
       { allows: (host) => host.startsWith("10.0.0.") },
     );
-    receive(at("10.9.0.1"), { t: "ping", seqNo: 1, node: "me", source: noSource });
+    receive(at("10.9.0.1"), { kind: "ping", seqNo: 1, node: "me", source: noSource });
     receive(at("10.0.0.2"), alive("b", "10.9.0.1"));
     expect(handler.admitStream(at("10.9.0.1"))).toBe(false);
     expect(refusals).toEqual(["forbidden", "forbidden", "forbidden"]);
@@ -532,7 +540,7 @@ describe("whatever arrives", () => {
   test("where this side's own address is not listed, it refutes all the same", () => {
     const { receive, out } = begin({}, { allows: (host) => host === "10.0.0.2" });
     receive(at("10.0.0.2"), alive("a", "10.0.0.2"), alive("me", "10.0.0.1", VERSIONS, 7));
-    receive(at("10.0.0.2"), { t: "ping", seqNo: 1, node: "me", source: noSource });
+    receive(at("10.0.0.2"), { kind: "ping", seqNo: 1, node: "me", source: noSource });
     expect(out().join()).toContain("alive me 8");
   });
 
@@ -548,20 +556,20 @@ describe("whatever arrives", () => {
       },
     );
     receive(at("10.0.0.2"), alive("a", "10.0.0.2"));
-    const { t: _, node: __, ...rest } = alive("b", "10.0.0.3");
+    const { kind: _, node: __, ...rest } = alive("b", "10.0.0.3");
     const states = [{ name: "b", status: "alive" as const, ...rest }];
-    expect(handler.stream({ t: "push-pull", join: true, states }, at("10.0.0.3"))).toBeUndefined();
+    expect(handler.stream({ kind: "push_pull", join: true, states }, at("10.0.0.3"))).toBeUndefined();
     expect([errors.length, refusals]).toEqual([2, ["malformed", "malformed"]]);
-    receive(at("10.0.0.4"), { t: "ping", seqNo: 1, node: "me", source: noSource });
+    receive(at("10.0.0.4"), { kind: "ping", seqNo: 1, node: "me", source: noSource });
     expect(out()).toEqual(["10.0.0.4:7946: ack 1"]);
   });
 
   test("before the start and after the end nothing is answered", () => {
     const { receive, handler, list, out } = begin();
     list.stop();
-    receive(at("10.0.0.2"), { t: "ping", seqNo: 1, node: "me", source: noSource });
+    receive(at("10.0.0.2"), { kind: "ping", seqNo: 1, node: "me", source: noSource });
     expect(handler.admitStream(at("10.0.0.2"))).toBe(false);
-    expect(handler.stream({ t: "push-pull", join: true, states: [] }, at("10.0.0.2"))).toBeUndefined();
+    expect(handler.stream({ kind: "push_pull", join: true, states: [] }, at("10.0.0.2"))).toBeUndefined();
     expect(out()).toEqual([]);
   });
 });

@@ -39,7 +39,7 @@ async function open(bounds: Partial<Bounds> = {}, streamTimeoutMs = 5_000) {
     packet: (packet, from) => void packets.push({ packet, from }),
     admitStream: () => true,
     stream: (message) =>
-      message.t === "ping" ? encodeMessage({ t: "ack", seqNo: message.seqNo }) : undefined,
+      message.kind === "ping" ? encodeMessage({ kind: "ack", seqNo: message.seqNo }) : undefined,
     refused: (reason) => void refusals.push(reason),
   };
   const transport = sockets.connect(handler);
@@ -55,7 +55,7 @@ function dial({ host, port }: Endpoint): Promise<Socket> {
 }
 
 const ping = encodeMessage({
-  t: "ping",
+  kind: "ping",
   seqNo: 5,
   node: "",
   source: { addr: Buffer.alloc(0), port: 0, node: "" },
@@ -65,14 +65,14 @@ const ended = (socket: Socket) => new Promise<void>((resolve) => socket.once("cl
 describe("streams", () => {
   test("a message in single bytes is read and answered", async () => {
     const { endpoint, transport } = await open();
-    await expect(transport.exchange(ping, endpoint, 5_000)).resolves.toEqual({ t: "ack", seqNo: 5 });
+    await expect(transport.exchange(ping, endpoint, 5_000)).resolves.toEqual({ kind: "ack", seqNo: 5 });
     const socket = await dial(endpoint);
     socket.setNoDelay(true);
     const answer: Buffer[] = [];
     socket.on("data", (chunk: Buffer) => answer.push(chunk));
     for (const byte of ping) socket.write(Uint8Array.of(byte));
     await ended(socket);
-    expect(Buffer.concat(answer)).toEqual(encodeMessage({ t: "ack", seqNo: 5 }));
+    expect(Buffer.concat(answer)).toEqual(encodeMessage({ kind: "ack", seqNo: 5 }));
   });
 
   test("one that says nothing is closed in its time, and one that stops is counted", async () => {
@@ -113,7 +113,7 @@ describe("streams", () => {
     await ended(endless);
     clearInterval(more);
     expect(refusals).toEqual(["unknown_type", "too_large"]);
-    await expect(transport.exchange(ping, endpoint, 5_000)).resolves.toMatchObject({ t: "ack" });
+    await expect(transport.exchange(ping, endpoint, 5_000)).resolves.toMatchObject({ kind: "ack" });
   });
 
   test("all streams together hold no more than 32 MiB, and at most 128 are open", async () => {
@@ -125,12 +125,12 @@ describe("streams", () => {
     for (const socket of sockets) socket.resume().write(start);
     await eventually(() => refusals.includes("overloaded"), { timeoutMs: 15_000 });
     for (const socket of sockets) socket.destroy();
-    await eventually(async () => (await transport.exchange(ping, endpoint, 5_000)).t === "ack");
+    await eventually(async () => (await transport.exchange(ping, endpoint, 5_000)).kind === "ack");
     refusals.length = 0;
     const many = await Promise.all(Array.from({ length: 140 }, () => dial(endpoint)));
     await eventually(() => refusals.filter((reason) => reason === "overloaded").length >= 12);
     for (const socket of many) socket.destroy();
-    await eventually(async () => (await transport.exchange(ping, endpoint, 5_000)).t === "ack");
+    await eventually(async () => (await transport.exchange(ping, endpoint, 5_000)).kind === "ack");
   });
 
   test("an exchange fails when nobody answers, when it is refused, and when the answer is garbage", async () => {

@@ -25,8 +25,8 @@ const everyWay: Record<string, Wrapping> = {
 };
 const MAX = 65_536;
 
-const ack = (seqNo: number) => encodeMessage({ t: "ack", seqNo });
-const dead = (node: string) => encodeMessage({ t: "dead", incarnation: 1, node, from: node });
+const ack = (seqNo: number) => encodeMessage({ kind: "ack", seqNo });
+const dead = (node: string) => encodeMessage({ kind: "dead", incarnation: 1, node, from: node });
 
 describe("packets", () => {
   for (const [name, wrapping] of Object.entries(everyWay)) {
@@ -39,7 +39,7 @@ describe("packets", () => {
           MAX,
         );
         expect(refusals).toEqual([]);
-        expect(read).toEqual(Array.from({ length: count }, (_, seqNo) => ({ t: "ack", seqNo })));
+        expect(read).toEqual(Array.from({ length: count }, (_, seqNo) => ({ kind: "ack", seqNo })));
       }
     });
   }
@@ -71,7 +71,7 @@ describe("packets", () => {
     ["a compound without its lengths", Buffer.from([7, 200, 0, 1]), plain, "malformed"],
   ])("%s is refused", (_, packet, wrapping, reason) => {
     const { messages, refusals } = openPacket(packet, wrapping, MAX);
-    expect(messages.filter((message) => message.t !== "ack" || message.seqNo !== 9)).toEqual([]);
+    expect(messages.filter((message) => message.kind !== "ack" || message.seqNo !== 9)).toEqual([]);
     expect(refusals).toEqual([reason]);
   });
 
@@ -85,12 +85,12 @@ describe("packets", () => {
     const packet = sealPacket([ack(1), Buffer.from([2, 0xc1]), ack(3)], plain, false);
     const { messages, refusals } = openPacket(packet, plain, MAX);
     expect(messages).toEqual([
-      { t: "ack", seqNo: 1 },
-      { t: "ack", seqNo: 3 },
+      { kind: "ack", seqNo: 1 },
+      { kind: "ack", seqNo: 3 },
     ]);
     expect(refusals).toEqual(["malformed"]);
     const cut = openPacket(packet.subarray(0, -1), plain, MAX);
-    expect(cut.messages).toEqual([{ t: "ack", seqNo: 1 }]);
+    expect(cut.messages).toEqual([{ kind: "ack", seqNo: 1 }]);
     expect(cut.refusals).toEqual(["malformed", "malformed"]);
   });
 
@@ -208,12 +208,12 @@ describe("streams", () => {
             wrapping,
             ends.sort((a, b) => a - b),
           );
-          expect(message).toEqual({ t: "push-pull", join: true, states });
+          expect(message).toEqual({ kind: "push_pull", join: true, states });
         }),
       );
       // The other side sends no label.
       const answer = sealStream(pushPull, wrapping, "answers");
-      expect(read(answer, wrapping, [], "connects")).toEqual({ t: "push-pull", join: true, states });
+      expect(read(answer, wrapping, [], "connects")).toEqual({ kind: "push_pull", join: true, states });
     });
 
     test(`${name}: a message that is cut off anywhere is waited for`, () => {
@@ -231,7 +231,7 @@ describe("streams", () => {
       Array.from({ length: 100 }, (_, i) => state(`m${i}`)),
     );
     const reads = vi.spyOn(MsgpackReader.prototype, "readStruct");
-    expect(read(many, plain, Array.from(many.keys()))).toMatchObject({ t: "push-pull" });
+    expect(read(many, plain, Array.from(many.keys()))).toMatchObject({ kind: "push_pull" });
     // Reading everything again for each byte would be 100 times as many.
     expect(reads.mock.calls.length).toBeLessThan(many.length + 200);
     reads.mockRestore();

@@ -6,15 +6,15 @@ import { type Moment, observationOf, rv, stateOf } from "./timeline.ts";
 
 /** One thing that the table is told. */
 export type Step =
-  | { readonly t: "list"; readonly version: number }
-  | { readonly t: "event"; readonly moment: Moment }
-  | { readonly t: "bookmark"; readonly version: number }
-  | { readonly t: "push"; readonly route: Route }
-  | { readonly t: "push-delete"; readonly name: string; readonly version: number }
+  | { readonly kind: "list"; readonly version: number }
+  | { readonly kind: "event"; readonly moment: Moment }
+  | { readonly kind: "bookmark"; readonly version: number }
+  | { readonly kind: "push"; readonly route: Route }
+  | { readonly kind: "push-delete"; readonly name: string; readonly version: number }
   /** So much time passes, with a live informer, that whatever peers pushed and it did not confirm runs out. */
-  | { readonly t: "sweep" }
+  | { readonly kind: "sweep" }
   /** The router starts again: its table is empty, and a list comes next. */
-  | { readonly t: "restart" };
+  | { readonly kind: "restart" };
 
 /** What went wrong, and the whole way there. */
 export interface Violation {
@@ -28,11 +28,11 @@ export function pushesOf(moments: readonly Moment[]): Step[] {
   const cached = new Map<ObjectKey, number>();
   for (const { key, name, version, route, gone } of moments) {
     if (route && route.state !== "dead") {
-      pushes.push({ t: "push", route });
+      pushes.push({ kind: "push", route });
     } else {
-      pushes.push({ t: "push-delete", name, version });
+      pushes.push({ kind: "push-delete", name, version });
       const before = cached.get(key);
-      if (gone && before !== undefined) pushes.push({ t: "push-delete", name, version: before });
+      if (gone && before !== undefined) pushes.push({ kind: "push-delete", name, version: before });
     }
     cached.set(key, version);
   }
@@ -49,24 +49,30 @@ export function informerScripts(moments: readonly Moment[]): Step[][] {
   const events = (from: number, to: number): Step[] =>
     moments
       .filter(({ version }) => version > from && version <= to)
-      .map((moment) => ({ t: "event", moment }));
-  const bookmark: Step = { t: "bookmark", version: end };
+      .map((moment) => ({ kind: "event", moment }));
+  const bookmark: Step = { kind: "bookmark", version: end };
   const points = [5, ...moments.map(({ version }) => version)];
   const scripts: Step[][] = [];
   for (const first of points) {
-    scripts.push([{ t: "list", version: first }, ...events(first, end), bookmark]);
+    scripts.push([{ kind: "list", version: first }, ...events(first, end), bookmark]);
     for (const gap of points.filter((point) => point >= first)) {
-      const seen: Step[] = [{ t: "list", version: first }, ...events(first, gap)];
-      scripts.push([...seen, { t: "sweep" }, ...events(gap, end), bookmark]);
-      scripts.push([...seen, { t: "restart" }, { t: "list", version: gap }, ...events(gap, end), bookmark]);
+      const seen: Step[] = [{ kind: "list", version: first }, ...events(first, gap)];
+      scripts.push([...seen, { kind: "sweep" }, ...events(gap, end), bookmark]);
+      scripts.push([
+        ...seen,
+        { kind: "restart" },
+        { kind: "list", version: gap },
+        ...events(gap, end),
+        bookmark,
+      ]);
       for (const second of points.filter((point) => point > gap)) {
-        const stale: Step[] = gap > first ? [{ t: "list", version: first }] : [];
+        const stale: Step[] = gap > first ? [{ kind: "list", version: first }] : [];
         const replay = events(0, gap).slice(0, 1);
         scripts.push([
           ...seen,
           ...stale,
           ...replay,
-          { t: "list", version: second },
+          { kind: "list", version: second },
           ...events(second, end),
           bookmark,
         ]);
@@ -171,7 +177,7 @@ export class Witness {
   }
 
   #apply(step: Step): string | undefined {
-    switch (step.t) {
+    switch (step.kind) {
       case "list": {
         const listed = stateOf(this.#moments, step.version);
         const result = this.table.relist("", rv(step.version), listed.map(observationOf), this.#nowMs);
@@ -264,7 +270,7 @@ export class Witness {
 
   /** What ends and begins in one mutation must differ. A sweep is many mutations. */
   #endedForNothing(step: Step): string | undefined {
-    for (const { key, uid, ip } of step.t === "sweep" ? [] : this.#ended) {
+    for (const { key, uid, ip } of step.kind === "sweep" ? [] : this.#ended) {
       const begun = this.#inEffect(key)?.incarnation;
       if (begun?.uid === uid && begun.ip === ip) return `${uid} on ${ip} ended and began again as it was`;
     }
@@ -286,7 +292,7 @@ export class Witness {
     for (const a of living) {
       const found = this.table.lookup(a.route.id);
       const sharing = living.filter((b) => b.route.id === a.route.id).length;
-      if (sharing > 1 && found.kind !== "id-conflict")
+      if (sharing > 1 && found.kind !== "id_conflict")
         return `${a.route.id} is served though ${sharing} hint it`;
       if (sharing === 1 && found !== a) return `${a.route.id} is not found`;
       const tenants = living.filter((b) => b.state === "running" && b.route.ip === a.route.ip);
@@ -358,17 +364,17 @@ function describe(route: Route | undefined): string {
 }
 
 function describeStep(step: Step): string {
-  switch (step.t) {
+  switch (step.kind) {
     case "list":
     case "bookmark":
-      return `${step.t} @${step.version}`;
+      return `${step.kind} @${step.version}`;
     case "event":
       return `event ${step.moment.name} ${step.moment.happening} @${step.moment.version}`;
     case "push":
       return `push ${describe(step.route)}`;
     case "sweep":
     case "restart":
-      return step.t;
+      return step.kind;
     case "push-delete":
       return `push delete ${step.name} @${step.version}`;
   }
@@ -387,7 +393,7 @@ export function explore(
 ): { readonly histories: number; readonly violation: Violation | undefined } {
   let histories = 0;
   const last = script.at(-1);
-  const comparable = !script.some(({ t }) => t === "sweep" || t === "restart");
+  const comparable = !script.some(({ kind }) => kind === "sweep" || kind === "restart");
   for (const [prefix, done] of [[script.slice(0, 1), false] as const, [script.slice(0, -1), true] as const]) {
     let agreed: string | undefined;
     for (const order of orders.flatMap((pushes) => [...interleavings(prefix, pushes)])) {

@@ -9,14 +9,19 @@ import { type Moment, makeRoute, observationOf, rv, stateOf } from "./timeline.t
  * push is like a true one, but for what it says.
  */
 export type VerifyStep =
-  | { readonly t: "list"; readonly version: number }
-  | { readonly t: "event"; readonly moment: Moment }
-  | { readonly t: "bookmark"; readonly version: number }
-  | { readonly t: "push"; readonly route: Route; readonly forged: boolean }
-  | { readonly t: "push-delete"; readonly name: string; readonly version: number; readonly forged: boolean }
-  | { readonly t: "answer" }
+  | { readonly kind: "list"; readonly version: number }
+  | { readonly kind: "event"; readonly moment: Moment }
+  | { readonly kind: "bookmark"; readonly version: number }
+  | { readonly kind: "push"; readonly route: Route; readonly forged: boolean }
+  | {
+      readonly kind: "push-delete";
+      readonly name: string;
+      readonly version: number;
+      readonly forged: boolean;
+    }
+  | { readonly kind: "answer" }
   /** The API server does not answer for so long that requests are held no longer. */
-  | { readonly t: "time" };
+  | { readonly kind: "time" };
 
 /** Whether a read shows the cluster as it was when it began, or as it is when it comes back: the two ends of what may be. */
 export type ReadMoment = "begin" | "end";
@@ -32,12 +37,12 @@ export function truePushes(moments: readonly Moment[]): VerifyStep[] {
   const pushes: VerifyStep[] = [];
   const cached = new Map<ObjectKey, number>();
   for (const { key, name, version, route, gone } of moments) {
-    if (route && route.state !== "dead") pushes.push({ t: "push", route, forged: false });
+    if (route && route.state !== "dead") pushes.push({ kind: "push", route, forged: false });
     else {
-      pushes.push({ t: "push-delete", name, version, forged: false });
+      pushes.push({ kind: "push-delete", name, version, forged: false });
       const before = cached.get(key);
       if (gone && before !== undefined)
-        pushes.push({ t: "push-delete", name, version: before, forged: false });
+        pushes.push({ kind: "push-delete", name, version: before, forged: false });
     }
     cached.set(key, version);
   }
@@ -55,12 +60,12 @@ export function forgedPushes(moments: readonly Moment[]): VerifyStep[] {
     // Rules 9 and 10 as weapons: a foreign object with the victim's ID, or its pod IP.
     forge("z", version, { uid: "z-1", id: "x", ip: "10.6.6.6" }),
     forge("z", version, { uid: "z-1", id: "z", ip: "10.0.0.1" }),
-    { t: "push-delete", name: "a", version, forged: true },
+    { kind: "push-delete", name: "a", version, forged: true },
   ]);
 }
 
 function forge(name: string, version: number, fields: Partial<Route>): VerifyStep {
-  return { t: "push", route: makeRoute(name, version, fields), forged: true };
+  return { kind: "push", route: makeRoute(name, version, fields), forged: true };
 }
 
 /** The ways in which an informer without a gap learns a timeline: a list at some point, the events from there, a bookmark. */
@@ -69,9 +74,9 @@ export function gaplessScripts(moments: readonly Moment[]): VerifyStep[][] {
   const scripts: VerifyStep[][] = [];
   for (const first of [5, ...moments.map(({ version }) => version)]) {
     const events = moments.filter(({ version }) => version > first);
-    const script: VerifyStep[] = [{ t: "list", version: first }];
-    for (const moment of events) script.push({ t: "event", moment });
-    scripts.push([...script, { t: "bookmark", version: end }]);
+    const script: VerifyStep[] = [{ kind: "list", version: first }];
+    for (const moment of events) script.push({ kind: "event", moment });
+    scripts.push([...script, { kind: "bookmark", version: end }]);
   }
   return scripts;
 }
@@ -140,7 +145,7 @@ export class VerifyWitness {
   drain(): Violation | undefined {
     for (let turn = 0; this.#reads.length > 0; turn++) {
       if (turn > 100) return this.#violation("reads begin for ever");
-      const violation = this.take({ t: "answer" });
+      const violation = this.take({ kind: "answer" });
       if (violation) return violation;
     }
     const { hints, tombstones, doubtful } = this.table.stats();
@@ -172,7 +177,7 @@ export class VerifyWitness {
   }
 
   #apply(step: VerifyStep): void {
-    switch (step.t) {
+    switch (step.kind) {
       case "list": {
         const listed = stateOf(this.#moments, step.version);
         this.#tellUpTo(step.version);
@@ -366,10 +371,10 @@ function describe(route: Route | undefined): string {
 }
 
 function describeStep(step: VerifyStep): string {
-  switch (step.t) {
+  switch (step.kind) {
     case "list":
     case "bookmark":
-      return `${step.t} @${step.version}`;
+      return `${step.kind} @${step.version}`;
     case "event":
       return `event ${step.moment.name} ${step.moment.happening} @${step.moment.version}`;
     case "push":
@@ -407,7 +412,7 @@ export function exploreVerify(
       const last = script.at(-1) as VerifyStep;
       for (const truth of truePushes(moments)) {
         for (const forged of forgedPushes(moments)) {
-          for (const steps of mergings([script.slice(0, -1), [truth], [forged], [{ t: "answer" }]])) {
+          for (const steps of mergings([script.slice(0, -1), [truth], [forged], [{ kind: "answer" }]])) {
             for (const moment of ["begin", "end"] as const) {
               histories++;
               const violation = goThrough(new VerifyWitness(moments, moment, rules), steps, last);

@@ -6,32 +6,32 @@ import type { ObjectStore, StoredSandbox } from "./sandbox-store.ts";
 export type Fault =
   /** An HTTP error with a Status body. */
   | {
-      readonly t: "status";
+      readonly kind: "status";
       readonly code: number;
       readonly headers?: Record<string, string>;
       readonly message?: string;
     }
   /** An ERROR event as the first thing in the watch. */
-  | { readonly t: "error-event"; readonly code: number; readonly reason?: string }
+  | { readonly kind: "error-event"; readonly code: number; readonly reason?: string }
   /** Any bytes as the body, then the watch goes on (or a list is what was given). */
-  | { readonly t: "body"; readonly bytes: string | Buffer; readonly end?: boolean }
+  | { readonly kind: "body"; readonly bytes: string | Buffer; readonly end?: boolean }
   /** The request is read and never answered. */
-  | { readonly t: "silent" }
+  | { readonly kind: "silent" }
   /** The head is sent and then nothing, not even events; the socket stays open. */
-  | { readonly t: "stall" }
+  | { readonly kind: "stall" }
   /** The body is cut after so many bytes, by FIN or RST. `afterEvents` instead lets whole events pass. */
   | {
-      readonly t: "cut";
+      readonly kind: "cut";
       readonly afterBytes?: number;
       readonly afterEvents?: number;
       readonly by?: "fin" | "rst";
     }
   /** RST before the head. */
-  | { readonly t: "reset" }
+  | { readonly kind: "reset" }
   /** The watch ends in good order at once. */
-  | { readonly t: "end" }
+  | { readonly kind: "end" }
   /** The body dribbles: so many bytes every so many milliseconds. */
-  | { readonly t: "slow"; readonly bytes: number; readonly everyMs: number };
+  | { readonly kind: "slow"; readonly bytes: number; readonly everyMs: number };
 
 export interface Request {
   readonly kind: "list" | "watch";
@@ -134,10 +134,10 @@ export class FaultyApiServer {
   }
 
   #answer(socket: net.Socket, request: Request, fault: Fault | undefined): void {
-    if (fault?.t === "silent") return;
-    if (fault?.t === "reset") {
+    if (fault?.kind === "silent") return;
+    if (fault?.kind === "reset") {
       socket.resetAndDestroy();
-    } else if (fault?.t === "status") {
+    } else if (fault?.kind === "status") {
       const body = { kind: "Status", code: fault.code, message: fault.message ?? "made to fail" };
       sendWhole(socket, fault.code, JSON.stringify(body), fault.headers);
     } else if (request.kind === "list") {
@@ -178,17 +178,17 @@ export class FaultyApiServer {
       metadata: { resourceVersion: String(version), ...(next === undefined ? {} : { continue: next }) },
       items: rest.slice(0, limit),
     });
-    if (fault?.t === "body") {
+    if (fault?.kind === "body") {
       sendWhole(socket, 200, fault.bytes.toString());
-    } else if (fault?.t === "stall") {
+    } else if (fault?.kind === "stall") {
       socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, 10)}`);
-    } else if (fault?.t === "cut") {
+    } else if (fault?.kind === "cut") {
       socket.write(
         `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, fault.afterBytes ?? 20)}`,
       );
       if (fault.by === "rst") setTimeout(() => socket.resetAndDestroy(), 5);
       else socket.end();
-    } else if (fault?.t === "slow") {
+    } else if (fault?.kind === "slow") {
       dribble(socket, body, fault);
     } else {
       sendWhole(socket, 200, body);
@@ -204,7 +204,7 @@ export class FaultyApiServer {
       return;
     }
     socket.write("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
-    if (fault?.t === "stall") return;
+    if (fault?.kind === "stall") return;
 
     let open = true;
     let bytes = 0;
@@ -223,13 +223,13 @@ export class FaultyApiServer {
     const write = (data: string | Buffer): void => {
       if (!open || socket.destroyed) return;
       let chunk = Buffer.from(data);
-      const limit = fault?.t === "cut" ? fault.afterBytes : undefined;
+      const limit = fault?.kind === "cut" ? fault.afterBytes : undefined;
       const over = limit !== undefined && bytes + chunk.length > limit;
       if (over) chunk = chunk.subarray(0, limit - bytes);
       bytes += chunk.length;
       if (chunk.length > 0)
         socket.write(Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, CRLF]));
-      if (over && fault?.t === "cut") cut(fault.by);
+      if (over && fault?.kind === "cut") cut(fault.by);
     };
     const end = (): void => {
       if (!open) return;
@@ -244,7 +244,7 @@ export class FaultyApiServer {
         if (!matches(entry.object)) continue;
         write(`${JSON.stringify({ type: entry.type, object: entry.object })}\n`);
         events += 1;
-        if (fault?.t === "cut" && fault.afterEvents === events) cut(fault.by);
+        if (fault?.kind === "cut" && fault.afterEvents === events) cut(fault.by);
       }
     };
     const bookmark = (): void => {
@@ -262,7 +262,7 @@ export class FaultyApiServer {
     };
     socket.once("close", close);
 
-    if (fault?.t === "error-event") {
+    if (fault?.kind === "error-event") {
       const status = {
         kind: "Status",
         code: fault.code,
@@ -271,11 +271,11 @@ export class FaultyApiServer {
       };
       write(`${JSON.stringify({ type: "ERROR", object: status })}\n`);
       end();
-    } else if (fault?.t === "body") {
+    } else if (fault?.kind === "body") {
       write(fault.bytes);
       if (fault.end) end();
       else pump();
-    } else if (fault?.t === "end") {
+    } else if (fault?.kind === "end") {
       end();
     } else {
       pump();

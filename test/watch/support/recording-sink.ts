@@ -7,10 +7,10 @@ import {
 import type { ObservationSink } from "../../../src/watch/observation-sink.ts";
 
 export type SinkCall =
-  | { readonly t: "relist" | "startOver"; readonly version: string; readonly keys: readonly string[] }
-  | { readonly t: "observe" | "remove"; readonly version: string; readonly key: string }
-  | { readonly t: "bookmark"; readonly version: string }
-  | { readonly t: "live"; readonly live: boolean };
+  | { readonly kind: "relist" | "startOver"; readonly version: string; readonly keys: readonly string[] }
+  | { readonly kind: "observe" | "remove"; readonly version: string; readonly key: string }
+  | { readonly kind: "bookmark"; readonly version: string }
+  | { readonly kind: "live"; readonly live: boolean };
 
 /**
  * A sink that keeps what it is told for one scope, and notes as a violation whatever breaks the rules of
@@ -52,7 +52,7 @@ export class RecordingSink implements ObservationSink {
 
   observe(scope: string, observation: Observation): void {
     const key = `${observation.namespace}/${observation.name}`;
-    this.calls.push({ t: "observe", version: observation.resourceVersion, key });
+    this.calls.push({ kind: "observe", version: observation.resourceVersion, key });
     this.#called("observe", scope);
     this.#advance(observation.resourceVersion, `observe ${key}`);
     this.contents.set(key, observation.resourceVersion);
@@ -60,7 +60,7 @@ export class RecordingSink implements ObservationSink {
   }
 
   remove(scope: string, namespace: string, name: string, uid: string, version: ResourceVersion): void {
-    this.calls.push({ t: "remove", version, key: `${namespace}/${name}` });
+    this.calls.push({ kind: "remove", version, key: `${namespace}/${name}` });
     this.#called("remove", scope);
     if (uid === "") this.violations.push(`remove of ${namespace}/${name} without a UID`);
     this.#advance(version, `remove ${namespace}/${name}`);
@@ -69,25 +69,27 @@ export class RecordingSink implements ObservationSink {
   }
 
   bookmark(scope: string, version: ResourceVersion): void {
-    this.calls.push({ t: "bookmark", version });
+    this.calls.push({ kind: "bookmark", version });
     this.#called("bookmark", scope);
     this.#advance(version, "bookmark");
   }
 
   setLive(scope: string, live: boolean): void {
-    this.calls.push({ t: "live", live });
+    this.calls.push({ kind: "live", live });
     this.#called("setLive", scope);
     if (this.live === live) this.violations.push(`setLive(${live}) twice`);
     this.live = live;
   }
 
-  count(kind: SinkCall["t"]): number {
-    return this.calls.filter((call) => call.t === kind).length;
+  count(kind: SinkCall["kind"]): number {
+    return this.calls.filter((call) => call.kind === kind).length;
   }
 
   /** Versions of the object events that were delivered, in order. */
   delivered(): string[] {
-    return this.calls.flatMap((call) => (call.t === "observe" || call.t === "remove" ? [call.version] : []));
+    return this.calls.flatMap((call) =>
+      call.kind === "observe" || call.kind === "remove" ? [call.version] : [],
+    );
   }
 
   #called(name: string, scope: string): void {
@@ -99,9 +101,13 @@ export class RecordingSink implements ObservationSink {
     throw new Error(`the sink's ${name} was made to fail`);
   }
 
-  #replace(t: "relist" | "startOver", version: ResourceVersion, observations: readonly Observation[]): void {
+  #replace(
+    kind: "relist" | "startOver",
+    version: ResourceVersion,
+    observations: readonly Observation[],
+  ): void {
     const entries = observations.map((o) => [`${o.namespace}/${o.name}`, o] as const);
-    this.calls.push({ t, version, keys: entries.map(([key]) => key) });
+    this.calls.push({ kind, version, keys: entries.map(([key]) => key) });
     if (new Set(entries.map(([key]) => key)).size !== entries.length)
       this.violations.push("a key listed twice");
     this.watermark = version;

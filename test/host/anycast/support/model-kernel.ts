@@ -40,35 +40,35 @@ export class ModelKernel implements KernelState {
   }
 
   do(step: Step): void {
-    switch (step.t) {
-      case "add-nexthop":
+    switch (step.kind) {
+      case "add_nexthop":
         expect(this.nexthops.has(step.id) || this.groups.has(step.id) || this.foreignIds.has(step.id)).toBe(
           false,
         );
         expect(this.paths.get(step.nexthop.via)).toEqual({ kind: "link", device: step.nexthop.device });
         this.nexthops.set(step.id, step.nexthop);
         break;
-      case "set-group":
+      case "set_group":
         expect(step.group.members.size).toBeGreaterThan(0);
         for (const id of step.group.members.keys()) expect(this.nexthops.has(id)).toBe(true);
         expect(this.groups.has(step.id)).toBe(step.change !== "create");
         expect(this.groups.get(step.id)?.type ?? step.group.type).toBe(step.group.type);
         this.groups.set(step.id, step.group);
         break;
-      case "set-route":
+      case "set_route":
         expect(this.groups.has(step.group)).toBe(true);
         expect(this.foreignRoutes.has(step.address)).toBe(false);
         expect(this.routes.has(step.address)).toBe(step.replaces);
         this.routes.set(step.address, step.group);
         break;
-      case "drop-route":
+      case "drop_route":
         this.routes.delete(step.address);
         break;
-      case "drop-group":
+      case "drop_group":
         expect([...this.routes.values()]).not.toContain(step.id);
         this.removeGroup(step.id);
         break;
-      case "drop-nexthop":
+      case "drop_nexthop":
         for (const { members } of this.groups.values()) expect([...members.keys()]).not.toContain(step.id);
         this.removeNexthop(step.id);
         break;
