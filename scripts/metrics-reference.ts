@@ -28,7 +28,7 @@ export function metricsReference(): string {
     "## Node",
     "",
     "Kernel routes of the node that the router or its tools look after. A group's series are there from its first use on:",
-    "in the router itself, on the listener of `lychgate host anycast run`, or in the file that a command writes with",
+    "in the router itself, on the listener of `lychgate node anycast run`, or in the file that a command writes with",
     "`--metrics-file` for node_exporter's textfile collector.",
     "",
     ...table(host),

@@ -31,7 +31,7 @@ const FLOORS: readonly (readonly Room[])[] = [
     ["workers", /^src\/workers\/[\w-]+\.ts$/],
     ["metrics", /^src\/metrics\/[\w-]+\.ts$/],
     ["admin", /^src\/admin\/[\w-]+\.ts$/],
-    ["host", /^src\/host\/(?:(?!command\.ts)[\w-]+\/)*(?!command\.ts)[\w-]+\.ts$/],
+    ["node", /^src\/node\/(?:(?!command\.ts)[\w-]+\/)*(?!command\.ts)[\w-]+\.ts$/],
     ["proxy/forwarding", /^src\/proxy\/forwarding\/[\w-]+\.ts$/],
     ["proxy/record", /^src\/proxy\/record\/[\w-]+\.ts$/],
     ["lab/devcluster", /^lab\/devcluster\/[\w-]+\.ts$/],
@@ -49,7 +49,7 @@ const FLOORS: readonly (readonly Room[])[] = [
   ],
   [["proxy", /^src\/proxy\/[\w-]+\.ts$/]],
   // The composition roots of the node tools, and of what `lychgate serve` runs.
-  [["host commands", /^src\/host\/[\w-]+\/command\.ts$/]],
+  [["node commands", /^src\/node\/[\w-]+\/command\.ts$/]],
   [
     ["router", /^src\/router\/[\w-]+\.ts$/],
     ["lab/bench", /^lab\/bench\/(?:proxies\/)?[\w-]+\.ts$/],
@@ -146,7 +146,7 @@ const KNOWS_ONLY: Readonly<Record<string, readonly string[]>> = {
   workers: ["system", "routes"],
   metrics: ["system", "routes"],
   admin: ["system", "routes"],
-  host: ["system", "routes"],
+  node: ["system", "routes"],
   history: ["system", "routes", "admin"],
   "lab/devcluster": ["system", "routes"],
 };

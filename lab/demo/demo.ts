@@ -5,7 +5,7 @@ import { type Router, startRouter } from "../../src/router/app.ts";
 import { messageOf } from "../../src/system/error-text.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { LiveConfig } from "../../src/config/live.ts";
-import type { LoadedConfig } from "../../src/config/load.ts";
+import type { EffectiveConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { type ClusterEvent, describeClusterEvent } from "../devcluster/cluster-event.ts";
 import { type DevCluster, startDevCluster } from "../devcluster/cluster.ts";
@@ -48,7 +48,7 @@ const POD_CIDR = "127.0.0.0/8";
  * signal has ended it.
  */
 export async function runDemo(
-  { config, origins, file }: LoadedConfig,
+  { config, origins, file }: EffectiveConfig,
   options: DemoOptions,
 ): Promise<number> {
   const log = operationalLog(config);

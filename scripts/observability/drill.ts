@@ -41,9 +41,9 @@ export const DRILL_DEMO = [
   "--upstream-max-connections-per-sandbox 2",
   "--upstream-max-waiting-per-sandbox 4",
   "--upstream-client-share-percent 100",
-  "--host-overlap-mode strict",
-  "--host-overlap-cidrs 198.51.100.0/24",
-  "--host-overlap-interval-ms 1000",
+  "--node-overlap-mode strict",
+  "--node-overlap-cidrs 198.51.100.0/24",
+  "--node-overlap-interval-ms 1000",
 ] as const;
 
 /** What runs all the while: requests, ten a second. */
@@ -124,7 +124,7 @@ export const DRILL: readonly DrillStep[] = [
     story:
       "Somebody (a VPN, another CNI) adds a route for half of a CIDR that the cluster uses. The drill uses a range that nobody has.",
     break: "ip route add 198.51.100.0/25 dev lo",
-    ask: "npx lychgate host overlap --cidr 198.51.100.0/24",
+    ask: "npx lychgate node overlap --cidr 198.51.100.0/24",
     line: /198\.51\.100\.0\/25 dev lo/,
     shownLine:
       "198.51.100.0/24   overlap   198.51.100.0/25   198.51.100.0/25 dev lo proto boot   lo          eth0",
@@ -156,7 +156,7 @@ export function drillMarkdown(): string {
     "# A drill",
     "",
     "Five things are broken on purpose in the running demo. For each: the alert that fires, the panel that shows it, and the",
-    "line of `lychgate explain` (or `lychgate host overlap`) that says it. `test/e2e/drill.test.ts` does all of it with these",
+    "line of `lychgate explain` (or `lychgate node overlap`) that says it. `test/e2e/drill.test.ts` does all of it with these",
     "very commands, a real Prometheus, and the committed rules at twenty times their pace.",
     "",
     "| broken | alert | panel | the line that says it |",

@@ -14,7 +14,7 @@ export const NODE: DashboardSpec = {
   description:
     "Kernel routes of the nodes: overlap of expected CIDRs, static routes, announced addresses. A part that is not used shows nothing.",
   // Any of them: a node may use one part only.
-  subject: '__name__=~"lychgate_(host|anycast)_.+"',
+  subject: '__name__=~"lychgate_(node|anycast)_.+"',
   rows: [
     {
       title: "Overlap",
@@ -77,7 +77,7 @@ export const NODE: DashboardSpec = {
         {
           title: "Expected CIDRs by where the kernel sends them",
           description:
-            "ok: by the default route. Everything else would leave another way, or not at all; `lychgate host overlap` names the route.",
+            "ok: by the default route. Everything else would leave another way, or not at all; `lychgate node overlap` names the route.",
           kind: "time",
           unit: "short",
           width: 12,

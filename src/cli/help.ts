@@ -29,7 +29,7 @@ export function programHelp(commands: readonly Command[]): string {
   ].join("\n");
 }
 
-/** The help of commands that share their first word, such as `host`. */
+/** The help of commands that share their first word, such as `node`. */
 export function groupHelp(group: string, commands: readonly Command[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length)) + 3;
   return [

@@ -10,26 +10,26 @@ import { demo } from "./demo.ts";
 import { explain } from "./explain.ts";
 import { health } from "./health.ts";
 import {
-  hostAnycastCheck,
-  hostAnycastGuard,
-  hostAnycastRun,
-  hostAnycastStatus,
-  hostAnycastWithdraw,
-} from "./host-anycast.ts";
+  nodeAnycastCheck,
+  nodeAnycastGuard,
+  nodeAnycastRun,
+  nodeAnycastStatus,
+  nodeAnycastWithdraw,
+} from "./node-anycast.ts";
 import {
-  hostLinkMove,
-  hostLinkPlan,
-  hostLinkRestore,
-  hostLinkRollback,
-  hostLinkSnapshot,
-} from "./host-link.ts";
-import { hostOverlap, hostOverlapInstall } from "./host-overlap.ts";
+  nodeLinkMove,
+  nodeLinkPlan,
+  nodeLinkRestore,
+  nodeLinkRollback,
+  nodeLinkSnapshot,
+} from "./node-link.ts";
+import { nodeOverlap, nodeOverlapInstall } from "./node-overlap.ts";
 import {
-  hostStaticRoutesApply,
-  hostStaticRoutesInstall,
-  hostStaticRoutesPlan,
-  hostStaticRoutesRemove,
-} from "./host-static-routes.ts";
+  nodeStaticRoutesApply,
+  nodeStaticRoutesInstall,
+  nodeStaticRoutesPlan,
+  nodeStaticRoutesRemove,
+} from "./node-static-routes.ts";
 import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import { load } from "./load.ts";
 import { routes } from "./routes.ts";
@@ -48,23 +48,26 @@ export const COMMANDS: readonly Command[] = [
   top,
   health,
   version,
-  hostOverlap,
-  hostOverlapInstall,
-  hostStaticRoutesPlan,
-  hostStaticRoutesApply,
-  hostStaticRoutesRemove,
-  hostStaticRoutesInstall,
-  hostLinkSnapshot,
-  hostLinkPlan,
-  hostLinkMove,
-  hostLinkRestore,
-  hostLinkRollback,
-  hostAnycastRun,
-  hostAnycastStatus,
-  hostAnycastCheck,
-  hostAnycastGuard,
-  hostAnycastWithdraw,
+  nodeOverlap,
+  nodeOverlapInstall,
+  nodeStaticRoutesPlan,
+  nodeStaticRoutesApply,
+  nodeStaticRoutesRemove,
+  nodeStaticRoutesInstall,
+  nodeLinkSnapshot,
+  nodeLinkPlan,
+  nodeLinkMove,
+  nodeLinkRestore,
+  nodeLinkRollback,
+  nodeAnycastRun,
+  nodeAnycastStatus,
+  nodeAnycastCheck,
+  nodeAnycastGuard,
+  nodeAnycastWithdraw,
 ];
+
+/** What `node` was called before 0.2 (CHANGELOG.md). */
+const FORMER_GROUP = "host";
 
 /** The command that an `argv` (without program) names, if it names one: the longest name that it begins with. */
 export function commandOf(argv: readonly string[]): Command | undefined {
@@ -76,7 +79,7 @@ export function commandOf(argv: readonly string[]): Command | undefined {
   );
 }
 
-/** The commands below a first word that is none by itself, such as `host`. */
+/** The commands below a first word that is none by itself, such as `node`. */
 function groupOf(word: string | undefined): readonly Command[] {
   return COMMANDS.filter(({ name }) => name.startsWith(`${word} `));
 }
@@ -84,6 +87,10 @@ function groupOf(word: string | undefined): readonly Command[] {
 /** Runs the command line `argv` (without program). Resolves to the exit code; rejects only on a bug. */
 export async function main(argv: readonly string[], io: CommandIo): Promise<number> {
   const [name, ...rest] = argv;
+  if (name === FORMER_GROUP) {
+    io.stderr.write("lychgate host is called lychgate node now; the old name ends with the next version\n");
+    return main(["node", ...rest], io);
+  }
   const command = commandOf(argv);
   if (command) return runCommand(command, argv.slice(command.name.split(" ").length), io);
   if (name === "--version" || name === "-v") return runCommand(version, rest, io);
@@ -99,7 +106,7 @@ export async function main(argv: readonly string[], io: CommandIo): Promise<numb
   return unknownCommand(name, COMMANDS, io);
 }
 
-/** `lychgate host …` without a command of that group. */
+/** `lychgate node …` without a command of that group. */
 function runGroup(group: string, [name]: readonly string[], io: CommandIo): number {
   if (name === "--help" || name === "-h") return help([group], io);
   if (name === undefined || name.startsWith("-")) {
@@ -153,7 +160,11 @@ async function runCommand(command: Command, argv: readonly string[], io: Command
       io,
       flags,
       positionals: flags.positionals,
-      load: (file) => loadConfig({ flags, environment, readFile, file }),
+      load: (file) => {
+        const loaded = loadConfig({ flags, environment, readFile, file });
+        for (const warning of loaded.warnings) io.stderr.write(`${warning}\n`);
+        return loaded;
+      },
     });
   } catch (error) {
     if (error instanceof ConfigError) return configFault(command, error, io, moreHelp);

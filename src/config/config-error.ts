@@ -23,7 +23,7 @@ export interface Problem {
 }
 
 /** One line for a person: `lychgate.yaml:3:5: unknown key "watch.pagesize"; did you mean "watch.pageSize"?`. */
-export function formatProblem(problem: Problem): string {
+export function formatProblem(problem: Omit<Problem, "code">): string {
   return `${formatOrigin(problem.origin)}: ${problem.message}`;
 }
 

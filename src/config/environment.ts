@@ -1,6 +1,7 @@
 import type { Problem } from "./config-error.ts";
 import type { RawValue, SourceReading } from "./raw-value.ts";
 import { fromText } from "./raw-value.ts";
+import { formerly } from "./former-names.ts";
 import { SETTINGS, VARIABLE_PREFIX } from "./settings.ts";
 import { nearest } from "./suggest.ts";
 
@@ -34,7 +35,10 @@ export function readEnvironment(
     if (text === undefined) continue;
     const origin = { kind: "environment", name } as const;
     const setting = byVariable.get(name);
+    const former = setting ? undefined : formerly(name);
     if (setting) values.push({ setting, value: fromText(setting, text), origin });
+    else if (former)
+      values.push({ setting: former, value: fromText(former, text), origin, formerName: name });
     else if (!isServiceVariable(name, text)) {
       const near = nearest(name, [...byVariable.keys(), FILE_VARIABLE]);
       problems.push({

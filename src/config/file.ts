@@ -1,6 +1,7 @@
 import type { Document, Node, Pair, YAMLParseError } from "yaml";
 import { LineCounter, isMap, isScalar, isSeq, parseDocument, visit } from "yaml";
 import type { Problem } from "./config-error.ts";
+import { FORMER_SECTIONS, formerly } from "./former-names.ts";
 import type { Origin } from "./origins.ts";
 import type { RawValue, SourceReading } from "./raw-value.ts";
 import { SETTINGS, settingOf } from "./settings.ts";
@@ -74,11 +75,11 @@ class FileReader {
   #readPair(section: string, pair: Pair): void {
     const name = isScalar(pair.key) ? String(pair.key.value) : String(pair.key);
     const key = section ? `${section}.${name}` : name;
-    if (!section && SECTIONS.has(name)) {
+    if (!section && (SECTIONS.has(name) || FORMER_SECTIONS.has(name))) {
       this.readSection(name, pair.value);
       return;
     }
-    const setting = settingOf(key);
+    const setting = settingOf(key) ?? formerly(key);
     // A dot in a YAML key is part of its name, not a way down.
     if (!setting || name.includes(".")) {
       this.problems.push({
@@ -99,6 +100,7 @@ class FileReader {
       setting,
       value: node.toJS(this.#document),
       origin: this.#originOf(pair.value),
+      formerName: setting.key === key ? undefined : key,
       ...items,
     });
   }

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import type { Problem } from "./config-error.ts";
 import type { RawValue, SourceReading } from "./raw-value.ts";
+import { formerly } from "./former-names.ts";
 import { fromText } from "./raw-value.ts";
 import type { Setting } from "./settings.ts";
 import { SETTINGS } from "./settings.ts";
@@ -71,7 +72,7 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     if (token.kind === "positional") positionals.push(token.value);
     if (token.kind !== "option") continue;
     const origin = { kind: "flag", name: token.rawName } as const;
-    const setting = settings.get(token.name);
+    const setting = settings.get(token.name) ?? formerSetting(token.name, settings);
     const ownFlag = ownByName.get(token.name);
     if (!setting && !ownFlag) {
       problems.push({
@@ -104,8 +105,10 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     if (!setting) continue;
     const value = token.value === undefined ? true : fromText(setting, token.value);
     const earlier = values.get(setting.key);
-    if (!earlier) values.set(setting.key, { setting, value, origin });
-    else if (Array.isArray(earlier.value) && Array.isArray(value)) {
+    if (!earlier) {
+      const formerName = settings.has(token.name) ? undefined : token.rawName;
+      values.set(setting.key, { setting, value, origin, formerName });
+    } else if (Array.isArray(earlier.value) && Array.isArray(value)) {
       values.set(setting.key, {
         ...earlier,
         value: [...(earlier.value as unknown[]), ...(value as unknown[])],
@@ -119,6 +122,11 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     positionals,
     file: given.get("config")?.at(-1),
   };
+}
+
+function formerSetting(name: string, settings: ReadonlyMap<string, Setting>): Setting | undefined {
+  const setting = formerly(`--${name}`);
+  return setting && settings.has(setting.flag.slice(2)) ? setting : undefined;
 }
 
 function unknownFlag(rawName: string, known: readonly string[]): string {

@@ -1,4 +1,4 @@
-import type { LoadedConfig } from "./load.ts";
+import type { EffectiveConfig } from "./load.ts";
 import type { Config } from "./schema.ts";
 import { valueOf } from "./render.ts";
 import { type Setting, SETTINGS } from "./settings.ts";
@@ -22,10 +22,10 @@ export type LiveParticipant = (config: Config) => () => void;
  * take what a reload brings, all others keep what they had at the start. Either all participants change or none does.
  */
 export class LiveConfig {
-  #loaded: LoadedConfig;
+  #loaded: EffectiveConfig;
   readonly #participants: LiveParticipant[] = [];
 
-  constructor(loaded: LoadedConfig) {
+  constructor(loaded: EffectiveConfig) {
     this.#loaded = loaded;
   }
 
@@ -35,7 +35,7 @@ export class LiveConfig {
   }
 
   /** In effect now, with where each value came from. */
-  get loaded(): LoadedConfig {
+  get loaded(): EffectiveConfig {
     return this.#loaded;
   }
 
@@ -45,7 +45,7 @@ export class LiveConfig {
   }
 
   /** Puts the live keys of `next` in effect. Participants are called even if nothing differs: files may. Throws what they throw. */
-  reload(next: LoadedConfig): Reloaded {
+  reload(next: EffectiveConfig): Reloaded {
     const { config: now } = this.#loaded;
     const differing = SETTINGS.filter((setting) => !isSame(setting, now, next.config));
     const merged = merge(this.#loaded, next);
@@ -63,7 +63,7 @@ function isSame(setting: Setting, one: Config, other: Config): boolean {
   return JSON.stringify(valueOf(one, setting)) === JSON.stringify(valueOf(other, setting));
 }
 
-function merge(now: LoadedConfig, next: LoadedConfig): LoadedConfig {
+function merge(now: EffectiveConfig, next: EffectiveConfig): EffectiveConfig {
   const merged = structuredClone(now.config) as Record<string, unknown>;
   const origins = new Map(now.origins);
   for (const setting of SETTINGS) {

@@ -1,5 +1,6 @@
 import type { Problem } from "./config-error.ts";
-import { ConfigError } from "./config-error.ts";
+import { ConfigError, formatProblem } from "./config-error.ts";
+import { formerNameWarning } from "./former-names.ts";
 import { FILE_VARIABLE, readEnvironment } from "./environment.ts";
 import { readConfigFile } from "./file.ts";
 import type { ParsedFlags } from "./flags.ts";
@@ -24,13 +25,19 @@ export interface ConfigSources {
 }
 
 /** A configuration and where each of its values came from. */
-export interface LoadedConfig {
+export interface EffectiveConfig {
   /** Complete, valid and frozen. */
   readonly config: Config;
   /** By key (`watch.pageSize`); every key is present. */
   readonly origins: ReadonlyMap<string, Origin>;
   /** The file that was read. */
   readonly file: string | undefined;
+}
+
+/** What the sources say, all of them valid. */
+export interface LoadedConfig extends EffectiveConfig {
+  /** What a person should change soon: names that a setting had before. One line each, without a full stop. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -85,7 +92,7 @@ export function configFrom(input: ConfigInput = {}): Config {
 function combine(
   values: readonly RawValue[],
   earlierProblems: readonly Problem[],
-): Pick<LoadedConfig, "config" | "origins"> {
+): Pick<LoadedConfig, "config" | "origins" | "warnings"> {
   const problems = [...earlierProblems];
   const origins = new Map<string, Origin>(SETTINGS.map(({ key }) => [key, { kind: "default" }]));
   const input: Record<string, Record<string, unknown>> & Record<string, unknown> = {};
@@ -114,7 +121,11 @@ function combine(
     problems.push({ code: "conflicting_values", origin: origin ?? { kind: "default" }, key, message });
   }
   if (problems.length > 0 || !result.success) throw new ConfigError(problems);
-  return { config: freeze(result.data), origins };
+  const warnings = values.flatMap((raw) => {
+    const warning = formerNameWarning(raw);
+    return warning ? [formatProblem(warning)] : [];
+  });
+  return { config: freeze(result.data), origins, warnings };
 }
 
 function readFileSource(

@@ -9,6 +9,8 @@ export interface RawValue {
   readonly origin: Origin;
   /** For a list whose entries have places of their own. */
   readonly itemOrigins?: readonly Origin[];
+  /** The name that it was given under, where that is a former one (former-names.ts). */
+  readonly formerName?: string | undefined;
 }
 
 /** What one source says: its values, and the faults met while reading it. */

@@ -1,4 +1,4 @@
-import type { LoadedConfig } from "./load.ts";
+import type { EffectiveConfig } from "./load.ts";
 import { formatOrigin } from "./origins.ts";
 import type { Config } from "./schema.ts";
 import type { Setting, SettingValue } from "./settings.ts";
@@ -41,7 +41,7 @@ export function shownConfig(config: Config): Record<string, unknown> {
  * The effective configuration as YAML that can be loaded again, each value with its origin as a comment:
  * `listen: ":7788" # default`. A secret that is set stands there as a comment without its value.
  */
-export function renderYaml({ config, origins }: LoadedConfig): string {
+export function renderYaml({ config, origins }: EffectiveConfig): string {
   const lines: { readonly text: string; readonly comment?: string }[] = [];
   let section = "";
   for (const setting of SETTINGS) {

@@ -487,12 +487,12 @@ const admin = z.strictObject({
   ),
 });
 
-const host = z.strictObject({
+const node = z.strictObject({
   overlapMode: z
     .enum(["off", "warn", "strict"])
     .default("off")
     .describe(
-      "Check where this node's kernel sends the cluster's CIDRs, as `lychgate host overlap` does: `warn` logs and counts what leaves by another interface than the default route's, `strict` also keeps the router from being ready meanwhile. Needs iproute2.",
+      "Check where this node's kernel sends the cluster's CIDRs, as `lychgate node overlap` does: `warn` logs and counts what leaves by another interface than the default route's, `strict` also keeps the router from being ready meanwhile. Needs iproute2.",
     ),
   overlapCidrs: list(
     "CIDR",
@@ -519,7 +519,7 @@ const anycast = z.strictObject({
     "IP address",
     ipAddress,
     100,
-    "Anycast addresses of this router itself: announced through BIRD 2 while it is ready, withdrawn as the first step of its drain. The host must have them, on `lo` for instance. For addresses that pods bind there is `lychgate host anycast run`.",
+    "Anycast addresses of this router itself: announced through BIRD 2 while it is ready, withdrawn as the first step of its drain. The host must have them, on `lo` for instance. For addresses that pods bind there is `lychgate node anycast run`.",
   ),
   birdSocket: text(
     "path",
@@ -569,7 +569,7 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   tombstones: "Remembered deletions",
   routes: "The route table",
   admin: "The admin port",
-  host: "The node's routes",
+  node: "The node's routes",
   anycast: "The router's own anycast addresses",
   drain: "Shutting down",
 };
@@ -657,7 +657,7 @@ export const configSchema = z
     tombstones: tombstones.prefault({}),
     routes: routes.prefault({}),
     admin: admin.prefault({}),
-    host: host.prefault({}),
+    node: node.prefault({}),
     anycast: anycast.prefault({}),
     drain: drain.prefault({}),
   })

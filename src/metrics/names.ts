@@ -427,44 +427,44 @@ export const METRICS = {
 
 /**
  * Metrics of the node's kernel routes (docs/architecture.md#node). A group is there from its first use on: by the router's
- * own checks, by `lychgate host anycast run`, or in the file that a command writes for node_exporter's textfile collector.
+ * own checks, by `lychgate node anycast run`, or in the file that a command writes for node_exporter's textfile collector.
  */
 export const HOST_METRICS = {
   overlapCidrs: {
-    name: "lychgate_host_overlap_cidrs",
+    name: "lychgate_node_overlap_cidrs",
     type: "gauge",
     help: "Expected CIDRs, by where the kernel sends them. All but ok leave, whole or in part, another way than the default route.",
     labels: { verdict: label.OVERLAP_VERDICTS },
     across: "primary",
   },
   overlapStrict: {
-    name: "lychgate_host_overlap_strict",
+    name: "lychgate_node_overlap_strict",
     type: "gauge",
     help: "1 when an overlap keeps the router from being ready (STRICT), 0 when it is only told (WARN).",
     across: "primary",
   },
   overlapLastCheck: {
-    name: "lychgate_host_overlap_last_check_timestamp_seconds",
+    name: "lychgate_node_overlap_last_check_timestamp_seconds",
     type: "gauge",
     help: "When the last overlap check ended, in seconds since the epoch.",
     across: "primary",
   },
   overlapChecks: {
-    name: "lychgate_host_overlap_checks_total",
+    name: "lychgate_node_overlap_checks_total",
     type: "counter",
     help: "Overlap checks; failed: the kernel's routes could not be read, and what the last check found stands.",
     labels: { result: label.OK_OR_FAILED },
     across: "primary",
   },
   staticRoutes: {
-    name: "lychgate_host_static_routes",
+    name: "lychgate_node_static_routes",
     type: "gauge",
     help: "Configured static routes, by how they stand in the kernel.",
     labels: { state: label.STATIC_ROUTE_STATES },
     across: "primary",
   },
   staticRouteChanges: {
-    name: "lychgate_host_static_route_changes_total",
+    name: "lychgate_node_static_route_changes_total",
     type: "counter",
     help: "Changes made to the kernel so that it has the configured static routes.",
     labels: { change: label.STATIC_ROUTE_CHANGES },

@@ -6,8 +6,8 @@ import type { TableListener } from "../routes/news.ts";
 import { addCounter, addGauge, addHistogram } from "./add-to-registry.ts";
 import type { SetGauge } from "./add-to-registry.ts";
 import type { Cell } from "./counter-cells.ts";
-import { createHostMetrics } from "./host-metrics.ts";
-import type { HostMetrics } from "./host-metrics.ts";
+import { createNodeMetrics } from "./node-metrics.ts";
+import type { NodeMetrics } from "./node-metrics.ts";
 import { labelValue, MEMBER_STATUSES, ROUTE_STATES, statusLabel } from "./label-values.ts";
 import { snapshotOf, textOf } from "./metric-snapshot.ts";
 import type { MetricSnapshot } from "./metric-snapshot.ts";
@@ -104,7 +104,7 @@ export interface Metrics {
   /** Told of each reload of the configuration; `result` is a word of `config_reloads_total{result}`. */
   readonly configReloaded: (result: "success" | "failure") => void;
   /** Kernel routes of the node. */
-  readonly host: HostMetrics;
+  readonly node: NodeMetrics;
   /** Says where gauges are read from now on; adds to what earlier calls said. */
   readFrom(sources: MetricSources): void;
   /** `/metrics` in Prometheus's text format 0.0.4. At most a second old: two scrapers cost as much as one. */
@@ -340,7 +340,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       lastReloadSucceeded = result === "success";
       if (lastReloadSucceeded) configReadAtMs = clock.nowMs();
     },
-    host: createHostMetrics(registry),
+    node: createNodeMetrics(registry),
     readFrom: (more) => void (sources = { ...sources, ...more }),
     text: cached(makeText, clock),
     snapshot: () => snapshotOf(registry),

@@ -14,8 +14,8 @@ import type { LoadedConfig } from "../config/load.ts";
 import { ConfigError, formatProblem } from "../config/config-error.ts";
 import type { Config } from "../config/schema.ts";
 import { flagOf } from "../config/settings.ts";
-import { OwnAddresses } from "../host/anycast/own-addresses.ts";
-import { createOverlapMonitor } from "../host/overlap/command.ts";
+import { OwnAddresses } from "../node/anycast/own-addresses.ts";
+import { createOverlapMonitor } from "../node/overlap/command.ts";
 import type { Log } from "../system/log.ts";
 import { type Membership, startMembership } from "./membership.ts";
 import { createMetrics, type Metrics } from "../metrics/registry.ts";
@@ -173,7 +173,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     podIpRefused: (source, key, ip, from) =>
       podIpLog.tell({ source, key, ip, why: podAddresses.refusalOf(ip), from }),
   });
-  const overlap = createOverlapMonitor(config.host, table, { observer: metrics.host.overlap, clock, log });
+  const overlap = createOverlapMonitor(config.node, table, { observer: metrics.node.overlap, clock, log });
 
   const readiness: ReadinessCheck[] = [
     { name: "synced", ready: () => table.synced || "the first list of sandboxes is not in" },
@@ -266,7 +266,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
           controlSocket: config.anycast.birdSocket,
           includeFile: config.anycast.includeFile,
           ready: () => askReadiness(readiness, false).ready,
-          observer: metrics.host.anycast,
+          observer: metrics.node.anycast,
           clock,
           log,
         })

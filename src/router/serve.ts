@@ -4,7 +4,7 @@ import { messageOf } from "../system/error-text.ts";
 import { systemClock } from "../system/clock.ts";
 import { parseListenAddress } from "../config/listen-address.ts";
 import { LiveConfig } from "../config/live.ts";
-import type { LoadedConfig } from "../config/load.ts";
+import type { EffectiveConfig, LoadedConfig } from "../config/load.ts";
 import type { OperationalLog } from "../system/operational-log.ts";
 import { PodAddresses } from "./pod-addresses.ts";
 import { handleSignals, type HangUps } from "../system/process-signals.ts";
@@ -18,7 +18,7 @@ import { VERSION } from "../system/version.ts";
  * 1 when the router could not start.
  */
 export async function runServe(
-  loaded: LoadedConfig,
+  loaded: EffectiveConfig,
   load: () => LoadedConfig,
   hangUps: HangUps,
 ): Promise<number> {
@@ -70,7 +70,7 @@ export async function runServe(
 }
 
 /** Without an informer no push can be verified: then who can push decides which pod answers. */
-function anybodyMayPush({ source, peers, peerListen }: LoadedConfig["config"]): boolean {
+function anybodyMayPush({ source, peers, peerListen }: EffectiveConfig["config"]): boolean {
   const address = parseListenAddress(peerListen);
   const host = "fault" in address ? undefined : address.host;
   return source === "none" && peers.allowFrom.length === 0 && !isLoopback(host);
@@ -84,7 +84,7 @@ function isLoopback(host: string | undefined): boolean {
 }
 
 /** Says when fewer client connections fit than the limit names. Of a limit that nobody chose nobody need be warned. */
-function tellOfOpenFiles({ config, origins }: LoadedConfig, log: OperationalLog): void {
+function tellOfOpenFiles({ config, origins }: EffectiveConfig, log: OperationalLog): void {
   const message = openFilesWarning(config.client.maxConnections);
   const isChosen = (origins.get("client.maxConnections")?.kind ?? "default") !== "default";
   if (message !== undefined) log[isChosen ? "warn" : "info"](message);

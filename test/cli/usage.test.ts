@@ -31,6 +31,13 @@ describe("without a command that it knows", () => {
   });
 });
 
+test("host, what node was called before, works for one version and says so", async () => {
+  const { code, stdout, stderr } = await runInProcess(["host", "overlap", "--help"]);
+  expect(code).toBe(0);
+  expect(stdout).toContain("lychgate node overlap");
+  expect(stderr).toBe("lychgate host is called lychgate node now; the old name ends with the next version\n");
+});
+
 describe("with a wrong command line", () => {
   test.each([
     [["serve", "--lisetn", ":1"], "--lisetn: unknown flag; did you mean --listen?"],
@@ -139,7 +146,7 @@ describe("help", () => {
       for (const flag of command.flags) expect(help).toContain(`--${flag.name}`);
       for (const setting of command.settings) expect(help).toContain(`  ${setting.flag}`);
       expect(help.includes("  --config")).toBe(
-        ["serve", "demo", "explain", "routes", "top", "health", "host overlap"].includes(name),
+        ["serve", "demo", "explain", "routes", "top", "health", "node overlap"].includes(name),
       );
       for (const line of help.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     },

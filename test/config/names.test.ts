@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { SECTION_TITLES } from "../../src/config/schema.ts";
 import { SETTINGS, flagOf, variableOf } from "../../src/config/settings.ts";
 import { nearest } from "../../src/config/suggest.ts";
+import { faults, load } from "./support.ts";
 
 describe("names follow from the key by rule", () => {
   test.each([
@@ -17,6 +18,42 @@ describe("names follow from the key by rule", () => {
     expect(new Set(SETTINGS.map(({ flag }) => flag)).size).toBe(SETTINGS.length);
     expect(new Set(SETTINGS.map(({ variable }) => variable)).size).toBe(SETTINGS.length);
     expect(SETTINGS.map(({ variable }) => variable)).not.toContain("LYCHGATE_CONFIG");
+  });
+});
+
+describe("a name that a setting had before works for one version, with a warning that names the new one", () => {
+  test.each([
+    [{ argv: ["--peers-claim-ttl-ms", "2000"] }, "--peers-claim-ttl-ms", "--peers-hint-ttl-ms"],
+    [
+      { environment: { LYCHGATE_PEERS_CLAIM_TTL_MS: "2000" } },
+      "LYCHGATE_PEERS_CLAIM_TTL_MS",
+      "LYCHGATE_PEERS_HINT_TTL_MS",
+    ],
+    [{ file: "peers:\n  claimTtlMs: 2000\n" }, "peers.claimTtlMs", "peers.hintTtlMs"],
+  ])("%j", (given, former, name) => {
+    const { config, origins, warnings } = load(given);
+    expect(config.peers.hintTtlMs).toBe(2000);
+    expect(origins.get("peers.hintTtlMs")?.kind).not.toBe("default");
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`${former} is called ${name} now; the old name ends with the next version`);
+  });
+
+  test("the section of the node's routes too, and its faults name the setting of today", () => {
+    const { config, warnings } = load({ file: "host:\n  overlapMode: warn\n  overlapIntervalMs: 5000\n" });
+    expect(config.node).toMatchObject({ overlapMode: "warn", overlapIntervalMs: 5000 });
+    expect(warnings).toEqual([
+      "lychgate.yaml:2:16: host.overlapMode is called node.overlapMode now; the old name ends with the next version",
+      "lychgate.yaml:3:22: host.overlapIntervalMs is called node.overlapIntervalMs now; the old name ends with the next version",
+    ]);
+    expect(faults({ file: "host:\n  overlapMode: no\n" })[0]).toContain(
+      "node.overlapMode must be off, warn or strict",
+    );
+  });
+
+  test("not beside its new name on one command line", () => {
+    expect(faults({ argv: ["--peers-max-claims", "5", "--peers-max-hints", "6"] })).toEqual([
+      "--peers-max-hints: is given twice",
+    ]);
   });
 });
 

@@ -55,8 +55,8 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "anycast.addresses": fc.subarray(["192.0.2.1", "2001:db8::1"]),
   "anycast.birdSocket": fc.constantFrom("/run/bird/bird.ctl", "/a b/#c"),
   "anycast.includeFile": fc.constantFrom("/run/lychgate/router.conf", "/x: y"),
-  "host.overlapCidrs": fc.subarray(["10.244.0.0/16", "192.0.2.1", "2001:db8::/48", "::/0", "fd00::1/128"]),
-  "host.overlapInterfaces": fc.subarray(["eth0", "lxc*", "en.1-a:2"]),
+  "node.overlapCidrs": fc.subarray(["10.244.0.0/16", "192.0.2.1", "2001:db8::/48", "::/0", "fd00::1/128"]),
+  "node.overlapInterfaces": fc.subarray(["eth0", "lxc*", "en.1-a:2"]),
 };
 
 function arbitraryOf(setting: Setting): fc.Arbitrary<SettingValue> {

@@ -10,11 +10,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { BirdAnnouncer } from "../../src/host/anycast/bird-announcer.ts";
-import { AnycastNode, type TestPod, V4, V6 } from "../host/anycast/support/anycast-node.ts";
-import { NO_BIRD, scratch, TestBird } from "../host/anycast/support/bird.ts";
-import { runDaemon } from "../host/anycast/support/daemon.ts";
-import { makeNamespace } from "../host/support/namespaces.ts";
+import { BirdAnnouncer } from "../../src/node/anycast/bird-announcer.ts";
+import { AnycastNode, type TestPod, V4, V6 } from "../node/anycast/support/anycast-node.ts";
+import { NO_BIRD, scratch, TestBird } from "../node/anycast/support/bird.ts";
+import { runDaemon } from "../node/anycast/support/daemon.ts";
+import { makeNamespace } from "../node/support/namespaces.ts";
 import { eventually } from "../support/eventually.ts";
 
 // What goes wrong around the daemon: BIRD refuses, is away, comes back; someone changes what is ours; the daemon is gone for a
@@ -35,7 +35,7 @@ async function nodeWith(
 const birdHas = (node: AnycastNode, ...addresses: readonly string[]): Promise<void> =>
   eventually(() => expect(node.bird.routes()).toEqual(addresses), { timeoutMs: 5000 });
 
-const PAGE = readFileSync(join(import.meta.dirname, "../../docs/host/anycast.md"), "utf8");
+const PAGE = readFileSync(join(import.meta.dirname, "../../docs/node/anycast.md"), "utf8");
 
 describe.skipIf(NO_BIRD)(title, () => {
   test("the docs' bird.conf is taken as it stands, by a BIRD that has dropped its privileges", async () => {

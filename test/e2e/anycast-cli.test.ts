@@ -5,16 +5,16 @@ import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { runLychgate } from "../cli/run-lychgate.ts";
-import type { AnycastStatus } from "../../src/host/anycast/command.ts";
-import { AnycastNode, NODE_NAME, V4, V6 } from "../host/anycast/support/anycast-node.ts";
-import { NO_BIRD, scratch } from "../host/anycast/support/bird.ts";
+import type { AnycastStatus } from "../../src/node/anycast/command.ts";
+import { AnycastNode, NODE_NAME, V4, V6 } from "../node/anycast/support/anycast-node.ts";
+import { NO_BIRD, scratch } from "../node/anycast/support/bird.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultyApiServer } from "../watch/support/faulty-api-server.ts";
 import { kubeconfig } from "../watch/support/kubeconfig.ts";
 
-// `lychgate host anycast` as an operator runs it.
+// `lychgate node anycast` as an operator runs it.
 
-const title = `lychgate host anycast${NO_BIRD ? ` (${NO_BIRD})` : ""}`;
+const title = `lychgate node anycast${NO_BIRD ? ` (${NO_BIRD})` : ""}`;
 const BIN = resolve(import.meta.dirname, "../../bin/lychgate.mjs");
 
 async function freePort(): Promise<number> {
@@ -43,7 +43,7 @@ describe.skipIf(NO_BIRD)(title, () => {
       spec,
       JSON.stringify({ addresses: [V4], backendsFile: backends, bird, listen: "127.0.0.1:0" }),
     );
-    const run = ["host", "anycast", "run", "--spec", spec, "--netns", node.node.name];
+    const run = ["node", "anycast", "run", "--spec", spec, "--netns", node.node.name];
     const daemon = spawn("setpriv", ["--bounding-set=-net_admin", process.execPath, BIN, ...run], {
       stdio: ["ignore", "ignore", "pipe"],
     });
@@ -78,7 +78,7 @@ describe.skipIf(NO_BIRD)(title, () => {
       }),
     );
     const args = ["--spec", spec, "--netns", node.node.name];
-    const daemon = spawn(process.execPath, [BIN, "host", "anycast", "run", ...args], {
+    const daemon = spawn(process.execPath, [BIN, "node", "anycast", "run", ...args], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     onTestFinished(() => void daemon.kill("SIGKILL"));
@@ -87,7 +87,7 @@ describe.skipIf(NO_BIRD)(title, () => {
     await eventually(() => expect(node.bird.routes()).toEqual([V4, V6]), { timeoutMs: 15_000 });
     await eventually(() => expect(log).toContain('"msg":"announced"'));
 
-    const table = await runLychgate(["host", "anycast", "status", ...args]);
+    const table = await runLychgate(["node", "anycast", "status", ...args]);
     expect(table.stdout.split("\n").map((line) => line.replace(/ +/g, " "))).toEqual([
       "ADDRESS STATE BACKENDS WHY",
       `${V4} announced pod edge/pod-1@${one.link} -`,
@@ -96,7 +96,7 @@ describe.skipIf(NO_BIRD)(title, () => {
     ]);
     expect(table).toMatchObject({ code: 0, stderr: expect.stringContaining("as the daemon says") });
 
-    const { stdout } = await runLychgate(["host", "anycast", "status", "--json", ...args]);
+    const { stdout } = await runLychgate(["node", "anycast", "status", "--json", ...args]);
     const status = JSON.parse(stdout) as AnycastStatus;
     expect(status).toMatchObject({
       from: "daemon",
@@ -111,11 +111,11 @@ describe.skipIf(NO_BIRD)(title, () => {
     expect(await ended).toBe(0);
     // Kept for the next run, as `onExit` says by default.
     expect(node.bird.routes()).toEqual([V4, V6]);
-    const alone = await runLychgate(["host", "anycast", "status", ...args]);
+    const alone = await runLychgate(["node", "anycast", "status", ...args]);
     expect(alone.stdout.split("\n")[1]?.replace(/ +/g, " ")).toBe(`${V4} announced ${one.v4}@${one.link} -`);
     expect(alone).toMatchObject({ code: 0, stderr: expect.stringContaining("no daemon answered") });
     await node.bird.stop();
-    expect(await runLychgate(["host", "anycast", "status", ...args])).toMatchObject({
+    expect(await runLychgate(["node", "anycast", "status", ...args])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("is BIRD running"),
     });

@@ -3,9 +3,9 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { runLychgate } from "../cli/run-lychgate.ts";
-import { AnycastNode, V4, V6 } from "../host/anycast/support/anycast-node.ts";
-import { NO_BIRD, scratch, TestBird } from "../host/anycast/support/bird.ts";
-import { makeNamespace } from "../host/support/namespaces.ts";
+import { AnycastNode, V4, V6 } from "../node/anycast/support/anycast-node.ts";
+import { NO_BIRD, scratch, TestBird } from "../node/anycast/support/bird.ts";
+import { makeNamespace } from "../node/support/namespaces.ts";
 import { eventually } from "../support/eventually.ts";
 import { startRouterProcess } from "../support/router-process.ts";
 import { FaultyApiServer } from "../watch/support/faulty-api-server.ts";
@@ -19,7 +19,7 @@ const BIN = resolve(import.meta.dirname, "../../bin/lychgate.mjs");
 const LONG = { timeoutMs: 30_000 };
 
 function run(...args: readonly string[]): ChildProcess & { log: () => string } {
-  const child = spawn(process.execPath, [BIN, "host", "anycast", ...args], {
+  const child = spawn(process.execPath, [BIN, "node", "anycast", ...args], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -92,7 +92,7 @@ describe.skipIf(NO_BIRD)(title, () => {
     killed.kill("SIGKILL");
     await ended;
     const withdraw = (result: string) =>
-      runLychgate(["host", "anycast", "withdraw", "--spec", spec, "--after-failure"], {
+      runLychgate(["node", "anycast", "withdraw", "--spec", spec, "--after-failure"], {
         SERVICE_RESULT: result,
       });
     expect(await withdraw("success")).toMatchObject({

@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { AnycastNode, type TestPod } from "../host/anycast/support/anycast-node.ts";
-import { NO_BIRD, scratch } from "../host/anycast/support/bird.ts";
-import { runDaemon } from "../host/anycast/support/daemon.ts";
+import { AnycastNode, type TestPod } from "../node/anycast/support/anycast-node.ts";
+import { NO_BIRD, scratch } from "../node/anycast/support/bird.ts";
+import { runDaemon } from "../node/anycast/support/daemon.ts";
 import { eventually } from "../support/eventually.ts";
 
 const title = `200 addresses behind 5 pods${NO_BIRD ? ` (${NO_BIRD})` : ""}`;

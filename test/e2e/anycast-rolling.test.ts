@@ -7,9 +7,9 @@ import {
   type TestPod,
   V4,
   V6,
-} from "../host/anycast/support/anycast-node.ts";
-import { NO_BIRD } from "../host/anycast/support/bird.ts";
-import { runDaemon } from "../host/anycast/support/daemon.ts";
+} from "../node/anycast/support/anycast-node.ts";
+import { NO_BIRD } from "../node/anycast/support/bird.ts";
+import { runDaemon } from "../node/anycast/support/daemon.ts";
 import { eventually } from "../support/eventually.ts";
 
 // Pods behind one address are replaced one after the other while clients behind the far router send requests, each on a

@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { NO_BIRD, TestBird } from "../host/anycast/support/bird.ts";
-import { makeNamespace } from "../host/support/namespaces.ts";
+import { NO_BIRD, TestBird } from "../node/anycast/support/bird.ts";
+import { makeNamespace } from "../node/support/namespaces.ts";
 import { eventually } from "../support/eventually.ts";
 import { startRouterProcess } from "../support/router-process.ts";
 import { FaultyApiServer } from "../watch/support/faulty-api-server.ts";

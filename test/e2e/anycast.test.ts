@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { AnycastNode, type TestPod, V4, V6 } from "../host/anycast/support/anycast-node.ts";
-import { NO_BIRD, scratch } from "../host/anycast/support/bird.ts";
-import { runDaemon } from "../host/anycast/support/daemon.ts";
+import { AnycastNode, type TestPod, V4, V6 } from "../node/anycast/support/anycast-node.ts";
+import { NO_BIRD, scratch } from "../node/anycast/support/bird.ts";
+import { runDaemon } from "../node/anycast/support/daemon.ts";
 import { eventually } from "../support/eventually.ts";
 
 // issue: an address stayed announced for a pod that had accepted SIGTERM but was still Ready. Two BIRDs in two namespaces

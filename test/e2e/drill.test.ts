@@ -11,7 +11,7 @@ import {
   type DrillStep,
 } from "../../scripts/observability/drill.ts";
 import { rulesYaml } from "../../scripts/observability/rules-files.ts";
-import { makeNamespace, NO_NAMESPACES } from "../host/support/namespaces.ts";
+import { makeNamespace, NO_NAMESPACES } from "../node/support/namespaces.ts";
 import { eventually } from "../support/eventually.ts";
 import { startDemoProcess } from "./support/demo-process.ts";
 import { filledIn, NO_PROMETHEUS, type Sample, startPrometheus } from "./support/prometheus.ts";

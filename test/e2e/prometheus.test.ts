@@ -11,7 +11,7 @@ import { DASHBOARDS } from "../../scripts/observability/generate.ts";
 import { paceOf } from "../../scripts/observability/pace.ts";
 import { withoutSeen } from "../../scripts/observability/promql.ts";
 import { recordingRules } from "../../scripts/observability/recording-rules.ts";
-import { hostMetricsText } from "../../src/metrics/host-metrics.ts";
+import { hostMetricsText } from "../../src/metrics/node-metrics.ts";
 import { eventually } from "../support/eventually.ts";
 import { type DemoProcess, startDemoProcess } from "./support/demo-process.ts";
 import { freePort } from "./support/free-port.ts";

@@ -133,7 +133,7 @@ describe("a push longer than any real one is refused, whichever field makes it s
   ];
   test.each(fields)("%s", (field) => {
     const { table } = listening();
-    expect(table.pushUpdate({ ...makeRoute("new", 20), [field]: long }, 0)).toMatch(/^invalid\//);
+    expect(table.pushUpdate({ ...makeRoute("new", 20), [field]: long }, 0)).toMatch(/^invalid_/);
     expect(table.stats().hints).toBe(0);
   });
 

@@ -181,7 +181,7 @@ test("an object that can't be read is counted and logged, its version passes, an
   w.store.put("ns", "a", { metadata: { uid: "" } });
   await eventually(() => w.sink.watermark === "1002");
   expect(w.sink.contents).toEqual(new Map([["ns/a", "1001"]]));
-  expect(w.observer.count("invalid no-uid")).toBe(1);
+  expect(w.observer.count("invalid no_uid")).toBe(1);
   expect(w.log.lines.filter((line) => line.level === "warn")).toMatchObject([
     { reason: "no_uid", message: "metadata.uid of ns/a must not be empty" },
   ]);
@@ -203,8 +203,8 @@ test("events of an unknown type and objects of another namespace are counted and
   await eventually(() => w.sink.watermark === "1003");
   expect(w.observer.notes.filter((note) => note.startsWith("invalid"))).toEqual([
     "invalid unknown_event_type",
-    "invalid out-of-scope",
-    "invalid out-of-scope",
+    "invalid out_of_scope",
+    "invalid out_of_scope",
   ]);
   expect(w.sink.delivered()).toEqual([]);
 });

@@ -122,7 +122,7 @@ test("what can't be read moves the watermark as a bookmark would", () => {
   feed.deliver(deleted(14, "no object"));
   expect(heard()).toEqual([11, 12, 13, 14].map((version) => `bookmark  ${version}`));
   expect([feed.watermark, observer.events]).toEqual(["14", 4]);
-  expect(observer.notes).toEqual(["invalid no-uid", "invalid no-key", "invalid no-key", "invalid no-key"]);
+  expect(observer.notes).toEqual(["invalid no_uid", "invalid no_key", "invalid no_key", "invalid no_key"]);
 });
 
 test("of one namespace only its own objects count, in events, deletions and lists", () => {
@@ -141,7 +141,7 @@ test("of one namespace only its own objects count, in events, deletions and list
     "observe mine one 13",
     "remove mine mine one u 14",
   ]);
-  expect(observer.count("invalid out-of-scope")).toBe(3);
+  expect(observer.count("invalid out_of_scope")).toBe(3);
 });
 
 test("what is left aside is logged at once, and then in one line for each ten seconds, with how many were not told", () => {

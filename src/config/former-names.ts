@@ -1,0 +1,46 @@
+import type { Problem } from "./config-error.ts";
+import type { RawValue } from "./raw-value.ts";
+import type { Setting } from "./settings.ts";
+import { flagOf, settingOf, variableOf } from "./settings.ts";
+
+/** Keys that have another name now, old to new. An old name works for one version after the change (CHANGELOG.md). */
+const RENAMED: readonly (readonly [former: string, key: string])[] = [
+  ["peers.claimTtlMs", "peers.hintTtlMs"],
+  ["peers.maxClaims", "peers.maxHints"],
+  ["host.overlapMode", "node.overlapMode"],
+  ["host.overlapCidrs", "node.overlapCidrs"],
+  ["host.overlapInterfaces", "node.overlapInterfaces"],
+  ["host.overlapIntervalMs", "node.overlapIntervalMs"],
+];
+
+const bySpelling = new Map(
+  RENAMED.flatMap(([former, key]) => {
+    const setting = settingOf(key);
+    if (!setting) throw new Error(`${key}, the new name of ${former}, is no setting`);
+    return [former, flagOf(former), variableOf(former)].map((spelling) => [spelling, setting] as const);
+  }),
+);
+
+/** Sections of a configuration file in which only former names stand. */
+export const FORMER_SECTIONS: ReadonlySet<string> = new Set(["host"]);
+
+/** The setting that a former key, flag (with its dashes) or environment variable stands for. */
+export function formerly(spelling: string): Setting | undefined {
+  return bySpelling.get(spelling);
+}
+
+/** What to tell whoever gave a value under a former name: formatted as a problem is, but it is none. */
+export function formerNameWarning({
+  setting,
+  origin,
+  formerName,
+}: RawValue): Omit<Problem, "code"> | undefined {
+  if (formerName === undefined) return undefined;
+  const spelled =
+    origin.kind === "flag" ? setting.flag : origin.kind === "environment" ? setting.variable : setting.key;
+  return {
+    origin,
+    key: setting.key,
+    message: `${formerName} is called ${spelled} now; the old name ends with the next version`,
+  };
+}

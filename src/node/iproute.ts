@@ -1,0 +1,363 @@
+import { spawn } from "node:child_process";
+import type { IpFamily } from "./cidr.ts";
+import { NodeToolError } from "./node-tool-error.ts";
+
+/** Where a command runs: this process's network namespace, one by its name under /run/netns, or one by a path. */
+export type NetworkNamespace =
+  | { readonly kind: "own" }
+  | { readonly kind: "name"; readonly name: string }
+  /** `/proc/PID/ns/net`, a bind mount … */
+  | { readonly kind: "path"; readonly path: string };
+
+/** What the kernel or iproute2 said no with, as a stable word. */
+export type IpRouteErrorCode =
+  /** A gateway that can't be resolved: ENETUNREACH, EHOSTUNREACH, "Nexthop has invalid gateway". */
+  | "unreachable"
+  /** ESRCH, ENOENT, ENODEV, "Cannot find device", "does not exist". */
+  | "not_found"
+  /** EEXIST. */
+  | "exists"
+  /** EPERM, EACCES where no route says so. */
+  | "not_permitted"
+  /** The device, or the nexthop's device, is down. */
+  | "down"
+  /** iproute2 did not understand its arguments: a fault of the caller. */
+  | "bad_argument"
+  /** The namespace is not there or can't be entered. */
+  | "namespace"
+  /** iproute2 (or nsenter) is not installed. */
+  | "missing_program"
+  /** An `ip` that prints no JSON: iproute2 before 4.17, or busybox. */
+  | "unsupported"
+  | "timeout"
+  | "other";
+
+/** A call of iproute2 that failed. */
+export class IpRouteError extends NodeToolError {
+  readonly reason: IpRouteErrorCode;
+  /** The line that failed, without `ip`. */
+  readonly command: string;
+  /** What iproute2 printed, trimmed: the kernel's own words. */
+  readonly said: string;
+  readonly exitCode: number | undefined;
+
+  constructor(options: {
+    readonly reason: IpRouteErrorCode;
+    readonly command: string;
+    readonly said: string;
+    readonly exitCode?: number | undefined;
+    readonly cause?: unknown;
+    /** Default: what there is to say of the reason. */
+    readonly fix?: string;
+  }) {
+    const { reason, command, said, exitCode, cause, fix = FIXES[reason] ?? "" } = options;
+    super(HOST_CODES[reason], `ip ${command}: ${said || `exit code ${exitCode}`}`, { cause, fix });
+    this.name = "IpRouteError";
+    this.reason = reason;
+    this.command = command;
+    this.said = said;
+    this.exitCode = exitCode;
+  }
+}
+
+const HOST_CODES = {
+  unreachable: "failed",
+  not_found: "not_found",
+  exists: "failed",
+  not_permitted: "not_permitted",
+  down: "failed",
+  bad_argument: "invalid",
+  namespace: "not_found",
+  missing_program: "missing_program",
+  unsupported: "unsupported",
+  timeout: "timeout",
+  other: "failed",
+} as const satisfies Record<IpRouteErrorCode, NodeToolError["code"]>;
+
+const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
+  not_permitted: "run it with CAP_NET_ADMIN, and with CAP_SYS_ADMIN to enter another namespace",
+  missing_program: "install iproute2 (and util-linux for nsenter)",
+};
+
+/** The first iproute2 whose `-json` covers links, addresses, routes, rules and neighbours. */
+const NEEDED_VERSION = "iproute2 4.17";
+
+/** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (docs/node/kernel.md#gateways). */
+const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
+  // First: also a namespace that may not be entered.
+  [
+    /Operation not permitted|Permission denied \(you must be root\)|\/ns\/.*Permission denied/i,
+    "not_permitted",
+  ],
+  [
+    /Cannot open network namespace|cannot open .*\/ns\/|reassociate to namespace|setting the network namespace/i,
+    "namespace",
+  ],
+  [
+    /Nexthop has invalid gateway|Network is unreachable|No route to host|Egress device not specified/i,
+    "unreachable",
+  ],
+  [/is not up|Network is down/i, "down"],
+  [
+    /Cannot find device|does not exist|No such (process|file|device)|Cannot assign requested address|FIB table does not exist/i,
+    "not_found",
+  ],
+  [/File exists|already exists/i, "exists"],
+  [
+    /is expected|is garbage|is wrong|Invalid (value|argument "|prefix)|Unknown|either .* is a garbage|Argument|Command line/i,
+    "bad_argument",
+  ],
+];
+
+/** What an old iproute2 and busybox say to `-json`. */
+const NO_JSON = /Option "-json" is unknown|(unrecognized|invalid|unknown) option|BusyBox/i;
+
+/** Which word stands for what iproute2 printed. */
+export function classify(said: string): IpRouteErrorCode {
+  return SAYINGS.find(([pattern]) => pattern.test(said))?.[1] ?? "other";
+}
+
+/** A line of a batch that the kernel refused. */
+export interface BatchFailure {
+  /** Index into the lines that were given. */
+  readonly index: number;
+  readonly error: IpRouteError;
+}
+
+/** Options of {@link IpRoute}. */
+export interface IpRouteOptions {
+  /** Default: this process's own. */
+  readonly namespace?: NetworkNamespace;
+  /** Longest time that a call may take. Default 30 s. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * iproute2 in one network namespace: its JSON for reading, its batch mode for writing (docs/architecture.md#node). Each call
+ * is one short-lived process, about 3 ms (docs/node/kernel.md#iproute2). Changing anything needs CAP_NET_ADMIN; a namespace
+ * that isn't this process's needs CAP_SYS_ADMIN as well.
+ */
+export class IpRoute {
+  readonly namespace: NetworkNamespace;
+  readonly #timeoutMs: number;
+
+  constructor(options: IpRouteOptions = {}) {
+    this.namespace = options.namespace ?? { kind: "own" };
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+  }
+
+  /**
+   * What a command that lists things prints, parsed: `json(["route", "show", "table", "all"])`. Numbers and details are asked for,
+   * since filters and defaults drop fields. A table that was never made is empty. Throws {@link IpRouteError}.
+   */
+  async json(args: readonly string[]): Promise<readonly unknown[]> {
+    let stdout = "";
+    try {
+      ({ stdout } = await this.#ip(["-json", "-details", "-N", ...args]));
+    } catch (error) {
+      if (error instanceof IpRouteError && error.said.includes("FIB table does not exist")) return [];
+      if (error instanceof IpRouteError && NO_JSON.test(error.said)) throw await this.#noJson(args, error);
+      throw error;
+    }
+    return this.#parsed(args, stdout);
+  }
+
+  async #parsed(args: readonly string[], text: string): Promise<readonly unknown[]> {
+    if (text.trim() === "") return [];
+    try {
+      const parsed: unknown = JSON.parse(withEncapsulationNames(text));
+      return Array.isArray(parsed) ? parsed : [parsed];
+    } catch (cause) {
+      throw await this.#noJson(args, cause);
+    }
+  }
+
+  /** An `ip` that can't do what is asked of it. Names its version. */
+  async #noJson(args: readonly string[], cause: unknown): Promise<IpRouteError> {
+    const version = await this.#ip(["-V"]).then(
+      ({ stdout }) => stdout.trim(),
+      () => "its version is unknown",
+    );
+    return new IpRouteError({
+      reason: "unsupported",
+      command: args.join(" "),
+      said: `this ip prints no JSON (${version.split("\n")[0] ?? ""})`,
+      cause,
+      fix: `${NEEDED_VERSION} or newer is needed, and found first in PATH`,
+    });
+  }
+
+  /** Runs one command: `run(["route", "replace", …])`. Resolves to what it printed. Throws {@link IpRouteError}. */
+  async run(args: readonly string[]): Promise<string> {
+    return (await this.#ip(args)).stdout;
+  }
+
+  /**
+   * Runs all `lines`, in order, in one process; goes on after a line that the kernel refuses and returns those. Arguments must have
+   * been checked before: a line that iproute2 itself can't read ends the batch (docs/node/kernel.md#iproute2), which throws
+   * `bad_argument`, as do line breaks in a line. `family` is for lines that don't tell it themselves, by an address or a prefix.
+   */
+  async batch(lines: readonly string[], family?: IpFamily): Promise<readonly BatchFailure[]> {
+    if (lines.length === 0) return [];
+    return (await this.#batch(familyOption(family), lines)).failures;
+  }
+
+  async #batch(
+    options: readonly string[],
+    lines: readonly string[],
+  ): Promise<{ readonly stdout: string; readonly failures: readonly BatchFailure[] }> {
+    const broken = lines.find((line) => /[\r\n]/.test(line) || line.trim() === "");
+    if (broken !== undefined) {
+      throw new IpRouteError({ reason: "bad_argument", command: broken, said: "not one line" });
+    }
+    const words = [...options, "-force", "-batch", "-"];
+    const { code, stdout, stderr } = await this.#spawn(words, `${lines.join("\n")}\n`);
+    if (code === 0) return { stdout, failures: [] };
+    const { failures, rest } = batchFailures(stderr, lines);
+    // Without "Command failed" for the last words, iproute2 gave up in the middle and said nothing of the lines that follow.
+    if (rest !== "" || failures.length === 0) {
+      if (NO_JSON.test(rest)) throw await this.#noJson(["-batch"], rest);
+      const reason = classify(rest);
+      throw new IpRouteError({
+        reason: reason === "other" ? "bad_argument" : reason,
+        command: "-batch",
+        said: rest || "ended in the middle of the batch",
+        exitCode: code,
+      });
+    }
+    return { stdout, failures };
+  }
+
+  /**
+   * As {@link json}, for many questions in one process: `["route get 10.0.0.1", …]`. Resolves to what each one was answered, in order: the
+   * entries, or the kernel's refusal. Throws when iproute2 gave up in the middle.
+   */
+  async jsonBatch(
+    lines: readonly string[],
+    family?: IpFamily,
+  ): Promise<readonly (readonly unknown[] | IpRouteError)[]> {
+    if (lines.length === 0) return [];
+    const options = [...familyOption(family), "-json", "-details", "-N"];
+    const { stdout, failures } = await this.#batch(options, lines);
+    const refused = new Map(failures.map(({ index, error }) => [index, error]));
+    const documents = stdout.split("\n").filter((line) => line.trim() !== "");
+    if (documents.length + refused.size !== lines.length)
+      throw await this.#noJson(["-batch"], `${documents.length} answers to ${lines.length} questions`);
+    let next = 0;
+    const answers: (readonly unknown[] | IpRouteError)[] = [];
+    for (const index of lines.keys()) {
+      const error = refused.get(index);
+      if (error) answers.push(error);
+      else answers.push(await this.#parsed(["-batch"], documents[next++] ?? ""));
+    }
+    return answers;
+  }
+
+  async #ip(args: readonly string[]): Promise<{ readonly stdout: string }> {
+    const { code, stdout, stderr } = await this.#spawn(args, "");
+    if (code === 0) return { stdout };
+    const said = stderr.trim();
+    throw new IpRouteError({ reason: classify(said), command: args.join(" "), said, exitCode: code });
+  }
+
+  #spawn(args: readonly string[], input: string): Promise<Ended> {
+    const [program, ...rest] = commandLine(this.namespace, args);
+    return spawnProgram(program, rest, input, this.#timeoutMs);
+  }
+}
+
+function familyOption(family: IpFamily | undefined): readonly string[] {
+  return family === undefined ? [] : [`-${family}`];
+}
+
+/**
+ * iproute2 prints an `encap ip` into the object of its route, with names that the route has too: `"dst"` a second time is the tunnel's, and JSON
+ * takes the last. Those are renamed.
+ */
+function withEncapsulationNames(text: string): string {
+  if (!text.includes('"encap":')) return text;
+  return text.replaceAll(
+    /"encap":"[^"]*"[^[\]{}]*?(?="(?:gateway|via|dev|flags|table)":|[[\]{}])/g,
+    (encap) => encap.replaceAll(/"(dst|src|tos|ttl|id)":/g, '"encap_$1":'),
+  );
+}
+
+function commandLine(namespace: NetworkNamespace, args: readonly string[]): [string, ...string[]] {
+  switch (namespace.kind) {
+    case "own":
+      return ["ip", ...args];
+    case "name":
+      return ["ip", "-n", namespace.name, ...args];
+    case "path":
+      // `ip -n` takes names only (docs/node/kernel.md#iproute2).
+      return ["nsenter", `--net=${namespace.path}`, "--", "ip", ...args];
+  }
+}
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function spawnProgram(
+  program: string,
+  args: readonly string[],
+  input: string,
+  timeoutMs: number,
+): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const command = args.join(" ");
+    // English words, whatever the machine's locale: they are classified.
+    const child = spawn(program, args, { env: { ...process.env, LC_ALL: "C" } });
+    // Not spawn's own `timeout`: its timer outlives a program that could not be started, and a wrapper's child may hold the pipes.
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+      reject(new IpRouteError({ reason: "timeout", command, said: `no answer within ${timeoutMs} ms` }));
+    }, timeoutMs);
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+    // A program that ends before it has read everything: its exit code says why.
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+    child.on("error", (cause) => {
+      clearTimeout(timer);
+      const reason = "code" in cause && cause.code === "ENOENT" ? "missing_program" : "other";
+      const said = reason === "missing_program" ? `${program} is not installed` : cause.message;
+      reject(new IpRouteError({ reason, command, said, cause }));
+    });
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      if (code === null) {
+        reject(new IpRouteError({ reason: "other", command, said: `ended by ${signal}` }));
+        return;
+      }
+      resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });
+    });
+  });
+}
+
+/** `-force` prints the kernel's words for a line, then `Command failed -:LINE`. */
+function batchFailures(
+  stderr: string,
+  lines: readonly string[],
+): { readonly failures: readonly BatchFailure[]; readonly rest: string } {
+  const failures: BatchFailure[] = [];
+  let words: string[] = [];
+  for (const line of stderr.split("\n")) {
+    const failed = /^Command failed -:(\d+)$/.exec(line);
+    if (!failed) {
+      if (line.trim() !== "") words.push(line.trim());
+      continue;
+    }
+    const index = Number(failed[1]) - 1;
+    const said = words.join(" ");
+    const command = lines[index] ?? "-batch";
+    failures.push({ index, error: new IpRouteError({ reason: classify(said), command, said }) });
+    words = [];
+  }
+  return { failures, rest: words.join(" ") };
+}

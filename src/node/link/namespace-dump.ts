@@ -1,0 +1,147 @@
+import { z } from "zod";
+import type { IpFamily } from "../cidr.ts";
+import { NodeToolError } from "../node-tool-error.ts";
+import { type IpRoute, IpRouteError } from "../iproute.ts";
+import { understood } from "./printed-json.ts";
+import { haveMetrics, nexthopsFrom, routesFrom } from "./route-dump.ts";
+import { rulesFrom } from "./rule-dump.ts";
+import type { LinkNexthop, LinkRoute, LinkRule } from "./snapshot.ts";
+
+/** A link as `ip link show` and `ip address show` list it. */
+export const listedLink = z.object({
+  ifindex: z.number(),
+  ifname: z.string(),
+  flags: z.array(z.string()),
+  link_index: z.number().optional(),
+  mtu: z.number(),
+  master: z.string().optional(),
+  txqlen: z.number().default(0),
+  address: z.string().default(""),
+  ifalias: z.string().default(""),
+  altnames: z.array(z.string()).default([]),
+  group: z.string().default("0"),
+  promiscuity: z.number().default(0),
+  linkinfo: z
+    .object({
+      info_kind: z.string().default(""),
+      info_slave_kind: z.string().optional(),
+      info_slave_data: z.record(z.string(), z.unknown()).optional(),
+    })
+    .optional(),
+  inet6_addr_gen_mode: z.string().optional(),
+  xdp: z.unknown().optional(),
+  /** Since iproute2 6.14. */
+  "netns-immutable": z.unknown().optional(),
+  addr_info: z.array(z.unknown()).default([]),
+});
+
+/** See {@link listedLink}. */
+export type ListedLink = z.infer<typeof listedLink>;
+
+const listedNeighbour = z.object({
+  dst: z.string(),
+  dev: z.string().optional(),
+  lladdr: z.string().optional(),
+  state: z.array(z.string()).default([]),
+});
+
+const listedToken = z.object({ token: z.string(), ifname: z.string() });
+
+/** Rules and routes of both families. */
+export interface RoutingDump {
+  /** Without the three that every namespace begins with. */
+  readonly rules: readonly LinkRule[];
+  /** In the kernel's order, without those that come and go with an address. */
+  readonly routes: readonly LinkRoute[];
+}
+
+/** What a network namespace has, as far as a link of it may lose it. */
+export interface NamespaceDump extends RoutingDump {
+  readonly links: readonly ListedLink[];
+  readonly neighbours: readonly z.infer<typeof listedNeighbour>[];
+  readonly proxies: readonly { readonly dst: string; readonly dev?: string | undefined }[];
+  /** By link; `::` where none is set. */
+  readonly tokens: ReadonlyMap<string, string>;
+  /** In the order of their IDs. */
+  readonly nexthops: readonly LinkNexthop[];
+}
+
+/** Tables that change while they are read are read again, this often. */
+const TRIES = 5;
+
+/** Reads all of it, in three processes side by side (five where routes have metrics). Throws `NodeToolError`. */
+export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
+  const [general, four, six] = await Promise.all([
+    ask(ip, [
+      "link show",
+      "address show",
+      "neighbour show nud all",
+      "neighbour show proxy",
+      "token list",
+      "nexthop show",
+    ]),
+    dumpFamily(ip, 4),
+    dumpFamily(ip, 6),
+  ]);
+  const [links = [], addressed = [], neighbours = [], proxies = [], tokens = [], nexthops = []] = general;
+  const addresses = new Map(
+    addressed
+      .map((entry) => understood(listedLink, entry))
+      .map((entry) => [entry.ifindex, entry.addr_info] as const),
+  );
+  return {
+    ...joined(four, six),
+    // "address show" lacks some of what a link is set to.
+    links: links
+      .map((entry) => understood(listedLink, entry))
+      .map((entry) => Object.assign(entry, { addr_info: addresses.get(entry.ifindex) ?? [] })),
+    neighbours: neighbours.map((entry) => understood(listedNeighbour, entry)),
+    proxies: proxies.map((entry) => understood(listedNeighbour, entry)),
+    tokens: new Map(
+      tokens.map((entry) => understood(listedToken, entry)).map(({ ifname, token }) => [ifname, token]),
+    ),
+    nexthops: nexthopsFrom(nexthops, six.nexthops),
+  };
+}
+
+/** Reads rules and routes alone. Throws `NodeToolError`. */
+export async function dumpRouting(ip: IpRoute): Promise<RoutingDump> {
+  return joined(...(await Promise.all([dumpFamily(ip, 4), dumpFamily(ip, 6)])));
+}
+
+function joined(four: RoutingDump, six: RoutingDump): RoutingDump {
+  return { rules: [...four.rules, ...six.rules], routes: [...four.routes, ...six.routes] };
+}
+
+/** Of a family; `nexthops` as iproute2 lists them. */
+async function dumpFamily(
+  ip: IpRoute,
+  family: IpFamily,
+): Promise<RoutingDump & { readonly nexthops: readonly unknown[] }> {
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const questions = ["rule show", "route show table all", "nexthop show"];
+    const [rules = [], routes = [], nexthops = []] = await ask(ip, questions, family);
+    const text = haveMetrics(routes)
+      ? await ip.run([`-${family}`, "-details", "-N", "route", "show", "table", "all"])
+      : undefined;
+    const read = routesFrom(routes, text, family);
+    if (read) return { rules: rulesFrom(rules, family), routes: read, nexthops };
+  }
+  throw new NodeToolError("failed", "the routes keep changing while they are read", {
+    fix: "stop what changes them, and try again",
+  });
+}
+
+/** What a kernel without IPv6, without nexthop objects or without tables does not have is empty. */
+async function ask(
+  ip: IpRoute,
+  lines: readonly string[],
+  family?: IpFamily,
+): Promise<readonly (readonly unknown[])[]> {
+  const answers = await ip.jsonBatch(lines, family);
+  return answers.map((answer) => {
+    if (!(answer instanceof IpRouteError)) return answer;
+    if (/FIB table does not exist|not supported/i.test(answer.said)) return [];
+    throw answer;
+  });
+}

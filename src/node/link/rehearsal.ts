@@ -1,0 +1,160 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { NodeToolError } from "../node-tool-error.ts";
+import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { linkNotFound, readSettings } from "./capture.ts";
+import { type Restored, restoreOrOnlink, verifyLink } from "./restore.ts";
+import { pathOfNamespace } from "./run-in.ts";
+import type { LinkSettings, LinkSnapshot } from "./snapshot.ts";
+
+const READY_WITHIN_MS = 10_000;
+
+/**
+ * Restores the snapshot to a stand-in in a network namespace of its own, which is gone afterwards, and compares. What the kernel
+ * can't resolve there is tried with `onlink`: returned for the restore that follows. Needs CAP_SYS_ADMIN. Throws the first refusal, what came out
+ * otherwise, or that the kernel lets no link of this kind go.
+ */
+export async function rehearse(snapshot: LinkSnapshot): Promise<Restored> {
+  try {
+    await tryToMove(snapshot.link);
+    return await inScratchNamespace((namespace) => restoreStandIn(namespace, snapshot));
+  } catch (error) {
+    if (!(error instanceof NodeToolError)) throw error;
+    throw new NodeToolError(error.code, `in the rehearsal: ${error.message}`, {
+      cause: error,
+      fix: error.fix,
+    });
+  }
+}
+
+async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapshot): Promise<Restored> {
+  const ip = new IpRoute({ namespace });
+  const { name, mac, mtu, queueLength } = snapshot.link;
+  const peer = name === "peer" ? "other" : "peer";
+  const settings = [isEthernet(mac) ? `address ${mac}` : "", `mtu ${mtu}`, `txqueuelen ${queueLength}`].join(
+    " ",
+  );
+  const [refused] = await ip.batch([
+    "link set lo up",
+    `link add ${name} ${settings} type veth peer name ${peer}`,
+    `link set ${peer} up`,
+  ]);
+  if (refused) throw refused.error;
+  const wanted = { ...snapshot, link: await standInFor(snapshot, ip) };
+  const order = await restoreOrOnlink(
+    namespace,
+    wanted,
+    isEthernet(mac) ? { made: newVeth(wanted.link) } : {},
+  );
+  const found = await verifyLink(namespace, wanted, { ...order, pinned: false });
+  if (found.length > 0) {
+    throw new NodeToolError("failed", `it came out otherwise: ${listed(found)}`, {
+      fix: "see lychgate node link plan --rehearse",
+    });
+  }
+  return order;
+}
+
+/**
+ * A bridge, a bond, a VRF and some others never leave their namespace, and iproute2 before 6.14 does not show it: another one of the kind is made and
+ * moved. A kind that can't be made without more arguments is let pass: the kernel refuses the move itself then, and nothing is lost.
+ */
+async function tryToMove({ name, kind, immutable }: LinkSettings): Promise<void> {
+  if (name === "lo" || immutable) throw immovable(name, "its network namespace is immutable");
+  if (kind === "" || kind === "veth") return;
+  await inScratchNamespace((one) =>
+    inScratchNamespace(async (other) => {
+      const ip = new IpRoute({ namespace: one });
+      const isMade = await ip.run(["link", "add", "probe", "type", kind]).then(
+        () => true,
+        () => false,
+      );
+      if (!isMade) return;
+      await ip
+        .run(["link", "set", "dev", "probe", "netns", pathOfNamespace(other)])
+        .catch((error: unknown) => {
+          const why = error instanceof IpRouteError ? error.said : String(error);
+          throw immovable(name, `the kernel says of a ${kind}: ${why}`);
+        });
+    }),
+  );
+}
+
+function immovable(name: string, why: string): NodeToolError {
+  return new NodeToolError("unsupported", `${name} can't be moved: ${why}`, {
+    fix: "move a link that is a port of it, or a veth, instead",
+  });
+}
+
+/** A veth stands in for whatever the link is; one without an Ethernet address keeps its own. */
+async function standInFor({ link }: LinkSnapshot, ip: IpRoute): Promise<LinkSettings> {
+  if (isEthernet(link.mac)) return { ...link, kind: "veth", arp: true };
+  const made = await readSettings(ip, link.name);
+  if (!made) throw linkNotFound(link.name, ip.namespace);
+  return { ...link, kind: "veth", arp: true, mac: made.mac };
+}
+
+/** What the kernel sets a veth to that was made like this. */
+function newVeth(link: LinkSettings): LinkSettings {
+  return {
+    ...link,
+    alias: "",
+    alternativeNames: [],
+    group: "0",
+    up: false,
+    multicast: true,
+    allMulticast: false,
+    promiscuous: false,
+    master: undefined,
+  };
+}
+
+function isEthernet(mac: string): boolean {
+  return /^([\da-f]{2}:){5}[\da-f]{2}$/i.test(mac) && mac !== "00:00:00:00:00:00";
+}
+
+/** The first few of a list, and how many more there are. */
+export function listed(lines: readonly string[]): string {
+  const more = lines.length > 3 ? `; and ${lines.length - 3} more` : "";
+  return `${lines.slice(0, 3).join("; ")}${more}`;
+}
+
+/**
+ * Runs `doing` with a network namespace that has no name and lives as long as a process that reads from this one: should
+ * this one be killed, nothing is left over.
+ */
+export async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace) => Promise<T>): Promise<T> {
+  const holder = spawn("unshare", ["--net", "--", "sh", "-c", "echo ready; exec cat >/dev/null"], {
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const ended = new Promise<void>((resolve) => {
+    holder.once("close", () => resolve());
+  });
+  let said = "";
+  // Not installed: told below, when it has ended at once.
+  holder.once("error", (error) => (said = error.message));
+  holder.stderr.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  holder.stdin.on("error", () => {});
+  try {
+    const signal = AbortSignal.timeout(READY_WITHIN_MS);
+    const isReady = await Promise.race([
+      once(holder.stdout, "data", { signal }).then(() => true),
+      ended.then(() => false),
+    ]);
+    if (!isReady || holder.pid === undefined) throw new Error(said.trim() || "it ended at once");
+  } catch (cause) {
+    holder.kill();
+    throw new NodeToolError("not_permitted", `making a network namespace to rehearse in: ${String(cause)}`, {
+      cause,
+      fix: "run it with CAP_SYS_ADMIN, and install util-linux for unshare",
+    });
+  }
+  try {
+    return await doing({ kind: "path", path: `/proc/${holder.pid}/ns/net` });
+  } finally {
+    // It ends by itself now, and its namespace with it.
+    holder.stdin.end();
+  }
+}

@@ -1,7 +1,0 @@
-// Moves a link and dies with its options: the process that a test kills.
-import { systemClock } from "../../../../src/system/clock.ts";
-import { moveLink, type MoveOptions } from "../../../../src/host/link/mover.ts";
-
-const options = JSON.parse(process.argv[2] ?? "") as MoveOptions;
-const { step } = await moveLink(options, { clock: systemClock, progress: () => {} });
-process.stdout.write(JSON.stringify(step));
