@@ -14,7 +14,6 @@ type Room = readonly [name: string, files: RegExp];
 const FLOORS: readonly (readonly Room[])[] = [
   [
     ["system", /^src\/system\/[\w-]+\.ts$/],
-    ["config", /^src\/config\/[\w-]+\.ts$/],
     ["proxy/http1", /^src\/proxy\/http1\/[\w-]+\.ts$/],
     ["lab/charts", /^lab\/charts\/[\w-]+\.ts$/],
   ],
@@ -25,6 +24,7 @@ const FLOORS: readonly (readonly Room[])[] = [
     ["peers/memberlist", /^src\/peers\/memberlist\/[\w-]+\.ts$/],
   ],
   [
+    ["config", /^src\/config\/[\w-]+\.ts$/],
     ["watch", /^src\/watch\/[\w-]+\.ts$/],
     ["peers", /^src\/peers\/[\w-]+\.ts$/],
     ["peers/discovery", /^src\/peers\/discovery\/[\w-]+\.ts$/],
@@ -137,7 +137,7 @@ describe("the test can fail", () => {
 
 // Some rooms may know less than all that lies below them.
 const KNOWS_ONLY: Readonly<Record<string, readonly string[]>> = {
-  config: [],
+  config: ["system", "proxy/target"],
   routes: ["system"],
   "peers/memberlist": ["system"],
   "peers/discovery": ["system", "peers/memberlist"],

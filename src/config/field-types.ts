@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
-import { isAlignedCidr } from "./cidr-text.ts";
+import { isAlignedCidr } from "../system/cidrs.ts";
 import { LISTEN_ADDRESS_FORM, parseListenAddress } from "./listen-address.ts";
 
 /*

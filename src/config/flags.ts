@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import type { Problem } from "./config-error.ts";
 import type { RawValue, SourceReading } from "./raw-value.ts";
-import { formerly } from "./former-names.ts";
+import { formerFlags } from "./former-names.ts";
 import { fromText } from "./raw-value.ts";
 import type { Setting } from "./settings.ts";
 import { SETTINGS } from "./settings.ts";
@@ -43,7 +43,9 @@ export interface FlagOptions {
  */
 export function parseFlags(argv: readonly string[], options: FlagOptions = {}): ParsedFlags {
   const own = options.own ?? [];
-  const settings = new Map((options.settings ?? SETTINGS).map((setting) => [setting.flag.slice(2), setting]));
+  const accepted = options.settings ?? SETTINGS;
+  const settings = new Map(accepted.map((setting) => [setting.flag.slice(2), setting]));
+  const former = formerFlags(accepted);
   const configFlag: readonly OwnFlag[] =
     (options.configFile ?? true) ? [{ name: "config", kind: "text" }] : [];
   const ownByName = new Map([...own, ...configFlag].map((flag) => [flag.name, flag]));
@@ -54,7 +56,7 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     // Not strict: faults are collected here, all of them and with a suggestion.
     strict: false,
     options: Object.fromEntries([
-      ...[...settings].map(
+      ...[...settings, ...former].map(
         ([name, { kind }]) => [name, { type: kind === "boolean" ? "boolean" : "string" }] as const,
       ),
       ...[...ownByName.values()].map(
@@ -72,7 +74,7 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     if (token.kind === "positional") positionals.push(token.value);
     if (token.kind !== "option") continue;
     const origin = { kind: "flag", name: token.rawName } as const;
-    const setting = settings.get(token.name) ?? formerSetting(token.name, settings);
+    const setting = settings.get(token.name) ?? former.get(token.name);
     const ownFlag = ownByName.get(token.name);
     if (!setting && !ownFlag) {
       problems.push({
@@ -122,11 +124,6 @@ export function parseFlags(argv: readonly string[], options: FlagOptions = {}): 
     positionals,
     file: given.get("config")?.at(-1),
   };
-}
-
-function formerSetting(name: string, settings: ReadonlyMap<string, Setting>): Setting | undefined {
-  const setting = formerly(`--${name}`);
-  return setting && settings.has(setting.flag.slice(2)) ? setting : undefined;
 }
 
 function unknownFlag(rawName: string, known: readonly string[]): string {

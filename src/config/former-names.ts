@@ -17,14 +17,24 @@ const bySpelling = new Map(
   RENAMED.flatMap(([former, key]) => {
     const setting = settingOf(key);
     if (!setting) throw new Error(`${key}, the new name of ${former}, is no setting`);
-    return [former, flagOf(former), variableOf(former)].map((spelling) => [spelling, setting] as const);
+    return [former, variableOf(former)].map((spelling) => [spelling, setting] as const);
   }),
 );
 
 /** Sections of a configuration file in which only former names stand. */
 export const FORMER_SECTIONS: ReadonlySet<string> = new Set(["host"]);
 
-/** The setting that a former key, flag (with its dashes) or environment variable stands for. */
+/** The flags, without their dashes, that `settings` had before. */
+export function formerFlags(settings: readonly Setting[]): ReadonlyMap<string, Setting> {
+  return new Map(
+    RENAMED.flatMap(([former, key]) => {
+      const setting = settings.find((candidate) => candidate.key === key);
+      return setting ? [[flagOf(former).slice(2), setting] as const] : [];
+    }),
+  );
+}
+
+/** The setting that a former key or environment variable stands for. */
 export function formerly(spelling: string): Setting | undefined {
   return bySpelling.get(spelling);
 }

@@ -1,5 +1,5 @@
 import ipaddr from "ipaddr.js";
-import { type Address, parseAddress } from "./ip-address.ts";
+import { type Address, parseAddress, parseAsWritten } from "./ip-address.ts";
 
 /** A block of addresses. */
 export interface Cidr {
@@ -8,6 +8,23 @@ export interface Cidr {
   readonly base: Address;
   /** 0 to 32, or to 128. */
   readonly length: number;
+}
+
+/**
+ * Whether `text` is an address, or a CIDR whose address has no bit set beyond the length: what a person must write where
+ * {@link parseCidr} reads it.
+ */
+export function isAlignedCidr(text: string): boolean {
+  const [address = "", lengthText, ...more] = text.split("/");
+  // The family as it is written: in ::ffff:10.0.0.0/104 the length counts the bits of an IPv6 address.
+  const bytes = parseAsWritten(address)?.toByteArray();
+  if (bytes === undefined || more.length > 0) return false;
+  if (lengthText === undefined) return true;
+  const length = /^(0|[1-9]\d{0,2})$/.test(lengthText) ? Number(lengthText) : Infinity;
+  const isSetBeyond = bytes.some(
+    (byte, index) => (byte & (0xff >> Math.min(8, Math.max(0, length - 8 * index)))) !== 0,
+  );
+  return length <= 8 * bytes.length && !isSetBeyond;
 }
 
 /**

@@ -41,7 +41,7 @@ describe("a wrong citation is found", () => {
     ["rules", "src/routes/a.ts", " * rules 1 to 15", "there is no rule 15"],
     ["a note from outside", "src/a.ts", " * (design.md 3.2)", "is not in the repository"],
     ["facts from outside", "src/a.ts", " * (kernel-facts 5)", "is not in the repository"],
-    ["a link", "docs/a.md", "[x](host/nowhere.md)", "there is no docs/node/nowhere.md"],
+    ["a link", "docs/a.md", "[x](node/nowhere.md)", "there is no docs/node/nowhere.md"],
     ["a link to an anchor", "docs/a.md", "[x](route-table.md#nowhere)", "has no anchor #nowhere"],
     ["a link within a page", "docs/route-table.md", "[x](#nowhere)", "has no anchor #nowhere"],
   ];

@@ -98,7 +98,8 @@ function normalDomain(name: string): string {
   if (!DOMAIN.test(lower)) {
     throw new TargetOptionsError(
       "bad_domain",
-      `domain "${name}" is not a domain name; write it as example.com`,
+      `domain "${name}"`,
+      "is not a domain name; write it as example.com",
     );
   }
   return lower;

@@ -22,7 +22,10 @@ interface LabelPattern {
   readonly placeholders: readonly Placeholder[];
 }
 
+const KNOWN = PLACEHOLDERS.map((name) => `{${name}}`).join(", ");
 const NAME = /^[a-z0-9-]+$/;
+/** Labels as DNS has them (RFC 1123 2.1), `_` among them, since internal domains use it. */
+const HOST_NAME = /^(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*$/;
 const DIGITS = /^[0-9]+$/;
 const NONE: TemplateMatch = { kind: "none" };
 
@@ -34,54 +37,47 @@ const NONE: TemplateMatch = { kind: "none" };
  * is literal, so that a template is bound to a domain.
  *
  * The returned function takes a lower-case host without port and trailing dot; its cost is linear in the host.
- * Throws {@link TargetOptionsError} that names the template and the fault.
+ * Throws {@link TargetOptionsError} that names the template, and whose `fault` says what it must be.
  */
 export function compileHostTemplate(template: string): (host: string) => TemplateMatch {
   const fail = (fault: string): never => {
-    throw new TargetOptionsError("bad_template", `template "${template}": ${fault}`);
+    throw new TargetOptionsError("bad_template", `template "${template}"`, fault);
   };
-  const colon = template.lastIndexOf(":");
-  const fixedPort = colon === -1 ? undefined : parsePort(template.slice(colon + 1));
-  if (colon !== -1 && fixedPort === undefined) fail("the port after : must be 1 to 65535");
-  const host = (colon === -1 ? template : template.slice(0, colon)).replace(/\.$/, "");
-  const labels = host.split(".").map((label) => compileLabel(label, fail));
-
-  const used = labels.flatMap((label) => label.placeholders);
-  const repeated = used.find((name, index) => used.indexOf(name) !== index);
-  if (repeated !== undefined) fail(`{${repeated}} appears twice`);
-  if (used.includes("id") && (used.includes("name") || used.includes("namespace"))) {
-    fail("use either {id}, or {name} with {namespace}");
+  const placeholders = template.match(/\{[^{}]*\}/g) ?? [];
+  const stranger = placeholders.find((placeholder) => !isKnown(placeholder.slice(1, -1)));
+  if (stranger !== undefined) fail(`must not use ${stranger}: known are ${KNOWN}`);
+  if (new Set(placeholders).size < placeholders.length) fail("must not use a placeholder twice");
+  const used = new Set(placeholders);
+  if (used.has("{id}") === used.has("{name}") || used.has("{name}") !== used.has("{namespace}")) {
+    fail("must hold either {id}, or both {name} and {namespace}");
   }
-  if (used.includes("name") !== used.includes("namespace")) fail("{name} and {namespace} need each other");
-  if (!used.includes("id") && !used.includes("name"))
-    fail("it names no sandbox: add {id}, or {name}.{namespace}");
-  if (labels.length < 2 || labels.at(-1)?.placeholders.length !== 0) fail("it must end in a literal domain");
-  if (fixedPort !== undefined && used.includes("port")) fail("{port} and a port after : exclude each other");
+  const colon = template.indexOf(":");
+  const fixedPort = colon === -1 ? undefined : parsePort(template.slice(colon + 1));
+  if (colon !== -1 && fixedPort === undefined) fail("must end in a port from 1 to 65535 after its colon");
+  if (colon !== -1 && used.has("{port}")) fail("must not hold {port} beside a port after a colon");
+  const host = (colon === -1 ? template : template.slice(0, colon)).replace(/\.$/, "").toLowerCase();
+  const labels = host.split(".");
+  if (labels.length < 2 || labels.at(-1)?.includes("{")) fail("must end in a domain without placeholders");
+  const patterns = labels.map((label) => compileLabel(label, fail));
+  if (!HOST_NAME.test(host.replaceAll(/\{[^{}]*\}/g, "x")))
+    fail("must be a host name around its placeholders");
+  return (candidate) => match(patterns, candidate.split("."), fixedPort);
+}
 
-  return (candidate) => match(labels, candidate.split("."), fixedPort);
+function isKnown(name: string): name is Placeholder {
+  return (PLACEHOLDERS as readonly string[]).includes(name);
 }
 
 function compileLabel(label: string, fail: (fault: string) => never): LabelPattern {
-  const literals: string[] = [];
-  const placeholders: Placeholder[] = [];
   // split() with a group puts literals at even places and placeholder names at odd ones.
-  for (const [index, part] of label.split(/\{([^{}]*)\}/).entries()) {
-    if (index % 2 === 0) {
-      if (!/^[A-Za-z0-9_-]*$/.test(part)) fail(`"${part}" is not part of a host name`);
-      literals.push(part.toLowerCase());
-    } else {
-      const known = PLACEHOLDERS.find((name) => name === part);
-      if (known === undefined) fail(`unknown placeholder {${part}}: use {id}, {name}, {namespace} or {port}`);
-      else placeholders.push(known);
-    }
-  }
-  if (label === "") fail("it has an empty label");
-  if (placeholders.length > 2 || (placeholders.length === 2 && !placeholders.includes("port"))) {
-    fail("a label may hold one name, and {port}");
-  }
+  const parts = label.split(/\{([^{}]*)\}/);
+  const literals = parts.filter((_, index) => index % 2 === 0);
+  const placeholders = parts.filter((part, index) => index % 2 === 1 && isKnown(part)) as Placeholder[];
+  if (placeholders.length - Number(placeholders.includes("port")) > 1)
+    fail("must not hold two names in one label");
   // A digit here would make it unclear where the port ends.
   if (placeholders.length === 2 && !/^[a-z_-]+$/.test(literals[1] ?? "")) {
-    fail("{port} and a name in one label must be parted by - or letters");
+    fail("must part {port} from a name in its label by - or letters");
   }
   return { literals, placeholders };
 }

@@ -9,9 +9,12 @@ export type TargetOptionsErrorCode =
 /** Thrown when a target parser is made with options that can't work. The message names the value and the fault. */
 export class TargetOptionsError extends Error {
   readonly code: TargetOptionsErrorCode;
+  /** What the option must or must not be: the message without the value. */
+  readonly fault: string;
 
-  constructor(code: TargetOptionsErrorCode, message: string) {
-    super(message);
+  constructor(code: TargetOptionsErrorCode, value: string, fault: string) {
+    super(`${value} ${fault}`);
+    this.fault = fault;
     this.name = "TargetOptionsError";
     this.code = code;
   }

@@ -93,18 +93,20 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
   if (pathPrefix !== "" && !/^(\/[^/?#\s]+)+$/.test(pathPrefix)) {
     throw new TargetOptionsError(
       "bad_path_prefix",
-      `path prefix "${pathPrefix}" must begin and must not end with /`,
+      `path prefix "${pathPrefix}"`,
+      "must begin and must not end with /",
     );
   }
   if (parsePort(String(defaultPort)) === undefined) {
-    throw new TargetOptionsError("bad_default_port", `default port ${defaultPort} must be 1 to 65535`);
+    throw new TargetOptionsError("bad_default_port", `default port ${defaultPort}`, "must be 1 to 65535");
   }
   const sandboxHeader = headerName(options.sandboxHeader ?? "e2b-sandbox-id");
   const portHeader = headerName(options.portHeader ?? "e2b-sandbox-port");
   if (sandboxHeader === portHeader) {
     throw new TargetOptionsError(
       "bad_header_name",
-      `"${portHeader}" can't name both the sandbox and the port`,
+      `"${portHeader}"`,
+      "can't name both the sandbox and the port",
     );
   }
   const hostHeader = options.hostHeader === undefined ? undefined : headerName(options.hostHeader);
@@ -265,7 +267,7 @@ function malformed(message: string, sandbox?: string): Malformed {
 function headerName(name: string): string {
   const lower = name.toLowerCase();
   if (!HTTP_TOKEN.test(lower)) {
-    throw new TargetOptionsError("bad_header_name", `"${name}" is not a header name`);
+    throw new TargetOptionsError("bad_header_name", `"${name}"`, "is not a header name");
   }
   return lower;
 }
