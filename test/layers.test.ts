@@ -50,11 +50,11 @@ const FLOORS: readonly (readonly Room[])[] = [
   [["proxy", /^src\/proxy\/[\w-]+\.ts$/]],
   // The composition roots of the node tools, and of what `lychgate serve` runs.
   [["node commands", /^src\/node\/[\w-]+\/command\.ts$/]],
+  [["router", /^src\/router\/[\w-]+\.ts$/]],
   [
-    ["router", /^src\/router\/[\w-]+\.ts$/],
+    ["lab/demo", /^lab\/demo\/[\w-]+\.ts$/],
     ["lab/bench", /^lab\/bench\/(?:proxies\/)?[\w-]+\.ts$/],
   ],
-  [["lab/demo", /^lab\/demo\/[\w-]+\.ts$/]],
   [["cli", /^src\/cli\/[\w-]+\.ts$/]],
   [["entry", /^src\/cli\.ts$/]],
 ];

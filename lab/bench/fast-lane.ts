@@ -18,6 +18,8 @@ import { LeastRate } from "../../src/proxy/limits/least-rate.ts";
 import { RefusalLog } from "../../src/proxy/record/refusal-log.ts";
 import { SmallBodies } from "../../src/proxy/limits/small-bodies.ts";
 import { newViaPseudonym } from "../../src/proxy/server.ts";
+import { configFrom } from "../../src/config/load.ts";
+import { tableOptionsOf } from "../../src/router/table-options.ts";
 import { createTargetParser } from "../../src/proxy/target/target.ts";
 import { HeldRequests } from "../../src/proxy/limits/held-requests.ts";
 import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
@@ -40,14 +42,8 @@ class NoSocket extends EventEmitter {
   resume(): void {}
 }
 
-const table = new RouteTable({
-  scopes: "none",
-  hintTtlMs: 60_000,
-  maxHints: 1e6,
-  tombstoneTtlMs: 1e6,
-  maxTombstones: 1e6,
-  onePodPerIp: true,
-});
+const config = configFrom({ source: "none" });
+const table = new RouteTable(tableOptionsOf(config));
 for (let i = 0; i < 10_000; i++) {
   table.pushUpdate(
     {
@@ -67,8 +63,8 @@ for (let i = 0; i < 10_000; i++) {
 }
 const clock = systemClock;
 const metrics = createMetrics({ version: "0", clock, processMetrics: false });
-const upstreams = new Upstreams({ observer: metrics.upstream, clock });
-const parseTarget = createTargetParser({});
+const upstreams = new Upstreams({ ...config.upstream, observer: metrics.upstream, clock });
+const parseTarget = createTargetParser(config.target);
 const lane = new FastLane({
   routes: table,
   parseTarget,

@@ -2,6 +2,8 @@
  * One table of one size, measured: `node --expose-gc lab/bench/table-figures.ts ROUTES SECONDS`. Prints one line of JSON.
  * A process of its own for each size, so that no table is measured beside what another left behind.
  */
+import { configFrom } from "../../src/config/load.ts";
+import { tableOptionsOf } from "../../src/router/table-options.ts";
 import { RouteTable } from "../../src/routes/table.ts";
 import { idOf, ipOf, nameOf, namespaceOf, observe, versionOf } from "./table-objects.ts";
 
@@ -102,14 +104,14 @@ function cpuMs(): number {
   return (user + system) / 1_000;
 }
 
-let table = new RouteTable({ scopes: [""] });
+let table = new RouteTable({ ...tableOptionsOf(configFrom()), trust: "serve" });
 let nowMs = Date.UTC(2026, 0, 1);
 let version = 1_000_000_000;
 
 const emptyBytes = liveBytes();
 fill(true);
 const plain = (liveBytes() - emptyBytes) / routes;
-table = new RouteTable({ scopes: [""] });
+table = new RouteTable({ ...tableOptionsOf(configFrom()), trust: "serve" });
 /** Somebody listens, as the metrics do. */
 const outcomes = new Map<string, number>();
 table.addListener({

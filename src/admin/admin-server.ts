@@ -29,14 +29,14 @@ export interface AdminServerOptions extends AdminAccessOptions {
   readonly version: string;
   /** Address to listen on. Defaults to all addresses, since Prometheus scrapes from elsewhere. */
   readonly host?: string;
-  /** Port to listen on; 0 lets the system choose. Defaults to 9902. */
-  readonly port?: number;
+  /** Port to listen on; 0 lets the system choose. */
+  readonly port: number;
   /**
-   * Connections at one time, in all and from one address; see {@link boundConnections} for what becomes of more. Default to
-   * 64 and 32.
+   * Connections at one time, in all and from one address (`admin.maxConnections` and `admin.maxConnectionsPerAddress`); see
+   * {@link boundConnections} for what becomes of more.
    */
-  readonly maxConnections?: number;
-  readonly maxConnectionsPerAddress?: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
   /** A connection was closed to make room for a newer one. Defaults to nobody. */
   readonly connectionEvicted?: () => void;
   /** Defaults to silence. */
@@ -111,8 +111,8 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   );
   server.timeout = IDLE_TIMEOUT_MS;
   boundConnections(server, {
-    maxConnections: options.maxConnections ?? 64,
-    maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 32,
+    maxConnections: options.maxConnections,
+    maxConnectionsPerAddress: options.maxConnectionsPerAddress,
     evicted: () => options.connectionEvicted?.(),
     clock: systemClock,
     log,

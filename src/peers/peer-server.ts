@@ -28,8 +28,8 @@ export interface PeerServerOptions {
   readonly readinessChecks?: readonly (ReadinessCheck | undefined)[];
   /** Address to listen on. Defaults to all addresses. */
   readonly host?: string;
-  /** Port to listen on; 0 lets the system choose. Defaults to 7789. */
-  readonly port?: number;
+  /** Port to listen on; 0 lets the system choose. */
+  readonly port: number;
   /** Whether this address may push; others get 403. Defaults to all. Probes may come from anywhere. */
   readonly mayPush?: (address: string) => boolean;
   /** What may come to `/refresh` in a second; above, a push gets 429 or 503 and is not read. Defaults to no limit. */
@@ -41,11 +41,11 @@ export interface PeerServerOptions {
   /** Longest time for a request to arrive whole, from its first byte, in milliseconds. Defaults to 10 seconds. */
   readonly requestTimeoutMs?: Milliseconds;
   /**
-   * Connections at one time, in all and from one address; see {@link boundConnections} for what becomes of more. Default to
-   * 1,024 and 512.
+   * Connections at one time, in all and from one address (`peers.maxConnections` and `peers.maxConnectionsPerAddress`); see
+   * {@link boundConnections} for what becomes of more.
    */
-  readonly maxConnections?: number;
-  readonly maxConnectionsPerAddress?: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
   /** A connection was closed to make room for a newer one. Defaults to nobody. */
   readonly connectionEvicted?: () => void;
   /** Defaults to the machine's own clock. */
@@ -62,7 +62,6 @@ export interface PeerServer {
   close(): Promise<void>;
 }
 
-const DEFAULT_PORT = 7789;
 const MIB = 1 << 20;
 /** Longer than the 90 seconds for which Go's HTTP client keeps an idle connection, so that it closes first. */
 const KEEP_ALIVE_TIMEOUT_MS = 120_000;
@@ -84,7 +83,7 @@ const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
  * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.
  */
 export function createPeerServer(options: PeerServerOptions): PeerServer {
-  const { host, port = DEFAULT_PORT, requestTimeoutMs = 10_000 } = options;
+  const { host, port, requestTimeoutMs = 10_000 } = options;
   const server = createServer(
     {
       requestTimeout: requestTimeoutMs,
@@ -95,8 +94,8 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
     peerRequestListener(options),
   );
   boundConnections(server, {
-    maxConnections: options.maxConnections ?? 1_024,
-    maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 512,
+    maxConnections: options.maxConnections,
+    maxConnectionsPerAddress: options.maxConnectionsPerAddress,
     evicted: () => options.connectionEvicted?.(),
     clock: options.clock ?? systemClock,
     log: options.log ?? silentLog,

@@ -56,8 +56,8 @@ export interface PushSettlerOptions {
   /** In [0, 1), as `Math.random`. */
   readonly random?: () => number;
   readonly log: Log;
-  /** Reads under way at a time, at least 1. Default 16. */
-  readonly maxReads?: number;
+  /** Reads under way at a time, at least 1 (`peers.maxReads`). More settle a flood sooner and cost the API server more. */
+  readonly maxReads: number;
 }
 
 /** A list costs about as much as one read for each so many objects of the namespace. */
@@ -89,7 +89,7 @@ export class PushSettler {
 
   constructor(options: PushSettlerOptions) {
     this.#options = options;
-    this.#maxReads = options.maxReads ?? 16;
+    this.#maxReads = options.maxReads;
     this.#log = new PacedLog(options.log, options.clock, LOG_EVERY_MS);
   }
 

@@ -34,7 +34,10 @@ export interface ProxyObserver {
   connectionDropped?(limit: ConnectionLimit): void;
 }
 
-/** Options of {@link createProxyServer}. Times are in milliseconds. */
+/**
+ * Options of {@link createProxyServer}. Those that are settings (named in brackets) have their defaults and ranges in
+ * docs/reference/configuration.md alone; the rest are for tests.
+ */
 export interface ProxyServerOptions {
   /** Port 0 takes a free one; without a host, all interfaces. */
   readonly listen: {
@@ -50,45 +53,45 @@ export interface ProxyServerOptions {
   readonly upstreams: Upstreams;
   /** Where requests wait whose sandbox is in doubt; it must listen to `routes`. Default: none are held. */
   readonly held?: HeldRequests;
-  /** From a request's last byte to the pod's response head; then 504. 0: no limit. Default 600,000. */
-  readonly firstByteTimeoutMs?: Milliseconds;
-  /** Longest silence of a request, a response or a tunnel, both directions counted. 0: no limit. Default 600,000. */
-  readonly idleTimeoutMs?: Milliseconds;
+  /** From a request's last byte to the pod's response head; then 504. 0: no limit (`upstream.firstByteTimeoutMs`). */
+  readonly firstByteTimeoutMs: Milliseconds;
+  /** Longest silence of a request, a response or a tunnel, both directions counted. 0: no limit (`upstream.idleTimeoutMs`). */
+  readonly idleTimeoutMs: Milliseconds;
   /** From an upgrade request to the pod's answer; then 504. 0: no limit. Default 30,000. */
   readonly handshakeTimeoutMs?: Milliseconds;
   /** How long one side of a WebSocket may take to close after the other did. Default 5,000. */
   readonly closeTimeoutMs?: Milliseconds;
   /** When a connection that does not begin its request is thrown away (see `Exchange`). Default 1,000. */
   readonly wedgeTimeoutMs?: Milliseconds;
-  /** How long a client may take to send a request's head; then 408. Default 10,000. */
-  readonly headerTimeoutMs?: Milliseconds;
-  /** How long an idle client connection is kept. Default 75,000. */
-  readonly keepAliveTimeoutMs?: Milliseconds;
-  /** Size of a request's head; above, 431. Default 65,536. */
-  readonly maxHeaderBytes?: number;
-  /** Client connections at a time; more are told 503 (`overloaded`) and closed. Default 20,000. */
-  readonly maxConnections?: number;
-  /** The same for connections from one address; 0: no limit. Default 10,000. */
-  readonly maxConnectionsPerAddress?: number;
-  /** Requests on one client connection; the last is answered with `Connection: close`. 0: no limit. Default 100,000. */
-  readonly maxRequestsPerConnection?: number;
+  /** How long a client may take to send a request's head; then 408 (`client.headerTimeoutMs`). */
+  readonly headerTimeoutMs: Milliseconds;
+  /** How long an idle client connection is kept (`client.keepAliveTimeoutMs`). */
+  readonly keepAliveTimeoutMs: Milliseconds;
+  /** Size of a request's head; above, 431 (`client.maxHeaderBytes`). */
+  readonly maxHeaderBytes: number;
+  /** Client connections at a time; more are told 503 (`overloaded`) and closed (`client.maxConnections`). */
+  readonly maxConnections: number;
+  /** The same for connections from one address; 0: no limit (`client.maxConnectionsPerAddress`). */
+  readonly maxConnectionsPerAddress: number;
+  /** Requests on one client connection; the last is answered with `Connection: close`. 0: no limit (`client.maxRequestsPerConnection`). */
+  readonly maxRequestsPerConnection: number;
   /** Off: every request goes through the full lane. The same comes out, at several times the cost. Default on. */
   readonly fastLane?: boolean;
   /**
    * Read from all clients of the fast lane into one buffer, by a Node API that is not documented; where it is missing a
-   * warning is logged. Default false.
+   * warning is logged (`client.sharedReadBuffer`).
    */
-  readonly sharedReadBuffer?: boolean;
-  /** The least rate of a request body that the pod waits for; below it 408 (see `LeastRate`). 0: no limit. Default 240. */
-  readonly minUploadBytesPerSecond?: number;
-  /** The least rate at which a client takes what waits for it; below it it is cut. 0: no limit. Default 240. */
-  readonly minDownloadBytesPerSecond?: number;
-  /** What both rates are averaged over, and how long a client may stall. Default 60,000. */
-  readonly slowClientWindowMs?: Milliseconds;
-  /** Request bodies of known length up to this are read before a connection to the pod is taken. Default 16,384. */
-  readonly smallBodyBytes?: number;
-  /** See `RequestForwarding.trustForwarded`. Default false. */
-  readonly trustForwarded?: boolean;
+  readonly sharedReadBuffer: boolean;
+  /** The least rate of a request body that the pod waits for; below it 408 (see `LeastRate`). 0: no limit (`client.minUploadBytesPerSecond`). */
+  readonly minUploadBytesPerSecond: number;
+  /** The least rate at which a client takes what waits for it; below it it is cut. 0: no limit (`client.minDownloadBytesPerSecond`). */
+  readonly minDownloadBytesPerSecond: number;
+  /** What both rates are averaged over, and how long a client may stall (`client.slowClientWindowMs`). */
+  readonly slowClientWindowMs: Milliseconds;
+  /** Request bodies of known length up to this are read before a connection to the pod is taken (`client.smallBodyBytes`). */
+  readonly smallBodyBytes: number;
+  /** See `RequestForwarding.trustForwarded` (`client.trustForwarded`). */
+  readonly trustForwarded: boolean;
   /**
    * Who this router is in `Via` fields: pods get it, and a request that has it is refused (`loop_detected`). A token, the
    * same for all processes of one router and nobody else's. Default: {@link newViaPseudonym}.
@@ -159,7 +162,7 @@ class HttpProxyServer implements ProxyServer {
     this.#clock = options.clock ?? systemClock;
     const log = options.log ?? silentLog;
     this.#acceptErrors = new PacedLog(log, this.#clock, ACCEPT_ERROR_INTERVAL_MS);
-    const windowMs = options.slowClientWindowMs ?? 60_000;
+    const windowMs = options.slowClientWindowMs;
     this.#lane = {
       routes: options.routes,
       parseTarget: options.parseTarget,
@@ -168,25 +171,25 @@ class HttpProxyServer implements ProxyServer {
       clock: this.#clock,
       log,
       refusals: new RefusalLog(log, this.#clock),
-      firstByteTimeoutMs: options.firstByteTimeoutMs ?? 600_000,
-      idleTimeoutMs: options.idleTimeoutMs ?? 600_000,
-      uploadRate: new LeastRate({ bytesPerSecond: options.minUploadBytesPerSecond ?? 240, windowMs }),
-      downloadRate: new LeastRate({ bytesPerSecond: options.minDownloadBytesPerSecond ?? 240, windowMs }),
+      firstByteTimeoutMs: options.firstByteTimeoutMs,
+      idleTimeoutMs: options.idleTimeoutMs,
+      uploadRate: new LeastRate({ bytesPerSecond: options.minUploadBytesPerSecond, windowMs }),
+      downloadRate: new LeastRate({ bytesPerSecond: options.minDownloadBytesPerSecond, windowMs }),
       smallBodies: new SmallBodies({
-        maxBytes: options.smallBodyBytes ?? 16_384,
+        maxBytes: options.smallBodyBytes,
         totalBytes: SMALL_BODIES_TOTAL_BYTES,
       }),
-      trustForwarded: options.trustForwarded ?? false,
+      trustForwarded: options.trustForwarded,
       viaPseudonym: options.viaPseudonym ?? newViaPseudonym(),
       held: options.held ?? holdNone(options.routes, this.#clock),
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),
       tracing: options.tracing,
     };
-    const maxConnections = options.maxConnections ?? 20_000;
+    const maxConnections = options.maxConnections;
     this.#limits = new ConnectionLimits({
       maxConnections,
-      maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 10_000,
+      maxConnectionsPerAddress: options.maxConnectionsPerAddress,
     });
     this.#refused = new RefusedConnections({
       maxAtOnce: Math.min(MAX_REFUSED_AT_ONCE, Math.ceil(maxConnections / 10) || Infinity),
@@ -196,10 +199,10 @@ class HttpProxyServer implements ProxyServer {
     });
     const shared = {
       ...this.#lane,
-      headerTimeoutMs: options.headerTimeoutMs ?? 10_000,
-      keepAliveTimeoutMs: options.keepAliveTimeoutMs ?? 75_000,
-      maxHeaderBytes: options.maxHeaderBytes ?? 65_536,
-      maxRequestsPerConnection: options.maxRequestsPerConnection ?? 100_000,
+      headerTimeoutMs: options.headerTimeoutMs,
+      keepAliveTimeoutMs: options.keepAliveTimeoutMs,
+      maxHeaderBytes: options.maxHeaderBytes,
+      maxRequestsPerConnection: options.maxRequestsPerConnection,
       requestStarted: () => options.observer?.requestStarted?.(),
     };
     this.#fullOptions = {

@@ -30,6 +30,7 @@ import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "../routes/table.ts";
 import { startSettling } from "./settling.ts";
 import { type TableSink, tableSink } from "./table-sink.ts";
+import { tableOptionsOf } from "./table-options.ts";
 import { TableTimer } from "./table-timer.ts";
 import { newViaPseudonym } from "../proxy/server.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
@@ -112,16 +113,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     new PodAddresses(config.routes.podCidrs, [...interfaces.current, ...config.anycast.addresses]);
   let podAddresses = readPodAddresses();
   const table = new RouteTable({
-    scopes: watched ? (config.namespace.length > 0 ? config.namespace : [""]) : "none",
-    hintTtlMs: config.peers.hintTtlMs,
-    maxHints: config.peers.maxHints,
-    tombstoneTtlMs: config.tombstones.ttlMs,
-    maxTombstones: config.tombstones.max,
-    onePodPerIp: config.routes.onePodPerIp,
-    trust: config.peers.trust,
-    settleMs: config.peers.settleMs,
-    unsettled: config.peers.unsettled,
-    maxAheadHours: config.peers.maxAheadHours,
+    ...tableOptionsOf(config),
     distrusts: (from, key) => distrust.ignores(from, key),
     isPodAddress: (ip) => podAddresses.allows(ip),
   });

@@ -130,6 +130,5 @@ export function createTraffic(options: TrafficOptions): Traffic {
 
 /** How requests name sandboxes, as the configuration has it. */
 export function targetParserOf({ target }: Config): TargetParser {
-  const { hostHeader, ...rest } = target;
-  return createTargetParser(hostHeader ? { ...rest, hostHeader } : rest);
+  return createTargetParser(target);
 }

@@ -24,7 +24,7 @@ import { type Told, toldFact, toldObservation, toldRead, toldUpdate } from "./to
 import { type EntryView, type TableStats, viewOf } from "./table-view.ts";
 import { WatermarkPace } from "./watermark-pace.ts";
 
-/** How a table is set up. */
+/** How a table is set up. What is a setting (docs/reference/configuration.md) has its default and its range there alone. */
 export interface RouteTableOptions {
   /**
    * The namespaces that an informer watches, `[""]` for all of them; `"none"` for a table that only peers write
@@ -32,39 +32,45 @@ export interface RouteTableOptions {
    * one object would let the slower informer bring back what the other has seen end.
    */
   readonly scopes: readonly string[] | "none";
-  /** How long a live informer may take to confirm a hint. Default 60,000. */
-  readonly hintTtlMs?: Milliseconds;
-  /** The most hints kept; the oldest goes first and is counted. Default 200,000. */
-  readonly maxHints?: number;
-  /** How long a tombstone lasts that the informer does not confirm. Default 600,000. */
-  readonly tombstoneTtlMs?: Milliseconds;
-  /** The most tombstones kept; evicting one early reopens the window that its TTL closed. Default 100,000. */
-  readonly maxTombstones?: number;
-  /** Rule 10. Switch it off for pods on the host network, which share an IP by right. Default true. */
-  readonly onePodPerIp?: boolean;
+  /**
+   * How long a live informer may take to confirm a hint (`peers.hintTtlMs`). Shorter than the informer's usual lag, good pushes
+   * are dropped; longer, a wrong one lasts longer.
+   */
+  readonly hintTtlMs: Milliseconds;
+  /** The most hints kept; the oldest goes first and is counted (`peers.maxHints`). About 1 KiB each. */
+  readonly maxHints: number;
+  /**
+   * How long a tombstone lasts that the informer does not confirm (`tombstones.ttlMs`). Shorter than peers may be late, a late
+   * push revives what was deleted.
+   */
+  readonly tombstoneTtlMs: Milliseconds;
+  /** The most tombstones kept (`tombstones.max`); evicting one early reopens the window that its TTL closed. */
+  readonly maxTombstones: number;
+  /** Rule 10 (`routes.onePodPerIp`). Switch it off for pods on the host network, which share an IP by right. */
+  readonly onePodPerIp: boolean;
   /**
    * What a push is worth (rule 12). `serve`: it takes effect at once. `verify`: it is a rumour that a read of the API server
-   * settles ({@link RouteTable.settle}); until then requests for the sandbox are held. Without an informer always `serve`.
-   * Default `serve`.
+   * settles ({@link RouteTable.settle}); until then requests for the sandbox are held. Without an informer always `serve`
+   * (`peers.trust`).
    */
-  readonly trust?: "serve" | "verify";
+  readonly trust: "serve" | "verify";
   /**
    * Whether pushes of `key` from a sender are left aside, since reads refuted it too often; asked with `verify` only. Default
    * never.
    */
   readonly distrusts?: (from: string, key: ObjectKey) => boolean;
-  /** How long requests are held for a sandbox of which a push is not settled. Default 500. */
-  readonly settleMs?: Milliseconds;
+  /** How long requests are held for a sandbox of which a push is not settled (`peers.settleMs`). */
+  readonly settleMs: Milliseconds;
   /**
    * What becomes of an update that is not settled within `settleMs`: it takes effect (`serve`), or waits on, and what it puts
-   * in doubt is not served meanwhile (`hold`). Default `hold`.
+   * in doubt is not served meanwhile (`hold`) (`peers.unsettled`).
    */
-  readonly unsettled?: "hold" | "serve";
+  readonly unsettled: "hold" | "serve";
   /**
    * A push further ahead of the watermark than it moves in so many hours is refused (rule 13); there is a floor for quiet
-   * clusters. 0 believes any version. Default 12.
+   * clusters. 0 believes any version (`peers.maxAheadHours`).
    */
-  readonly maxAheadHours?: number;
+  readonly maxAheadHours: number;
   /**
    * Whether a pod can have this IP; asked for whatever a writer gave as one. A route with another IP is kept, and is in
    * effect in the state `ip_not_allowed`: never served. Must be fast and must not throw. Default: every IP.
@@ -109,9 +115,9 @@ export class RouteTable implements RouteLookup {
   /** @throws RangeError when two of `options.scopes` overlap. */
   constructor(options: RouteTableOptions) {
     this.#rules = options.rules ?? RULES;
-    this.#trust = options.trust ?? "serve";
+    this.#trust = options.trust;
     this.#distrusts = options.distrusts ?? (() => false);
-    const { hintTtlMs = 60_000, maxAheadHours = 12 } = options;
+    const { hintTtlMs, maxAheadHours } = options;
     const makeScope = (name: string, watched: boolean): Scope<Entry> =>
       new Scope(name, watched, hintTtlMs / 2, new WatermarkPace(maxAheadHours));
     const scopes =
@@ -123,16 +129,16 @@ export class RouteTable implements RouteLookup {
     this.#effects = new RoutesInEffect({
       rules: this.#rules,
       news: this.#news,
-      onePodPerIp: options.onePodPerIp ?? true,
+      onePodPerIp: options.onePodPerIp,
       isPodAddress: options.isPodAddress ?? (() => true),
       isIpDoubted: (ip, entry) => this.#ahead.isIpDoubted(ip, entry),
     });
     const limits = {
       hintTtlMs,
-      maxHints: options.maxHints ?? 200_000,
-      tombstoneTtlMs: options.tombstoneTtlMs ?? 600_000,
-      maxTombstones: options.maxTombstones ?? 100_000,
-      settleMs: options.settleMs ?? 500,
+      maxHints: options.maxHints,
+      tombstoneTtlMs: options.tombstoneTtlMs,
+      maxTombstones: options.maxTombstones,
+      settleMs: options.settleMs,
       servesUnsettled: options.unsettled === "serve",
     };
     const touch = (entry: Entry): void => void this.#touched.push(entry);

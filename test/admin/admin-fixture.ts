@@ -8,7 +8,8 @@ import { systemClock } from "../../src/system/clock.ts";
 import type { Observation } from "../../src/routes/observation.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 import type { Route } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
+import { CONNECTIONS, newTable } from "../support/defaults.ts";
 
 /** The token of every route here: it must stand in no answer. */
 export const TOKEN = "sekrit-5f2a";
@@ -126,7 +127,14 @@ export async function startAdminServer(
   source: AdminSource,
   options: Partial<AdminServerOptions> = {},
 ): Promise<AdminFixture> {
-  const server = createAdminServer({ source, version: "1.2.3", host: "127.0.0.1", port: 0, ...options });
+  const server = createAdminServer({
+    ...CONNECTIONS.admin,
+    source,
+    version: "1.2.3",
+    host: "127.0.0.1",
+    port: 0,
+    ...options,
+  });
   const { port } = await server.listen();
   return {
     server,
@@ -138,7 +146,7 @@ export async function startAdminServer(
 
 /** A table that an informer has listed at `version`. */
 export function listedTable(version: number, observations: readonly Observation[]): RouteTable {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   table.relist("", String(version) as ResourceVersion, observations, 0);
   return table;
 }

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { createAdminServer } from "../../src/admin/admin-server.ts";
 import type { ExplainInput, Explanation, Overview, RoutesPage } from "../../src/admin/api-types.ts";
+import { CONNECTIONS } from "../support/defaults.ts";
 import { eventually } from "../support/eventually.ts";
 import { listedTable, observed, startAdminServer, tableSource, TOKEN } from "./admin-fixture.ts";
 
@@ -317,7 +318,13 @@ describe("life cycle", () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
     const { port } = taken.address() as AddressInfo;
-    const server = createAdminServer({ source: emptySource(), version: "1", host: "127.0.0.1", port });
+    const server = createAdminServer({
+      ...CONNECTIONS.admin,
+      source: emptySource(),
+      version: "1",
+      host: "127.0.0.1",
+      port,
+    });
     const failure = await server.listen().catch((error: unknown) => error as Error);
     expect(failure).toMatchObject({ cause: { code: "EADDRINUSE" } });
     expect((failure as Error).message).toContain(`127.0.0.1:${port}`);

@@ -5,8 +5,8 @@ import { recordFacts } from "../../src/history/fact-recorder.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 import { tableSink } from "../../src/router/table-sink.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { observed, TOKEN } from "../admin/admin-fixture.ts";
+import { newTable } from "../support/defaults.ts";
 
 const version = (number: number): ResourceVersion => String(number) as ResourceVersion;
 
@@ -18,7 +18,7 @@ function scene(bounds = { maxFacts: 1_000, maxFactsPerRoute: 100 }) {
     monotonicMs: () => nowMs,
     setTimeout: () => ({ clear() {} }),
   };
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const history = new RouteHistory(bounds);
   const peers = new PeerBook();
   table.addListener(recordFacts({ history, peers, clock }));

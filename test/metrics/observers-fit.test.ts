@@ -15,12 +15,12 @@ import type { RequestObserver } from "../../src/proxy/record/request-record.ts";
 import type { UpstreamObserver } from "../../src/proxy/upstream/upstream-observer.ts";
 import type { EndReason } from "../../src/routes/lookup.ts";
 import type { TableListener } from "../../src/routes/news.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { FAULT_KINDS } from "../../src/watch/fault.ts";
 import { LIST_REASONS } from "../../src/watch/list-watch-state.ts";
 import type { ReflectorObserver } from "../../src/watch/reflector-observer.ts";
 import type { ReflectorStatus } from "../../src/watch/reflector.ts";
 import { INVALID_REASONS } from "../../src/watch/watched-resource.ts";
+import { newTable } from "../support/defaults.ts";
 
 /** The listed words, without the one for others. */
 function words(values: LabelValues): readonly string[] {
@@ -69,7 +69,7 @@ describe("what the parts tell is what the metrics know", () => {
     const members: MemberlistObserver = metrics.members;
     const listener: TableListener = metrics.table;
     const scopes: readonly ReflectorStatus[] = [];
-    const table = new RouteTable({ scopes: "none" });
+    const table = newTable({ scopes: "none" });
     table.addListener(listener);
     const sources: MetricSources = { table: () => table.stats(), watch: () => scopes };
     metrics.readFrom(sources);

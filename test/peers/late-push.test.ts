@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { pushOf, startPeerServer } from "./peer-fixture.ts";
+import { newTable } from "../support/defaults.ts";
 
 describe("pushes that arrive late", () => {
   it("never bring a route back, and are answered as if they had been taken", async () => {
-    const table = new RouteTable({ scopes: [""] });
+    const table = newTable({ scopes: [""] });
     table.relist("", "10" as ResourceVersion, [], 0);
     await using peer = await startPeerServer({
       sink: {
@@ -42,7 +42,7 @@ describe("pushes that arrive late", () => {
   });
 
   it("that the table refuses as invalid are answered 400 and change nothing", async () => {
-    const table = new RouteTable({ scopes: "none" });
+    const table = newTable({ scopes: "none" });
     await using peer = await startPeerServer({
       sink: {
         pushUpdate: (route) => table.pushUpdate(route, 0),

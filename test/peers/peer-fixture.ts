@@ -5,6 +5,7 @@ import type { PeerServer, PeerServerOptions } from "../../src/peers/peer-server.
 import type { JudgedPush, PushResult } from "../../src/peers/peer-observer.ts";
 import type { PushSink } from "../../src/peers/push-sink.ts";
 import type { PushedDeletion, PushedRoute } from "../../src/routes/push.ts";
+import { CONNECTIONS } from "../support/defaults.ts";
 import type { Outcome } from "../../src/routes/outcome.ts";
 
 export type SinkCall =
@@ -45,7 +46,14 @@ export async function startPeerServer(options: Partial<PeerServerOptions> = {}):
   const observer = {
     pushed: (result: PushResult, push?: JudgedPush) => void results.push({ result, push }),
   };
-  const server = createPeerServer({ sink, observer, host: "127.0.0.1", port: 0, ...options });
+  const server = createPeerServer({
+    ...CONNECTIONS.peers,
+    sink,
+    observer,
+    host: "127.0.0.1",
+    port: 0,
+    ...options,
+  });
   const address: AddressInfo = await server.listen();
   const url = `http://127.0.0.1:${address.port}`;
   return {

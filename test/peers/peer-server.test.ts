@@ -3,6 +3,7 @@ import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { createPeerServer } from "../../src/peers/peer-server.ts";
+import { CONNECTIONS } from "../support/defaults.ts";
 import { eventually } from "../support/eventually.ts";
 import { exchange, pushOf, ScriptedSink, startPeerServer } from "./peer-fixture.ts";
 
@@ -217,7 +218,12 @@ describe("life cycle", () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
     const { port } = taken.address() as AddressInfo;
-    const server = createPeerServer({ sink: new ScriptedSink(), host: "127.0.0.1", port });
+    const server = createPeerServer({
+      ...CONNECTIONS.peers,
+      sink: new ScriptedSink(),
+      host: "127.0.0.1",
+      port,
+    });
     const failure = await server.listen().catch((error: unknown) => error as Error);
     expect(failure).toMatchObject({ cause: { code: "EADDRINUSE" } });
     expect((failure as Error).message).toContain(`127.0.0.1:${port}`);
@@ -226,7 +232,7 @@ describe("life cycle", () => {
 
   it("close of a server that never listened is nothing", async () => {
     const sink = new ScriptedSink();
-    await expect(createPeerServer({ sink }).close()).resolves.toBeUndefined();
+    await expect(createPeerServer({ ...CONNECTIONS.peers, sink, port: 0 }).close()).resolves.toBeUndefined();
     expect(sink.calls).toEqual([]);
   });
 

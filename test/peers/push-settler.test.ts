@@ -4,6 +4,7 @@ import { type LogFields, silentLog } from "../../src/system/log.ts";
 import { type ObjectReads, PushSettler, type SettleTable } from "../../src/peers/push-settler.ts";
 import type { Observation } from "../../src/routes/observation.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
+import { DEFAULTS } from "../support/defaults.ts";
 
 type Answer = "settled" | "open";
 
@@ -65,7 +66,7 @@ function scene({ maxReads = undefined as number | undefined, objects = 10, rando
     clock,
     random: () => random,
     log: { ...silentLog, warn: (text, fields) => void lines.push({ ...fields, text }) },
-    ...(maxReads !== undefined && { maxReads }),
+    maxReads: maxReads ?? DEFAULTS.peers.maxReads,
   });
   return {
     settler,

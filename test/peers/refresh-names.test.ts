@@ -1,13 +1,13 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { Route } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { pushOf, startPeerServer } from "./peer-fixture.ts";
+import { newTable } from "../support/defaults.ts";
 
 // What no Kubernetes object can be called gets the known 400, byte for byte, and leaves no trace; all that managers send
 // is answered as before.
 
 async function start() {
-  const table = new RouteTable({ scopes: "none" });
+  const table = newTable({ scopes: "none" });
   const fixture = await startPeerServer({
     sink: {
       pushUpdate: (route) => table.pushUpdate(route, 0),

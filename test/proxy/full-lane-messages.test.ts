@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 
-import { createTargetParser } from "../../src/proxy/target/target.ts";
 import { eventually } from "../support/eventually.ts";
 import { LANE } from "./support/lane.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
+import { newTargetParser } from "../support/defaults.ts";
 
 test("path and field names, order, case and duplicates reach the pod byte for byte", async () => {
   const scene = await Scene.open();
@@ -257,7 +257,7 @@ test("while an answer is awaited only so many pipelined requests are read", asyn
 });
 
 test("a Host that extends the one before, or is its beginning, is another on the same connection", async () => {
-  const parseTarget = createTargetParser({ domains: ["example.com"] });
+  const parseTarget = newTargetParser({ domains: ["example.com"] });
   const scene = await Scene.open({ server: { parseTarget } });
   const seen: string[] = [];
   scene.pod.answerAll((head) => {

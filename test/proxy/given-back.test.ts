@@ -7,11 +7,11 @@ import { ConnectionLimits } from "../../src/proxy/limits/connection-limits.ts";
 import type { Lessee } from "../../src/proxy/upstream/incarnation-pool.ts";
 import { podConnections } from "../../src/proxy/full/pod-connection.ts";
 import type { PodConnection } from "../../src/proxy/full/pod-connection.ts";
-import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
+import { newUpstreams } from "../support/defaults.ts";
 
 // Whatever was taken from a limit is given back to it; else it is used up one day, and nobody is served again.
 
@@ -32,7 +32,7 @@ class Noting implements Lessee<PodConnection> {
 
 test.each(["kept", "tunnel"] as const)("a cancelled opening (%s) gives back its slot", async (want) => {
   const pod = await RawPod.listen();
-  const upstreams = new Upstreams({
+  const upstreams = newUpstreams({
     maxConnectionsPerSandbox: 3,
     maxTunnelsPerSandbox: 3,
     maxWaitingPerSandbox: 0,

@@ -14,11 +14,11 @@ import {
   TRAIT,
   UNUSUAL,
 } from "../../src/proxy/http1/head-scanner.ts";
-import { createTargetParser } from "../../src/proxy/target/target.ts";
 import { readTrailers } from "../../src/proxy/forwarding/trailer-section.ts";
 import { chunkedBodies, latin1, mutated, requestHeads, responseHeads } from "./corpus/arbitraries.ts";
 import { readChunked, readHead, valuesOf } from "./support/reference-http.ts";
 import type { ReferenceHead } from "./support/reference-http.ts";
+import { newTargetParser } from "../support/defaults.ts";
 
 const requestFields = fieldIndex([...REQUEST_FIELDS, "e2b-sandbox-id", "x-sandbox-id"], REQUEST_PREFIXES);
 const responseFields = fieldIndex(RESPONSE_FIELDS);
@@ -355,7 +355,7 @@ test.each([
   ],
 ])("the head of %s has nothing in it that must be looked at as fields", (_name, lines) => {
   const head = `GET /x?y=1 HTTP/1.1\r\n${["Host: 3000-a.example.com", ...lines].join("\r\n")}\r\n\r\n`;
-  const index = fieldIndex([...REQUEST_FIELDS, ...createTargetParser({}).fields], REQUEST_PREFIXES);
+  const index = fieldIndex([...REQUEST_FIELDS, ...newTargetParser({}).fields], REQUEST_PREFIXES);
   const scan = new HeadScan();
   expect(scanRequestHead(latin1(head), 0, head.length, index, scan)).toBe(head.length);
   expect(scan.traits).toBe(0);

@@ -3,12 +3,12 @@ import { describe, expect, test } from "vitest";
 import type { Lessee } from "../../src/proxy/upstream/incarnation-pool.ts";
 import { podConnections } from "../../src/proxy/full/pod-connection.ts";
 import type { PodConnection } from "../../src/proxy/full/pod-connection.ts";
-import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
 import type { EndReason } from "../../src/routes/lookup.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";
 import { OK, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
+import { newUpstreams } from "../support/defaults.ts";
 
 const FINAL: EndReason[] = ["dead", "replaced", "ip_moved", "ip_reassigned", "not_running"];
 
@@ -161,7 +161,7 @@ class Noting implements Lessee<PodConnection> {
 
 describe("a verdict that is older than the end", () => {
   test("gets no connection, whether or not there ever was one", () => {
-    const upstreams = new Upstreams();
+    const upstreams = newUpstreams();
     const incarnation = incarnationAt("127.0.0.1");
     upstreams.incarnationEnded(incarnation, "dead");
     const lessee = new Noting();
@@ -174,7 +174,7 @@ describe("a verdict that is older than the end", () => {
     "a connect on its way when it ends by %s fails, and its connection reaches no one",
     async (reason) => {
       const pod = await RawPod.listen();
-      const upstreams = new Upstreams();
+      const upstreams = newUpstreams();
       const incarnation = incarnationAt("127.0.0.1");
       const lessee = new Noting();
       upstreams.lease(incarnation, { kind: connections, port: pod.port, want: "kept" }, lessee);
@@ -195,7 +195,7 @@ describe("a verdict that is older than the end", () => {
 
   test("a connection given back after the end is not kept", async () => {
     const pod = await RawPod.listen();
-    const upstreams = new Upstreams();
+    const upstreams = newUpstreams();
     const incarnation = incarnationAt("127.0.0.1");
     const lessee = new Noting();
     upstreams.lease(incarnation, { kind: connections, port: pod.port, want: "kept" }, lessee);
@@ -209,7 +209,7 @@ describe("a verdict that is older than the end", () => {
 
   test("an evicted pool with a request under way is ended too", async () => {
     const pod = await RawPod.listen();
-    const upstreams = new Upstreams({ maxPools: 1 });
+    const upstreams = newUpstreams({ maxPools: 1 });
     const [first, second] = [incarnationAt("127.0.0.1"), incarnationAt("127.0.0.1")];
     const lessee = new Noting();
     upstreams.lease(first, { kind: connections, port: pod.port, want: "kept" }, lessee);

@@ -8,7 +8,6 @@ import { LeastRate } from "../../src/proxy/limits/least-rate.ts";
 import type { ProxyServerOptions } from "../../src/proxy/server.ts";
 import { podConnections } from "../../src/proxy/full/pod-connection.ts";
 import { SmallBodies } from "../../src/proxy/limits/small-bodies.ts";
-import { Upstreams } from "../../src/proxy/upstream/upstreams.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";
 import { SHARED_READ_BUFFER } from "./support/lane.ts";
@@ -16,6 +15,7 @@ import { SteppedClock } from "./support/stepped-clock.ts";
 import { OK, RawPeer, RawPod } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 import type { RouterOptions } from "./support/router.ts";
+import { newUpstreams } from "../support/defaults.ts";
 
 const PATIENCE = { timeoutMs: 60_000 };
 const SECOND_MS = 1000;
@@ -537,7 +537,7 @@ describe.each(LANES)("%s lane", { timeout: 110_000 }, (lane) => {
 
 test("a client's share counts connections that are being opened", async () => {
   const pod = await RawPod.listen();
-  const upstreams = new Upstreams({ maxConnectionsPerSandbox: 4 });
+  const upstreams = newUpstreams({ maxConnectionsPerSandbox: 4 });
   onTestFinished(async () => {
     upstreams.close();
     await pod.close();

@@ -6,11 +6,12 @@ import type { PodConnection } from "../../src/proxy/full/pod-connection.ts";
 import { UpstreamError } from "../../src/proxy/upstream/upstream-error.ts";
 import type { ConnectionKind } from "../../src/proxy/upstream/pooled-connection.ts";
 import { noUpstreamObserver } from "../../src/proxy/upstream/upstream-observer.ts";
-import { Upstreams, type UpstreamOptions } from "../../src/proxy/upstream/upstreams.ts";
+import { type UpstreamOptions } from "../../src/proxy/upstream/upstreams.ts";
 import type { Incarnation } from "../../src/routes/lookup.ts";
 import { eventually } from "../support/eventually.ts";
 import { incarnationAt } from "./support/fake-routes.ts";
 import { RawPod } from "./support/raw-peer.ts";
+import { newUpstreams } from "../support/defaults.ts";
 
 // Which connections there are to which incarnation, and until when.
 
@@ -33,9 +34,9 @@ class Noting implements Lessee<PodConnection> {
   }
 }
 
-async function scene(options: UpstreamOptions = {}) {
+async function scene(options: Partial<UpstreamOptions> = {}) {
   const pod = await RawPod.listen();
-  const upstreams = new Upstreams({ clientSharePercent: 100, ...options });
+  const upstreams = newUpstreams({ clientSharePercent: 100, ...options });
   onTestFinished(async () => {
     upstreams.close();
     await pod.close();
@@ -292,7 +293,7 @@ test("connections are told of to the observer, and nobody need listen", async ()
 });
 
 test("the defaults", () => {
-  const upstreams = new Upstreams();
+  const upstreams = newUpstreams();
   onTestFinished(() => upstreams.close());
   expect(upstreams.settings).toMatchObject({
     connectTimeoutMs: 3_000,

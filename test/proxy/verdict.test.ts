@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 
-import { createTargetParser } from "../../src/proxy/target/target.ts";
 import { decide } from "../../src/proxy/passage/verdict.ts";
 import type { Verdict, VerdictOptions } from "../../src/proxy/passage/verdict.ts";
 import type { Lookup, RouteLookup } from "../../src/routes/lookup.ts";
 import { objectKey } from "../../src/routes/route.ts";
 import type { Route } from "../../src/routes/route.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
+import { newTargetParser } from "../support/defaults.ts";
 
 type Header = readonly [string, string];
 
@@ -55,7 +55,7 @@ function table(lookup: Lookup, synced = true): RouteLookup {
 const off: VerdictOptions = { accessToken: false, accessTokenHeader: "x-access-token" };
 const on: VerdictOptions = { ...off, accessToken: true };
 const host: Header = ["Host", "3000-ns--mysandbox.example.com"];
-const parse = createTargetParser();
+const parse = newTargetParser();
 
 function verdict(
   routes: RouteLookup,

@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Incarnation, RouteInEffect } from "../../src/routes/lookup.ts";
 import { hasPod, isTerminal, objectKey, type ObjectKey, routingId } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // The table keeps indexes, counts and incarnations up to date as it goes. After every operation of a random life they
 // must be what one gets by working them out anew from the entries.
@@ -60,7 +61,7 @@ class Life {
 
   constructor(scopes: readonly string[] | "none") {
     this.#scopes = scopes === "none" ? [] : scopes;
-    this.table = new RouteTable({
+    this.table = newTable({
       scopes,
       hintTtlMs: 60,
       tombstoneTtlMs: 200,

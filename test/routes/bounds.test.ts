@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Heap } from "../../src/routes/heap.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 describe("memory is bounded, whatever peers push", () => {
   test("hints for objects that do not exist: at most so many, the oldest goes and is counted", () => {
-    const table = new RouteTable({ scopes: [""], maxHints: 10 });
+    const table = newTable({ scopes: [""], maxHints: 10 });
     let evicted = 0;
     table.addListener({
       factDropped: (fact, reason) => void (evicted += Number(`${fact} ${reason}` === "hint evicted")),
@@ -18,7 +18,7 @@ describe("memory is bounded, whatever peers push", () => {
   });
 
   test("ever higher versions for one object leave nothing behind", () => {
-    const table = new RouteTable({ scopes: [""] });
+    const table = newTable({ scopes: [""] });
     table.relist("", rv(10), [], 0);
     for (let i = 0; i < 20_000; i++) table.pushUpdate(makeRoute("one", 100 + i), 0);
     table.observe("", observe(makeRoute("one", 1_000_000)), 0);
@@ -26,7 +26,7 @@ describe("memory is bounded, whatever peers push", () => {
   });
 
   test("the oldest of all is evicted, not what was pushed last: one namespace can't void the pushes for another", () => {
-    const table = new RouteTable({ scopes: ["ns", "other"], maxTombstones: 2 });
+    const table = newTable({ scopes: ["ns", "other"], maxTombstones: 2 });
     table.relist("ns", rv(10), [observe(makeRoute("one", 5))], 0);
     table.relist("other", rv(10), [], 0);
     for (const name of ["a", "b"]) table.pushDelete({ namespace: "other", name, resourceVersion: "20" }, 0);
@@ -36,7 +36,7 @@ describe("memory is bounded, whatever peers push", () => {
   });
 
   test("a crowd under one ID or one IP costs what its changes are worth, not their square", () => {
-    const table = new RouteTable({ scopes: [""] });
+    const table = newTable({ scopes: [""] });
     table.relist("", rv(10), [], 0);
     // With the square of it this would take minutes.
     for (let i = 0; i < 50_000; i++)
@@ -47,13 +47,13 @@ describe("memory is bounded, whatever peers push", () => {
   });
 
   test("states of a peer's own invention do not pile up", () => {
-    const table = new RouteTable({ scopes: "none" });
+    const table = newTable({ scopes: "none" });
     for (let i = 1; i < 100; i++) table.pushUpdate(makeRoute("one", i, { state: `state-${i}` }), 0);
     expect([...table.stats().states]).toEqual([["state-99", 1]]);
   });
 
   test("everything that came and went is gone", () => {
-    const table = new RouteTable({ scopes: [""] });
+    const table = newTable({ scopes: [""] });
     table.relist("", rv(10), [], 0);
     for (let i = 0; i < 100; i++) {
       table.pushUpdate(makeRoute(`n${i}`, 1_000 + i), 0);
@@ -65,7 +65,7 @@ describe("memory is bounded, whatever peers push", () => {
 });
 
 test("a push for a namespace that no informer watches is out of scope", () => {
-  const table = new RouteTable({ scopes: ["ns"] });
+  const table = newTable({ scopes: ["ns"] });
   expect(table.pushUpdate(makeRoute("one", 5, { namespace: "other" }), 0)).toBe("ignored_out_of_scope");
   expect(table.pushDelete({ namespace: "other", name: "one", resourceVersion: "5" }, 0)).toBe(
     "ignored_out_of_scope",
@@ -74,7 +74,7 @@ test("a push for a namespace that no informer watches is out of scope", () => {
 });
 
 test("the table is synced when every scope has its first list", () => {
-  const table = new RouteTable({ scopes: ["a", "b"] });
+  const table = newTable({ scopes: ["a", "b"] });
   table.relist("a", rv(5), [], 0);
   expect(table.synced).toBe(false);
   table.relist("b", rv(7), [], 0);

@@ -1,14 +1,15 @@
 import { describe, expect, test } from "vitest";
 import type { Route } from "../../src/routes/route.ts";
 import { routingId } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 const on = (name: string, version: number, fields: Partial<Route> = {}) =>
   observe(makeRoute(name, version, fields));
 
 function table(...listed: ReturnType<typeof on>[]) {
-  const made = new RouteTable({ scopes: [""] });
+  const made = newTable({ scopes: [""] });
   made.relist("", rv(10), listed, 0);
   return made;
 }
@@ -138,7 +139,7 @@ describe("rule 10: one IP, one sandbox", () => {
   });
 
   test("the rule can be switched off for the host network", () => {
-    const hostNetwork = new RouteTable({ scopes: [""], onePodPerIp: false });
+    const hostNetwork = newTable({ scopes: [""], onePodPerIp: false });
     hostNetwork.relist("", rv(10), [on("a", 5), on("b", 6)], 0);
     expect(served(hostNetwork)).toEqual(["ns/a", "ns/b"]);
   });
@@ -174,7 +175,7 @@ describe("rule 10: one IP, one sandbox", () => {
 describe("nobody's connections are reset for what happened to another", () => {
   // `old` is confirmed with an IP that a push gave to `fresh`, and fresh is rightly served with it.
   function reused(scopes: readonly string[] = [""]) {
-    const t = new RouteTable({ scopes });
+    const t = newTable({ scopes });
     for (const scope of scopes) t.relist(scope, rv(10), scope === scopes[0] ? [on("old", 5)] : [], 0);
     t.pushUpdate(makeRoute("fresh", 19), 0);
     const begun = t.inspect("ns/fresh")?.inEffect?.incarnation;
@@ -213,7 +214,7 @@ describe("nobody's connections are reset for what happened to another", () => {
 });
 
 test("scopes that overlap are refused: two watermarks for one object would undo each other", () => {
-  expect(() => new RouteTable({ scopes: ["a", ""] })).toThrow(RangeError);
-  expect(() => new RouteTable({ scopes: ["a", "b", "a"] })).toThrow(/"a" is named twice/);
-  expect(() => new RouteTable({ scopes: ["a", "b"] })).not.toThrow();
+  expect(() => newTable({ scopes: ["a", ""] })).toThrow(RangeError);
+  expect(() => newTable({ scopes: ["a", "b", "a"] })).toThrow(/"a" is named twice/);
+  expect(() => newTable({ scopes: ["a", "b"] })).not.toThrow();
 });

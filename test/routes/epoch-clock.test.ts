@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // The clock of a real process does not begin at 0, as that of a test may: what is counted in the informer's live time must
 // not be mixed up with the time of day.
@@ -9,7 +10,7 @@ const STARTED_MS = 1_800_000_000_000;
 const AHEAD = "500";
 
 function live() {
-  const table = new RouteTable({ scopes: [""], hintTtlMs: 60_000, tombstoneTtlMs: 600_000 });
+  const table = newTable({ scopes: [""], hintTtlMs: 60_000, tombstoneTtlMs: 600_000 });
   table.setLive("", true, STARTED_MS);
   table.relist("", rv(10), [observe(makeRoute("one", 5))], STARTED_MS);
   return table;
@@ -45,7 +46,7 @@ describe("rule 6 by a clock that counts from 1970", () => {
   });
 
   test("without an informer a deletion lasts as long by the clock itself", () => {
-    const table = new RouteTable({ scopes: "none", tombstoneTtlMs: 600_000 });
+    const table = newTable({ scopes: "none", tombstoneTtlMs: 600_000 });
     table.pushDelete({ namespace: "ns", name: "one", resourceVersion: "7" }, STARTED_MS);
     table.advance(STARTED_MS + 599_999);
     expect(table.pushUpdate(makeRoute("one", 6), STARTED_MS + 599_999)).toBe("ignored_tombstone");

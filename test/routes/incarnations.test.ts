@@ -1,13 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { Incarnation } from "../../src/routes/lookup.ts";
 import type { Route } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // docs/route-table.md#incarnations: what an incarnation survives, and what ends it.
 
 function running(fields: Partial<Route> = {}) {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const ended: string[] = [];
   table.addListener({ incarnationEnded: ({ number }, reason) => void ended.push(`${number} ${reason}`) });
   table.relist("", rv(10), [observe(makeRoute("one", 5, fields))], 0);
@@ -124,7 +125,7 @@ describe("what lingers of a paused one is over when its sandbox is heard of agai
 });
 
 test("listeners hear of it when the table is consistent again", () => {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const seen: (string | undefined)[] = [];
   table.addListener({
     incarnationEnded: () => {

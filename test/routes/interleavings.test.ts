@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { informerScripts, pushesOf, type Step, Witness } from "./support/explorer.ts";
 import { exploreAll, timelines } from "./support/histories.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { HAPPENINGS, makeRoute, rv, timeline } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 describe("every interleaving of small histories: no resurrection, no disagreement, full convergence", () => {
   test("one sandbox, three moments, two pushes", () => {
@@ -52,7 +52,7 @@ test("without an informer: any order of any pushes ends in the newest word, and 
   const push = fc.record({ version: fc.integer({ min: 1, max: 6 }), dead: fc.boolean() });
   fc.assert(
     fc.property(fc.array(push, { minLength: 1, maxLength: 12 }), (pushes) => {
-      const table = new RouteTable({ scopes: "none" });
+      const table = newTable({ scopes: "none" });
       let lastEnd = 0;
       for (const { version, dead } of pushes) {
         if (dead) table.pushDelete({ namespace: "ns", name: "one", resourceVersion: rv(version) }, 0);

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Route } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Rule 10, both ways: who is served behind a pod IP is the one that truly took it last; and where the informer has missed
 // nothing, that one *is* served. A table that served nobody would be safe.
@@ -11,7 +12,7 @@ const on = (name: string, version: number, fields: Partial<Route> = {}) =>
   observe(makeRoute(name, version, fields));
 
 function table(...listed: ReturnType<typeof on>[]) {
-  const made = new RouteTable({ scopes: [""] });
+  const made = newTable({ scopes: [""] });
   made.relist("", rv(10), listed, 0);
   return made;
 }
@@ -139,7 +140,7 @@ describe("a list may be older than what it shows", () => {
 
 describe("two scopes that contest an IP: each has its own watermark", () => {
   const between = () => {
-    const t = new RouteTable({ scopes: ["n1", "n2"] });
+    const t = newTable({ scopes: ["n1", "n2"] });
     t.relist("n1", rv(10), [], 0);
     t.relist("n2", rv(10), [], 0);
     t.pushUpdate(makeRoute("a", 11, { namespace: "n1", id: "a" }), 0);
@@ -166,7 +167,7 @@ describe("two scopes that contest an IP: each has its own watermark", () => {
   });
 
   test("and when more is contested than is pushed", () => {
-    const t = new RouteTable({ scopes: ["n1", "n2"] });
+    const t = newTable({ scopes: ["n1", "n2"] });
     const pair = (i: number) =>
       ["x", "y"].map((name) =>
         on(`${name}${i}`, 5, { namespace: "n1", id: `${name}${i}`, ip: `10.0.1.${i}` }),
@@ -267,7 +268,7 @@ class World {
 /** `names`: whether versions name the pod. Without, a pod that comes back to an address that stood in the status is not known from one that stayed. */
 function checkHistory(deeds: readonly Deed[], names: boolean): void {
   const world = new World();
-  const t = new RouteTable({ scopes: [""] });
+  const t = newTable({ scopes: [""] });
   t.relist("", rv(world.version), [], 0);
   for (const each of deeds) {
     const uid = world.objects.get(each.name)?.uid ?? "";
@@ -312,7 +313,7 @@ test("an informer that misses much: who is served took the IP last", () => {
       fc.array(fc.tuple(deed, fc.boolean(), fc.boolean()), { minLength: 3, maxLength: 40 }),
       (steps) => {
         const world = new World();
-        const t = new RouteTable({ scopes: [""] });
+        const t = newTable({ scopes: [""] });
         t.relist("", rv(world.version), [], 0);
         const versions = new Map<string, number>();
         for (const [each, isSeen, isNamed] of steps) {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isObjectName, isOwner, isRoutingId, isState, isUid } from "../../src/routes/names.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // What no object of Kubernetes can be called is no push of a manager's.
 
@@ -88,7 +88,7 @@ test("owners are texts of people: spaces and every script, nothing that does not
 
 test("the table takes an update only when each of its texts can be one, and says which can't", () => {
   const push = (fields: object) =>
-    new RouteTable({ scopes: "none" }).pushUpdate({ ...makeRoute("one", 1), ...fields }, 0);
+    newTable({ scopes: "none" }).pushUpdate({ ...makeRoute("one", 1), ...fields }, 0);
   expect(push({})).toBe("applied");
   for (const odd of ODD) {
     expect(push({ namespace: odd }), odd).toBe("invalid_key");
@@ -102,7 +102,7 @@ test("the table takes an update only when each of its texts can be one, and says
 });
 
 test("a deletion likewise", () => {
-  const table = new RouteTable({ scopes: "none" });
+  const table = newTable({ scopes: "none" });
   for (const odd of ODD) {
     const push = { namespace: "ns", name: "one", resourceVersion: "1" };
     expect(table.pushDelete({ ...push, namespace: odd }, 0)).toBe("invalid_key");
@@ -130,7 +130,7 @@ test("whatever is pushed: a row in the table has only texts that show as what th
   });
   fc.assert(
     fc.property(fc.array(pushes), (all) => {
-      const table = new RouteTable({ scopes: "none" });
+      const table = newTable({ scopes: "none" });
       for (const [index, fields] of all.entries()) {
         const route = { ...makeRoute("one", index + 1), ...fields };
         const isKept = table.pushUpdate(route, 0) === "applied";

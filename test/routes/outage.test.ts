@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { DOUBTED, type Route } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Rule 12 while the API server does not answer: what is pushed can't be settled, and what it puts in doubt is not served.
 
 function scene(unsettled: "hold" | "serve" = "hold") {
-  const table = new RouteTable({ scopes: [""], trust: "verify", unsettled, settleMs: 500 });
+  const table = newTable({ scopes: [""], trust: "verify", unsettled, settleMs: 500 });
   table.setLive("", true, 0);
   table.relist(
     "",
@@ -107,7 +107,7 @@ describe("an update that names another's pod IP", () => {
   });
 
   test("not with pods that share an IP by right", () => {
-    const table = new RouteTable({ scopes: [""], trust: "verify", onePodPerIp: false });
+    const table = newTable({ scopes: [""], trust: "verify", onePodPerIp: false });
     table.relist("", rv(100), [observe(makeRoute("two", 60))], 0);
     table.pushUpdate(makeRoute("one", 110), 0);
     table.advance(500);

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Rule 13: what is further ahead of the watermark than hours of the rate at which it moves is not believed.
 
@@ -9,7 +10,7 @@ const T0 = 1_800_000_000_000;
 const HOUR_MS = 3_600_000;
 
 function table(maxAheadHours?: number, trust?: "verify") {
-  const made = new RouteTable({
+  const made = newTable({
     scopes: [""],
     ...(maxAheadHours !== undefined && { maxAheadHours }),
     ...(trust && { trust }),
@@ -59,10 +60,10 @@ test("a busy cluster: as much as the watermark moves in twelve hours, and in the
 });
 
 test("before the first list, with the rule off and without an informer any version is believed", () => {
-  const unlisted = new RouteTable({ scopes: [""] });
+  const unlisted = newTable({ scopes: [""] });
   expect(push(unlisted, 10n ** 18n)).toBe("applied");
   expect(push(table(0), 10n ** 18n)).toBe("applied");
-  expect(push(new RouteTable({ scopes: "none" }), 10n ** 18n)).toBe("applied");
+  expect(push(newTable({ scopes: "none" }), 10n ** 18n)).toBe("applied");
 });
 
 test("after a restore from a backup the pace is learned anew", () => {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Incarnation } from "../../src/routes/lookup.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // What no pod can have as its IP is never served, whoever wrote it.
 
@@ -10,7 +10,7 @@ const REFUSED = "127.0.0.1";
 const notLoopback = (ip: string) => !ip.startsWith("127.");
 
 function table(isPodAddress = notLoopback) {
-  const made = new RouteTable({ scopes: [""], isPodAddress });
+  const made = newTable({ scopes: [""], isPodAddress });
   const refused: string[] = [];
   const ended: string[] = [];
   made.addListener({

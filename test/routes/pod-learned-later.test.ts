@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Pushes do not name the pod, the informer does. docs/route-table.md#incarnations: connections to a pod end with it, also
 // when the next one has the same address.
 
 function pushed() {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const ended: string[] = [];
   table.addListener({ incarnationEnded: ({ number }, reason) => void ended.push(`${number} ${reason}`) });
   table.relist("", rv(10), [], 0);

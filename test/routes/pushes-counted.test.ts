@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import type { Route } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // What became of pushes, as the metrics tell it: confirmed, contradicted, or overtaken without a word.
 
 function told() {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const what: string[] = [];
   table.addListener({
     factDropped: (fact, reason, key) => void what.push(`${fact} ${reason} ${key}`),

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { RULES, type Rules } from "../../src/routes/rules.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Rule 5: a list that stays below the watermark means that the cluster was restored from a backup.
 
 function restored(rules: Rules = RULES) {
-  const table = new RouteTable({ scopes: [""], rules });
+  const table = newTable({ scopes: [""], rules });
   table.relist(
     "",
     rv(100),
@@ -74,7 +74,7 @@ test("a list that shows a known version with other content is believed: the rest
     "a shutdownTime": { ...route, shutdownAtMs: 5_000 },
   };
   for (const [what, other] of Object.entries(others)) {
-    const table = new RouteTable({ scopes: [""] });
+    const table = newTable({ scopes: [""] });
     table.relist("", rv(10), [observe(route)], 0);
     table.relist("", rv(12), [{ ...observe(route), route: other }], 0);
     expect(table.inspect("ns/one")?.inEffect?.route, what).toEqual(other);

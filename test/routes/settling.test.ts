@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { ObjectKey, Route } from "../../src/routes/route.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Rule 12, scene by scene: a push is a rumour, requests that it may concern are held, and a read of the API server settles it.
 
 const SETTLE_MS = 500;
 
 function scene(options: { distrusts?: (from: string, key: ObjectKey) => boolean } = {}) {
-  const table = new RouteTable({ scopes: [""], trust: "verify", settleMs: SETTLE_MS, ...options });
+  const table = newTable({ scopes: [""], trust: "verify", settleMs: SETTLE_MS, ...options });
   table.setLive("", true, 0);
   table.relist(
     "",
@@ -507,7 +507,7 @@ describe("what a read has shown, ahead of the watermark", () => {
 
   test("there is a read only where an informer is", () => {
     for (const scopes of ["none", ["elsewhere"]] as const) {
-      const table = new RouteTable({ scopes, trust: "verify" });
+      const table = newTable({ scopes, trust: "verify" });
       const read = { namespace: "ns", name: "one", version: rv(5), observation: undefined, asOf: 0 };
       expect(() => table.settle(read, 0)).toThrow('no informer watches the namespace "ns"');
     }
@@ -539,7 +539,7 @@ describe("pushes from a sender that is distrusted for an object", () => {
   });
 
   test("with trust: serve nobody is asked", () => {
-    const table = new RouteTable({ scopes: [""], distrusts: () => true });
+    const table = newTable({ scopes: [""], distrusts: () => true });
     table.relist("", rv(100), [], 0);
     expect(table.pushUpdate(makeRoute("one", 110), 0, "10.9.9.9")).toBe("applied");
   });
@@ -563,7 +563,7 @@ test("a restore from a backup forgets what waits, and no request is held for it"
 });
 
 test("what waits for too long without a live informer's word expires, and nothing is in doubt any more", () => {
-  const table = new RouteTable({ scopes: [""], trust: "verify", hintTtlMs: 1_000, tombstoneTtlMs: 2_000 });
+  const table = newTable({ scopes: [""], trust: "verify", hintTtlMs: 1_000, tombstoneTtlMs: 2_000 });
   table.setLive("", true, 0);
   table.relist("", rv(100), [observe(makeRoute("one", 50))], 0);
   table.pushUpdate(makeRoute("one", 110), 0);

@@ -1,13 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { Outcome } from "../../src/routes/outcome.ts";
-import { RouteTable } from "../../src/routes/table.ts";
+import { type RouteTable } from "../../src/routes/table.ts";
 import { makeRoute } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // The store cases of docs/openkruise.md#cases in words, against a table without an informer: the only one that the gateway
 // we replace had. Where we differ on purpose, the name says how.
 
 function store() {
-  const table = new RouteTable({ scopes: "none" });
+  const table = newTable({ scopes: "none" });
   return {
     table,
     u: (id: string, version: string | number, fields: object = {}): Outcome =>
@@ -167,7 +168,7 @@ describe("ID collision: unlike the gateway we replace, which lets the last one w
 });
 
 test("many writers on their own IDs: all applied, nothing left in the end", () => {
-  const table = new RouteTable({ scopes: "none" });
+  const table = newTable({ scopes: "none" });
   const outcomes = new Set<Outcome>();
   for (let version = 1; version <= 100; version++) {
     for (let writer = 0; writer < 16; writer++) {

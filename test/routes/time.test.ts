@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { RULES, type Rules } from "../../src/routes/rules.ts";
-import { RouteTable, type RouteTableOptions } from "../../src/routes/table.ts";
+import { type RouteTable, type RouteTableOptions } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 function live(options: Partial<RouteTableOptions> = {}) {
-  const table = new RouteTable({ scopes: [""], ...options });
+  const table = newTable({ scopes: [""], ...options });
   const dropped: string[] = [];
   const ended: string[] = [];
   table.addListener({
@@ -152,7 +153,7 @@ describe("rule 6: a wrong, forged or foreign push neither hijacks nor freezes a 
 
 describe("rule 7: without an informer", () => {
   test("updates never expire, and tombstones are swept inline", () => {
-    const { table } = { table: new RouteTable({ scopes: "none", tombstoneTtlMs: 1_000 }) };
+    const { table } = { table: newTable({ scopes: "none", tombstoneTtlMs: 1_000 }) };
     expect(table.synced).toBe(true);
     table.pushUpdate(makeRoute("one", 1), 0);
     table.pushDelete({ namespace: "ns", name: "two", resourceVersion: "1" }, 0);
@@ -162,7 +163,7 @@ describe("rule 7: without an informer", () => {
   });
 
   test("at most so many tombstones are kept; the oldest goes, and that is counted", () => {
-    const table = new RouteTable({ scopes: "none", maxTombstones: 2 });
+    const table = newTable({ scopes: "none", maxTombstones: 2 });
     const dropped: string[] = [];
     table.addListener({ factDropped: (fact, reason, key) => void dropped.push(`${fact} ${reason} ${key}`) });
     for (const name of ["a", "b", "c"]) table.pushDelete({ namespace: "ns", name, resourceVersion: "1" }, 0);

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { Route } from "../../src/routes/route.ts";
 import type { TableListener } from "../../src/routes/news.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import type { Told } from "../../src/routes/told.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // What listeners hear (metrics, history, workers), and what they must not.
 
 function listening() {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const told: string[] = [];
   const listener: TableListener = {
     told: ({ writer, outcome, namespace, name, guard }) =>
@@ -156,7 +156,7 @@ describe("a push longer than any real one is refused, whichever field makes it s
 });
 
 test("what each scope's informer has said, and whether it is heard, is shown", () => {
-  const table = new RouteTable({ scopes: ["a", "b"] });
+  const table = newTable({ scopes: ["a", "b"] });
   const shown = { watermark: "0", synced: false, live: false, barredUntil: undefined };
   expect(table.stats().scopes).toEqual([
     { ...shown, name: "a" },
@@ -180,7 +180,7 @@ test("what each scope's informer has said, and whether it is heard, is shown", (
 });
 
 test("all that is known of an object is shown, fact by fact", () => {
-  const table = new RouteTable({ scopes: [""], trust: "verify" });
+  const table = newTable({ scopes: [""], trust: "verify" });
   table.relist("", rv(10), [observe(makeRoute("one", 5))], 0);
   expect(table.inspect("ns/one")).toMatchObject({
     key: "ns/one",
@@ -221,7 +221,7 @@ test("all that is known of an object is shown, fact by fact", () => {
 });
 
 test("who contests an ID is shown with both, and with nobody else", () => {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const on = (name: string, version: number, fields: Partial<Route>) =>
     observe(makeRoute(name, version, fields));
   table.relist(
@@ -259,7 +259,7 @@ test("what the informer tells beneath a pushed deletion is no route, and is told
 
 describe("each fact is told with its writer, as it was written, before its effects", () => {
   const scene = (trust: "serve" | "verify" = "serve") => {
-    const table = new RouteTable({ scopes: [""], trust });
+    const table = newTable({ scopes: [""], trust });
     const facts: Told[] = [];
     const order: string[] = [];
     table.relist("", rv(10), [observe(makeRoute("one", 5, { id: "label" }))], 3);
@@ -410,7 +410,7 @@ describe("each fact is told with its writer, as it was written, before its effec
   });
 
   test("an IP that no pod can have, with who gave it", () => {
-    const table = new RouteTable({ scopes: [""], isPodAddress: (ip) => !ip.startsWith("127.") });
+    const table = newTable({ scopes: [""], isPodAddress: (ip) => !ip.startsWith("127.") });
     const refused: unknown[] = [];
     table.addListener({ podIpRefused: (...of) => void refused.push(of) });
     table.relist("", rv(10), [observe(makeRoute("one", 5, { ip: "127.0.0.1" }))], 0);

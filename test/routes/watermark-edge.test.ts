@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import { RouteTable } from "../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "./support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Rule 1: at the watermark itself the informer has seen all that there was.
 
 function passed(version: number) {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   table.relist("", rv(10), [observe(makeRoute("known", 5, { ip: "10.0.0.2" }))], 0);
   table.bookmark("", rv(version), 0);
   return table;

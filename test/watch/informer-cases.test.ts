@@ -2,12 +2,12 @@ import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/system/clock.ts";
 import { silentLog } from "../../src/system/log.ts";
 import type { Observation } from "../../src/routes/observation.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { silentObserver } from "../../src/watch/reflector-observer.ts";
 import { openKruiseSandbox } from "../../src/watch/sandbox-projection.ts";
 import { ScopeFeed } from "../../src/watch/scope-feed.ts";
 import { parseWatchEvent } from "../../src/watch/watch-event.ts";
 import { makeRoute, rv } from "../routes/support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 // The informer handler's cases of docs/openkruise.md#cases in words: lines of a watch go through the feed into a real table.
 // Differences meant: a watch's DELETED always carries the object and its version, so client-go's tombstones
@@ -36,7 +36,7 @@ function sandbox(version: string, { metadata, spec, status, kind = "Sandbox" }: 
 }
 
 function informer() {
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const rejected: string[] = [];
   const feed = new ScopeFeed({
     target: { resource: openKruiseSandbox, scope: "", selector: undefined },

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { RouteTable } from "../../src/routes/table.ts";
 import { encodeRoute, type RouteBatch, type RouteTuple } from "../../src/workers/route-batch.ts";
 import { RouteFeed } from "../../src/workers/route-feed.ts";
 import { RouteMirror } from "../../src/workers/route-mirror.ts";
 import { makeRoute, observe, rv } from "../routes/support/timeline.ts";
+import { newTable } from "../support/defaults.ts";
 
 class HeldClock {
   ms = 0;
@@ -14,7 +14,7 @@ class HeldClock {
 
 function setUp(routes: number) {
   const clock = new HeldClock();
-  const table = new RouteTable({ scopes: [""] });
+  const table = newTable({ scopes: [""] });
   const listed = Array.from({ length: routes }, (_, index) =>
     observe(makeRoute(`box-${index}`, 1, { ip: `10.1.${index >> 8}.${index & 255}` })),
   );

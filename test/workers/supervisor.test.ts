@@ -3,10 +3,10 @@ import { fileURLToPath } from "node:url";
 import { afterEach, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/system/clock.ts";
 import { silentLog } from "../../src/system/log.ts";
-import { RouteTable } from "../../src/routes/table.ts";
 import { RouteFeed } from "../../src/workers/route-feed.ts";
 import { Supervisor } from "../../src/workers/supervisor.ts";
 import { eventually } from "../support/eventually.ts";
+import { newTable } from "../support/defaults.ts";
 
 // Real processes of a small program that does what its first argument says.
 
@@ -41,7 +41,7 @@ function supervise(workers: number, behaviourOf: (spawned: number) => string, sp
       children.push(child);
       return child;
     },
-    feed: new RouteFeed(new RouteTable({ scopes: "none" }), clock),
+    feed: new RouteFeed(newTable({ scopes: "none" }), clock),
     settings: {},
     listen: { host: "127.0.0.1", port: 0 },
     observer: { replaced: (end) => void replaced.push(end) },

@@ -28,27 +28,27 @@ export type TargetResult =
   | { readonly kind: "none" }
   | { readonly kind: "malformed"; readonly message: string; readonly sandbox?: string };
 
-/** How targets are found (docs/architecture.md#target). Everything is optional. */
+/** How targets are found (docs/architecture.md#target): the settings `target.…`, whose defaults are there alone. */
 export interface TargetOptions {
   /**
    * Domains under which `<port>-<id>.<domain>` is a sandbox, matched as suffixes on label boundaries (`example.com`
-   * allows `3000-a.example.com` and `3000-a.eu.example.com`). Default empty: any domain. Templates carry their own.
+   * allows `3000-a.example.com` and `3000-a.eu.example.com`). Empty: any domain. Templates carry their own.
    */
-  readonly domains?: readonly string[];
-  /** Header that names a sandbox by ID. Default `e2b-sandbox-id`. */
-  readonly sandboxHeader?: string;
-  /** Header with the port to that ID. Read only beside the sandbox header. Default `e2b-sandbox-port`. */
-  readonly portHeader?: string;
-  /** Port for an ID from a header, and from a template that says none. 1–65535, default 49983. */
-  readonly defaultPort?: number;
-  /** Header that, when present and not empty, stands in for Host. Default none. */
-  readonly hostHeader?: string;
-  /** Path routing below `<pathPrefix>/<id>/<port>`. Begins and doesn't end with `/`; `""` turns it off. Default `/kruise`. */
-  readonly pathPrefix?: string;
-  /** Further Host forms, see {@link compileHostTemplate}; tried in order after `<port>-<id>.<domain>`. Default none. */
-  readonly templates?: readonly string[];
-  /** Refuse a request whose path, headers and Host name different sandboxes, or of which one is malformed. Default false. */
-  readonly strict?: boolean;
+  readonly domains: readonly string[];
+  /** Header that names a sandbox by ID. */
+  readonly sandboxHeader: string;
+  /** Header with the port to that ID. Read only beside the sandbox header; must be another one. */
+  readonly portHeader: string;
+  /** Port for an ID from a header, and from a template that says none. 1–65535. */
+  readonly defaultPort: number;
+  /** Header that, when present and not empty, stands in for Host. Empty: none. */
+  readonly hostHeader: string;
+  /** Path routing below `<pathPrefix>/<id>/<port>`. Begins and doesn't end with `/`; `""` turns it off. */
+  readonly pathPrefix: string;
+  /** Further Host forms, see {@link compileHostTemplate}; tried in order after `<port>-<id>.<domain>`. */
+  readonly templates: readonly string[];
+  /** Refuse a request whose path, headers and Host name different sandboxes, or of which one is malformed. */
+  readonly strict: boolean;
 }
 
 /** Pure; never throws. */
@@ -88,8 +88,8 @@ const DEFAULT_OBJECT_PORT = 8888;
  *
  * Throws {@link TargetOptionsError} when an option can't work.
  */
-export function createTargetParser(options: TargetOptions = {}): TargetParser {
-  const { pathPrefix = "/kruise", defaultPort = 49983, strict = false } = options;
+export function createTargetParser(options: TargetOptions): TargetParser {
+  const { pathPrefix, defaultPort, strict } = options;
   if (pathPrefix !== "" && !/^(\/[^/?#\s]+)+$/.test(pathPrefix)) {
     throw new TargetOptionsError(
       "bad_path_prefix",
@@ -100,8 +100,8 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
   if (parsePort(String(defaultPort)) === undefined) {
     throw new TargetOptionsError("bad_default_port", `default port ${defaultPort}`, "must be 1 to 65535");
   }
-  const sandboxHeader = headerName(options.sandboxHeader ?? "e2b-sandbox-id");
-  const portHeader = headerName(options.portHeader ?? "e2b-sandbox-port");
+  const sandboxHeader = headerName(options.sandboxHeader);
+  const portHeader = headerName(options.portHeader);
   if (sandboxHeader === portHeader) {
     throw new TargetOptionsError(
       "bad_header_name",
@@ -109,7 +109,7 @@ export function createTargetParser(options: TargetOptions = {}): TargetParser {
       "can't name both the sandbox and the port",
     );
   }
-  const hostHeader = options.hostHeader === undefined ? undefined : headerName(options.hostHeader);
+  const hostHeader = options.hostHeader === "" ? undefined : headerName(options.hostHeader);
   const matchHost = createHostMatcher(options.domains ?? [], options.templates ?? []);
   const routing = new Set([
     "host",

@@ -9,10 +9,12 @@ import type { ConnectionKind, Holder, HttpSettings, PooledConnection } from "./p
 import { noUpstreamObserver } from "./upstream-observer.ts";
 import type { UpstreamObserver } from "./upstream-observer.ts";
 
-/** Limits and times of upstream connections. */
-export interface UpstreamOptions extends Partial<PoolSettings & HttpSettings> {
-  /** Incarnations whose idle connections are kept, at least 1. Default 10,000. */
-  readonly maxPools?: number;
+/** Limits and times of upstream connections: the settings `upstream.…`, whose defaults and ranges are there alone. */
+export interface UpstreamOptions extends PoolSettings, Pick<HttpSettings, "keepAliveTimeoutMs"> {
+  /** Incarnations whose idle connections are kept, at least 1. Above, those of the longest unused one are closed. */
+  readonly maxPools: number;
+  /** Largest response head in bytes. Default 65,536. */
+  readonly maxResponseHeaderBytes?: number;
   readonly observer?: UpstreamObserver;
   readonly clock?: Clock;
 }
@@ -22,19 +24,6 @@ export type UpstreamLimits = Pick<
   PoolSettings,
   "maxConnectionsPerSandbox" | "maxTunnelsPerSandbox" | "maxWaitingPerSandbox" | "waitTimeoutMs"
 >;
-
-/** Defaults of {@link UpstreamOptions}. */
-const UPSTREAM_DEFAULTS: PoolSettings & HttpSettings & { readonly maxPools: number } = {
-  connectTimeoutMs: 3000,
-  keepAliveTimeoutMs: 60_000,
-  maxResponseHeaderBytes: 65_536,
-  maxConnectionsPerSandbox: 256,
-  maxTunnelsPerSandbox: 1024,
-  maxWaitingPerSandbox: 256,
-  waitTimeoutMs: 10_000,
-  clientSharePercent: 50,
-  maxPools: 10_000,
-};
 
 /**
  * All connections to pods. Each belongs to an incarnation and dies with it (docs/route-table.md#incarnations): an address
@@ -55,9 +44,9 @@ export class Upstreams implements IncarnationListener {
   readonly #ended = new WeakMap<Incarnation, EndReason>();
   #closed = false;
 
-  constructor(options: UpstreamOptions = {}) {
-    const { maxPools = UPSTREAM_DEFAULTS.maxPools, observer, clock, ...settings } = options;
-    this.settings = { ...UPSTREAM_DEFAULTS, ...settings };
+  constructor(options: UpstreamOptions) {
+    const { maxPools, maxResponseHeaderBytes = 65_536, observer, clock, ...settings } = options;
+    this.settings = { ...settings, maxResponseHeaderBytes };
     this.observer = observer ?? noUpstreamObserver;
     this.#clock = clock ?? systemClock;
     this.#pools = new LRUCache<Incarnation, IncarnationPool>({

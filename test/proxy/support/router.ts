@@ -5,14 +5,14 @@ import type { RequestRecord } from "../../../src/proxy/record/request-record.ts"
 import { HeldRequests } from "../../../src/proxy/limits/held-requests.ts";
 import { createProxyServer } from "../../../src/proxy/server.ts";
 import type { ProxyServer, ProxyServerOptions } from "../../../src/proxy/server.ts";
-import { createTargetParser } from "../../../src/proxy/target/target.ts";
 import type { UpstreamObserver } from "../../../src/proxy/upstream/upstream-observer.ts";
-import { Upstreams } from "../../../src/proxy/upstream/upstreams.ts";
+import { type Upstreams } from "../../../src/proxy/upstream/upstreams.ts";
 import type { UpstreamOptions } from "../../../src/proxy/upstream/upstreams.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeRoutes } from "./fake-routes.ts";
 import { LANE, SHARED_READ_BUFFER } from "./lane.ts";
 import { RawPeer } from "./raw-peer.ts";
+import { DEFAULTS, newTargetParser, newUpstreams } from "../../support/defaults.ts";
 
 /** Counts what the observer is told. */
 export class UpstreamCounts implements UpstreamObserver {
@@ -53,7 +53,7 @@ export class UpstreamCounts implements UpstreamObserver {
 const PATIENT_MS = 600_000;
 
 export interface RouterOptions {
-  readonly upstream?: UpstreamOptions;
+  readonly upstream?: Partial<UpstreamOptions>;
   readonly server?: Partial<ProxyServerOptions>;
   readonly clock?: Clock;
   /** For how long requests of a sandbox in doubt are held, and how many. Default 60 s, 1,000. */
@@ -77,7 +77,7 @@ export class Router {
 
   constructor(options: RouterOptions) {
     const clock = options.clock ?? systemClock;
-    this.upstreams = new Upstreams({
+    this.upstreams = newUpstreams({
       observer: this.counts,
       clock,
       connectTimeoutMs: PATIENT_MS,
@@ -98,13 +98,16 @@ export class Router {
     this.server = createProxyServer({
       listen: { host: "127.0.0.1", port: 0 },
       routes: this.routes,
-      parseTarget: createTargetParser({}),
+      parseTarget: newTargetParser({}),
       verdict: { accessToken: true, accessTokenHeader: "x-access-token" },
       fastLane: LANE === "fast",
-      sharedReadBuffer: SHARED_READ_BUFFER,
       upstreams: this.upstreams,
       held: this.held,
       clock,
+      ...DEFAULTS.client,
+      sharedReadBuffer: SHARED_READ_BUFFER,
+      firstByteTimeoutMs: DEFAULTS.upstream.firstByteTimeoutMs,
+      idleTimeoutMs: DEFAULTS.upstream.idleTimeoutMs,
       log,
       headerTimeoutMs: PATIENT_MS,
       keepAliveTimeoutMs: PATIENT_MS,

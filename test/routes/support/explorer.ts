@@ -1,8 +1,9 @@
 import type { Incarnation, RouteInEffect } from "../../../src/routes/lookup.ts";
 import type { ObjectKey, Route } from "../../../src/routes/route.ts";
 import { RULES, type Rules } from "../../../src/routes/rules.ts";
-import { RouteTable } from "../../../src/routes/table.ts";
+import { type RouteTable } from "../../../src/routes/table.ts";
 import { type Moment, observationOf, rv, stateOf } from "./timeline.ts";
+import { newTable } from "../../support/defaults.ts";
 
 /** One thing that the table is told. */
 export type Step =
@@ -115,7 +116,7 @@ export class Witness {
   }
 
   #newTable(): RouteTable {
-    const table = new RouteTable({ scopes: [""], rules: this.#rules });
+    const table = newTable({ scopes: [""], rules: this.#rules });
     table.setLive("", true, this.#nowMs);
     table.addListener({
       told: ({ guard }) => {

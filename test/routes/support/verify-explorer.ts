@@ -1,8 +1,9 @@
 import { DOUBTED, type ObjectKey, type Route } from "../../../src/routes/route.ts";
 import { RULES, type Rules } from "../../../src/routes/rules.ts";
-import { RouteTable } from "../../../src/routes/table.ts";
+import { type RouteTable } from "../../../src/routes/table.ts";
 import type { Violation } from "./explorer.ts";
 import { type Moment, makeRoute, observationOf, rv, stateOf } from "./timeline.ts";
+import { newTable } from "../../support/defaults.ts";
 
 /**
  * One thing that happens to a router with `trust: verify`. `answer`: the oldest read that is under way comes back. A forged
@@ -115,7 +116,7 @@ export class VerifyWitness {
     this.#moments = moments;
     this.#readMoment = readMoment;
     this.#keys = [...new Set<ObjectKey>([...moments.map(({ key }) => key), "ns/z"])];
-    this.table = new RouteTable({ scopes: [""], trust: "verify", rules });
+    this.table = newTable({ scopes: [""], trust: "verify", rules });
     this.table.setLive("", true, 0);
     this.table.addListener({
       doubted: (key) => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { objectKey, routingId } from "../../../src/routes/route.ts";
-import { RouteTable } from "../../../src/routes/table.ts";
 import { makeRoute, observe, rv } from "../../routes/support/timeline.ts";
+import { newTable } from "../../support/defaults.ts";
 
 // Random lives of a small table: few names, IDs and IPs, so that they collide all the time.
 
@@ -59,7 +59,7 @@ export type Mutation = typeof mutation extends fc.Arbitrary<infer T> ? T : never
 
 /** A table with a small informer and peers that say what they are told to. */
 export class TableLife {
-  readonly table = new RouteTable({ scopes: [""], hintTtlMs: 60, tombstoneTtlMs: 200 });
+  readonly table = newTable({ scopes: [""], hintTtlMs: 60, tombstoneTtlMs: 200 });
   #nowMs = 1_000;
 
   mutate({ kind, route, others, step, waitMs }: Mutation): void {
