@@ -45,6 +45,20 @@ export interface LoadedConfig extends EffectiveConfig {
  * the defaults (docs/architecture.md#configuration). A list is replaced as a whole.
  *
  * @throws {ConfigError} with every fault of every source, those of values that another source overrides too.
+ *
+ * @example
+ * ```ts
+ * import { parseFlags } from "./flags.ts";
+ * import { loadConfig } from "./load.ts";
+ *
+ * const { config, origins } = loadConfig({
+ *   flags: parseFlags(["--listen", "127.0.0.1:8080"]),
+ *   environment: { LYCHGATE_SOURCE: "none" },
+ *   readFile: () => "",
+ * });
+ * console.log(config.listen, config.source, origins.get("source")?.kind);
+ * // 127.0.0.1:8080 none environment
+ * ```
  */
 export function loadConfig(sources: ConfigSources): LoadedConfig {
   const environment = readEnvironment(sources.environment);
@@ -61,6 +75,14 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
  * A complete configuration from an object, for programs and tests: `configFrom({ listen: "127.0.0.1:0" })`.
  *
  * @throws {ConfigError}
+ *
+ * @example
+ * ```ts
+ * import { configFrom } from "./load.ts";
+ *
+ * console.log(configFrom({ client: { maxConnections: 500 } }).client.maxConnections);
+ * // 500
+ * ```
  */
 export function configFrom(input: ConfigInput = {}): Config {
   const origin = { kind: "object" } as const;

@@ -129,7 +129,20 @@ type AskWorkers = (names?: readonly string[]) => Promise<readonly WorkerShare[]>
 
 const TEXT_CACHE_MS = 1_000;
 
-/** Makes the metrics, every closed label set at zero. */
+/**
+ * Makes the metrics, every closed label set at zero.
+ *
+ * @example
+ * ```ts
+ * import { createMetrics } from "./registry.ts";
+ *
+ * const metrics = createMetrics({ version: "1.2.3", processMetrics: false });
+ * metrics.clientConnectionRefused("address");
+ * console.log((await metrics.text()).match(/^lychgate_client_connections_refused_total.*address.*$/m)?.[0]);
+ * // lychgate_client_connections_refused_total{reason="address"} 1
+ * metrics.close();
+ * ```
+ */
 export function createMetrics(options: MetricsOptions): Metrics {
   const { version, clock = systemClock, processMetrics = true } = options;
   const registry = new Registry();

@@ -81,6 +81,24 @@ const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
  * `gateway is not ready`; `?verbose` lists the checks). Other paths and methods are answered as Go's ServeMux does.
  * Who may push, and how much, is judged before a push is read.
  * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.
+ *
+ * @example
+ * ```ts
+ * import { createPeerServer } from "./peer-server.ts";
+ *
+ * const server = createPeerServer({
+ *   host: "127.0.0.1",
+ *   port: 0,
+ *   maxConnections: 100,
+ *   maxConnectionsPerAddress: 10,
+ *   sink: { pushUpdate: () => "applied", pushDelete: () => "applied" },
+ * });
+ * const { port } = await server.listen();
+ * const body = JSON.stringify({ id: "a--b", namespace: "a", name: "b", uid: "u", state: "dead", resourceVersion: "7" });
+ * console.log((await fetch(`http://127.0.0.1:${port}/refresh`, { method: "POST", body })).status);
+ * // 204
+ * await server.close();
+ * ```
  */
 export function createPeerServer(options: PeerServerOptions): PeerServer {
   const { host, port, requestTimeoutMs = 10_000 } = options;

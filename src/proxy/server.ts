@@ -134,7 +134,40 @@ export function newViaPseudonym(): string {
   return `lychgate-${randomBytes(8).toString("hex")}`;
 }
 
-/** Makes the server; nothing is opened before {@link ProxyServer.listen}. */
+/**
+ * Makes the server; nothing is opened before {@link ProxyServer.listen}.
+ *
+ * @example
+ * ```ts
+ * import { configFrom } from "../config/load.ts";
+ * import { tableOptionsOf } from "../router/table-options.ts";
+ * import { RouteTable } from "../routes/table.ts";
+ * import { createProxyServer } from "./server.ts";
+ * import { createTargetParser } from "./target/target.ts";
+ * import { Upstreams } from "./upstream/upstreams.ts";
+ *
+ * const config = configFrom({ source: "none" });
+ * const table = new RouteTable(tableOptionsOf(config));
+ * const upstreams = new Upstreams(config.upstream);
+ * table.addListener(upstreams);
+ * const server = createProxyServer({
+ *   ...config.client,
+ *   firstByteTimeoutMs: config.upstream.firstByteTimeoutMs,
+ *   idleTimeoutMs: config.upstream.idleTimeoutMs,
+ *   listen: { host: "127.0.0.1", port: 0 },
+ *   routes: table,
+ *   parseTarget: createTargetParser(config.target),
+ *   verdict: config.auth,
+ *   upstreams,
+ * });
+ * const { port } = await server.listen();
+ * const { status, headers } = await fetch(`http://127.0.0.1:${port}/kruise/box/8080/`);
+ * console.log(status, headers.get("x-lychgate-reason"));
+ * // 502 sandbox_not_found
+ * await server.close();
+ * upstreams.close();
+ * ```
+ */
 export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   return new HttpProxyServer(options);
 }

@@ -93,6 +93,22 @@ export interface Router {
 /**
  * Starts a router: the one place where the parts meet. Rejects, with nothing left running, when a port is taken or
  * there are no credentials for the API server; an API server that does not answer is waited for.
+ *
+ * @example
+ * ```ts
+ * import { configFrom } from "../config/load.ts";
+ * import { silentLog } from "../system/log.ts";
+ * import { startRouter } from "./app.ts";
+ *
+ * const anyPort = "127.0.0.1:0";
+ * const config = configFrom({ source: "none", listen: anyPort, peerListen: anyPort, adminListen: anyPort });
+ * const router = await startRouter(config, { log: silentLog });
+ * await router.synced();
+ * const { status } = await fetch(`http://127.0.0.1:${router.addresses.admin.port}/healthz`);
+ * console.log(status);
+ * // 200
+ * await router.stop();
+ * ```
  */
 export async function startRouter(config: Config, surroundings: RouterSurroundings): Promise<Router> {
   const { log, clock = systemClock } = surroundings;

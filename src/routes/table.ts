@@ -95,6 +95,22 @@ export interface ObjectRead extends ReadView {
  * Pure and synchronous. It has no clock: each mutation is given the time (`nowMs`, since the epoch), and
  * {@link RouteTable.advance} is to be called at {@link RouteTable.nextDeadlineMs}. Time that runs backwards is taken as
  * standing still.
+ *
+ * @example
+ * ```ts
+ * import { configFrom } from "../config/load.ts";
+ * import { tableOptionsOf } from "../router/table-options.ts";
+ * import { RouteTable } from "./table.ts";
+ *
+ * const table = new RouteTable(tableOptionsOf(configFrom({ source: "none" })));
+ * const object = { namespace: "default", name: "box", uid: "u1", id: "box", owner: "ada" };
+ * const route = { ...object, ip: "10.0.0.7", accessToken: "", requireTrafficAuth: false };
+ * table.pushUpdate({ ...route, state: "running", resourceVersion: "20" }, Date.now());
+ * table.pushDelete({ namespace: "default", name: "box", resourceVersion: "21" }, Date.now());
+ * // A push that comes late does not revive it.
+ * console.log(table.pushUpdate({ ...route, state: "running", resourceVersion: "20" }, Date.now()));
+ * // ignored_tombstone
+ * ```
  */
 export class RouteTable implements RouteLookup {
   readonly #rules: Rules;

@@ -65,7 +65,40 @@ export type SandboxInformerOptions = Omit<InformerOptions, "resource">;
 /** Whoever waits for a read has waited too long by then: it is tried again on another connection. */
 const READ_TIMEOUT_MS = 3_000;
 
-/** An informer of Sandboxes of OpenKruise Agents. */
+/**
+ * An informer of Sandboxes of OpenKruise Agents.
+ *
+ * @example
+ * ```ts
+ * import { systemClock } from "../system/clock.ts";
+ * import { silentLog } from "../system/log.ts";
+ * import { anonymousCredentials } from "./api-credentials.ts";
+ * import { createInformer } from "./informer.ts";
+ *
+ * const informer = createInformer({
+ *   // What `kubectl proxy` listens on.
+ *   credentials: anonymousCredentials(new URL("http://127.0.0.1:8001")),
+ *   namespaces: ["team-a"],
+ *   sink: {
+ *     relist: (_scope, version, observations) => {
+ *       console.log(`${observations.length} sandboxes at ${version}`);
+ *       return "applied";
+ *     },
+ *     startOver() {},
+ *     observe: (_scope, { name, route }) => console.log(name, route?.state),
+ *     remove() {},
+ *     bookmark() {},
+ *     setLive() {},
+ *   },
+ *   clock: systemClock,
+ *   log: silentLog,
+ * });
+ * informer.start();
+ * console.log(informer.synced);
+ * // false
+ * await informer.stop();
+ * ```
+ */
 export function createInformer(options: SandboxInformerOptions): Informer {
   return createInformerOf({ ...options, resource: openKruiseSandbox });
 }

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { SETTINGS } from "../../src/config/settings.ts";
 
 /** The repository. */
 export const ROOT = resolve(import.meta.dirname, "../..");
@@ -56,11 +57,11 @@ export function ruleNumbers(): number[] {
     .map(Number);
 }
 
-/** What `text` cites that does not exist: pages, anchors, rules, links. One line for each. */
+/** What `text` cites that does not exist: pages, anchors, rules, settings, links. One line for each. */
 export function faultsOf(file: string, text: string): string[] {
   const lines = file.endsWith(".md") ? prose(text) : text.split("\n");
   return lines.flatMap((line, index) =>
-    [...pagesIn(line), ...rulesIn(file, line), ...linksIn(file, line)].map(
+    [...pagesIn(line), ...rulesIn(file, line), ...settingsIn(file, line), ...linksIn(file, line)].map(
       (fault) => `${file}:${index + 1}: ${fault}`,
     ),
   );
@@ -81,6 +82,20 @@ function rulesIn(file: string, line: string): string[] {
     .flatMap(([, first, last]) => [first, last])
     .filter((number) => number !== undefined && !known.includes(Number(number)))
     .map((number) => `there is no rule ${number} in ${RULES_PAGE}`);
+}
+
+const settingKeys: ReadonlySet<string> = new Set(SETTINGS.map(({ key }) => key));
+const sections: ReadonlySet<string> = new Set(SETTINGS.map(({ section }) => section));
+
+/** Settings are cited as code: `watch.pageSize`, perhaps with a value behind it. */
+function settingsIn(file: string, line: string): string[] {
+  // It says what settings were called once.
+  if (file === "CHANGELOG.md") return [];
+  return [...line.matchAll(/`([a-z]+)\.([a-z]\w*)(?:: [^`]*)?`/g)]
+    .filter(([, section = "", name = ""]) => sections.has(section) && name !== "ts")
+    .map(([, section, name]) => `${section}.${name}`)
+    .filter((key) => !settingKeys.has(key))
+    .map((key) => `there is no setting ${key}`);
 }
 
 function linksIn(file: string, line: string): string[] {

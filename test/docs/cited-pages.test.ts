@@ -14,7 +14,7 @@ test("the walk sees source, tests and pages, and citations in them", () => {
   expect(cited.length).toBeGreaterThan(40);
 });
 
-test("every page, anchor and rule that is cited exists, and every link between pages leads somewhere", () => {
+test("every page, anchor, rule and setting that is cited exists, and every link between pages leads somewhere", () => {
   const faults = files.flatMap((file) => faultsOf(file, readFileSync(join(ROOT, file), "utf8")));
   expect(faults).toEqual([]);
 });
@@ -39,6 +39,7 @@ describe("a wrong citation is found", () => {
     ["an anchor", "src/a.ts", " * (docs/route-table.md#rule-14)", "has no anchor #rule-14"],
     ["a rule", "src/routes/a.ts", " * (rule 14)", "there is no rule 14"],
     ["rules", "src/routes/a.ts", " * rules 1 to 15", "there is no rule 15"],
+    ["a setting", "src/a.ts", " * (`watch.pages`)", "there is no setting watch.pages"],
     ["a note from outside", "src/a.ts", " * (design.md 3.2)", "is not in the repository"],
     ["facts from outside", "src/a.ts", " * (kernel-facts 5)", "is not in the repository"],
     ["a link", "docs/a.md", "[x](node/nowhere.md)", "there is no docs/node/nowhere.md"],
@@ -56,7 +57,10 @@ describe("a wrong citation is found", () => {
 
   test("right ones are not", () => {
     expect(
-      faultsOf("src/routes/a.ts", " * (docs/route-table.md#rule-13), rules 1 to 13, docs/README.md"),
+      faultsOf(
+        "src/routes/a.ts",
+        " * (`watch.pageSize`, `target.ts`, docs/route-table.md#rule-13), rules 1 to 13, docs/README.md",
+      ),
     ).toEqual([]);
     expect(
       faultsOf("docs/a.md", "[x](route-table.md#rule-4), [y](images/ways.svg), [z](https://x.y/z#a)"),

@@ -38,6 +38,15 @@ const NONE: TemplateMatch = { kind: "none" };
  *
  * The returned function takes a lower-case host without port and trailing dot; its cost is linear in the host.
  * Throws {@link TargetOptionsError} that names the template, and whose `fault` says what it must be.
+ *
+ * @example
+ * ```ts
+ * import { compileHostTemplate } from "./host-template.ts";
+ *
+ * const match = compileHostTemplate("{name}.{namespace}.actors.example.dev");
+ * console.log(JSON.stringify(match("bo.team-a.actors.example.dev")));
+ * // {"kind":"object","namespace":"team-a","name":"bo"}
+ * ```
  */
 export function compileHostTemplate(template: string): (host: string) => TemplateMatch {
   const fail = (fault: string): never => {

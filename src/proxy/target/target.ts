@@ -87,6 +87,17 @@ const DEFAULT_OBJECT_PORT = 8888;
  * Host or routing header and an invalid Host are malformed. An absolute-form request-target's authority stands for Host.
  *
  * Throws {@link TargetOptionsError} when an option can't work.
+ *
+ * @example
+ * ```ts
+ * import { configFrom } from "../../config/load.ts";
+ * import { createTargetParser } from "./target.ts";
+ *
+ * const parse = createTargetParser(configFrom().target);
+ * const result = parse({ method: "GET", target: "/", rawHeaders: ["Host", "3000-abc.example.com"] });
+ * console.log(result.kind === "target" && `${result.target.label} port ${result.target.port}`);
+ * // abc port 3000
+ * ```
  */
 export function createTargetParser(options: TargetOptions): TargetParser {
   const { pathPrefix, defaultPort, strict } = options;
