@@ -60,7 +60,6 @@ interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-const DEFAULT_PORT = 9902;
 const JSON_TYPE = "application/json; charset=utf-8";
 const EVENTS_TYPE = "text/event-stream; charset=utf-8";
 const TEXT_TYPE = "text/plain; charset=utf-8";
@@ -86,7 +85,7 @@ const COMMON_HEADERS = {
  * nothing. Errors are JSON ({@link ApiError}).
  */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
-  const { source, host, port = DEFAULT_PORT, log = silentLog } = options;
+  const { source, host, port, log = silentLog } = options;
   const access = new AdminAccess(options);
   const respond = responder(options, access);
   const streams = new LiveStreams(source, log);

@@ -322,7 +322,7 @@ class HttpProxyServer implements ProxyServer {
   }
 
   #shareReadBuffer(): void {
-    if (this.#options.sharedReadBuffer !== true || this.#options.fastLane === false) return;
+    if (!this.#options.sharedReadBuffer || this.#options.fastLane === false) return;
     if (acceptWithSharedBuffer(this.#listener, this.#fast.readBuffer)) return;
     this.#lane.log.warn("client.sharedReadBuffer is on, but this Node can't do that; reading as without it", {
       node: process.version,
