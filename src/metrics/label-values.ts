@@ -1,6 +1,14 @@
 import { STATUS_CODES } from "node:http";
+import { PROBE_RESULTS } from "../peers/memberlist/probe.ts";
+import { REFUSAL_REASONS } from "../peers/memberlist/refused.ts";
+import * as peers from "../peers/peer-observer.ts";
+import { REASONS } from "../proxy/reply/reasons.ts";
+import * as ends from "../routes/lookup.ts";
 import { AHEAD_FACTS, DROP_REASONS, GUARDS, OUTCOMES } from "../routes/outcome.ts";
 import { KNOWN_STATES } from "../routes/route.ts";
+import { FAULT_KINDS } from "../watch/fault.ts";
+import * as lists from "../watch/list-watch-state.ts";
+import { INVALID_REASONS } from "../watch/watched-resource.ts";
 
 /**
  * The values that a label may have. Whatever a client, a pod or a peer sends, a label takes one of these, so the
@@ -37,49 +45,7 @@ export const CONNECTION_LIMITS = closed(["total", "address"]);
 export const BOUNDED_LISTENERS = closed(["peers", "admin"]);
 
 /** The words of `x-lychgate-reason`; `ok` when the pod answered. */
-export const REQUEST_REASONS = closed(
-  [
-    "ok",
-    "not_ready",
-    "no_sandbox",
-    "bad_target",
-    "bad_request",
-    "tls_on_plain_port",
-    "http2_on_plain_port",
-    "proxy_protocol",
-    "version_not_supported",
-    "method_not_allowed",
-    "max_forwards",
-    "loop_detected",
-    "headers_too_large",
-    "request_timeout",
-    "client_too_slow",
-    "sandbox_not_found",
-    "sandbox_id_conflict",
-    "pod_ip_reassigned",
-    "pod_ip_not_allowed",
-    "sandbox_paused",
-    "sandbox_creating",
-    "sandbox_in_doubt",
-    "sandbox_dead",
-    "sandbox_not_running",
-    "unauthorized",
-    "jwt_verifier_not_ready",
-    "upstream_refused",
-    "upstream_unreachable",
-    "upstream_reset",
-    "upstream_protocol",
-    "incarnation_ended",
-    "connect_timeout",
-    "first_byte_timeout",
-    "upstream_idle_timeout",
-    "client_closed",
-    "draining",
-    "overloaded",
-    "internal_error",
-  ],
-  "other",
-);
+export const REQUEST_REASONS = closed(Object.keys(REASONS), "other");
 
 /** Who wrote the answer: the pod (reason `ok`), or the router itself. */
 export const ANSWERED_BY = closed(["pod", "router"]);
@@ -99,7 +65,7 @@ export const CONNECT_RESULTS = closed(
 );
 
 /** Why an incarnation ended. */
-export const END_REASONS = closed(["paused", "not_running", "dead", "replaced", "ip_moved", "ip_reassigned"]);
+export const END_REASONS = closed(ends.END_REASONS);
 
 /** States that Lychgate knows; a peer may push any other word. */
 export const ROUTE_STATES = closed(KNOWN_STATES, "other");
@@ -126,58 +92,25 @@ export const FACT_DROP_REASONS = closed(DROP_REASONS);
 export const CONFLICT_KINDS = closed(["id", "ip"]);
 
 /** Why the informer read a whole list. */
-export const LIST_REASONS = closed(["initial", "expired", "watch_failed", "behind"], "other");
+export const LIST_REASONS = closed(lists.LIST_REASONS, "other");
 
 /** Why it read one again. */
-export const RELIST_REASONS = closed(["expired", "watch_failed", "behind"], "other");
-
-/** Why a watch ended and was opened again. */
-export const WATCH_FAULTS = closed(
-  [
-    "closed",
-    "expired",
-    "throttled",
-    "unavailable",
-    "server_error",
-    "unauthorized",
-    "forbidden",
-    "not_found",
-    "bad_request",
-    "unreachable",
-    "reset",
-    "stalled",
-    "protocol",
-    "oversized",
-    "behind",
-    "credentials",
-    "internal",
-  ],
+export const RELIST_REASONS = closed(
+  lists.LIST_REASONS.filter((reason) => reason !== "initial"),
   "other",
 );
 
+/** Why a watch ended and was opened again. */
+export const WATCH_FAULTS = closed(FAULT_KINDS, "other");
+
 /** Why an object or event from the API server was left aside. */
 export const INVALID_OBJECT_REASONS = closed(
-  ["not_an_object", "wrong_kind", "no_key", "no_uid", "bad_version", "out_of_scope", "unknown_event_type"],
+  [...INVALID_REASONS, "out_of_scope", "unknown_event_type"],
   "other",
 );
 
 /** What became of a push. */
-export const PUSH_RESULTS = closed(
-  [
-    "applied",
-    "unsettled",
-    "ignored",
-    "invalid",
-    "id_only",
-    "malformed",
-    "too_large",
-    "incomplete",
-    "overloaded",
-    "forbidden",
-    "rate_limited",
-  ],
-  "other",
-);
+export const PUSH_RESULTS = closed(peers.PUSH_RESULTS, "other");
 
 /** How it ended that a request was held: the doubt was settled, it lasted for too long, or the client left. */
 export const HOLD_ENDS = closed(["settled", "timeout", "left"]);
@@ -192,31 +125,10 @@ export const PUSH_READ_RESULTS = closed(["settled", "open", "failed"]);
 export const MEMBER_STATUSES = closed(["alive", "suspect", "dead", "left"]);
 
 /** Why a packet or stream of the memberlist was not taken. */
-export const MEMBER_REFUSALS = closed(
-  [
-    "malformed",
-    "too_large",
-    "nesting",
-    "unknown_type",
-    "checksum",
-    "label",
-    "encryption",
-    "forbidden",
-    "wrong_node",
-    "unknown_target",
-    "bad_address",
-    "conflict",
-    "incompatible",
-    "full",
-    "flood",
-    "incomplete",
-    "overloaded",
-  ],
-  "other",
-);
+export const MEMBER_REFUSALS = closed(REFUSAL_REASONS, "other");
 
 /** How a probe of a member ended. */
-export const MEMBER_PROBES = closed(["acked", "late", "stream", "failed"], "other");
+export const MEMBER_PROBES = closed(PROBE_RESULTS, "other");
 
 /** Watched namespaces, `""` for all of them. */
 export const SCOPES: LabelValues = { kind: "bounded", by: "the namespaces that the configuration names" };

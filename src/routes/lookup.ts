@@ -18,7 +18,17 @@ export interface Incarnation {
  * Why an incarnation ended. After `paused` its idle connections are closed and active ones may finish, until its
  * sandbox is heard of again ({@link IncarnationListener.pauseEnded}); after any other, active ones are reset too.
  */
-export type EndReason = "paused" | "not_running" | "dead" | "replaced" | "ip_moved" | "ip_reassigned";
+export const END_REASONS = [
+  "paused",
+  "not_running",
+  "dead",
+  "replaced",
+  "ip_moved",
+  "ip_reassigned",
+] as const;
+
+/** One of {@link END_REASONS}. */
+export type EndReason = (typeof END_REASONS)[number];
 
 /** What a lookup by routing ID finds. */
 export type Lookup =

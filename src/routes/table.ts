@@ -103,12 +103,13 @@ export interface ObjectRead extends ReadView {
  * import { RouteTable } from "./table.ts";
  *
  * const table = new RouteTable(tableOptionsOf(configFrom({ source: "none" })));
+ * const nowMs = 1_800_000_000_000;
  * const object = { namespace: "default", name: "box", uid: "u1", id: "box", owner: "ada" };
  * const route = { ...object, ip: "10.0.0.7", accessToken: "", requireTrafficAuth: false };
- * table.pushUpdate({ ...route, state: "running", resourceVersion: "20" }, Date.now());
- * table.pushDelete({ namespace: "default", name: "box", resourceVersion: "21" }, Date.now());
+ * table.pushUpdate({ ...route, state: "running", resourceVersion: "20" }, nowMs);
+ * table.pushDelete({ namespace: "default", name: "box", resourceVersion: "21" }, nowMs);
  * // A push that comes late does not revive it.
- * console.log(table.pushUpdate({ ...route, state: "running", resourceVersion: "20" }, Date.now()));
+ * console.log(table.pushUpdate({ ...route, state: "running", resourceVersion: "20" }, nowMs));
  * // ignored_tombstone
  * ```
  */
