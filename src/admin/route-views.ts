@@ -1,4 +1,4 @@
-import { DOUBTED, IP_NOT_ALLOWED, KNOWN_STATES, type ObjectKey } from "../routes/route.ts";
+import { DOUBTED, IP_NOT_ALLOWED, KNOWN_STATES, namespaceAndName, type ObjectKey } from "../routes/route.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { EntryView, TableStats } from "../routes/table-view.ts";
 import type { RouteCounts, RouteView } from "./api-types.ts";
@@ -12,7 +12,7 @@ function whyGone(facts: EntryView["facts"]): string {
 /** A table's entry as the admin API shows it, be a route in effect or not. */
 export function routeView(entry: EntryView): RouteView {
   const { inEffect, facts } = entry;
-  const [namespace = "", name = ""] = entry.key.split("/");
+  const [namespace, name] = namespaceAndName(entry.key);
   const newest = facts.at(-1)?.resourceVersion ?? "";
   if (!inEffect) {
     const why = whyGone(facts);

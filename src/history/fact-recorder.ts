@@ -2,7 +2,7 @@ import type { Clock } from "../system/clock.ts";
 import { isState } from "../routes/names.ts";
 import type { TableListener } from "../routes/news.ts";
 import type { Outcome } from "../routes/outcome.ts";
-import type { ObjectKey } from "../routes/route.ts";
+import { namespaceAndName, type ObjectKey } from "../routes/route.ts";
 import type { Told } from "../routes/told.ts";
 import type { PeerBook } from "./peer-book.ts";
 import type { NewFact, RouteHistory } from "./route-history.ts";
@@ -28,8 +28,7 @@ const UNREADABLE: ReadonlySet<Outcome> = new Set([
 /** Writes down what the table tells, in the order in which it tells it: facts, and what the table then did of itself. */
 export function recordFacts({ history, peers, clock }: FactRecords): TableListener {
   const add = (key: ObjectKey, fact: NewFact): void => {
-    const slash = key.indexOf("/");
-    history.add(key.slice(0, slash), key.slice(slash + 1), fact);
+    history.add(...namespaceAndName(key), fact);
   };
   return {
     told(fact) {

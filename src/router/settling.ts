@@ -3,6 +3,7 @@ import type { Log } from "../system/log.ts";
 import type { Metrics } from "../metrics/registry.ts";
 import type { Distrust } from "../peers/distrust.ts";
 import { PushSettler } from "../peers/push-settler.ts";
+import { namespaceAndName } from "../routes/route.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { Informer } from "../watch/informer.ts";
 import type { TableSink } from "./table-sink.ts";
@@ -35,8 +36,7 @@ export function startSettling(options: SettlingOptions): { stop(): void } {
   });
   const removeListener = table.addListener({
     doubted(key) {
-      const slash = key.indexOf("/");
-      settler.doubted(key.slice(0, slash), key.slice(slash + 1));
+      settler.doubted(...namespaceAndName(key));
     },
     factDropped(_fact, reason, key, from) {
       if (reason === "refuted") distrust.refuted(from, key);

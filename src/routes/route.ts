@@ -55,6 +55,13 @@ export function objectKey(namespace: string, name: string): ObjectKey {
   return `${namespace}/${name}`;
 }
 
+/** What {@link objectKey} put together. */
+export function namespaceAndName(key: ObjectKey): readonly [namespace: string, name: string] {
+  // Neither holds a slash.
+  const slash = key.indexOf("/");
+  return [key.slice(0, slash), key.slice(slash + 1)];
+}
+
 /**
  * The state of a sandbox whose end a peer pushed while the API server does not answer, so that nothing settles it
  * (docs/route-table.md#rule-12). It is not served; its ID and its pod IP are still its own.
