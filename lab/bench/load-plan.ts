@@ -10,6 +10,10 @@ export interface LoadPlan {
   /** Bytes of the request's body; 0 is a GET. */
   readonly requestBytes: number;
   readonly responseBytes: number;
+  /** In place of it: answers of these sizes in turn. */
+  readonly responseSizes?: readonly number[];
+  /** Heads of the corpus (`heads/`) that are sent in turn; left out: one of three fields, made up. */
+  readonly heads?: readonly string[];
   /** Requests go to so many hosts in turn. */
   readonly hosts: number;
   readonly connections: number;

@@ -2,6 +2,7 @@ import { cpuUsPerRequest, ratioOf } from "./figures.ts";
 import type { Sample } from "./figures.ts";
 import type { LoadResult } from "./load-plan.ts";
 import { median } from "./statistics.ts";
+import { headOf } from "./workloads.ts";
 
 /** One figure that lychgate must reach, or that is told beside one. */
 export interface Check {
@@ -47,6 +48,7 @@ export function checksOf(samples: readonly Sample[], lychgate = "lychgate"): Che
   const against = (workload: string, subject: string, must: number, aim: number): Check =>
     check(subject, "CPU / nginx", cpu(workload, "nginx"), must, aim);
   return [
+    ...headChecks(samples, lychgate),
     ...small.flatMap(({ subject, workload }) => [
       against(workload, subject, 1.25, 1.1),
       check(subject, "CPU / HAProxy", cpu(workload, "haproxy"), 1.15),
@@ -81,6 +83,53 @@ export function checksOf(samples: readonly Sample[], lychgate = "lychgate"): Che
     ),
     ...memoryChecks(samples, lychgate),
     ...churnChecks(samples, lychgate),
+  ];
+}
+
+/** The headline: whatever a real program sends, and the worst of them by name. */
+function headChecks(samples: readonly Sample[], lychgate: string): Check[] {
+  const heads = [...new Set(samples.map(({ workload }) => workload))].filter(
+    (name) => headOf(name) !== undefined,
+  );
+  const worst = (rival: string): { readonly value: number; readonly head: string } =>
+    heads
+      .map((workload) => ({
+        value: ratioOf(samples, workload, lychgate, rival),
+        head: headOf(workload) ?? "",
+      }))
+      .filter(({ value }) => Number.isFinite(value))
+      .reduce((most, each) => (each.value > most.value ? each : most), {
+        value: Number.NEGATIVE_INFINITY,
+        head: "",
+      });
+  const check = (figure: string, rival: string, must: number, aim: number): Check => {
+    const { value, head } = worst(rival);
+    return {
+      subject: "GET, worst head",
+      figure: head === "" ? figure : `${figure} (${head})`,
+      unit: "×",
+      value,
+      must,
+      aim,
+    };
+  };
+  const mixed = (subject: string, workload: string, must: number, aim: number): Check => ({
+    subject,
+    figure: "CPU / nginx",
+    unit: "×",
+    value: ratioOf(samples, workload, lychgate, "nginx"),
+    must,
+    aim,
+  });
+  return [
+    check("CPU / nginx", "nginx", 1.25, 1),
+    check("CPU / HAProxy", "haproxy", 1.15, 0.9),
+    mixed("all heads, 200 hosts", "mixed-get", 1.35, 1.1),
+    mixed("all heads, POST", "mixed-post", 1.35, 1.1),
+    mixed("all heads, mixed sizes", "mixed-sizes", 1.35, 1.1),
+    ...[1, 16, 512].map((connections) =>
+      mixed(`all heads, ${connections} conn.`, `mixed-${connections}`, 1.35, 1.1),
+    ),
   ];
 }
 

@@ -1,3 +1,4 @@
+import { capturedHeads } from "./heads/heads.ts";
 import type { LoadPlan } from "./load-plan.ts";
 import { HOT_SANDBOXES } from "./sandboxes.ts";
 
@@ -62,6 +63,35 @@ export const SMALL_GET: Workload = {
   proxies: SMALL_MESSAGE_PROXIES,
 };
 
+/** Who is compared where each head counts. */
+const HEAD_PROXIES = [...LYCHGATES, "nginx", "haproxy"] as const;
+const HEADS = capturedHeads().map(({ name }) => name);
+/** Sizes of answers as pages, APIs and files have them: many small ones, few large. */
+const MIXED_SIZES: readonly number[] = [
+  200,
+  500,
+  KIB,
+  KIB,
+  2 * KIB,
+  4 * KIB,
+  8 * KIB,
+  16 * KIB,
+  64 * KIB,
+  256 * KIB,
+];
+/** Of {@link headWorkload}. */
+const HEAD_PREFIX = "head-";
+
+/** The workload that sends one head of the corpus. */
+export function headWorkload(head: string): string {
+  return `${HEAD_PREFIX}${head}`;
+}
+
+/** The heads that a workload was measured with, by its name; undefined for other workloads. */
+export function headOf(workload: string): string | undefined {
+  return workload.startsWith(HEAD_PREFIX) ? workload.slice(HEAD_PREFIX.length) : undefined;
+}
+
 /** All workloads, in stages: within a stage each round runs each workload on each proxy in turn. */
 export const STAGES: readonly (readonly Workload[])[] = [
   [SMALL_GET],
@@ -72,6 +102,45 @@ export const STAGES: readonly (readonly Workload[])[] = [
       load: { ...smallGet, hosts: HOT_SANDBOXES },
     },
   ],
+  ...HEADS.map((head): readonly Workload[] => [
+    {
+      name: headWorkload(head),
+      title: `GET as ${head} sends it, 1 KiB response`,
+      load: { ...smallGet, heads: [head] },
+      proxies: HEAD_PROXIES,
+    },
+  ]),
+  [
+    {
+      name: "mixed-get",
+      title: `all ${HEADS.length} heads and ${HOT_SANDBOXES} hosts in turn, 1 KiB response`,
+      load: { ...smallGet, heads: HEADS, hosts: HOT_SANDBOXES },
+    },
+  ],
+  [
+    {
+      name: "mixed-post",
+      title: "the same with POSTs of 1 KiB",
+      load: { ...smallGet, requestBytes: KIB, heads: HEADS, hosts: HOT_SANDBOXES },
+      proxies: HEAD_PROXIES,
+    },
+  ],
+  [
+    {
+      name: "mixed-sizes",
+      title: "all heads in turn, responses of 200 bytes to 256 KiB",
+      load: { ...smallGet, heads: HEADS, responseSizes: MIXED_SIZES },
+      proxies: HEAD_PROXIES,
+    },
+  ],
+  ...[1, 16, 512].map((connections): readonly Workload[] => [
+    {
+      name: `mixed-${connections}`,
+      title: `all heads in turn, ${connections === 1 ? "one connection" : `${connections} connections`}`,
+      load: { ...smallGet, heads: HEADS, connections },
+      proxies: HEAD_PROXIES,
+    },
+  ]),
   [
     {
       name: "small-post",

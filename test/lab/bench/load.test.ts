@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { capturedHeads } from "../../../lab/bench/heads/heads.ts";
 import type { LoadPlan, LoadResult } from "../../../lab/bench/load-plan.ts";
 import { measure } from "../../../lab/bench/measure.ts";
 import { startPods } from "../../../lab/bench/pods.ts";
@@ -73,6 +74,9 @@ describe("the benchmark's load and pods", () => {
     ["GETs", {}],
     ["small POSTs", { requestBytes: 1024 }],
     ["uploads", { requestBytes: 65_536 }],
+    ["heads of real programs in turn", { heads: capturedHeads().map(({ name }) => name) }],
+    ["the same with a body", { requestBytes: 1024, heads: capturedHeads().map(({ name }) => name) }],
+    ["responses of several sizes", { responseSizes: [0, 10, 70_000] }],
     ["long responses", { responseBytes: 1024 * 1024 }],
     ["connections that the client gives up", { clientCloses: true }],
     ["connections that the pod gives up", { podsClose: true }],

@@ -40,6 +40,23 @@ describe("the benchmark's verdicts", () => {
     expect(find(checks, "small GET", "CPU / HAProxy").value).toBeNaN();
   });
 
+  it("have the worst head of all as their headline, and name it", () => {
+    const checks = checksOf([
+      sample("lychgate", "head-curl", 1, { cpuUs: 11_000 }),
+      sample("nginx", "head-curl", 1, { cpuUs: 10_000 }),
+      sample("lychgate", "head-e2b-js", 1, { cpuUs: 19_000 }),
+      sample("nginx", "head-e2b-js", 1, { cpuUs: 10_000 }),
+      sample("lychgate", "head-go", 1, { cpuUs: 30_000 }),
+    ]);
+    expect(checks[0]).toMatchObject({
+      subject: "GET, worst head",
+      figure: "CPU / nginx (e2b-js)",
+      value: 1.9,
+      must: 1.25,
+    });
+    expect(verdictOf(checks[1]!)).toBe("not measured");
+  });
+
   it("take the largest memory under load of any round, and the median of what an idle client costs", () => {
     const checks = checksOf([
       sample("lychgate", "response-64k", 1, { residentBytes: 90e6 }),
