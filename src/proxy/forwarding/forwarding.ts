@@ -80,11 +80,11 @@ type RequestRule =
   | "hop_by_hop"
   | "host"
   | "te"
-  | "request-id"
-  | "forwarded-for"
-  | "forwarded-prefix"
+  | "request_id"
+  | "forwarded_for"
+  | "forwarded_prefix"
   | "forwarded"
-  | "max-forwards"
+  | "max_forwards"
   /** Seems to be one of those that are told by proxies or set here, to whoever makes no difference between `_` and `-`. */
   | "lookalike"
   /** Can't be stripped by nominating it in `Connection`, or a client could hide from the pod who asks. */
@@ -99,10 +99,10 @@ const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestR
   ["host", "host"],
   ["content-length", "essential"],
   ["te", "te"],
-  ["x-request-id", "request-id"],
-  ["x-forwarded-for", "forwarded-for"],
-  ["x-forwarded-prefix", "forwarded-prefix"],
-  ["max-forwards", "max-forwards"],
+  ["x-request-id", "request_id"],
+  ["x-forwarded-for", "forwarded_for"],
+  ["x-forwarded-prefix", "forwarded_prefix"],
+  ["max-forwards", "max_forwards"],
   // Without it a loop would not be seen.
   ["via", "essential"],
   ["authorization", "essential"],
@@ -224,21 +224,21 @@ export function forwardRequestHead(
       case "te":
         trailersWanted ||= listItems(value).some((item) => item.split(";")[0]?.trim() === "trailers");
         continue;
-      case "request-id":
+      case "request_id":
         if (requestIdKept || value !== options.requestId) continue;
         requestIdKept = true;
         break;
-      case "forwarded-for":
+      case "forwarded_for":
         if (options.trustForwarded && value !== "") forwardedFor += `${value}, `;
         continue;
-      case "forwarded-prefix":
+      case "forwarded_prefix":
         if (options.trustForwarded) prefix += value.replace(/\/+$/, "");
         continue;
       case "forwarded":
         if (!options.trustForwarded) continue;
         if (!kept.has(lower)) kept.set(lower, value);
         break;
-      case "max-forwards":
+      case "max_forwards":
         if (method !== "OPTIONS" || !/^[0-9]{1,9}$/.test(value)) break;
         headers.push(name, String(Math.max(0, Number(value) - 1)));
         continue;
