@@ -1,18 +1,19 @@
 import { Pool } from "undici";
 import { messageOf } from "../system/error-text.ts";
 import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
-import type { ApiCredentials, ApiTls } from "./api-credentials.ts";
+import type { ApiCredentials, ApiTls, AuthHeaders } from "./api-credentials.ts";
+import { expiredNote } from "./credential-expiry.ts";
 import { ApiFault, parseRetryAfter, statusFault } from "./fault.ts";
 
 /** One GET. */
 export interface ApiRequest {
   /** Absolute path with query; the server URL's own path is put before it. */
   readonly path: string;
-  /** Longest wait for the head of the answer, connecting and reading credentials included. */
+  /** Longest wait for the credentials, and then for the head of the answer, connecting included. */
   readonly firstByteTimeoutMs: Milliseconds;
   /** Longest silence within the body. */
   readonly idleTimeoutMs: Milliseconds;
-  /** Read the credentials again before asking (after a 401). */
+  /** Read the credentials again before asking. A 401 to a request without it is asked once more with it, at once. */
   readonly reloadCredentials: boolean;
   /** Aborts the request and its body at any point. */
   readonly signal: AbortSignal;
@@ -66,11 +67,19 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     return pool;
   }
 
-  async function send(request: ApiRequest, watchdog: Watchdog): Promise<ApiResponse> {
-    const auth = await watchdog.guard(readAuthHeaders(credentials, request.reloadCredentials));
+  async function send(request: ApiRequest, reload: boolean, watchdog: Watchdog): Promise<ApiResponse> {
+    const { firstByteTimeoutMs } = request;
+    watchdog.expectWithin(
+      firstByteTimeoutMs,
+      new ApiFault("credentials", `the credentials took longer than ${firstByteTimeoutMs} ms`),
+    );
+    const auth = await watchdog.guard(readAuthHeaders(credentials, reload));
+    watchdog.expectWithin(firstByteTimeoutMs, silent("no answer", firstByteTimeoutMs));
+    const connections = currentPool();
+    const note = (): string => expiredNote(auth["authorization"], tls.certExpiresAtMs, clock.nowMs());
     const response = await watchdog
       .guard(
-        currentPool().request({
+        connections.request({
           method: "GET",
           path: basePath + request.path,
           headers: { accept: "application/json", "user-agent": "lychgate", ...auth },
@@ -81,7 +90,7 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
         }),
       )
       .catch((error: unknown) => {
-        throw watchdog.reason ?? unreachable(error);
+        throw watchdog.reason ?? unreachable(error, note());
       });
     const chunks = readChunks(response.body, watchdog, request.idleTimeoutMs);
     if (response.statusCode === 200) return { chunks };
@@ -90,21 +99,35 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
       typeof retryAfter === "string" ? retryAfter : undefined,
       clock.nowMs(),
     );
-    throw statusFault(response.statusCode, await readStatus(chunks), retryAfterMs);
+    const fault = statusFault(response.statusCode, await readStatus(chunks), retryAfterMs);
+    throw fault.code === "unauthorized"
+      ? new ApiFault(fault.code, fault.message + note(), { retryAfterMs })
+      : fault;
+  }
+
+  async function attempt(request: ApiRequest, reload: boolean): Promise<ApiResponse> {
+    const watchdog = new Watchdog(clock, request.signal);
+    try {
+      return await send(request, reload, watchdog);
+    } catch (error) {
+      watchdog.release();
+      throw error;
+    }
   }
 
   return {
     async get(request) {
-      const watchdog = new Watchdog(clock, request.signal);
-      watchdog.expectWithin(request.firstByteTimeoutMs, "no answer");
       try {
-        return await send(request, watchdog);
+        return await attempt(request, request.reloadCredentials);
       } catch (error) {
-        watchdog.release();
-        throw error;
+        // Most likely the token was replaced, or has expired: not worth an outage.
+        const isRefused = error instanceof ApiFault && error.code === "unauthorized";
+        if (!isRefused || request.reloadCredentials) throw error;
+        return await attempt(request, true);
       }
     },
     async close() {
+      credentials.close?.();
       await pool.destroy();
       await Promise.all(retired);
     },
@@ -129,11 +152,8 @@ function openPool(server: URL, tls: ApiTls, connectTimeoutMs: Milliseconds): Poo
   });
 }
 
-async function readAuthHeaders(
-  credentials: ApiCredentials,
-  reload: boolean,
-): Promise<Readonly<Record<string, string>>> {
-  let headers: Readonly<Record<string, string>>;
+async function readAuthHeaders(credentials: ApiCredentials, reload: boolean): Promise<AuthHeaders> {
+  let headers: AuthHeaders;
   try {
     headers = await credentials.authHeaders(reload);
   } catch (error) {
@@ -143,7 +163,7 @@ async function readAuthHeaders(
   }
   for (const [name, value] of Object.entries(headers)) {
     // undici would refuse it too, but its message would show the value.
-    if (/[^\t\u0020-\u007e\u0080-\u00ff]/.test(value)) {
+    if ([value].flat().some((text) => /[^\t\u0020-\u007e\u0080-\u00ff]/.test(text))) {
       throw new ApiFault(
         "credentials",
         `the credentials' ${name} header holds a character that no header may hold`,
@@ -153,10 +173,14 @@ async function readAuthHeaders(
   return headers;
 }
 
-function unreachable(error: unknown): ApiFault {
+function unreachable(error: unknown, note: string): ApiFault {
   if (error instanceof ApiFault) return error;
   const reason = error instanceof Error ? error.message || error.name : String(error);
-  return new ApiFault("unreachable", `the API server cannot be reached: ${reason}`, { cause: error });
+  return new ApiFault("unreachable", `the API server cannot be reached: ${reason}${note}`, { cause: error });
+}
+
+function silent(what: string, afterMs: Milliseconds): ApiFault {
+  return new ApiFault("stalled", `${what} from the API server for ${afterMs} ms`);
 }
 
 async function* readChunks(
@@ -164,10 +188,11 @@ async function* readChunks(
   watchdog: Watchdog,
   idleTimeoutMs: Milliseconds,
 ): AsyncGenerator<Buffer, void, undefined> {
+  const stalled = silent("no bytes", idleTimeoutMs);
   try {
-    watchdog.expectWithin(idleTimeoutMs, "no bytes");
+    watchdog.expectWithin(idleTimeoutMs, stalled);
     for await (const chunk of body) {
-      watchdog.expectWithin(idleTimeoutMs, "no bytes");
+      watchdog.expectWithin(idleTimeoutMs, stalled);
       yield chunk as Buffer;
     }
   } catch (error) {
@@ -220,12 +245,10 @@ class Watchdog {
     return this.signal.aborted ? (this.signal.reason as ApiFault) : undefined;
   }
 
-  /** Winds the timer up: aborts with `stalled` unless called again, or released, within `timeoutMs`. */
-  expectWithin(timeoutMs: Milliseconds, what: string): void {
+  /** Winds the timer up: aborts with `fault` unless called again, or released, within `timeoutMs`. */
+  expectWithin(timeoutMs: Milliseconds, fault: ApiFault): void {
     this.#timer?.clear();
-    this.#timer = this.#clock.setTimeout(() => {
-      this.#controller.abort(new ApiFault("stalled", `${what} from the API server for ${timeoutMs} ms`));
-    }, timeoutMs);
+    this.#timer = this.#clock.setTimeout(() => this.#controller.abort(fault), timeoutMs);
   }
 
   /** `promise`, or the reason for the abort when that comes first. */

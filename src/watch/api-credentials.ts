@@ -1,13 +1,20 @@
+import type { Milliseconds } from "../system/clock.ts";
+
 /** What a TLS connection to the API server needs. Absent fields mean Node's defaults (the public roots). */
 export interface ApiTls {
   readonly ca?: Buffer | undefined;
-  readonly cert?: Buffer | string | undefined;
-  readonly key?: Buffer | string | undefined;
+  readonly cert?: Buffer | undefined;
+  readonly key?: Buffer | undefined;
+  /** When `cert` expires, in milliseconds since the epoch. */
+  readonly certExpiresAtMs?: Milliseconds | undefined;
   /** The name that the server's certificate must have, when it is not the URL's host. */
   readonly servername?: string | undefined;
   /** True turns certificate checks off. For development only. */
   readonly insecureSkipVerify: boolean;
 }
+
+/** Request headers: secrets, never to be logged. A list is sent as several fields of one name. */
+export type AuthHeaders = Readonly<Record<string, string | string[]>>;
 
 /** An API server and the right to talk to it. */
 export interface ApiCredentials {
@@ -18,11 +25,13 @@ export interface ApiCredentials {
   /** The namespace that the kubeconfig's context or the service account names. */
   readonly defaultNamespace: string | undefined;
   /**
-   * Headers that authenticate one request: secrets, never to be logged. Called before every request;
-   * `forceReload` (after a 401) reads everything again from its source.
+   * Headers that authenticate one request. Called before every request; `forceReload` (after a 401) reads everything again
+   * from its source, plugins included.
    * @throws {CredentialsError} when a file cannot be read or a plugin fails; the message holds no secret.
    */
-  authHeaders(forceReload: boolean): Promise<Readonly<Record<string, string>>>;
+  authHeaders(forceReload: boolean): Promise<AuthHeaders>;
+  /** Ends a plugin that is running: {@link authHeaders} that wait for it fail. */
+  close?(): void;
 }
 
 /** A closed list of what can be wrong with credentials. */
@@ -32,6 +41,7 @@ export type CredentialsErrorCode =
   | "context_not_found"
   | "not_in_cluster"
   | "unsupported"
+  | "server_changed"
   | "file_unreadable"
   | "auth_failed";
 

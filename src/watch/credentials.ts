@@ -1,8 +1,8 @@
-import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
-import type { KubeConfig } from "@kubernetes/client-node";
-import { type ApiCredentials, type ApiTls, CredentialsError } from "./api-credentials.ts";
-import { fileExists, readKubeconfig } from "./kubeconfig-files.ts";
+import { type Clock, systemClock } from "../system/clock.ts";
+import { type ApiCredentials, type ApiTls, type AuthHeaders, CredentialsError } from "./api-credentials.ts";
+import { type KubeconfigContext, kubeconfigPaths, readKubeconfigContext } from "./kubeconfig-files.ts";
+import { KubeconfigSecrets } from "./kubeconfig-secrets.ts";
+import { RenewedFile } from "./renewed-file.ts";
 import { serviceAccountCredentials } from "./service-account.ts";
 
 /** Options of {@link loadCredentials}. */
@@ -11,234 +11,132 @@ export interface CredentialsOptions {
   readonly kubeconfig?: string | undefined;
   /** The context to use. Default: the kubeconfig's `current-context`. */
   readonly context?: string | undefined;
-  /** Where `KUBECONFIG`, `HOME` and `KUBERNETES_SERVICE_…` are read. Default `process.env`. */
+  /** Where `KUBECONFIG`, `HOME` and `KUBERNETES_SERVICE_…` are read, and what exec plugins get. Default `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Put before the service account's paths, for tests. Default `""`. */
   readonly rootDirectory?: string;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
 }
 
 /**
- * Finds the API server and the right to talk to it, as kubectl would: certificates, tokens, token files, basic
- * auth, impersonation, exec plugins and auth providers, all by `@kubernetes/client-node`, which is imported here
- * and only when there is a kubeconfig (it costs 60 MB). Nothing is sent; exec plugins run first in `authHeaders`.
+ * Finds the API server and the right to talk to it, as kubectl would: certificates, tokens, token files, basic auth,
+ * impersonation, exec plugins and auth providers of a kubeconfig, or else the service account of the pod. Nothing is sent and
+ * nothing is run yet; exec plugins run in `authHeaders`.
  *
- * The result re-reads token files once a minute, and everything from its files after a 401; what a pod's service account
- * says, before every request.
+ * Before every request the result reads again what changed on disk: token files, certificates, the kubeconfig itself. After a 401
+ * it reads everything again. The context and its server stay as they were at the start: a token for another cluster is never sent
+ * to this one.
  * @throws {CredentialsError} naming the file and the fix.
  */
 export async function loadCredentials(options: CredentialsOptions = {}): Promise<ApiCredentials> {
-  const { env = process.env, rootDirectory = "", context } = options;
-  if (kubeconfigPaths(options, env).length === 0) {
-    const account = serviceAccountCredentials(env, rootDirectory);
-    if (context === undefined) return account;
-    throw new CredentialsError(
-      "context_not_found",
-      `there is no kubeconfig, and a service account has no context ${JSON.stringify(context)}; name a kubeconfig`,
-    );
+  const { env = process.env, rootDirectory = "", context, clock = systemClock } = options;
+  const files = kubeconfigPaths(options, env);
+  if (files.length > 0) {
+    return new KubeconfigCredentials(readKubeconfigContext(files, context), { ...options, env, clock });
   }
-  const library = await import("@kubernetes/client-node");
-  const load = (): KubeConfig => loadKubeConfig(() => new library.KubeConfig(), options, env);
-  return new KubeConfigCredentials(load);
+  const account = serviceAccountCredentials(env, rootDirectory, clock);
+  if (context === undefined) return account;
+  throw new CredentialsError(
+    "context_not_found",
+    `there is no kubeconfig, and a service account has no context ${JSON.stringify(context)}; name a kubeconfig`,
+  );
 }
 
-/** How client-node's own request preparation hands over what it found. */
-interface PreparedOptions {
-  headers?: Record<string, unknown>;
-  auth?: string;
-  ca?: Buffer;
-  cert?: Buffer | string;
-  key?: Buffer | string;
-  servername?: string;
-}
+type KubeconfigOptions = CredentialsOptions & Required<Pick<CredentialsOptions, "env" | "clock">>;
 
-class KubeConfigCredentials implements ApiCredentials {
-  readonly #load: () => KubeConfig;
-  #config: KubeConfig;
-  #tls: ApiTls;
-  #reload: Promise<Readonly<Record<string, string>>> | undefined;
+class KubeconfigCredentials implements ApiCredentials {
   readonly server: URL;
   readonly defaultNamespace: string | undefined;
+  readonly #options: KubeconfigOptions;
+  readonly #contextName: string;
+  #files: readonly { readonly file: RenewedFile; readonly bytes: Buffer }[];
+  #secrets: KubeconfigSecrets;
+  #tls: ApiTls;
+  #reload: Promise<AuthHeaders> | undefined;
 
-  constructor(load: () => KubeConfig) {
-    this.#load = load;
-    this.#config = load();
-    const cluster = currentCluster(this.#config);
-    this.server = serverUrl(cluster, "the kubeconfig");
-    this.defaultNamespace = this.#config.getContextObject(this.#config.getCurrentContext())?.namespace;
-    this.#tls = { insecureSkipVerify: cluster.skipTLSVerify };
+  constructor(context: KubeconfigContext, options: KubeconfigOptions) {
+    this.#options = options;
+    this.#contextName = context.name;
+    this.server = serverUrl(context);
+    this.defaultNamespace = context.namespace;
+    this.#files = this.#watched(context.files);
+    this.#secrets = new KubeconfigSecrets(context, options);
+    this.#tls = { insecureSkipVerify: context.cluster.skipTLSVerify };
   }
 
   get tls(): ApiTls {
     return this.#tls;
   }
 
-  authHeaders(forceReload: boolean): Promise<Readonly<Record<string, string>>> {
-    if (!forceReload) return this.#read();
+  authHeaders(forceReload: boolean): Promise<AuthHeaders> {
+    if (!forceReload) {
+      this.#followFiles();
+      return this.#read();
+    }
     // Every scope gets its 401 at the same moment; the files and the plugin are read once for all.
-    this.#reload ??= this.#readAnew().finally(() => (this.#reload = undefined));
+    this.#reload ??= this.#readAgain().finally(() => (this.#reload = undefined));
     return this.#reload;
   }
 
-  async #readAnew(): Promise<Readonly<Record<string, string>>> {
-    // A new object also forgets the tokens that the old one cached.
-    this.#config = this.#load();
+  close(): void {
+    this.#secrets.close();
+  }
+
+  async #readAgain(): Promise<AuthHeaders> {
+    const { env } = this.#options;
+    const files = kubeconfigPaths(this.#options, env);
+    if (files.length === 0)
+      throw new CredentialsError("kubeconfig_not_found", "the kubeconfig that was read before is gone");
+    this.#open(files);
     return this.#read();
   }
 
-  async #read(): Promise<Readonly<Record<string, string>>> {
-    const config = this.#config;
-    const prepared: PreparedOptions = {};
+  /** Opens the kubeconfig again if one of its files changed, and stays with what was read before if that fails. */
+  #followFiles(): void {
+    if (this.#files.every(({ file, bytes }) => file.readOrKeep(() => true) === bytes)) return;
     try {
-      await config.applyToHTTPSOptions(prepared as Parameters<KubeConfig["applyToHTTPSOptions"]>[0]);
+      this.#open(this.#files.map(({ file }) => file.path));
     } catch (error) {
-      throw credentialsFailure(config, error);
+      // Perhaps not written to its end: it is tried again before the next request.
+      if (!(error instanceof CredentialsError)) throw error;
     }
-    this.#keepTls(prepared, currentCluster(config).skipTLSVerify);
-    const headers: Record<string, string> = {};
-    for (const [name, value] of Object.entries(prepared.headers ?? {})) {
-      // A token file usually ends with a newline, which no header may hold.
-      if (typeof value === "string") headers[name.toLowerCase()] = value.trim();
-    }
-    if (prepared.auth !== undefined)
-      headers["authorization"] = `Basic ${Buffer.from(prepared.auth).toString("base64")}`;
-    return headers;
   }
 
-  /** Keeps the old object unless something changed: a new one means new connections. */
-  #keepTls(prepared: PreparedOptions, insecureSkipVerify: boolean): void {
-    const { ca, cert, key, servername } = prepared;
-    const next: ApiTls = { ca, cert, key, servername, insecureSkipVerify };
-    const same =
-      sameBytes(next.ca, this.#tls.ca) &&
-      sameBytes(next.cert, this.#tls.cert) &&
-      sameBytes(next.key, this.#tls.key) &&
-      next.servername === this.#tls.servername &&
-      next.insecureSkipVerify === this.#tls.insecureSkipVerify;
-    if (!same) this.#tls = next;
-  }
-}
-
-function loadKubeConfig(
-  create: () => KubeConfig,
-  options: CredentialsOptions,
-  env: Readonly<Record<string, string | undefined>>,
-): KubeConfig {
-  const files = kubeconfigPaths(options, env);
-  if (files.length === 0)
-    throw new CredentialsError("kubeconfig_not_found", "the kubeconfig that was read before is gone");
-  const config = readKubeconfigs(create, files);
-  if (options.context !== undefined) {
-    if (config.getContextObject(options.context) === null) {
-      const known = config.getContexts().map((context) => context.name);
+  #open(files: readonly string[]): void {
+    // Before the content: what changes in between is seen the next time.
+    const watched = this.#watched(files);
+    const context = readKubeconfigContext(files, this.#contextName);
+    const server = serverUrl(context);
+    if (server.href !== this.server.href) {
       throw new CredentialsError(
-        "context_not_found",
-        `the kubeconfig ${files.join(", ")} has no context ${JSON.stringify(options.context)}; it has ${known.join(", ") || "none"}`,
+        "server_changed",
+        `${context.from} gives context ${JSON.stringify(context.name)} another server, ${server.origin}; restart to follow it`,
       );
     }
-    config.setCurrentContext(options.context);
+    // New objects also forget the tokens that the old ones cached.
+    const secrets = new KubeconfigSecrets(context, this.#options);
+    this.#secrets.close();
+    this.#secrets = secrets;
+    this.#files = watched;
   }
-  return usable(config, files);
+
+  #watched(files: readonly string[]): readonly { readonly file: RenewedFile; readonly bytes: Buffer }[] {
+    return files.map((path) => {
+      const file = new RenewedFile(path, this.#options.clock);
+      return { file, bytes: file.read(false) };
+    });
+  }
+
+  async #read(): Promise<AuthHeaders> {
+    const { headers, tls } = await this.#secrets.read();
+    // The old object unless something changed: a new one means new connections.
+    if (!sameTls(tls, this.#tls)) this.#tls = tls;
+    return headers;
+  }
 }
 
-function kubeconfigPaths(
-  options: CredentialsOptions,
-  env: Readonly<Record<string, string | undefined>>,
-): string[] {
-  if (options.kubeconfig !== undefined) {
-    if (fileExists(options.kubeconfig)) return [options.kubeconfig];
-    throw new CredentialsError("kubeconfig_not_found", `the kubeconfig ${options.kubeconfig} does not exist`);
-  }
-  const named = (env["KUBECONFIG"] ?? "").split(delimiter).filter((path) => path !== "");
-  if (named.length > 0) {
-    const existing = named.filter((path) => fileExists(path));
-    if (existing.length > 0) return existing;
-    throw new CredentialsError(
-      "kubeconfig_not_found",
-      `KUBECONFIG names ${named.join(", ")}, which does not exist; correct it or unset it`,
-    );
-  }
-  const home = join(env["HOME"] ?? homedir(), ".kube", "config");
-  return fileExists(home) ? [home] : [];
-}
-
-/** Merged as kubectl does: the first file that defines a name wins, and so does the first current-context. */
-function readKubeconfigs(create: () => KubeConfig, files: readonly string[]): KubeConfig {
-  const merged = create();
-  for (const file of files) {
-    const next = readKubeconfig(create(), file);
-    if (merged.currentContext === undefined) merged.setCurrentContext(next.currentContext);
-    merged.clusters = [
-      ...merged.clusters,
-      ...next.clusters.filter((c) => merged.getCluster(c.name) === null),
-    ];
-    merged.users = [...merged.users, ...next.users.filter((u) => merged.getUser(u.name) === null)];
-    merged.contexts = [
-      ...merged.contexts,
-      ...next.contexts.filter((c) => merged.getContextObject(c.name) === null),
-    ];
-  }
-  return merged;
-}
-
-/** Repairs what client-node would stumble over, and refuses what would fail later with a worse message. */
-function usable(config: KubeConfig, files: readonly string[]): KubeConfig {
-  const from = `the kubeconfig ${files.join(", ")}`;
-  const name = config.currentContext;
-  const context = config.getContextObject(name);
-  if (context === null) {
-    throw new CredentialsError(
-      "context_not_found",
-      name === undefined || name === ""
-        ? `${from} has no current-context; set one with kubectl config use-context, or name a context`
-        : `${from} has no context ${JSON.stringify(name)}, which its current-context names`,
-    );
-  }
-  const cluster = config.getCluster(context.cluster);
-  if (cluster === null) {
-    throw new CredentialsError(
-      "kubeconfig_invalid",
-      `${from} has no cluster ${JSON.stringify(context.cluster)}, which its context ${JSON.stringify(context.name)} names`,
-    );
-  }
-  if (context.user !== undefined && context.user !== "" && config.getUser(context.user) === null) {
-    throw new CredentialsError(
-      "kubeconfig_invalid",
-      `${from} has no user ${JSON.stringify(context.user)}, which its context ${JSON.stringify(context.name)} names`,
-    );
-  }
-  if (cluster.proxyUrl) {
-    throw new CredentialsError(
-      "unsupported",
-      `${from} sets proxy-url on cluster ${JSON.stringify(cluster.name)}, which is not supported`,
-    );
-  }
-  const isPlain = serverUrl(cluster, from).protocol === "http:";
-  // client-node refuses plain HTTP unless certificate checks are off, although there is no certificate to check;
-  // and it skips the cluster's CA when a context has no user.
-  const user = config.getCurrentUser() ?? { name: "anonymous" };
-  config.loadFromClusterAndUser(isPlain ? { ...cluster, skipTLSVerify: true } : cluster, user);
-  const [only] = config.getContexts();
-  config.contexts = [
-    {
-      cluster: cluster.name,
-      user: user.name,
-      name: only?.name ?? "",
-      ...(context.namespace ? { namespace: context.namespace.trim() } : {}),
-    },
-  ];
-  return config;
-}
-
-type Cluster = NonNullable<ReturnType<KubeConfig["getCurrentCluster"]>>;
-
-function currentCluster(config: KubeConfig): Cluster {
-  const cluster = config.getCurrentCluster();
-  if (cluster === null)
-    throw new CredentialsError("kubeconfig_invalid", "the current context names no cluster");
-  return cluster;
-}
-
-function serverUrl(cluster: Cluster, from: string): URL {
+function serverUrl({ cluster, from }: KubeconfigContext): URL {
   const url = URL.canParse(cluster.server) ? new URL(cluster.server) : undefined;
   if (url !== undefined && (url.protocol === "https:" || url.protocol === "http:")) return url;
   throw new CredentialsError(
@@ -247,29 +145,16 @@ function serverUrl(cluster: Cluster, from: string): URL {
   );
 }
 
-/** Without the library's message, which may quote a plugin's output or a file's content. */
-function credentialsFailure(config: KubeConfig, error: unknown): CredentialsError {
-  const { code, path } = error as { readonly code?: unknown; readonly path?: unknown };
-  const user = config.getCurrentUser();
-  const exec: unknown = user?.exec ?? user?.authProvider;
-  const command = (exec as { readonly command?: unknown } | undefined)?.command;
-  if (typeof command === "string") {
-    const why = code === "ENOENT" ? "is not installed or not in PATH" : "failed; run it by hand to see why";
-    return new CredentialsError("auth_failed", `the credential plugin ${command} of the kubeconfig ${why}`);
-  }
-  if (typeof code === "string" && typeof path === "string") {
-    return new CredentialsError(
-      "file_unreadable",
-      `${path}, which the credentials name, cannot be read: ${code}`,
-    );
-  }
-  return new CredentialsError(
-    "auth_failed",
-    `the credentials of user ${JSON.stringify(user?.name ?? "")} cannot be used`,
+function sameTls(a: ApiTls, b: ApiTls): boolean {
+  return (
+    sameBytes(a.ca, b.ca) &&
+    sameBytes(a.cert, b.cert) &&
+    sameBytes(a.key, b.key) &&
+    a.servername === b.servername &&
+    a.insecureSkipVerify === b.insecureSkipVerify
   );
 }
 
-function sameBytes(a: Buffer | string | undefined, b: Buffer | string | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return Buffer.from(a).equals(Buffer.from(b));
+function sameBytes(a: Buffer | undefined, b: Buffer | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && a.equals(b));
 }

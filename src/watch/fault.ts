@@ -106,8 +106,8 @@ function kindOfStatus(code: number): FaultKind {
 
 const MAX_MESSAGE_CHARACTERS = 300;
 
-/** What a server says, fit for one line of a log. */
-function printable(text: string): string {
+/** What a server or a file says, fit for one line of a log: at most 300 characters, none of them a control character. */
+export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what is taken out
   return text.slice(0, MAX_MESSAGE_CHARACTERS).replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
 }

@@ -1,20 +1,23 @@
-import { readFileSync } from "node:fs";
-import { type ApiCredentials, type ApiTls, CredentialsError } from "./api-credentials.ts";
+import type { Clock } from "../system/clock.ts";
+import { type ApiCredentials, type ApiTls, type AuthHeaders, CredentialsError } from "./api-credentials.ts";
 import { fileExists } from "./kubeconfig-files.ts";
+import { RenewedFile, TokenFile } from "./renewed-file.ts";
 
 const DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /**
- * The service account that Kubernetes mounts into every pod: an address in the environment and three files. Read here
- * and not by `@kubernetes/client-node`, since the router mostly runs so, and the library costs 60 MB.
+ * The service account that Kubernetes mounts into every pod: an address in the environment and three files. Read here and
+ * not by `@kubernetes/client-node`, whose reader costs 80 MB.
  *
- * The files are read again before every request: the kubelet renews the token while it is still good.
+ * Before every request the token and the CA are read again if they changed, and at least once a minute: the kubelet renews the
+ * token when 80 % of its life are over.
  * @throws {CredentialsError} `not_in_cluster` when there is none.
  * @see https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
  */
 export function serviceAccountCredentials(
   env: Readonly<Record<string, string | undefined>>,
   rootDirectory: string,
+  clock: Clock,
 ): ApiCredentials {
   const host = env["KUBERNETES_SERVICE_HOST"];
   const port = env["KUBERNETES_SERVICE_PORT"];
@@ -33,51 +36,34 @@ export function serviceAccountCredentials(
       `KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are no address: ${JSON.stringify(url)}`,
     );
   }
-  return new ServiceAccount(new URL(url), directory);
+  return new ServiceAccount(new URL(url), directory, clock);
 }
 
 class ServiceAccount implements ApiCredentials {
   readonly server: URL;
   readonly defaultNamespace: string | undefined;
-  readonly #directory: string;
+  readonly #ca: RenewedFile;
+  readonly #token: TokenFile;
   #tls: ApiTls = { insecureSkipVerify: false };
 
-  constructor(server: URL, directory: string) {
+  constructor(server: URL, directory: string, clock: Clock) {
     this.server = server;
-    this.#directory = directory;
+    this.#ca = new RenewedFile(`${directory}/ca.crt`, clock);
+    this.#token = new TokenFile(`${directory}/token`, clock);
     const namespace = `${directory}/namespace`;
-    this.defaultNamespace = fileExists(namespace) ? readText(namespace) || undefined : undefined;
+    this.defaultNamespace = fileExists(namespace)
+      ? new RenewedFile(namespace, clock).read(false).toString().trim() || undefined
+      : undefined;
   }
 
   get tls(): ApiTls {
     return this.#tls;
   }
 
-  async authHeaders(): Promise<Readonly<Record<string, string>>> {
-    const ca = read(`${this.#directory}/ca.crt`);
+  async authHeaders(forceReload: boolean): Promise<AuthHeaders> {
+    const ca = forceReload ? this.#ca.read(true) : this.#ca.readOrKeep((bytes) => bytes.length > 0);
     // A new object means new connections.
-    if (!this.#tls.ca?.equals(ca)) this.#tls = { ca, insecureSkipVerify: false };
-    const file = `${this.#directory}/token`;
-    const token = readText(file);
-    if (token === "")
-      throw new CredentialsError("auth_failed", `the service account's token ${file} is empty`);
-    return { authorization: `Bearer ${token}` };
-  }
-}
-
-function readText(file: string): string {
-  return read(file).toString().trim();
-}
-
-function read(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new CredentialsError(
-      "file_unreadable",
-      `${file}, which the credentials name, cannot be read: ${code}`,
-      { cause: error },
-    );
+    if (this.#tls.ca !== ca) this.#tls = { ca, insecureSkipVerify: false };
+    return { authorization: `Bearer ${this.#token.read(forceReload)}` };
   }
 }

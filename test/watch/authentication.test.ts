@@ -1,12 +1,10 @@
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/system/clock.ts";
 import type { ApiCredentials } from "../../src/watch/api-credentials.ts";
 import { loadCredentials } from "../../src/watch/credentials.ts";
 import { createInformer } from "../../src/watch/informer.ts";
 import { eventually } from "../support/eventually.ts";
+import { hasOpenssl, TestCa } from "./support/certificates.ts";
 import { FaultyApiServer } from "./support/faulty-api-server.ts";
 import { kubeconfig, Scratch } from "./support/kubeconfig.ts";
 import { RecordingSink } from "./support/recording-sink.ts";
@@ -74,6 +72,9 @@ test("after a 401 the credentials are read again and the request is repeated at 
   // The refused page, and three good ones.
   expect(w.server.count("list")).toBe(4);
   expect(w.sink.violations).toEqual([]);
+  // No outage: nothing failed, and only the watch that the server ended began again.
+  expect(w.log.lines.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
+  expect(w.observer.notes.filter((note) => note.startsWith("restarted"))).toEqual(["restarted closed"]);
   expect(w.log.text).not.toMatch(/outdated|second/);
 });
 
@@ -134,85 +135,30 @@ test("a credential plugin that hangs holds up neither the loop nor stop", async 
   expect(asked).toBeGreaterThanOrEqual(3);
 });
 
-function hasOpenssl(): boolean {
-  try {
-    execFileSync("openssl", ["version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Makes ca.crt, and name.crt with name.key signed by it. */
-function makeCertificates(directory: string): void {
-  const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: directory, stdio: "ignore" });
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  openssl(
-    "req",
-    "-x509",
-    ...key,
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.crt",
-    "-subj",
-    "/CN=test ca",
-    "-days",
-    "2",
-  );
-  for (const [name, extension] of [
-    ["server", "subjectAltName=DNS:kube.test"],
-    ["client", "extendedKeyUsage=clientAuth"],
-  ] as const) {
-    openssl(
-      "req",
-      ...key,
-      "-keyout",
-      `${name}.key`,
-      "-out",
-      `${name}.csr`,
-      "-subj",
-      `/CN=${name}`,
-      "-addext",
-      extension,
-    );
-    const signed = [
-      "x509",
-      "-req",
-      "-in",
-      `${name}.csr`,
-      "-CA",
-      "ca.crt",
-      "-CAkey",
-      "ca.key",
-      "-CAcreateserial",
-    ];
-    openssl(...signed, "-days", "2", "-copy_extensions", "copy", "-out", `${name}.crt`);
-  }
-}
-
 // Needs the openssl command to make a CA.
 test.skipIf(!hasOpenssl())(
   "a private CA, a server name and a client certificate from a kubeconfig",
   async () => {
     using scratch = new Scratch();
-    makeCertificates(scratch.path);
-    const read = (name: string): Buffer => readFileSync(join(scratch.path, name));
+    const ca = new TestCa(scratch.path);
+    ca.issue("server", { extension: "subjectAltName=DNS:kube.test" });
+    ca.issue("client");
     const store = new SandboxStore();
     store.put("ns", "a");
     const server = await FaultyApiServer.start(store, {
       tls: {
-        cert: read("server.crt"),
-        key: read("server.key"),
-        ca: read("ca.crt"),
+        cert: ca.read("server.crt"),
+        key: ca.read("server.key"),
+        ca: ca.read("ca.crt"),
         requestCert: true,
         rejectUnauthorized: true,
       },
     });
     const cluster = { "certificate-authority": "ca.crt", "tls-server-name": "kube.test" };
     const user = { "client-certificate": "client.crt", "client-key": "client.key" };
+    let opened = 0;
     const open = async (parts: Parameters<typeof kubeconfig>[0]) => {
-      const path = scratch.write("config", kubeconfig({ server: server.url.href, ...parts }));
+      const path = scratch.write(`config-${++opened}`, kubeconfig({ server: server.url.href, ...parts }));
       const sink = new RecordingSink();
       const log = new RecordingLog();
       const informer = createInformer({

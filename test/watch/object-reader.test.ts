@@ -105,15 +105,19 @@ test("a list that begins again forgets what its first pages showed", async () =>
   expect([...observations.keys()]).toEqual(["stays"]);
 });
 
-test("after a 401 the next read has the credentials read again, once", async () => {
+test("a 401 is asked again with credentials that are read again: at once, and by the next read if it was in vain", async () => {
   const { server, reader, reloads } = await reading();
   server.faults.list.push({ kind: "status", code: 401 });
+  await reader.readObject("ns", "one");
+  expect(reloads.splice(0)).toEqual([false, true]);
+  server.faults.list.push({ kind: "status", code: 401 }, { kind: "status", code: 401 });
   await expect(reader.readObject("ns", "one")).rejects.toMatchObject({ code: "unauthorized" });
   await reader.readObject("ns", "one");
+  expect(reloads.splice(0)).toEqual([false, true, true]);
   server.faults.list.push({ kind: "status", code: 503 });
   await expect(reader.readObject("ns", "one")).rejects.toMatchObject({ code: "unavailable" });
   await reader.readObject("ns", "one");
-  expect(reloads).toEqual([false, true, false, false]);
+  expect(reloads).toEqual([false, false]);
 });
 
 test("a server that says nothing, or stops within its answer, is given up", async () => {
