@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { chmodSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { type Clock, systemClock } from "../../src/system/clock.ts";
 import {
   ExecPlugin,
@@ -197,9 +197,12 @@ test.each<readonly [string, Readonly<Record<string, unknown>>, string, string]>(
 
 test("a plugin that does not end is killed, also when a process of its own holds the pipe", async () => {
   using scratch = new Scratch();
-  const script = `require("fs").writeFileSync(__dirname + "/pid", String(process.pid));
-    const child = require("child_process").spawn("sleep", ["5"], { stdio: "inherit" });
+  const script = `const child = require("child_process").spawn("sleep", ["600"], { stdio: "inherit" });
+    require("fs").writeFileSync(__dirname + "/child", String(child.pid));
+    require("fs").writeFileSync(__dirname + "/pid", String(process.pid));
     setTimeout(() => {}, 600_000);`;
+  const pipes = (): number => process.getActiveResourcesInfo().filter((name) => name === "PipeWrap").length;
+  const pipesBefore = pipes();
   // Time passes when the plugin is known to run.
   let expire: () => void = () => {};
   const clock: Clock = {
@@ -213,9 +216,11 @@ test("a plugin that does not end is killed, also when a process of its own holds
     pluginOf(scratch, script, { options: { clock, timeLimitMs: 25_000 } }).credential(),
   );
   const pid = await pidOf(scratch);
+  const child = Number(readFileSync(join(scratch.path, "child"), "utf8"));
+  onTestFinished(() => void process.kill(child, "SIGKILL"));
   expire();
   expect((await failing).message).toContain("did not end within 25000 ms");
-  await eventually(() => !isAlive(pid));
+  await eventually(() => !isAlive(pid) && pipes() <= pipesBefore);
 });
 
 test("stop ends a run", async () => {
