@@ -13,8 +13,22 @@ export interface WatchTarget<T extends WatchedObject = Observation> {
 }
 
 /**
- * One page of a consistent list. No `resourceVersion` is sent, which means "most recent", read through from etcd
- * (Kubernetes API concepts, "resourceVersion parameter"). `limit` 0 asks for everything at once.
+ * One page of a consistent list: "most recent", which the API server says by no `resourceVersion` at all. It shows whatever was true
+ * when it was sent, or later. `limit` 0 asks for everything at once.
+ *
+ * `resourceVersionMatch` is never sent. What each choice means (Kubernetes API concepts, "Semantics for get and list"; the answers
+ * are those of a Kubernetes 1.35 server):
+ *
+ * | asked | meaning | why not |
+ * |---|---|---|
+ * | nothing | most recent | this is what is asked |
+ * | `resourceVersion=0` | any version that the server's cache has | may be older than the watermark, and older than a push that a read must settle; `limit` is ignored |
+ * | `=N&…Match=NotOlderThan` | `N` or newer | a server that was restored to a version below `N` answers 504 for ever, which hides the restore; and it saves nothing: since 1.31 "most recent" is served from the cache too (KEP-2340) |
+ * | `=N&…Match=Exact` | exactly `N` | 410 when `N` is compacted, and the past is of no use |
+ * | `…Match` alone | – | 422 |
+ *
+ * A `continue` token holds the version of the first page, so all pages show one moment. With it `resourceVersion` is a 400 and
+ * `resourceVersionMatch` a 422; selectors and `limit` are repeated.
  */
 export function listPath<T extends WatchedObject>(
   target: WatchTarget<T>,
@@ -30,7 +44,11 @@ export function listPath<T extends WatchedObject>(
   return text === "" ? collectionPath(target) : `${collectionPath(target)}?${text}`;
 }
 
-/** A watch of everything after `from`, which the server ends by itself after `timeoutSeconds`. */
+/**
+ * A watch of everything after `from`, which the server ends by itself after `timeoutSeconds`. A server without the events after
+ * `from` answers 410; one whose present is before `from` answers 200 and is silent. `resourceVersionMatch` would be a 422: a watch may
+ * have it only beside `sendInitialEvents`.
+ */
 export function watchPath<T extends WatchedObject>(
   target: WatchTarget<T>,
   from: ResourceVersion,

@@ -27,7 +27,8 @@ const PAGED_RESTARTS = 2;
 /**
  * Reads a whole consistent list and returns its version. Memory is bounded by one page and by what `onObject`
  * keeps. When the continue token expires between two pages (410), reading starts again, and after two such
- * restarts without pages; when a page is above `maxPageBytes`, it starts again with pages half as long.
+ * restarts without pages. The token that such a 410 offers is not used: it goes on at the present version, with which the pages that
+ * were read do not agree. When a page is above `maxPageBytes`, it starts again with pages half as long.
  * @throws {ApiFault} for everything else.
  */
 export async function listPages(options: ListOptions): Promise<ResourceVersion> {
