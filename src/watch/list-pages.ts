@@ -3,21 +3,21 @@ import {
   parseResourceVersion,
   type ResourceVersion,
 } from "../routes/resource-version.ts";
-import { GrowingBytes } from "../system/growing-bytes.ts";
 import { ApiFault, faultFrom } from "./fault.ts";
 import { arrayOrEmpty, isJsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
+import { ListItems } from "./list-items.ts";
 
 /** Options of {@link listPages}. */
 export interface ListOptions {
   /** Asks for one page; throws {@link ApiFault}. */
   readonly getPage: (limit: number, continueToken: string) => Promise<AsyncIterable<Buffer>>;
-  /** Told of each object as its page is read; nothing else keeps it. */
+  /** Told of each object as soon as its bytes are there; nothing else keeps it. */
   readonly onObject: (object: unknown) => void;
   /** Called before a list is read from its beginning, also the first time: forget what was told. */
   readonly onRestart: () => void;
   /** Objects per page, at least 1. */
   readonly pageSize: number;
-  /** Largest page that is read into memory. */
+  /** Largest page. */
   readonly maxPageBytes: number;
 }
 
@@ -25,7 +25,7 @@ export interface ListOptions {
 const PAGED_RESTARTS = 2;
 
 /**
- * Reads a whole consistent list and returns its version. Memory is bounded by one page and by what `onObject`
+ * Reads a whole consistent list and returns its version. Memory is bounded by one object and by what `onObject`
  * keeps. When the continue token expires between two pages (410), reading starts again, and after two such
  * restarts without pages. The token that such a 410 offers is not used: it goes on at the present version, with which the pages that
  * were read do not agree. When a page is above `maxPageBytes`, it starts again with pages half as long.
@@ -59,8 +59,6 @@ class PageReader {
   readonly #limit: number;
   /** Pages that were read whole. */
   pages = 0;
-  /** Holds one page after the other: else pages would pile up until the garbage collector comes round to them. */
-  readonly #page = new GrowingBytes({ firstBytes: 256 * 1024 });
 
   constructor(options: ListOptions, limit: number) {
     this.#options = options;
@@ -83,22 +81,20 @@ class PageReader {
     return version;
   }
 
-  async #readPage(token: string): Promise<{ version: ResourceVersion; continueToken: string }> {
-    const list = parsePage(await this.#readBody(token));
-    for (const object of list.items) this.#options.onObject(object);
-    return list;
-  }
-
-  async #readBody(token: string): Promise<string> {
-    const { getPage, maxPageBytes } = this.#options;
-    this.#page.clear();
+  async #readPage(token: string): Promise<Page> {
+    const { getPage, maxPageBytes, onObject } = this.#options;
+    const items = new ListItems(onObject);
+    let bytes = 0;
     for await (const chunk of await getPage(this.#limit, token)) {
-      if (this.#page.length + chunk.length > maxPageBytes) {
+      bytes += chunk.length;
+      if (bytes > maxPageBytes)
         throw new ApiFault("oversized", `a page of the list is above ${maxPageBytes} bytes`);
-      }
-      this.#page.append(chunk);
+      asJson(() => items.push(chunk));
     }
-    return this.#page.bytes.toString();
+    const page = pageOf(asJson(() => items.end()));
+    // Items under a key that is written with escapes.
+    page.items.forEach(onObject);
+    return page;
   }
 }
 
@@ -108,14 +104,17 @@ interface Page {
   readonly items: readonly unknown[];
 }
 
-function parsePage(body: string): Page {
-  let list: unknown;
+function asJson<T>(read: () => T): T {
   try {
-    list = JSON.parse(body);
-  } catch {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     // Without the parser's message: it quotes what it could not read.
     throw new ApiFault("protocol", "the list is not JSON");
   }
+}
+
+function pageOf(list: unknown): Page {
   if (!isJsonObject(list) || !(Array.isArray(list["items"]) || list["items"] === null)) {
     throw new ApiFault("protocol", "the list has no items");
   }
