@@ -70,7 +70,7 @@ function kindAdviceFor<T extends WatchedObject>(
     bad_request: selector
       ? `check the label selector ${JSON.stringify(selector)}`
       : "check that the server's URL is a Kubernetes API server",
-    credentials: "make the credentials readable; they are tried again",
+    credentials: "mend what the message names; it is read again before the next try",
     oversized: "raise the limit of an event or a page, or make the object smaller",
     internal: "this is a bug of the router; please report it",
   };
