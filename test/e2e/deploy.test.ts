@@ -22,7 +22,7 @@ interface Manifest {
     readonly podSelector?: { readonly matchLabels?: object };
     readonly policyTypes?: readonly string[];
     readonly ingress?: readonly {
-      readonly ports: readonly { readonly port: string }[];
+      readonly ports: readonly { readonly port: string | number }[];
       readonly from?: readonly object[];
     }[];
     readonly endpoints?: readonly { readonly port: string }[];
@@ -45,7 +45,8 @@ function build(folder: string): Manifest[] {
 
 const kustomizations = ["deploy", "dashboards"].flatMap((folder) =>
   readdirSync(join(repository, folder), { recursive: true, encoding: "utf8" })
-    .filter((path) => path.endsWith("kustomization.yaml"))
+    // A component is a part of others.
+    .filter((path) => path.endsWith("kustomization.yaml") && !path.startsWith("components/"))
     .map((path) => relative(repository, dirname(join(repository, folder, path)))),
 );
 
@@ -60,7 +61,12 @@ describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` :
       all.find((each) => each.kind === kind && each.metadata.name.startsWith(name));
     const pod = only("Deployment")?.spec?.template;
     const ports = pod?.spec.containers[0]?.ports ?? [];
-    expect(ports.map(({ containerPort }) => containerPort)).toEqual([7788, 7789, 9902]);
+    // Names and numbers of OpenKruise's gateway.
+    expect(ports).toEqual([
+      { name: "http", containerPort: 7788 },
+      { name: "system", containerPort: 7789 },
+      { name: "metrics", containerPort: 9902 },
+    ]);
     const labels = pod?.metadata.labels;
     for (const { spec } of all.filter(({ kind }) => kind === "Service")) {
       expect(labels).toMatchObject(spec?.selector ?? {});
@@ -78,7 +84,7 @@ describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` :
     expect(pod?.spec.terminationGracePeriodSeconds).toBeGreaterThan(35);
   });
 
-  test("the NetworkPolicy lets everybody to the traffic port, managers and replicas to the peers', Prometheus to the admin port", () => {
+  test("the NetworkPolicy lets everybody to the traffic port, managers and replicas to the system port, Prometheus to the metrics", () => {
     const all = build("deploy/base");
     const policy = all.find(({ kind }) => kind === "NetworkPolicy")?.spec;
     const pod = all.find(({ kind }) => kind === "Deployment")?.spec?.template;
@@ -93,7 +99,7 @@ describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` :
     expect(rules).toEqual([
       { ports: ["http"], from: undefined },
       {
-        ports: ["peers"],
+        ports: ["system"],
         from: [
           {
             namespaceSelector: isLabel("kubernetes.io/metadata.name", "sandbox-system"),
@@ -103,7 +109,7 @@ describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` :
         ],
       },
       {
-        ports: ["admin"],
+        ports: ["metrics"],
         from: [
           {
             namespaceSelector: isLabel("kubernetes.io/metadata.name", "monitoring"),
@@ -127,6 +133,58 @@ describe.skipIf(NO_KUBECTL)(`what is deployed${NO_KUBECTL ? ` (${NO_KUBECTL})` :
     const named = watched.flatMap(({ spec }) => spec?.ports?.map(({ name }) => name) ?? []);
     expect(named).toEqual(expect.arrayContaining(monitor.spec?.endpoints?.map(({ port }) => port) ?? ["?"]));
   });
+
+  test("in the gateway's place it has the gateway's names: Service, ports, labels, readiness", () => {
+    const all = build("deploy/instead-of-gateway");
+    expect(all.filter(({ kind }) => kind === "Namespace")).toEqual([]);
+    const named = all.filter(({ metadata }) => metadata.name === "sandbox-gateway");
+    expect(named.map(({ kind }) => kind).sort()).toEqual(["Deployment", "Service"]);
+    const [service, deployment] = ["Service", "Deployment"].map((each) =>
+      named.find(({ kind }) => kind === each),
+    );
+    const labels = { "app.kubernetes.io/name": "sandbox-gateway", component: "sandbox-manager" };
+    expect(service).toMatchObject({
+      metadata: { namespace: "sandbox-system", labels: { "app.kubernetes.io/name": "sandbox-gateway" } },
+      spec: { ports: [{ name: "http", port: 7788, targetPort: "http" }] },
+    });
+    expect(service?.spec?.selector).toEqual({ "app.kubernetes.io/name": "sandbox-gateway" });
+    expect(deployment?.spec?.selector?.matchLabels).toEqual(labels);
+    const pod = deployment?.spec?.template;
+    expect(pod?.metadata.labels).toMatchObject(labels);
+    expect(pod?.spec.containers[0]).toMatchObject({
+      ports: build("deploy/base").find(({ kind }) => kind === "Deployment")?.spec?.template?.spec
+        .containers[0]?.ports,
+      readinessProbe: { httpGet: { path: "/readyz", port: "system" } },
+    });
+    // What has no use but for Lychgate's pods selects none of the gateway's.
+    const narrow = all.flatMap(({ kind, metadata, spec }) => {
+      if (metadata.name === "lychgate-replicas") return [spec?.selector];
+      if (kind === "PodDisruptionBudget") return [spec?.selector?.matchLabels];
+      return kind === "NetworkPolicy" ? [spec?.podSelector?.matchLabels] : [];
+    });
+    expect(narrow).toHaveLength(3);
+    for (const selector of narrow) {
+      expect(pod?.metadata.labels).toMatchObject(selector ?? { none: "" });
+      expect(labels).not.toMatchObject(selector ?? {});
+    }
+  });
+
+  test.each(["deploy/beside-gateway", "deploy/instead-of-gateway"])(
+    "%s: managers and replicas reach port 7946, by UDP and TCP, and nobody else does",
+    (folder) => {
+      const policy = build(folder).find(({ kind }) => kind === "NetworkPolicy")?.spec;
+      const [, system, , memberlist] = policy?.ingress ?? [];
+      expect(policy?.ingress).toHaveLength(4);
+      expect(memberlist?.ports).toEqual([
+        { port: 7946, protocol: "TCP" },
+        { port: 7946, protocol: "UDP" },
+      ]);
+      // Those that may push.
+      expect(memberlist?.from).toEqual(system?.from);
+      const own = folder === "deploy/beside-gateway" ? "lychgate" : "sandbox-gateway";
+      expect(JSON.stringify(system?.from?.[1])).toContain(`"values":["${own}"]`);
+    },
+  );
 
   test("the configuration in it is valid", () => {
     const config = build("deploy/base").find(({ kind }) => kind === "ConfigMap");
