@@ -15,6 +15,7 @@ import type { MemberView } from "../peers/memberlist/memberlist.ts";
 import { DEFAULT_BOUNDS, LAN_SETTINGS, type ProtocolSettings } from "../peers/memberlist/settings.ts";
 import { startMemberlist } from "../peers/memberlist/start.ts";
 import type { ApiCredentials } from "../watch/api-credentials.ts";
+import { ApiFault } from "../watch/fault.ts";
 
 /** As OpenKruise's managers and gateways are configured: all members must count with the same numbers. */
 const OPENKRUISE_SETTINGS: ProtocolSettings = {
@@ -205,7 +206,15 @@ async function podSource(
   return {
     source: {
       name: `the pods of ${namespace}`,
-      addresses: async () => addressesOfPods((await reader.readNamespace(namespace)).observations.values()),
+      addresses: async () => {
+        try {
+          return addressesOfPods((await reader.readNamespace(namespace)).observations.values());
+        } catch (error) {
+          if (!(error instanceof ApiFault) || error.code !== "forbidden") throw error;
+          const advice = `grant list on pods in namespace ${namespace} (a Role)`;
+          throw new Error(`${error.message}; ${advice}`, { cause: error });
+        }
+      },
     },
     async close() {
       reader.stop();
