@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Kubernetes, NO_KUBERNETES, startKubernetes } from "./support/kubernetes.ts";
 import { OLD_GATEWAY } from "./support/old-gateway.ts";
@@ -60,6 +61,33 @@ describe.skipIf(NO_KUBERNETES)(
       expect(await present()).toEqual(fresh);
     });
 
+    test("after the way back Lychgate's own objects can be removed, and the gateway and a Lychgate beside it stay", async () => {
+      await kubernetes.run(["apply", "-f", "-"], old);
+      const gateway = await present();
+      await kubernetes.run(["apply", "-k", "deploy/beside-gateway"]);
+      const beside = await rights("lychgate");
+      await kubernetes.run(["apply", "-k", "deploy/instead-of-gateway"]);
+      await kubernetes.run(["apply", "-f", "-"], old);
+      // The commands of docs/openkruise.md.
+      const guide = readFileSync("docs/openkruise.md", "utf8");
+      const removals = guide.split("\n").filter((line) => /^ {4}kubectl delete (?!-k)/.test(line));
+      expect(removals).toHaveLength(3);
+      for (const line of removals) await kubernetes.run(line.trim().split(/\s+/).slice(1));
+      expect(await present()).toEqual(gateway);
+      expect(await rights("lychgate")).toBe(beside);
+      expect(await rights("sandbox-system")).not.toContain("yes");
+      const kinds =
+        "serviceaccount,configmap,service,deployment,poddisruptionbudget,networkpolicy,role,rolebinding";
+      const left = await kubernetes.run(["get", kinds, "-n", "sandbox-system", "-o", "name"]);
+      expect(left.trim().split("\n").sort()).toEqual([
+        "deployment.apps/sandbox-gateway",
+        "role.rbac.authorization.k8s.io/lychgate-managers",
+        "rolebinding.rbac.authorization.k8s.io/lychgate-managers",
+        "service/sandbox-gateway",
+      ]);
+    });
+
+    // The last: no controller ends what is deleted, and its namespace takes nothing more.
     test("a Lychgate beside the gateway has nothing in common with one in its place", async () => {
       const names = async (path: string) =>
         (await kubernetes.run(["apply", "--dry-run=client", "-o", "name", "-k", path])).trim().split("\n");
