@@ -8,8 +8,6 @@ import type { Outcome } from "./kubernetes.ts";
 const SOURCES = resolve(import.meta.dirname, "helm");
 /** Where built programs stay, for all runs and checkouts. */
 const CACHE = process.env["LYCHGATE_TEST_PROGRAMS"] ?? "/var/cache/lychgate/programs";
-/** As Helm's own build has it (its Makefile), or it takes the cluster for Kubernetes 1.20 when it asks none. */
-const LDFLAGS = ["Major=1", "Minor=35"].map((part) => `-X helm.sh/helm/v3/pkg/chartutil.k8sVersion${part}`);
 
 /** Why there can be no Helm; undefined when there can. */
 export const NO_HELM =
@@ -25,7 +23,7 @@ export function buildHelm(): string {
   const draft = mkdtempSync(`${file}.`);
   try {
     const made = join(draft, "helm");
-    const flags = ["-trimpath", "-ldflags", ["-s", "-w", ...LDFLAGS].join(" ")];
+    const flags = ["-trimpath", "-ldflags", "-s -w"];
     execFileSync("go", ["build", ...flags, "-o", made, "helm.sh/helm/v3/cmd/helm"], {
       cwd: SOURCES,
       stdio: "pipe",
@@ -50,7 +48,7 @@ export function helm(args: readonly string[], kubeconfig = "/dev/null"): Promise
 }
 
 function fileOfHelm(): string {
-  const hash = createHash("sha256").update([...LDFLAGS, process.arch].join(" "));
+  const hash = createHash("sha256").update(process.arch);
   for (const name of ["go.mod", "go.sum"]) hash.update(readFileSync(join(SOURCES, name)));
   return join(CACHE, `helm-${hash.digest("hex").slice(0, 12)}`);
 }

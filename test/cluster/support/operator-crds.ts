@@ -1,6 +1,9 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+
+/** Why the CRDs can't be had; undefined when they can. */
+export const NO_OPERATOR_CRDS = spawnSync("go", ["version"]).status === 0 ? undefined : "go is not installed";
 
 /** The CRDs of `PrometheusRule` and `ServiceMonitor`, from the module that operator/go.mod names. Needs Go. */
 export function operatorCrds(): string {
