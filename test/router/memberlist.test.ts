@@ -8,12 +8,12 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { PeersView } from "../../src/admin/api-types.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { configFrom } from "../../src/config/load.ts";
-import { silentLog } from "../../src/system/log.ts";
 import { advertiseHostOf, keysOf, startMembership } from "../../src/router/membership.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
 import { startMemberlist, type StartOptions } from "../../src/peers/memberlist/start.ts";
 import { anonymousCredentials } from "../../src/watch/api-credentials.ts";
 import { eventually } from "../support/eventually.ts";
+import { RecordingLog } from "../watch/support/watching.ts";
 import { startTestRouter } from "./support.ts";
 
 /** A member as a manager would be, which joins nobody by itself. */
@@ -113,6 +113,7 @@ test("managers are found by their pods, again and again, while the API server an
   await new Promise<void>((resolve) => void server.listen({ host: "127.0.0.1", port: 0 }, resolve));
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
+  const log = new RecordingLog();
   const membership = await startMembership({
     config: configFrom({
       memberlist: { enabled: true, listen: "127.0.0.1:0", name: "sg-test", podNamespace: "sandbox-system" },
@@ -122,12 +123,17 @@ test("managers are found by their pods, again and again, while the API server an
     readFile: () => "",
     metrics: createMetrics({ version: "1", processMetrics: false }),
     clock: systemClock,
-    log: silentLog,
+    log,
   });
   onTestFinished(() => membership?.stop(true));
   await eventually(() => asked.length > 0);
   expect(asked[0]).toMatch(
     /^\/api\/v1\/namespaces\/sandbox-system\/pods\?labelSelector=component%3Dsandbox-manager&limit=/,
+  );
+  await eventually(() =>
+    expect(log.lines.map(({ error }) => (error instanceof Error ? error.message : ""))).toContainEqual(
+      expect.stringMatching(/; grant list on pods in namespace sandbox-system \(a Role\)$/),
+    ),
   );
   let changes = 0;
   membership?.peers.onChange(() => (changes += 1));
