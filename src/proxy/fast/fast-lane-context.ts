@@ -4,7 +4,7 @@ import type { Milliseconds } from "../../system/clock.ts";
 import type { Deadlines } from "../limits/deadlines.ts";
 import type { FastPod } from "./fast-pod.ts";
 import type { HostTargets } from "../target/host-targets.ts";
-import type { FieldIndex } from "../http1/head-scanner.ts";
+import type { FieldIndex, HeadScan } from "../http1/head-scanner.ts";
 import type { LaneOptions } from "../passage/lane.ts";
 import type { ConnectionKind } from "../upstream/pooled-connection.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
@@ -40,6 +40,8 @@ export interface FastLaneContext {
   readonly buffers: ReadBuffers;
   readonly hosts: HostTargets;
   readonly requestFields: FieldIndex;
+  /** Of the request head that is being looked at. One for all connections: it holds for the length of a call. */
+  readonly scan: HeadScan;
   readonly pods: ConnectionKind<FastPod>;
   readonly clients: Set<LaneClient>;
 }

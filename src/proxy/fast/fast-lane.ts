@@ -6,7 +6,7 @@ import type { FastLaneContext, FastLaneOptions } from "./fast-lane-context.ts";
 import { fastPods } from "./fast-pod.ts";
 import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
 import { HostTargets } from "../target/host-targets.ts";
-import { fieldIndex } from "../http1/head-scanner.ts";
+import { fieldIndex, HeadScan } from "../http1/head-scanner.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 
 /**
@@ -38,6 +38,7 @@ export class FastLane {
       buffers,
       hosts: new HostTargets(parseTarget),
       requestFields: fieldIndex([...REQUEST_FIELDS, ...parseTarget.fields], REQUEST_PREFIXES),
+      scan: new HeadScan(),
       pods: fastPods({
         deadlines,
         buffers,

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import type { Milliseconds } from "../../system/clock.ts";
-import { admit, NotAdmitted } from "../passage/admission.ts";
+import { admit, MALFORMED_REQUEST, NotAdmitted } from "../passage/admission.ts";
 import { ClientConnections } from "./client-connections.ts";
 import { handleRequest } from "./full-lane.ts";
 import type { LaneOptions } from "../passage/lane.ts";
@@ -37,7 +37,6 @@ export interface FullLaneServerOptions extends LaneOptions {
 
 /** Requests of one connection that wait for their turn; when there are more, reading pauses. */
 const MAX_PIPELINED = 100;
-const MALFORMED_BODY = "the request is not valid HTTP/1.1";
 
 /**
  * The full lane: node:http in front, undici and http-proxy-3 behind. It never listens: connections are handed to it, with
@@ -234,7 +233,7 @@ export class FullLaneServer {
     };
     const receiving = [...connection.inFlight].filter((each) => each.receiving);
     // What is wrong is the body of a request that was being received, else what came after complete requests.
-    if (receiving.length > 0) for (const each of receiving) each.fail("bad_request", MALFORMED_BODY);
+    if (receiving.length > 0) for (const each of receiving) each.fail("bad_request", MALFORMED_REQUEST);
     else if (connection.inFlight.size > 0) connection.whenIdle = refuse;
     else if (client.bytesRead === 0) client.destroy();
     else refuse();

@@ -5,15 +5,16 @@ import type { RequestHead } from "./request-head.ts";
 export class ScannedHead implements RequestHead {
   readonly method: string;
   readonly isPlain: boolean;
-  readonly #text: string;
+  /** Up to and with the empty line. */
+  readonly text: string;
   readonly #targetStart: number;
   readonly #targetEnd: number;
   readonly #fieldsStart: number;
   #rawHeaders: readonly string[] | undefined;
 
-  /** `text` is the head up to and with the empty line; `start` is where it began for `scan`. */
+  /** `start` is where `text` began for `scan`. */
   constructor(text: string, start: number, scan: HeadScan) {
-    this.#text = text;
+    this.text = text;
     this.method = methodOf(text, scan.methodEnd - start);
     this.isPlain = scan.traits === 0;
     this.#targetStart = scan.targetStart - start;
@@ -22,17 +23,17 @@ export class ScannedHead implements RequestHead {
   }
 
   get target(): string {
-    return this.#text.slice(this.#targetStart, this.#targetEnd);
+    return this.text.slice(this.#targetStart, this.#targetEnd);
   }
 
   get rawHeaders(): readonly string[] {
-    this.#rawHeaders ??= fieldsOf(this.#text, this.#fieldsStart);
+    this.#rawHeaders ??= fieldsOf(this.text, this.#fieldsStart);
     return this.#rawHeaders;
   }
 
   /** See {@link RequestHead}. */
   first(lowerCaseName: string): string | undefined {
-    const text = this.#text;
+    const text = this.text;
     for (let start = this.#fieldsStart; ;) {
       const end = text.indexOf("\r\n", start);
       if (end <= start) return undefined;
@@ -46,7 +47,7 @@ export class ScannedHead implements RequestHead {
 
   /** The request-target begins with `prefix`. */
   targetStartsWith(prefix: string): boolean {
-    return this.#text.startsWith(prefix, this.#targetStart);
+    return this.text.startsWith(prefix, this.#targetStart);
   }
 }
 

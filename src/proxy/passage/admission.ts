@@ -23,6 +23,9 @@ export class NotAdmitted {
   }
 }
 
+/** What is wrong with a request that is none. */
+export const MALFORMED_REQUEST = "the request is not valid HTTP/1.1";
+
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]);
 /**
  * CONNECT makes a tunnel of the connection when it is answered with 2xx (RFC 9110 9.3.6): a kept connection to a pod would
@@ -62,7 +65,7 @@ function faultOf(
   if (!protocol.startsWith("HTTP/1.")) {
     // A request line without a version is HTTP/0.9, where nothing tells it from what is no HTTP at all.
     return protocol.startsWith("HTTP/0.")
-      ? new NotAdmitted("bad_request", "the request is not valid HTTP/1.1")
+      ? new NotAdmitted("bad_request", MALFORMED_REQUEST)
       : new NotAdmitted("version_not_supported");
   }
   const framing = requestFraming(rawHeaders, protocol === "HTTP/1.0");

@@ -1,4 +1,4 @@
-import { NotAdmitted } from "./admission.ts";
+import { MALFORMED_REQUEST, NotAdmitted } from "./admission.ts";
 
 /** Enough for all that is looked for. */
 const LOOKED_AT = 256;
@@ -19,5 +19,5 @@ export function nameUnread(bytes: Buffer): NotAdmitted {
   if (text.startsWith("PRI * HTTP/2.0\r\n")) return new NotAdmitted("http2_on_plain_port");
   if (/^(PROXY (TCP[46] |UNKNOWN)|(\r\n)*\0\r\nQUIT\n)/.test(text)) return new NotAdmitted("proxy_protocol");
   if (REQUEST_LINE_VERSION.test(text)) return new NotAdmitted("version_not_supported");
-  return new NotAdmitted("bad_request", "the request is not valid HTTP/1.1");
+  return new NotAdmitted("bad_request", MALFORMED_REQUEST);
 }

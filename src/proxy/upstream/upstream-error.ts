@@ -28,6 +28,21 @@ export class UpstreamError extends Error {
   }
 }
 
+/** Whom an exchange waited for in vain. */
+const TIMEOUTS = {
+  slow_request: ["client_too_slow", "the client sends its request too slowly"],
+  slow_reader: ["client_too_slow", "the client reads its answer too slowly"],
+  silent_client: ["request_timeout", "the client stalled"],
+  first_byte: ["first_byte_timeout", "the pod did not answer in time"],
+  silent_pod: ["upstream_idle_timeout", "the pod fell silent"],
+} as const;
+
+/** The failure of an exchange that waited for too long. */
+export function timedOut(what: keyof typeof TIMEOUTS): UpstreamError {
+  const [code, message] = TIMEOUTS[what];
+  return new UpstreamError(code, message);
+}
+
 const UNREACHABLE = new Set([
   "EHOSTUNREACH",
   "ENETUNREACH",
