@@ -162,10 +162,12 @@ export class ClientBody {
   /** Goes on with what of the body is still to come, and with what was held of it; or with the answer. */
   next(): void {
     const connection = this.#connection;
-    if (this.done) {
-      const isAwaited = this.#answer.status === 0;
-      if (isAwaited) connection.pace.rest();
-      connection.enter(isAwaited ? "awaiting" : "answering");
+    if (this.done && this.#answer.status === 0) {
+      connection.pace.rest();
+      connection.enter("awaiting");
+    } else if (this.done) {
+      connection.enter("answering");
+      connection.touch();
     } else if (this.#isAtTrailers) {
       connection.enter("trailers");
       this.forwardTrailers();

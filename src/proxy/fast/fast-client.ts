@@ -79,9 +79,11 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       case "body":
       case "trailers":
       case "awaiting":
-      case "answering":
       case "flushing":
         this.touch();
+        return;
+      case "answering":
+        // Each write begins the time again.
         return;
       case "doubt":
       case "leasing":
