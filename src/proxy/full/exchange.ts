@@ -1,48 +1,31 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Milliseconds, TimerHandle } from "../../system/clock.ts";
 import type { Incarnation } from "../../routes/lookup.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptEvents } from "./attempt.ts";
+import { CollectedBody } from "./collected-body.ts";
 import { shareOfRequest } from "../upstream/client-share.ts";
 import { endResponse, isUploading } from "../reply/end-response.ts";
 import { forwardResponseHeaders, forwardTrailers } from "../forwarding/forwarding.ts";
 import type { ForwardedRequest } from "../forwarding/forwarding.ts";
 import type { Lessee } from "../upstream/incarnation-pool.ts";
-import type { LeastRate } from "../limits/least-rate.ts";
 import type { PodConnection } from "./pod-connection.ts";
 import type { ConnectionKind } from "../upstream/pooled-connection.ts";
+import type { LaneOptions } from "../passage/lane.ts";
 import { ReadingPace } from "../limits/reading-pace.ts";
 import { RequestBody } from "./request-body.ts";
 import { allValues } from "../http1/request-head.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import { resetSocket } from "../upstream/reset-socket.ts";
 import type { RequestTrace } from "../record/request-trace.ts";
-import type { SmallBodies } from "../limits/small-bodies.ts";
-import type { TargetParser } from "../target/target.ts";
-import { exchangeFailure, UpstreamError } from "../upstream/upstream-error.ts";
-import type { Upstreams } from "../upstream/upstreams.ts";
+import { exchangeFailure, timedOut, UpstreamError } from "../upstream/upstream-error.ts";
 
-/** Times of an exchange, and what it works with. */
-export interface ExchangeOptions {
-  readonly upstreams: Upstreams;
+/** What the full lane's requests work with beside {@link LaneOptions}. */
+export interface FullLaneOptions extends LaneOptions {
   readonly connections: ConnectionKind<PodConnection>;
-  readonly clock: Clock;
-  /** From the end of the request to the pod's response head. 0: no limit. */
-  readonly firstByteTimeoutMs: Milliseconds;
-  /** Longest time without a byte in either direction. 0: no limit. */
-  readonly idleTimeoutMs: Milliseconds;
-  /** A request that undici has not begun to send after so long, on an open connection, never will be. */
+  /** If undici has not begun to send after this time, on an open connection, it never will: the connection is discarded. */
   readonly wedgeTimeoutMs: Milliseconds;
-  /** See `LaneOptions`. */
-  readonly uploadRate: LeastRate;
-  readonly downloadRate: LeastRate;
-  readonly smallBodies: SmallBodies;
-  readonly trustForwarded: boolean;
-  /** Its fields stay out of trailers. */
-  readonly parseTarget: TargetParser;
-  /** Responses then ask clients to close their connections. */
-  readonly draining: () => boolean;
 }
 
 /** A request that is to be sent to a pod. */
@@ -55,17 +38,29 @@ export interface OutboundRequest {
 }
 
 /**
- * | state | meaning | ends with |
+ * Where an exchange is, and where it goes on to; `over` is reached from everywhere.
+ *
+ * | state | meaning | time limit |
  * |---|---|---|
- * | `collecting` | a small body is read whole | `leasing`; after `idleTimeoutMs` or below the least rate a 408 |
- * | `leasing` | waits for a connection | `dispatched`, or a refusal |
- * | `dispatched` | given to undici, which has not begun | `sending`; after `wedgeTimeoutMs` the connection is thrown away |
- * | `sending` | head or body are being sent | `awaiting`, or `responding` when the pod answers early |
- * | `awaiting` | all is sent | `responding`; after `firstByteTimeoutMs` a 504 |
- * | `responding` | the response's head is with the client | `over` |
+ * | `collecting` | a small body is read whole | `idleTimeoutMs` and the least rate, then a 408 |
+ * | `leasing` | waits for a connection | the pool's |
+ * | `dispatched` | given to undici, which has not begun | `wedgeTimeoutMs`, then the connection is thrown away |
+ * | `sending` | head or body are being sent | `idleTimeoutMs` and, while the pod waits for the client, the least rate |
+ * | `awaiting` | all is sent | `firstByteTimeoutMs`, then a 504 |
+ * | `responding` | the response's head is with the client | `idleTimeoutMs` |
  * | `over` | nothing more happens | |
  */
-type State = "collecting" | "leasing" | "dispatched" | "sending" | "awaiting" | "responding" | "over";
+export const EXCHANGE_TRANSITIONS = {
+  collecting: ["leasing", "over"],
+  leasing: ["dispatched", "over"],
+  dispatched: ["leasing", "sending", "over"],
+  sending: ["leasing", "awaiting", "responding", "over"],
+  awaiting: ["leasing", "responding", "over"],
+  responding: ["over"],
+  over: [],
+} as const;
+
+type State = keyof typeof EXCHANGE_TRANSITIONS;
 
 /**
  * One request's way to a pod and its response's way back, over one connection. Retried once, on a new connection,
@@ -78,7 +73,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   readonly #response: ServerResponse;
   readonly #outbound: OutboundRequest;
   readonly #trace: RequestTrace;
-  readonly #options: ExchangeOptions;
+  readonly #options: FullLaneOptions;
   readonly #refuse: (reason: RefusalReason, error: Error) => void;
   #state: State = "leasing";
   #cancelLease: (() => void) | undefined;
@@ -88,9 +83,8 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   #lastMoveMs: Milliseconds = 0;
   /** When the client has sent its body too slowly; `Infinity` while the pod does not wait for it. */
   #paceMs: Milliseconds = Infinity;
-  /** A small body, read before the lease; `#collectedBytes` of it are here. */
-  #collected: Buffer | undefined;
-  #collectedBytes = 0;
+  /** A small body, read before the lease. */
+  #collected: CollectedBody | undefined;
   #reading: ReadingPace | undefined;
   /** The message tells the client by itself where it ends. */
   #delimited = true;
@@ -105,7 +99,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     response: ServerResponse,
     outbound: OutboundRequest,
     trace: RequestTrace,
-    options: ExchangeOptions,
+    options: FullLaneOptions,
     refuse: (reason: RefusalReason, error: Error) => void,
   ) {
     this.#request = request;
@@ -123,8 +117,17 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     const length = Number(this.#request.headers["content-length"] ?? -1);
     // A client that waits for a 100 Continue gets it when the pod can take its body.
     const mayCollect = head.body !== "none" && !expectsContinue && length > 0;
-    if (mayCollect && this.#options.smallBodies.reserve(length)) this.#collect(length);
-    else this.#lease("kept");
+    if (!mayCollect || !this.#options.smallBodies.reserve(length)) {
+      this.#lease("kept");
+      return;
+    }
+    this.#enter("collecting");
+    this.#collected = new CollectedBody(this.#request, length, this.#options.smallBodies, {
+      moved: (bytes) => this.#bodyMoved(bytes),
+      whole: () => {
+        if (this.#state === "collecting") this.#lease("kept");
+      },
+    });
   }
 
   /** The client left: what is under way to the pod is cut at once. */
@@ -134,10 +137,8 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
 
   granted(connection: PodConnection): void {
     const { head } = this.#outbound;
-    this.#state = "dispatched";
     this.#trace.sentOn(connection);
-    this.#touch();
-    this.#arm(this.#options.wedgeTimeoutMs);
+    this.#enter("dispatched");
     const attempt = new Attempt(this, connection);
     this.#attempt = attempt;
     const isStreamed = head.body !== "none" && this.#collected === undefined;
@@ -147,7 +148,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
         method: head.method,
         path: head.path,
         headers: head.headers,
-        body: this.#collected ?? this.#body ?? null,
+        body: this.#collected?.bytes ?? this.#body ?? null,
       },
       attempt,
       attempt.onInformational,
@@ -163,12 +164,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   }
 
   requestStarted(): void {
-    this.#state = "sending";
-    this.#touch();
-    if (this.#body) {
-      this.#paceMs = this.#options.uploadRate.begin(this.#options.clock.monotonicMs());
-      this.#rearm();
-    }
+    this.#enter("sending");
     if (!this.#outbound.expectsContinue || this.#continued) return;
     this.#continued = true;
     this.#response.writeContinue();
@@ -179,10 +175,8 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   }
 
   requestSent(): void {
-    if (this.#state === "sending") this.#state = "awaiting";
-    this.#paceMs = Infinity;
-    this.#touch();
-    this.#rearm();
+    if (this.#state === "sending") this.#enter("awaiting");
+    else this.#touch();
   }
 
   /** Passed on, as a proxy must (RFC 9110 15.2), but not to clients that don't know them. */
@@ -200,10 +194,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
       this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${fields.message}`));
       return;
     }
-    this.#state = "responding";
-    // From here on pod and client talk to each other, at whatever pace the pod puts up with.
-    this.#paceMs = Infinity;
-    this.#rearm();
+    this.#enter("responding");
     this.#trace.firstByte();
     const { headers } = fields;
     const hasLength = allValues(headers, "content-length").length > 0;
@@ -239,7 +230,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
       this.#fail(new UpstreamError("upstream_reset", "the pod reset the connection"));
       return;
     }
-    this.#settle();
+    this.#enter("over");
     if (rawTrailers.length > 0 && this.#delimited) this.#response.addTrailers(forwardTrailers(rawTrailers));
     endResponse(this.#request, this.#response, this.#options.clock);
   }
@@ -253,41 +244,9 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     this.#retry(connection);
   }
 
-  #collect(length: number): void {
-    this.#state = "collecting";
-    this.#collected = Buffer.allocUnsafeSlow(length);
-    this.#touch();
-    this.#paceMs = this.#options.uploadRate.begin(this.#lastMoveMs);
-    this.#rearm();
-    this.#request.on("data", this.#onCollected).on("end", this.#onCollectedWhole);
-  }
-
-  readonly #onCollected = (chunk: Buffer): void => {
-    const held = this.#collected;
-    if (held === undefined) return;
-    this.#collectedBytes += chunk.copy(held, this.#collectedBytes);
-    this.#trace.bytesIn += chunk.length;
-    this.#touch();
-    this.#paceMs = this.#options.uploadRate.sent(this.#paceMs, chunk.length, this.#lastMoveMs);
-  };
-
-  readonly #onCollectedWhole = (): void => {
-    if (this.#state !== "collecting") return;
-    this.#paceMs = Infinity;
-    this.#timer?.clear();
-    this.#lease("kept");
-  };
-
-  #dropCollected(): void {
-    if (this.#collected === undefined) return;
-    this.#options.smallBodies.release(this.#collected.length);
-    this.#collected = undefined;
-    this.#request.off("data", this.#onCollected).off("end", this.#onCollectedWhole);
-  }
-
   /** The pod may be done with the response by now. */
   #readsTooSlowly(): void {
-    const error = new UpstreamError("client_too_slow", "the client reads its answer too slowly");
+    const error = timedOut("slow_reader");
     this.#fail(error);
     this.#trace.reason ??= error.code;
     if (this.#response.socket) resetSocket(this.#response.socket);
@@ -296,7 +255,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   #lease(want: "kept" | "new"): void {
     const { incarnation, port } = this.#outbound;
     const { connections, upstreams } = this.#options;
-    this.#state = "leasing";
+    this.#enter("leasing");
     this.#cancelLease = upstreams.lease(incarnation, { kind: connections, port, want }, this);
   }
 
@@ -329,63 +288,59 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   /** Gives up what is under way. */
   #stop(): void {
     if (this.#state === "over") return;
-    this.#settle();
+    this.#enter("over");
     this.#cancelLease?.();
     this.#attempt?.abandon();
     this.#attempt?.connection.discard();
     this.#body?.destroy();
   }
 
-  #settle(): void {
-    this.#state = "over";
-    this.#dropCollected();
+  /** The one place where the state changes, and with it what is waited for. */
+  #enter(state: State): void {
+    const { clock, uploadRate, wedgeTimeoutMs } = this.#options;
+    this.#state = state;
+    this.#touch();
+    // The pod waits for the client in these two; in others it is not the client's turn, or they talk at the pod's pace.
+    const isClientsTurn = state === "collecting" || (state === "sending" && this.#body !== undefined);
+    this.#paceMs = isClientsTurn ? uploadRate.begin(this.#lastMoveMs) : Infinity;
     this.#timer?.clear();
+    if (state === "over") this.#collected?.drop();
+    else if (state === "dispatched") this.#timer = clock.setTimeout(() => this.#wedged(), wedgeTimeoutMs);
+    // Until there is a connection the pool keeps the time.
+    else if (state !== "leasing") this.#arm();
   }
 
   #touch(): void {
     this.#lastMoveMs = this.#options.clock.monotonicMs();
   }
 
-  #arm(delayMs: Milliseconds): void {
-    this.#timer?.clear();
-    this.#timer = this.#options.clock.setTimeout(() => this.#checkTime(), delayMs);
-  }
-
-  /** The limit that holds now, 0 for none. Moves only push deadlines back, so the timer is not touched for each. */
-  #limitMs(): Milliseconds {
-    return this.#state === "awaiting" ? this.#options.firstByteTimeoutMs : this.#options.idleTimeoutMs;
-  }
-
-  #rearm(): void {
+  /** Sets the timer for the deadline as it is now. Moves only push it back, so the timer is not touched for each. */
+  #arm(): void {
+    const { clock } = this.#options;
     const deadlineMs = this.#deadlineMs();
-    if (deadlineMs < Infinity) this.#arm(Math.max(0, deadlineMs - this.#options.clock.monotonicMs()));
-    else this.#timer?.clear();
+    this.#timer?.clear();
+    if (deadlineMs === Infinity) return;
+    const delayMs = Math.max(0, deadlineMs - clock.monotonicMs());
+    this.#timer = clock.setTimeout(() => this.#checkTime(), delayMs);
   }
 
   #deadlineMs(): Milliseconds {
-    const limitMs = this.#limitMs();
+    const { firstByteTimeoutMs, idleTimeoutMs } = this.#options;
+    const limitMs = this.#state === "awaiting" ? firstByteTimeoutMs : idleTimeoutMs;
     return limitMs > 0 ? Math.min(this.#lastMoveMs + limitMs, this.#paceMs) : this.#paceMs;
   }
 
   #checkTime(): void {
-    if (this.#state === "over" || this.#state === "leasing") return;
-    if (this.#state === "dispatched") this.#wedged();
-    else if (this.#deadlineMs() > this.#options.clock.monotonicMs()) this.#rearm();
+    if (this.#deadlineMs() > this.#options.clock.monotonicMs()) this.#arm();
     else this.#fail(this.#timeoutError());
   }
 
   #timeoutError(): UpstreamError {
-    if (this.#state === "awaiting") {
-      return new UpstreamError("first_byte_timeout", "the pod did not answer in time");
-    }
-    if (this.#paceMs <= this.#options.clock.monotonicMs()) {
-      return new UpstreamError("client_too_slow", "the client sends its request too slowly");
-    }
-    if (this.#state === "collecting") return new UpstreamError("request_timeout", "the client stalled");
+    if (this.#state === "awaiting") return timedOut("first_byte");
+    if (this.#paceMs <= this.#options.clock.monotonicMs()) return timedOut("slow_request");
+    if (this.#state === "collecting") return timedOut("silent_client");
     const clientStalls = this.#state === "sending" ? this.#body?.starved : this.#response.writableNeedDrain;
-    return clientStalls
-      ? new UpstreamError("request_timeout", "the client stalled")
-      : new UpstreamError("upstream_idle_timeout", "the pod fell silent");
+    return timedOut(clientStalls ? "silent_client" : "silent_pod");
   }
 
   #wedged(): void {
@@ -395,18 +350,20 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
     else this.#fail(new UpstreamError("internal_error", "undici never began to send the request"));
   }
 
+  #bodyMoved(bytes: number): void {
+    this.#trace.bytesIn += bytes;
+    this.#touch();
+    if (this.#paceMs === Infinity) return;
+    this.#paceMs = this.#options.uploadRate.sent(this.#paceMs, bytes, this.#lastMoveMs);
+  }
+
   readonly #bodyEvents = {
-    moved: (bytes: number): void => {
-      this.#trace.bytesIn += bytes;
-      this.#touch();
-      if (this.#paceMs === Infinity) return;
-      this.#paceMs = this.#options.uploadRate.sent(this.#paceMs, bytes, this.#lastMoveMs);
-    },
+    moved: (bytes: number): void => this.#bodyMoved(bytes),
     blocked: (isBlocked: boolean): void => {
       if (this.#state !== "sending") return;
       const { clock, uploadRate } = this.#options;
       this.#paceMs = isBlocked ? Infinity : uploadRate.begin(clock.monotonicMs());
-      if (!isBlocked) this.#rearm();
+      if (!isBlocked) this.#arm();
     },
     trailers: (rawTrailers: readonly string[]): void => {
       this.#attempt?.connection.sendTrailers(forwardTrailers(rawTrailers, this.#options.parseTarget.fields));

@@ -1,27 +1,16 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { stackOf } from "../../system/error-text.ts";
-import type { Milliseconds } from "../../system/clock.ts";
-import { admit, NotAdmitted } from "../passage/admission.ts";
-import type { AdmittedHead } from "../passage/admission.ts";
 import { endResponse, isUploading } from "../reply/end-response.ts";
 import { Exchange } from "./exchange.ts";
-import { findPassage } from "../passage/lane.ts";
-import type { LaneOptions } from "../passage/lane.ts";
-import type { PodConnection } from "./pod-connection.ts";
-import type { ConnectionKind } from "../upstream/pooled-connection.ts";
+import type { FullLaneOptions } from "./exchange.ts";
+import type { Passage } from "../passage/lane.ts";
 import { REASONS } from "../reply/reasons.ts";
 import type { ReasonSpec, RefusalReason } from "../reply/reasons.ts";
 import { replyFor } from "../reply/reply.ts";
 import { RequestTrace } from "../record/request-trace.ts";
+import { seekPassage } from "./seek-passage.ts";
+import type { PassageSeeker } from "./seek-passage.ts";
 import { tracedRequest } from "../record/traced-request.ts";
-
-/** What the full lane's requests work with beside {@link LaneOptions}. */
-export interface FullLaneOptions extends LaneOptions {
-  readonly connections: ConnectionKind<PodConnection>;
-  /** See `ExchangeOptions`. */
-  readonly wedgeTimeoutMs: Milliseconds;
-}
 
 /** A request in the full lane, as its connection sees it. */
 export interface InFlight {
@@ -49,12 +38,12 @@ export function handleRequest(
   return new HandledRequest(request, response, options, expectsContinue);
 }
 
-class HandledRequest implements InFlight {
+class HandledRequest implements InFlight, PassageSeeker {
+  readonly trace: RequestTrace;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #options: FullLaneOptions;
   readonly #expectsContinue: boolean;
-  readonly #trace: RequestTrace;
   #exchange: Exchange | undefined;
   #cancelHold: (() => void) | undefined;
   #refused = false;
@@ -69,7 +58,7 @@ class HandledRequest implements InFlight {
     this.#response = response;
     this.#options = options;
     this.#expectsContinue = expectsContinue;
-    this.#trace = new RequestTrace(tracedRequest(request), options);
+    this.trace = new RequestTrace(tracedRequest(request), options);
     // Why they fail is known from their 'close'; unheard, the errors would end the process.
     request.on("error", () => {});
     response.on("error", () => {});
@@ -81,12 +70,11 @@ class HandledRequest implements InFlight {
   }
 
   begin(): void {
-    if (this.#refused || this.#response.destroyed) return;
-    try {
-      this.#proceed();
-    } catch (error) {
-      this.#broken(error);
-    }
+    if (!this.isOver) this.#cancelHold = seekPassage(this, this.#options);
+  }
+
+  get isOver(): boolean {
+    return this.#refused || this.#response.destroyed;
   }
 
   /** The response is over, or its client is gone. node:http tells pipelined ones of the latter too. */
@@ -96,7 +84,7 @@ class HandledRequest implements InFlight {
     const response = this.#response;
     const whole = response.writableFinished;
     const status = response.headersSent ? response.statusCode : 499;
-    this.#trace.end(status, this.#trace.reason ?? (whole ? "ok" : "client_closed"));
+    this.trace.end(status, this.trace.reason ?? (whole ? "ok" : "client_closed"));
   }
 
   fail(reason: RefusalReason, message?: string): void {
@@ -104,89 +92,51 @@ class HandledRequest implements InFlight {
     // A refusal on its way says what is to be said, and then closes the connection.
     if (this.#refused) return;
     if (!this.#response.headersSent) {
-      this.#refuse(reason, message);
+      this.refuse(reason, message);
     } else {
-      this.#trace.reason ??= reason;
+      this.trace.reason ??= reason;
       this.#response.destroy();
     }
   }
 
-  #proceed(): void {
-    const { viaPseudonym } = this.#options;
-    const { head: received, protocol } = this.#trace;
-    const admitted = admit(received, protocol, viaPseudonym);
-    if (admitted instanceof NotAdmitted) {
-      this.#options.refusals.tell(this.#trace, admitted.reason);
-      this.#refuse(admitted.reason, admitted.message);
-      return;
-    }
-    const { held, parseTarget } = this.#options;
-    const hold = held.hold(parseTarget(admitted), () => this.#goOn(admitted));
-    if (hold.kind === "held") this.#cancelHold = hold.cancel;
-    else if (hold.kind === "full") this.#refuse("overloaded");
-    else this.#pass(admitted);
-  }
-
-  /** Its sandbox is in doubt no more, or it has waited for long enough. */
-  #goOn(admitted: AdmittedHead): void {
-    this.#cancelHold = undefined;
-    if (this.#refused || this.#response.destroyed) return;
-    try {
-      this.#pass(admitted);
-    } catch (error) {
-      this.#broken(error);
-    }
-  }
-
-  #pass(admitted: AdmittedHead): void {
-    const passage = findPassage(admitted, this.#trace, this.#options);
-    if (passage.kind === "refuse") {
-      this.#options.refusals.tell(this.#trace, passage.reason);
-      this.#refuse(passage.reason, passage.message);
-      return;
-    }
-    const { verdict, head } = passage;
+  forward({ verdict, head }: Extract<Passage, { kind: "forward" }>): void {
     const expectsContinue = this.#expectsContinue && head.body !== "none";
     this.#exchange = new Exchange(
       this.#request,
       this.#response,
       { incarnation: verdict.incarnation, port: verdict.port, head, expectsContinue },
-      this.#trace,
+      this.trace,
       this.#options,
       (reason, error) => {
-        this.#options.refusals.tell(this.#trace, reason, error);
-        this.#refuse(reason);
+        this.#options.refusals.tell(this.trace, reason, error);
+        this.refuse(reason);
       },
     );
     this.#exchange.start();
   }
 
-  #refuse(reason: RefusalReason, message?: string): void {
+  refuse(reason: RefusalReason, message?: string): void {
     if (this.#response.destroyed) return;
     this.#refused = true;
-    this.#trace.reason = reason;
-    const { status, headers, body } = replyFor(reason, this.#trace.replyContext(message));
+    this.trace.reason = reason;
+    const { status, headers, body } = replyFor(reason, this.trace.replyContext(message));
     // A body that will not be read can't be followed by a next request, nor can what may have been read wrongly.
     const { closes = false }: ReasonSpec = REASONS[reason];
     if (this.#options.draining() || isUploading(this.#request) || closes) {
       headers.push("Connection", "close");
     }
     this.#response.writeHead(status, headers);
-    this.#trace.bytesOut = body.length;
+    this.trace.bytesOut = body.length;
     if (body.length > 0) this.#response.write(body);
     if (this.#expectsContinue) this.#response.end();
     else endResponse(this.#request, this.#response, this.#options.clock);
   }
 
-  #broken(error: unknown): void {
-    this.#options.log.error("a request failed with an exception", {
-      requestId: this.#trace.requestId,
-      error: stackOf(error),
-    });
+  broke(): void {
     try {
       this.fail("internal_error");
     } catch {
-      this.#trace.reason ??= "internal_error";
+      this.trace.reason ??= "internal_error";
       this.#response.destroy();
     }
   }

@@ -7,6 +7,7 @@ import { createProxyServer } from "http-proxy-3";
 
 import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
 import { sayGoingAway } from "./drain-websocket.ts";
+import { EarlyBytes } from "./early-bytes.ts";
 import { forwardResponseHeaders } from "../forwarding/forwarding.ts";
 import { firstValue } from "../http1/request-head.ts";
 import type { Reason } from "../reply/reasons.ts";
@@ -52,17 +53,27 @@ export interface TunnelEvents {
 }
 
 /**
- * | state | meaning |
- * |---|---|
- * | `asking` | the upgrade request is with the pod |
- * | `open` | 101: bytes are piped both ways |
- * | `declined` | the pod answered otherwise; its response is being relayed |
- * | `over` | |
+ * Where a tunnel is, and where it goes on to.
+ *
+ * | state | meaning | time limit |
+ * |---|---|---|
+ * | `asking` | the upgrade request is with the pod | `handshakeTimeoutMs` |
+ * | `open` | 101: bytes are piped both ways | `idleTimeoutMs` |
+ * | `leaving` | the client of a WebSocket was told 1001, and has yet to close | `idleTimeoutMs` |
+ * | `closing` | one side has closed, and the other has yet to | `closeTimeoutMs` |
+ * | `declined` | the pod answered otherwise; its response is being relayed | `idleTimeoutMs` |
+ * | `over` | | |
  */
-type State = "asking" | "open" | "declined" | "over";
+export const TUNNEL_TRANSITIONS = {
+  asking: ["open", "declined", "over"],
+  open: ["leaving", "closing", "over"],
+  leaving: ["closing", "over"],
+  closing: ["over"],
+  declined: ["over"],
+  over: [],
+} as const;
 
-/** Bytes that a client may send before the pod has agreed. */
-const MAX_EARLY_BYTES = 65_536;
+type State = keyof typeof TUNNEL_TRANSITIONS;
 
 /**
  * One upgrade, through http-proxy-3. What that leaves open is closed here: each side's end at any moment ends the
@@ -76,14 +87,12 @@ export class Tunnel {
   readonly #request: TunnelRequest;
   readonly #options: TunnelOptions;
   readonly #events: TunnelEvents;
-  readonly #early: Buffer[] = [];
-  #earlyBytes = 0;
+  readonly #early: EarlyBytes;
   #state: State = "asking";
   #timer: TimerHandle | undefined;
   #outgoing: ClientRequest | undefined;
   #frames: FrameBoundaryTracker | undefined;
   #draining = false;
-  #goneAway = false;
 
   /** `client` must have its `error` heard already; `head` is what came after the request. */
   constructor(
@@ -99,20 +108,16 @@ export class Tunnel {
     this.#request = request;
     this.#options = options;
     this.#events = events;
-    if (head.length > 0) this.#onEarlyData(head);
+    this.#early = new EarlyBytes(client, head);
   }
 
   /** Asks the pod. Call once. */
   start(): void {
     const client = this.#client;
     // Read from the first moment: of a socket that nobody reads nobody learns that it ended.
-    client.on("data", this.#onEarlyData).once("end", this.#onClientEndEarly);
+    this.#early.start();
     client.once("close", () => this.#clientClosed());
-    if (this.#options.handshakeTimeoutMs > 0) {
-      this.#timer = this.#options.clock.setTimeout(() => {
-        this.#fail(new UpstreamError("first_byte_timeout", "the pod did not answer the upgrade in time"));
-      }, this.#options.handshakeTimeoutMs);
-    }
+    this.#enter("asking");
     const { address, socket } = this.#connection;
     const { method, protocols } = this.#request;
     socket.guard.begin({
@@ -170,12 +175,12 @@ export class Tunnel {
   #piped(): void {
     // Not before: a listener that came first would take what http-proxy-3 puts back of the pod's first bytes.
     this.#connection.socket.on("data", this.#onPodData);
-    if (this.#draining) this.#goAway();
+    if (this.#draining && this.#state === "open") this.#goAway();
   }
 
   #goAway(): void {
-    if (!this.#frames || this.#goneAway) return;
-    this.#goneAway = true;
+    if (!this.#frames) return;
+    this.#enter("leaving");
     const { socket } = this.#connection;
     socket.off("data", this.#onPodData);
     socket.unpipe(this.#client);
@@ -207,9 +212,9 @@ export class Tunnel {
     }
     const agreed = firstValue(response.rawHeaders, "upgrade") ?? this.#request.protocols;
     if (!this.#takeHead(response, ["Connection", "Upgrade", "Upgrade", agreed])) return;
-    this.#state = "open";
+    this.#enter("open");
     this.#events.answered(101);
-    this.#stopEarlyReading();
+    this.#early.putBack();
     if (this.#request.isWebSocket) this.#frames = new FrameBoundaryTracker();
     this.#countBytes(socket, podHead.length);
     socket.once("error", () => this.#reset("upstream_reset"));
@@ -217,8 +222,7 @@ export class Tunnel {
     // Before http-proxy-3, which would end the pod's side in good order.
     this.#client.prependOnceListener("error", () => resetSocket(socket));
     // A half-closed WebSocket is one that is being closed; other protocols may go on one way.
-    if (this.#request.isWebSocket) this.#client.once("end", () => this.#closeSoon());
-    this.#watchIdle();
+    if (this.#request.isWebSocket) this.#client.once("end", () => this.#enter("closing"));
   }
 
   #declined(response: IncomingMessage): void {
@@ -236,9 +240,9 @@ export class Tunnel {
     const isUnframed = status === 204 || (status === 304 && !hasLength(response));
     const extra = isUnframed ? ["content-length", "0"] : [];
     if (!this.#takeHead(response, [...extra, "Connection", "close"])) return;
-    this.#state = "declined";
+    this.#enter("declined");
     this.#events.answered(status);
-    this.#stopEarlyReading();
+    this.#early.putBack();
     this.#client.resume();
     this.#client.once("end", () => this.#reset("client_closed"));
     response.on("data", (chunk: Buffer) => {
@@ -251,12 +255,10 @@ export class Tunnel {
       if (!response.complete) this.#reset("upstream_reset");
     });
     response.on("error", () => {});
-    this.#watchIdle();
   }
 
   /** Puts the fields that the client may have in the place where http-proxy-3 reads them. */
   #takeHead(response: IncomingMessage, extra: readonly string[]): boolean {
-    this.#timer?.clear();
     const fields = forwardResponseHeaders(response.rawHeaders, response.statusCode ?? 0);
     if (fields.kind === "invalid") {
       this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${fields.message}`));
@@ -264,25 +266,6 @@ export class Tunnel {
     }
     response.headers = headerRecord([...fields.headers, ...extra]);
     return true;
-  }
-
-  readonly #onEarlyData = (chunk: Buffer): void => {
-    this.#early.push(chunk);
-    this.#earlyBytes += chunk.length;
-    if (this.#earlyBytes > MAX_EARLY_BYTES) this.#client.pause();
-  };
-
-  readonly #onClientEndEarly = (): void => {
-    // No one waits for the answer.
-    this.#client.destroy();
-  };
-
-  #stopEarlyReading(): void {
-    const client = this.#client;
-    client.off("data", this.#onEarlyData).off("end", this.#onClientEndEarly);
-    client.pause();
-    if (this.#early.length > 0) client.unshift(Buffer.concat(this.#early));
-    this.#early.length = 0;
   }
 
   readonly #onPodData = (chunk: Buffer): void => {
@@ -299,6 +282,36 @@ export class Tunnel {
       this.#events.bytesIn(client.bytesRead - readBefore);
       this.#events.bytesOut(podSocket.bytesRead - podReadBefore);
     });
+  }
+
+  /** The one place where the state changes, and with it what is waited for. Nothing leads out of `over`. */
+  #enter(state: State): void {
+    if (this.#state === "over") return;
+    const { clock, closeTimeoutMs, handshakeTimeoutMs } = this.#options;
+    this.#state = state;
+    // The client that was told to leave is watched as before.
+    if (state === "leaving") return;
+    this.#timer?.clear();
+    switch (state) {
+      case "asking":
+        if (handshakeTimeoutMs === 0) return;
+        this.#timer = clock.setTimeout(() => {
+          this.#fail(new UpstreamError("first_byte_timeout", "the pod did not answer the upgrade in time"));
+        }, handshakeTimeoutMs);
+        return;
+      case "open":
+      case "declined":
+        this.#watchIdle();
+        return;
+      case "closing":
+        this.#timer = clock.setTimeout(() => {
+          this.#connection.discard();
+          this.#client.destroy();
+        }, closeTimeoutMs);
+        return;
+      case "over":
+        return;
+    }
   }
 
   #watchIdle(): void {
@@ -333,8 +346,8 @@ export class Tunnel {
 
   #fail(error: Error): void {
     if (this.#state !== "asking") return;
-    this.#settle();
-    this.#client.off("data", this.#onEarlyData).off("end", this.#onClientEndEarly);
+    this.#enter("over");
+    this.#early.stop();
     this.#outgoing?.destroy();
     this.#connection.discard();
     if (!this.#client.destroyed) this.#events.failed(error);
@@ -342,38 +355,23 @@ export class Tunnel {
 
   #podClosed(): void {
     this.#connection.discard();
-    if (this.#state !== "open") return;
+    if (this.#state === "over") return;
     this.#client.end();
-    this.#closeSoon();
+    this.#enter("closing");
   }
 
   #clientClosed(): void {
-    this.#settle();
+    this.#enter("over");
     this.#outgoing?.destroy();
     this.#connection.discard();
-  }
-
-  /** One side has closed: the other gets a moment to do so too. */
-  #closeSoon(): void {
-    if (this.#state === "over") return;
-    this.#timer?.clear();
-    this.#timer = this.#options.clock.setTimeout(() => {
-      this.#connection.discard();
-      this.#client.destroy();
-    }, this.#options.closeTimeoutMs);
   }
 
   #reset(reason: Reason): void {
     if (this.#state === "over") return;
     this.#events.cut(reason);
-    this.#settle();
+    this.#enter("over");
     resetSocket(this.#client);
     this.#connection.discard();
-  }
-
-  #settle(): void {
-    this.#state = "over";
-    this.#timer?.clear();
   }
 }
 

@@ -1,19 +1,18 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 
-import { stackOf } from "../../system/error-text.ts";
 import type { Milliseconds } from "../../system/clock.ts";
 import { shareOfRequest } from "../upstream/client-share.ts";
-import { admit, NotAdmitted } from "../passage/admission.ts";
-import type { AdmittedHead } from "../passage/admission.ts";
 import type { Lessee } from "../upstream/incarnation-pool.ts";
-import type { FullLaneOptions } from "./full-lane.ts";
-import { findPassage } from "../passage/lane.ts";
+import type { FullLaneOptions } from "./exchange.ts";
+import type { Passage } from "../passage/lane.ts";
 import type { ConnectionKind } from "../upstream/pooled-connection.ts";
 import { closeWithReply } from "../reply/raw-reply.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import { replyFor } from "../reply/reply.ts";
 import { RequestTrace } from "../record/request-trace.ts";
+import { seekPassage } from "./seek-passage.ts";
+import type { PassageSeeker } from "./seek-passage.ts";
 import { tracedRequest } from "../record/traced-request.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { TunnelRequest } from "./tunnel.ts";
@@ -57,15 +56,16 @@ export function handleUpgrade(
   return handled;
 }
 
-class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
+class HandledUpgrade implements Lessee<TunnelConnection>, OpenTunnel, PassageSeeker {
+  readonly trace: RequestTrace;
   readonly client: string;
   readonly #client: Socket;
   readonly #head: Buffer;
   readonly #upgrade: UpgradeRequest;
   readonly #options: UpgradeLaneOptions;
-  readonly #trace: RequestTrace;
   #outbound: TunnelRequest | undefined;
   #tunnel: Tunnel | undefined;
+  #cancelHold: (() => void) | undefined;
   #cancelLease: (() => void) | undefined;
   #draining = false;
   #status = 499;
@@ -81,23 +81,23 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
     this.#head = head;
     this.#upgrade = upgrade;
     this.#options = options;
-    this.#trace = new RequestTrace(tracedRequest(request), options);
-    this.client = shareOfRequest(this.#trace, options.trustForwarded);
+    this.trace = new RequestTrace(tracedRequest(request), options);
+    this.client = shareOfRequest(this.trace, options.trustForwarded);
     client.once("close", () => this.#closed());
     // Told even of a socket that nobody reads, when it is empty, and not told again to a tunnel that begins later.
     client.once("end", this.#onEarlyEnd);
   }
 
   begin(): void {
-    try {
-      this.#proceed();
-    } catch (error) {
-      this.#options.log.error("an upgrade failed with an exception", {
-        requestId: this.#trace.requestId,
-        error: stackOf(error),
-      });
-      this.#refuse("internal_error");
-    }
+    this.#cancelHold = seekPassage(this, this.#options);
+  }
+
+  get isOver(): boolean {
+    return this.#client.destroyed;
+  }
+
+  broke(): void {
+    this.refuse("internal_error");
   }
 
   granted(connection: TunnelConnection): void {
@@ -107,23 +107,23 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
       return;
     }
     this.#client.off("end", this.#onEarlyEnd);
-    this.#trace.sentOn(connection);
+    this.trace.sentOn(connection);
     this.#tunnel = new Tunnel(this.#client, this.#head, connection, outbound, this.#options, {
       answered: (status) => {
         this.#status = status;
-        this.#trace.upgraded = status === 101;
-        this.#trace.firstByte();
+        this.trace.upgraded = status === 101;
+        this.trace.firstByte();
       },
       failed: (error) => this.#failed(error),
       cut: (reason) => {
-        this.#trace.reason ??= reason;
+        this.trace.reason ??= reason;
       },
       informational: (text) => void this.#client.write(text, "latin1"),
       bytesIn: (count) => {
-        this.#trace.bytesIn += count;
+        this.trace.bytesIn += count;
       },
       bytesOut: (count) => {
-        this.#trace.bytesOut += count;
+        this.trace.bytesOut += count;
       },
     });
     try {
@@ -149,51 +149,18 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
   }
 
   abort(reason: RefusalReason): void {
+    this.#cancelHold?.();
     this.#cancelLease?.();
     if (this.#tunnel) this.#tunnel.abort(reason);
-    this.#trace.reason ??= reason;
+    this.trace.reason ??= reason;
     this.#client.destroy();
   }
 
-  #proceed(): void {
-    const { viaPseudonym } = this.#options;
-    const { head: received, protocol } = this.#trace;
-    const admitted = admit(received, protocol, viaPseudonym);
-    if (admitted instanceof NotAdmitted) {
-      this.#options.refusals.tell(this.#trace, admitted.reason);
-      this.#refuse(admitted.reason, admitted.message);
-      return;
-    }
-    const { held, parseTarget } = this.#options;
-    const hold = held.hold(parseTarget(admitted), () => this.#goOn(admitted));
-    if (hold.kind === "held") this.#cancelLease = hold.cancel;
-    else if (hold.kind === "full") this.#refuse("overloaded");
-    else this.#pass(admitted);
-  }
-
-  /** Its sandbox is in doubt no more, or it has waited for long enough. */
-  #goOn(admitted: AdmittedHead): void {
-    this.#cancelLease = undefined;
-    if (this.#client.destroyed) return;
-    try {
-      this.#pass(admitted);
-    } catch (error) {
-      this.#failed(error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-
-  #pass(admitted: AdmittedHead): void {
-    const passage = findPassage(admitted, this.#trace, this.#options);
-    if (passage.kind === "refuse") {
-      this.#options.refusals.tell(this.#trace, passage.reason);
-      this.#refuse(passage.reason, passage.message);
-      return;
-    }
+  forward({ verdict, head }: Extract<Passage, { kind: "forward" }>): void {
     if (this.#options.draining()) {
-      this.#refuse("draining");
+      this.refuse("draining");
       return;
     }
-    const { verdict, head } = passage;
     const { method, path, headers } = head;
     this.#outbound = { method, path, headers, ...this.#upgrade };
     const { incarnation, port } = verdict;
@@ -204,16 +171,16 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
 
   #failed(error: Error): void {
     const reason = exchangeFailure(error);
-    this.#options.refusals.tell(this.#trace, reason, error);
-    this.#refuse(reason);
+    this.#options.refusals.tell(this.trace, reason, error);
+    this.refuse(reason);
   }
 
-  #refuse(reason: RefusalReason, message?: string): void {
+  refuse(reason: RefusalReason, message?: string): void {
     if (this.#client.destroyed) return;
-    this.#trace.reason = reason;
-    const reply = replyFor(reason, this.#trace.replyContext(message));
+    this.trace.reason = reason;
+    const reply = replyFor(reason, this.trace.replyContext(message));
     this.#status = reply.status;
-    this.#trace.bytesOut = reply.body.length;
+    this.trace.bytesOut = reply.body.length;
     closeWithReply(this.#client, reply, this.#options.clock);
   }
 
@@ -223,8 +190,9 @@ class HandledUpgrade implements OpenTunnel, Lessee<TunnelConnection> {
   };
 
   #closed(): void {
+    this.#cancelHold?.();
     this.#cancelLease?.();
-    const reason = this.#trace.reason ?? (this.#status === 499 ? "client_closed" : "ok");
-    this.#trace.end(this.#status, reason);
+    const reason = this.trace.reason ?? (this.#status === 499 ? "client_closed" : "ok");
+    this.trace.end(this.#status, reason);
   }
 }
