@@ -60,7 +60,8 @@ export const EXCHANGE_TRANSITIONS = {
   over: [],
 } as const;
 
-type State = keyof typeof EXCHANGE_TRANSITIONS;
+/** See the table above. */
+export type ExchangeState = keyof typeof EXCHANGE_TRANSITIONS;
 
 /**
  * One request's way to a pod and its response's way back, over one connection. Retried once, on a new connection,
@@ -75,7 +76,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   readonly #trace: RequestTrace;
   readonly #options: FullLaneOptions;
   readonly #refuse: (reason: RefusalReason, error: Error) => void;
-  #state: State = "leasing";
+  #state: ExchangeState = "leasing";
   #cancelLease: (() => void) | undefined;
   #attempt: Attempt | undefined;
   #body: RequestBody | undefined;
@@ -121,7 +122,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
       this.#lease("kept");
       return;
     }
-    this.#enter("collecting");
+    this.enter("collecting");
     this.#collected = new CollectedBody(this.#request, length, this.#options.smallBodies, {
       moved: (bytes) => this.#bodyMoved(bytes),
       whole: () => {
@@ -138,7 +139,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   granted(connection: PodConnection): void {
     const { head } = this.#outbound;
     this.#trace.sentOn(connection);
-    this.#enter("dispatched");
+    this.enter("dispatched");
     const attempt = new Attempt(this, connection);
     this.#attempt = attempt;
     const isStreamed = head.body !== "none" && this.#collected === undefined;
@@ -164,7 +165,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   }
 
   requestStarted(): void {
-    this.#enter("sending");
+    this.enter("sending");
     if (!this.#outbound.expectsContinue || this.#continued) return;
     this.#continued = true;
     this.#response.writeContinue();
@@ -175,7 +176,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   }
 
   requestSent(): void {
-    if (this.#state === "sending") this.#enter("awaiting");
+    if (this.#state === "sending") this.enter("awaiting");
     else this.#touch();
   }
 
@@ -194,7 +195,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
       this.#fail(new UpstreamError("upstream_protocol", `the pod's response is invalid: ${fields.message}`));
       return;
     }
-    this.#enter("responding");
+    this.enter("responding");
     this.#trace.firstByte();
     const { headers } = fields;
     const hasLength = allValues(headers, "content-length").length > 0;
@@ -230,7 +231,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
       this.#fail(new UpstreamError("upstream_reset", "the pod reset the connection"));
       return;
     }
-    this.#enter("over");
+    this.enter("over");
     if (rawTrailers.length > 0 && this.#delimited) this.#response.addTrailers(forwardTrailers(rawTrailers));
     endResponse(this.#request, this.#response, this.#options.clock);
   }
@@ -255,7 +256,7 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   #lease(want: "kept" | "new"): void {
     const { incarnation, port } = this.#outbound;
     const { connections, upstreams } = this.#options;
-    this.#enter("leasing");
+    this.enter("leasing");
     this.#cancelLease = upstreams.lease(incarnation, { kind: connections, port, want }, this);
   }
 
@@ -288,15 +289,15 @@ export class Exchange implements Lessee<PodConnection>, AttemptEvents {
   /** Gives up what is under way. */
   #stop(): void {
     if (this.#state === "over") return;
-    this.#enter("over");
+    this.enter("over");
     this.#cancelLease?.();
     this.#attempt?.abandon();
     this.#attempt?.connection.discard();
     this.#body?.destroy();
   }
 
-  /** The one place where the state changes, and with it what is waited for. */
-  #enter(state: State): void {
+  /** The one place where the state changes, and with it what is waited for. Called by the exchange itself alone. */
+  enter(state: ExchangeState): void {
     const { clock, uploadRate, wedgeTimeoutMs } = this.#options;
     this.#state = state;
     this.#touch();

@@ -73,7 +73,8 @@ export const TUNNEL_TRANSITIONS = {
   over: [],
 } as const;
 
-type State = keyof typeof TUNNEL_TRANSITIONS;
+/** See the table above. */
+export type TunnelState = keyof typeof TUNNEL_TRANSITIONS;
 
 /**
  * One upgrade, through http-proxy-3. What that leaves open is closed here: each side's end at any moment ends the
@@ -88,7 +89,7 @@ export class Tunnel {
   readonly #options: TunnelOptions;
   readonly #events: TunnelEvents;
   readonly #early: EarlyBytes;
-  #state: State = "asking";
+  #state: TunnelState = "asking";
   #timer: TimerHandle | undefined;
   #outgoing: ClientRequest | undefined;
   #frames: FrameBoundaryTracker | undefined;
@@ -117,7 +118,7 @@ export class Tunnel {
     // Read from the first moment: of a socket that nobody reads nobody learns that it ended.
     this.#early.start();
     client.once("close", () => this.#clientClosed());
-    this.#enter("asking");
+    this.enter("asking");
     const { address, socket } = this.#connection;
     const { method, protocols } = this.#request;
     socket.guard.begin({
@@ -180,7 +181,7 @@ export class Tunnel {
 
   #goAway(): void {
     if (!this.#frames) return;
-    this.#enter("leaving");
+    this.enter("leaving");
     const { socket } = this.#connection;
     socket.off("data", this.#onPodData);
     socket.unpipe(this.#client);
@@ -212,7 +213,7 @@ export class Tunnel {
     }
     const agreed = firstValue(response.rawHeaders, "upgrade") ?? this.#request.protocols;
     if (!this.#takeHead(response, ["Connection", "Upgrade", "Upgrade", agreed])) return;
-    this.#enter("open");
+    this.enter("open");
     this.#events.answered(101);
     this.#early.putBack();
     if (this.#request.isWebSocket) this.#frames = new FrameBoundaryTracker();
@@ -222,7 +223,7 @@ export class Tunnel {
     // Before http-proxy-3, which would end the pod's side in good order.
     this.#client.prependOnceListener("error", () => resetSocket(socket));
     // A half-closed WebSocket is one that is being closed; other protocols may go on one way.
-    if (this.#request.isWebSocket) this.#client.once("end", () => this.#enter("closing"));
+    if (this.#request.isWebSocket) this.#client.once("end", () => this.#closeSoon());
   }
 
   #declined(response: IncomingMessage): void {
@@ -240,7 +241,7 @@ export class Tunnel {
     const isUnframed = status === 204 || (status === 304 && !hasLength(response));
     const extra = isUnframed ? ["content-length", "0"] : [];
     if (!this.#takeHead(response, [...extra, "Connection", "close"])) return;
-    this.#enter("declined");
+    this.enter("declined");
     this.#events.answered(status);
     this.#early.putBack();
     this.#client.resume();
@@ -284,9 +285,8 @@ export class Tunnel {
     });
   }
 
-  /** The one place where the state changes, and with it what is waited for. Nothing leads out of `over`. */
-  #enter(state: State): void {
-    if (this.#state === "over") return;
+  /** The one place where the state changes, and with it what is waited for. Called by the tunnel itself alone. */
+  enter(state: TunnelState): void {
     const { clock, closeTimeoutMs, handshakeTimeoutMs } = this.#options;
     this.#state = state;
     // The client that was told to leave is watched as before.
@@ -346,7 +346,7 @@ export class Tunnel {
 
   #fail(error: Error): void {
     if (this.#state !== "asking") return;
-    this.#enter("over");
+    this.enter("over");
     this.#early.stop();
     this.#outgoing?.destroy();
     this.#connection.discard();
@@ -357,19 +357,23 @@ export class Tunnel {
     this.#connection.discard();
     if (this.#state === "over") return;
     this.#client.end();
-    this.#enter("closing");
+    this.#closeSoon();
   }
 
   #clientClosed(): void {
-    this.#enter("over");
+    this.enter("over");
     this.#outgoing?.destroy();
     this.#connection.discard();
+  }
+
+  #closeSoon(): void {
+    if (this.#state !== "over") this.enter("closing");
   }
 
   #reset(reason: Reason): void {
     if (this.#state === "over") return;
     this.#events.cut(reason);
-    this.#enter("over");
+    this.enter("over");
     resetSocket(this.#client);
     this.#connection.discard();
   }

@@ -1,10 +1,11 @@
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 
 import type { Incarnation } from "../../../src/routes/lookup.ts";
 import { RawPod } from "./raw-peer.ts";
 import type { RawPeer } from "./raw-peer.ts";
 import { Router } from "./router.ts";
 import type { RouterOptions } from "./router.ts";
+import { strayWays } from "./transitions.ts";
 
 /** A router, a pod behind it that runs as sandbox `box`, and what tests do with them. Closed when the test ends. */
 export class Scene {
@@ -24,6 +25,7 @@ export class Scene {
     onTestFinished(async () => {
       await router.close();
       await pod.close();
+      expect(strayWays()).toEqual([]);
     });
     return new Scene(router, pod);
   }

@@ -5,6 +5,7 @@ import type { Field, ReferenceMessage } from "./reference-http.ts";
 import { readMessage, readMessages } from "./reference-http.ts";
 import { RawPeer, RawPod } from "./raw-peer.ts";
 import { Router } from "./router.ts";
+import { strayWays } from "./transitions.ts";
 
 /** A request as a pod understood it. */
 export interface Seen {
@@ -123,6 +124,8 @@ export class Station {
   async close(): Promise<void> {
     await this.router.close();
     await this.#pod.close();
+    const stray = strayWays();
+    if (stray.length > 0) throw new Error(`ways that no table has: ${stray.join(", ")}`);
   }
 
   async run(script: Script): Promise<Outcome> {
