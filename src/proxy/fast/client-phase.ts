@@ -2,23 +2,8 @@ import type { GrowingBytes } from "../../system/growing-bytes.ts";
 import type { ClientPace } from "./client-pace.ts";
 
 /**
- * The phases of a client connection in the fast lane (docs/architecture.md#client-connection), and where each leads. A
- * request is in at most one of them; what belongs to a phase begins in `FastClient.enter`.
- *
- * | phase | the client's bytes are | deadline |
- * |---|---|---|
- * | `head` | a request head, or the begin of one | keep-alive; from the first byte on, the header's |
- * | `doubt` | held, with the request's: its sandbox is in doubt | that of `HeldRequests` |
- * | `collecting` | held: a small body, until it is whole | idle, least rate |
- * | `leasing` | held: the request waits for a connection | the pool's |
- * | `body` | the request's body, passed on | idle, least rate |
- * | `trailers` | the trailers of a chunked body | idle, least rate |
- * | `awaiting` | held: the pod has the whole request, and has not begun to answer | first byte |
- * | `answering` | held: the pod's response is passed on | idle, least rate |
- * | `flushing` | held: the response is whole, and the client has yet to take the rest | idle, least rate |
- * | `overrun` | dropped: the rest of a body whose request was answered before it was here | `LINGER_MS` |
- * | `ended` | dropped: the last response is written | `LINGER_MS` |
- * | `gone` | no longer read here: the connection was handed to the full lane, or is closed | none |
+ * The phases of a client connection in the fast lane, and where each leads: what they mean and how long they last stands in
+ * docs/architecture.md#client-connection. A connection has one request at most in hand, whose phases these are too.
  */
 export const CLIENT_TRANSITIONS = {
   head: ["doubt", "leasing", "ended", "gone"],

@@ -32,7 +32,7 @@ export function strayWays(): string[] {
 }
 
 /** A state that is entered again begins its time again: that is no way. */
-function watch(prototype: object, table: Table, first: readonly string[]): ReadonlySet<string> {
+function watch(prototype: object, table: Table, first: readonly string[]): Set<string> {
   const machine = prototype as Machine;
   const known = new Set(waysOf(table));
   const seen = new Set<string>();
