@@ -53,3 +53,13 @@ test("a connection that is handed over keeps the order of its bytes", async () =
   const { violations } = await fuzz({ seed: 2, lane: "fast", amount: { talks: 130 } });
   expect(violations).toEqual([]);
 });
+
+test("chunks that are none, behind the head of a response that ends with the connection: never a clean end", async () => {
+  const scene = await Scene.open({ server: { fastLane: true } });
+  const { client, inside } = await scene.begin("POST /", ["Transfer-Encoding: chunked"]);
+  inside.write("HTTP/1.1 200 OK\r\n\r\nhalf");
+  await client.until("half");
+  client.write("no chunk\r\n");
+  await client.untilClosed();
+  expect(client.errorCode).toBe("ECONNRESET");
+});

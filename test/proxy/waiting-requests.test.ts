@@ -68,3 +68,27 @@ test("an incarnation that ends refuses all that wait", async () => {
   for (const client of waiting) await client.until("x-lychgate-reason: incarnation_ended");
   expect(scene.router.upstreams.stats).toMatchObject({ waiting: 0, pools: 0 });
 });
+
+test("a client that leaves gives up its place, also when its request came behind one that was refused at once", async () => {
+  const scene = await Scene.open({
+    upstream: {
+      maxConnectionsPerSandbox: 1,
+      maxWaitingPerSandbox: 1,
+      waitTimeoutMs: 600_000,
+      clientSharePercent: 100,
+    },
+  });
+  const { routes, upstreams } = scene.router;
+  routes.run("full");
+  const full = `GET / HTTP/1.1\r\nHost: ${scene.pod.port}-full.example.com\r\n\r\n`;
+  await scene.begin("GET /");
+  await scene.send(full);
+  await eventually(() => scene.pod.connections.length === 2);
+  await scene.send(full);
+  await eventually(() => upstreams.stats.waiting === 1);
+  const client = await scene.send(full + scene.head("GET /"));
+  await client.until("x-lychgate-reason: overloaded");
+  await eventually(() => upstreams.stats.waiting === 2);
+  client.reset();
+  await eventually(() => upstreams.stats.waiting === 1);
+});
