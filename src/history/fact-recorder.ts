@@ -50,8 +50,8 @@ export function recordFacts({ history, peers, clock }: FactRecords): TableListen
 }
 
 function judgePeer(peers: PeerBook, { from, outcome, guard, atMs }: Told): void {
-  // That a read refuted it is told of a push that was counted when it came.
-  if (outcome !== "ignored_refuted") peers.judged(from, outcome, atMs);
+  // What a read made of it is told of a push that was counted when it came.
+  if (outcome !== "ignored_refuted" && outcome !== "ignored_unselected") peers.judged(from, outcome, atMs);
   if (guard !== undefined) peers.stopped(from);
 }
 

@@ -186,7 +186,15 @@ function peerRequestListener(options: PeerServerOptions) {
         replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
         return;
       case "complete": {
-        const { status, body } = handleRefresh(read.body, { sink, observer, clock, log, refusals, from });
+        const { status, body } = handleRefresh(read.body, {
+          sink,
+          observer,
+          clock,
+          log,
+          refusals,
+          from,
+          proven: false,
+        });
         if (status === 204) response.writeHead(204).end();
         else replyText(response, status, body);
       }

@@ -25,6 +25,8 @@ export interface RefreshContext {
   readonly refusals: PacedLog;
   /** The address that the push came from. */
   readonly from: string;
+  /** The sender proved who it is. */
+  readonly proven: boolean;
 }
 
 const NO_CONTENT: RefreshReply = { status: 204, body: "" };
@@ -57,14 +59,14 @@ export function handleRefresh(body: Buffer, context: RefreshContext): RefreshRep
 }
 
 function judge(payload: RefreshPayload, context: RefreshContext): RefreshReply {
-  const { sink, observer, clock, log, refusals, from } = context;
+  const { sink, observer, clock, log, refusals, from, proven } = context;
   const { namespace, name, resourceVersion } = payload;
   const arrivedMs = clock.monotonicMs();
   const kind = isTerminal(payload.state) ? "delete" : "update";
   const outcome =
     kind === "delete"
-      ? sink.pushDelete({ namespace, name, resourceVersion }, from)
-      : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) }, from);
+      ? sink.pushDelete({ namespace, name, resourceVersion }, from, proven)
+      : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) }, from, proven);
   const result = resultOf(outcome);
   if (result === "invalid") log.debug("refused a push", { fault: outcome });
   if (outcome === "ignored_implausible") {

@@ -163,19 +163,19 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     });
   table.addListener(metrics.table);
   table.addListener(recordFacts({ history, peers: peerBook, clock }));
+  // With `peers.trust: serve` too: an update of what `selector` may leave out waits for a read.
   const settling =
-    informer && config.peers.trust === "verify"
-      ? startSettling({
-          table,
-          sink,
-          informer,
-          distrust,
-          maxReads: config.peers.maxReads,
-          metrics,
-          clock,
-          log,
-        })
-      : undefined;
+    informer &&
+    startSettling({
+      table,
+      sink,
+      informer,
+      distrust,
+      maxReads: config.peers.maxReads,
+      metrics,
+      clock,
+      log,
+    });
   const podIpLog = new PodIpLog(log, clock);
   table.addListener({
     podIpRefused: (source, key, ip, from) =>

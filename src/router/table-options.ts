@@ -5,7 +5,7 @@ import type { RouteTableOptions } from "../routes/table.ts";
 export function tableOptionsOf(
   config: Config,
 ): Omit<RouteTableOptions, "distrusts" | "isPodAddress" | "rules"> {
-  const { namespace, source, peers, tombstones, routes } = config;
+  const { namespace, selector, source, peers, tombstones, routes } = config;
   return {
     scopes: source === "none" ? "none" : namespace.length > 0 ? namespace : [""],
     hintTtlMs: peers.hintTtlMs,
@@ -14,6 +14,7 @@ export function tableOptionsOf(
     maxTombstones: tombstones.max,
     onePodPerIp: routes.onePodPerIp,
     trust: peers.trust,
+    selective: selector !== "",
     settleMs: peers.settleMs,
     unsettled: peers.unsettled,
     maxAheadHours: peers.maxAheadHours,

@@ -17,8 +17,8 @@ export function tableSink(table: RouteTable, clock: Clock): TableSink {
       void table.remove(scope, namespace, name, uid, version, clock.nowMs()),
     bookmark: (scope, version) => table.bookmark(scope, version, clock.nowMs()),
     setLive: (scope, live) => table.setLive(scope, live, clock.nowMs()),
-    pushUpdate: (route, from) => table.pushUpdate(route, clock.nowMs(), from),
-    pushDelete: (push, from) => table.pushDelete(push, clock.nowMs(), from),
+    pushUpdate: (route, from, proven) => table.pushUpdate(route, clock.nowMs(), from, proven),
+    pushDelete: (push, from, proven) => table.pushDelete(push, clock.nowMs(), from, proven),
     get pushSerial() {
       return table.pushSerial;
     },

@@ -4,7 +4,7 @@ import type { Ahead, Doubt, Entry } from "./entry.ts";
 import type { News } from "./news.ts";
 import { type AheadFact, type DropReason, PUSHED_FACTS } from "./outcome.ts";
 import { Pending } from "./pending.ts";
-import { newerResourceVersion, type ResourceVersion } from "./resource-version.ts";
+import { compareResourceVersions, type ResourceVersion } from "./resource-version.ts";
 import type { Route } from "./route.ts";
 import type { Rules } from "./rules.ts";
 import type { Scope } from "./scope.ts";
@@ -26,6 +26,8 @@ interface NewFact {
   readonly version: ResourceVersion;
   readonly route?: Route;
   readonly from: string;
+  /** Whether it counts at once. */
+  readonly trusted: boolean;
 }
 
 /**
@@ -69,7 +71,7 @@ export class AheadFacts {
   }
 
   /** Keeps a fact, in place of an older one of its kind. */
-  keep(fact: AheadFact, entry: Entry, { version, route, from }: NewFact, nowMs: Milliseconds): void {
+  keep(fact: AheadFact, entry: Entry, { version, route, from, trusted }: NewFact, nowMs: Milliseconds): void {
     const { scope } = entry;
     this.#remove(fact, entry);
     const ttlMs = fact === "hint" ? this.#limits.hintTtlMs : this.#limits.tombstoneTtlMs;
@@ -82,6 +84,7 @@ export class AheadFacts {
       deadlineMs: scope.liveMs(nowMs) + ttlMs,
       serial: ++this.#lastSerial,
       from,
+      trusted,
     });
     aheadOf(entry)[fact] = pending;
     this.counts[fact]++;
@@ -94,10 +97,28 @@ export class AheadFacts {
   /** Gives up a fact, if there is one; without a `reason` because the informer, a read or a newer push took its place. */
   drop(fact: AheadFact, entry: Entry, reason?: DropReason): void {
     if (!this.#giveUp(fact, entry, reason)) return;
-    const { ahead } = entry;
-    const isUndoubted = ahead && !ahead.hint && !ahead.tombstone && !ahead.doubt?.isPartlyKept;
-    if (isUndoubted && fact !== "read") this.#endDoubt(entry, ahead);
+    if (fact !== "read") this.#endIdleDoubt(entry);
     tidy(entry);
+  }
+
+  /**
+   * Keeps a push that counts at once, in place of an older one of its kind. One of its kind that waits for a read leaves its
+   * place: at or below this version it is out of date, above it the read settles it all the same.
+   */
+  believe(fact: "hint" | "tombstone", entry: Entry, push: NewFact, nowMs: Milliseconds): void {
+    const waiting = entry.ahead?.[fact];
+    const isNewer = waiting?.trusted === false && compareResourceVersions(waiting.version, push.version) > 0;
+    if (isNewer && entry.doubt) entry.doubt.isPartlyKept = true;
+    this.keep(fact, entry, push, nowMs);
+    this.#endIdleDoubt(entry);
+  }
+
+  /** Ends the doubt of which nothing is left. */
+  #endIdleDoubt(entry: Entry): void {
+    const { ahead } = entry;
+    if (!ahead?.doubt || ahead.doubt.isPartlyKept) return;
+    if (ahead.hint?.trusted === false || ahead.tombstone?.trusted === false) return;
+    this.#endDoubt(entry, ahead);
   }
 
   #giveUp(fact: AheadFact, entry: Entry, reason: DropReason | undefined): boolean {
@@ -124,19 +145,20 @@ export class AheadFacts {
 
   // ---- doubts
 
-  /** A push of `entry` came that only a read can settle. Keeps it when it is the newest of its kind. */
+  /** A push of `entry` came that only a read can settle. Keeps it when it is the newest of its kind, and none counts. */
   doubt(fact: "hint" | "tombstone", entry: Entry, push: NewFact, nowMs: Milliseconds): void {
-    const known = entry.ahead?.[fact]?.version;
-    // Others that wait are only counted: the read settles them too, whatever they say.
-    const isNewest = known === undefined || newerResourceVersion(known, push.version) !== known;
-    if (isNewest) this.keep(fact, entry, push, nowMs);
+    const kept = entry.ahead?.[fact];
+    // Others that wait are only counted: the read settles them too, whatever they say. What counts is not given up for a rumour.
+    const isKept =
+      kept === undefined || (!kept.trusted && compareResourceVersions(push.version, kept.version) > 0);
+    if (isKept) this.keep(fact, entry, push, nowMs);
     const ahead = aheadOf(entry);
     if (ahead.doubt === undefined) {
       ahead.doubt = newDoubt(nowMs, 0, false);
       this.doubts.begin(entry);
     }
-    if (!isNewest) ahead.doubt.isPartlyKept = true;
-    ahead.doubt.serial = isNewest ? this.#lastSerial : ++this.#lastSerial;
+    if (!isKept) ahead.doubt.isPartlyKept = true;
+    ahead.doubt.serial = isKept ? this.#lastSerial : ++this.#lastSerial;
     if (push.route) this.doubts.note(entry, push.route);
     if (push.route && ahead.doubt.overdue && !ahead.doubt.serves) {
       this.#doubtIps(entry, ahead.doubt, withName(ahead.doubt.ips, podIpOf(push.route)));
@@ -151,8 +173,8 @@ export class AheadFacts {
 
   /** Gives up a push; what else was pushed of the entry is in doubt until {@link AheadFacts.settleDoubt}. */
   close(fact: "hint" | "tombstone", entry: Entry, reason?: DropReason): void {
-    const { doubt } = entry;
-    if (doubt === undefined) {
+    const { doubt, ahead } = entry;
+    if (doubt === undefined || ahead?.[fact]?.trusted === true) {
       this.drop(fact, entry, reason);
       return;
     }
@@ -176,7 +198,7 @@ export class AheadFacts {
       this.doubts.begin(entry);
       // Which of them the later pushes named is not known.
       this.doubts.set(entry, names);
-      if (ahead.hint?.route) this.doubts.note(entry, ahead.hint.route);
+      if (ahead.hint?.route && !ahead.hint.trusted) this.doubts.note(entry, ahead.hint.route);
     }
     tidy(entry);
     this.#touch(entry);

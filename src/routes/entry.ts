@@ -178,10 +178,16 @@ export class Entry implements RouteInEffect {
 
   /** The facts that count, as the rules ask for them: what is pushed and not settled does not (rule 12). */
   get facts(): Facts {
+    const { trustedFacts: facts, hint } = this;
+    return this.doubt?.serves === true && facts.hint !== hint ? { ...facts, hint } : facts;
+  }
+
+  /** The facts that another push is judged by. One that waits for a read must not stop another: it may be a lie. */
+  get trustedFacts(): Facts {
     const { confirmed, ahead } = this;
-    if (ahead === undefined) return { confirmed, hint: undefined, tombstone: undefined };
-    if (ahead.doubt === undefined) return { confirmed, hint: this.hint, tombstone: this.tombstone };
-    return { confirmed, hint: ahead.doubt.serves ? this.hint : undefined, tombstone: undefined };
+    const hint = ahead?.hint?.trusted === true ? ahead.hint.route : undefined;
+    const tombstone = ahead?.tombstone?.trusted === true ? ahead.tombstone.version : undefined;
+    return { confirmed, hint, tombstone };
   }
 
   /**
@@ -189,8 +195,11 @@ export class Entry implements RouteInEffect {
    * and keeps its ID and its pod IP.
    */
   isCondemned(route: Route): boolean {
-    const { hint, tombstone, doubt } = this;
-    if (doubt?.overdue !== true || route === hint) return false;
+    const { ahead, doubt } = this;
+    if (ahead === undefined || doubt?.overdue !== true) return false;
+    const hint = ahead.hint?.trusted === false ? ahead.hint.route : undefined;
+    if (route === hint) return false;
+    const tombstone = ahead.tombstone?.trusted === false ? ahead.tombstone.version : undefined;
     if (tombstone !== undefined && compareResourceVersions(route.resourceVersion, tombstone) <= 0)
       return true;
     // What was pushed and not kept may have said anything.

@@ -13,6 +13,7 @@ export type Source = "informer" | "peer" | "clock";
  * | `ignored_watermark` | the informer has already seen that moment |
  * | `ignored_read` | a read of this object has already shown a later moment |
  * | `ignored_refuted` | a read of the API server says otherwise than the push |
+ * | `ignored_unselected` | a read of the API server shows no object that the selector lets through |
  * | `ignored_implausible` | so far ahead of the watermark that nobody can have seen it yet |
  * | `ignored_distrusted` | the sender was refuted too often of late |
  * | `ignored_ended` | the informer says that this very UID is ending for good |
@@ -34,6 +35,7 @@ export const OUTCOMES = [
   "ignored_watermark",
   "ignored_read",
   "ignored_refuted",
+  "ignored_unselected",
   "ignored_implausible",
   "ignored_distrusted",
   "ignored_ended",

@@ -17,6 +17,8 @@ export interface PendingFields<E> {
   readonly serial: number;
   /** Who pushed it, for people to read. */
   readonly from: string;
+  /** It counts at once; otherwise it waits for a read (rule 12). */
+  readonly trusted: boolean;
 }
 
 /** A fact that a peer pushed and the informer has not confirmed, and its place in the queue of its kind and scope. */
@@ -29,6 +31,7 @@ export class Pending<E> implements PendingFields<E> {
   readonly deadlineMs: Milliseconds;
   readonly serial: number;
   readonly from: string;
+  readonly trusted: boolean;
   /** Its neighbours, and whether it stands in a queue: a {@link PendingQueue}'s business. */
   older: Pending<E> | undefined = undefined;
   newer: Pending<E> | undefined = undefined;
@@ -43,6 +46,7 @@ export class Pending<E> implements PendingFields<E> {
     this.deadlineMs = fields.deadlineMs;
     this.serial = fields.serial;
     this.from = fields.from;
+    this.trusted = fields.trusted;
   }
 }
 

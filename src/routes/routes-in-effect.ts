@@ -8,7 +8,7 @@ import { IpIndex, oneSpelling } from "./ip-index.ts";
 import type { EndReason, Lookup } from "./lookup.ts";
 import type { News } from "./news.ts";
 import { DOUBTED, hasPod, IP_NOT_ALLOWED, type Route, type RouteState } from "./route.ts";
-import type { Rules } from "./rules.ts";
+import type { Facts, Rules } from "./rules.ts";
 import type { Scope } from "./scope.ts";
 
 /** What {@link RoutesInEffect} goes by. */
@@ -86,7 +86,7 @@ export class RoutesInEffect {
   refresh(entry: Entry, nowMs: Milliseconds): void {
     const before = entry.inEffect;
     const stateBefore = entry.state;
-    const { facts } = entry;
+    const facts = this.#factsOf(entry);
     const route = this.#rules.inEffect(facts);
     const endsAtMs = route && this.#rules.endsAtMs(facts, route);
     const state = route ? this.#stateOf(entry, route, endsAtMs, nowMs) : "";
@@ -170,6 +170,13 @@ export class RoutesInEffect {
       if (entry.state !== state) ended.push(entry);
     }
     return ended;
+  }
+
+  /** The facts that count, without an update of an object that the informer's selector may leave out (rule 14). */
+  #factsOf({ facts, scope }: Entry): Facts {
+    const { confirmed, hint } = facts;
+    if (!scope.selective || hint === undefined || this.#rules.isShown(confirmed, hint)) return facts;
+    return { ...facts, hint: undefined };
   }
 
   /**

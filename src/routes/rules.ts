@@ -25,15 +25,18 @@ export interface ScopeView {
 export interface ReadView {
   /** The list's version: the object was so at that moment. */
   readonly version: ResourceVersion;
-  /** `undefined`: there is no such object. */
+  /** `undefined`: there is no such object; or, when `selective`, the selector leaves it out. */
   readonly observation: Pick<Observation, "uid" | "resourceVersion" | "route"> | undefined;
+  /** The read used a selector. */
+  readonly selective: boolean;
 }
 
 /**
  * What a read makes of a push: `confirmed` as it was, `passed` (true perhaps, and the object has gone on since), `refuted`,
- * or still `open`, since the push came after the read had begun and tells of a later moment.
+ * `unselected` (nobody lied perhaps, but the selector leaves the object out), or still `open`, since the push came after the
+ * read had begun and tells of a later moment.
  */
-export type Settlement = "confirmed" | "passed" | "refuted" | "open";
+export type Settlement = "confirmed" | "passed" | "refuted" | "unselected" | "open";
 
 /**
  * What is known of the moment at which an object took its pod IP: after `after`, at or before `by` (rule 10).
@@ -84,6 +87,11 @@ export interface Rules {
     read: ReadView,
     isAfter: boolean,
   ): Settlement;
+  /**
+   * Rule 14: with a selector, does the informer show the object that an update is about? A push has no labels, and another UID
+   * is another object. Only then may the update take effect before a read.
+   */
+  isShown(confirmed: Facts["confirmed"], push: Pick<Route, "uid">): boolean;
   /** Rule 5: is a list older than what has been seen? */
   listIsBehind(list: ResourceVersion, watermark: ResourceVersion): boolean;
   /** Rule 5: is an object that a list lacks gone? */
@@ -151,10 +159,11 @@ export const RULES: Rules = {
 
   eventIsRead: olderOrSame,
 
-  settleUpdate(push, { version, observation }, isAfter, deletion) {
+  settleUpdate(push, { version, observation, selective }, isAfter, deletion) {
     if (!isAfter && older(version, push.resourceVersion)) return "open";
     if (observation === undefined && deletion !== undefined && olderOrSame(push.resourceVersion, deletion))
       return "passed";
+    if (observation === undefined && selective) return "unselected";
     if (observation === undefined || older(observation.resourceVersion, push.resourceVersion))
       return "refuted";
     if (observation.resourceVersion !== push.resourceVersion) return "passed";
@@ -164,7 +173,9 @@ export const RULES: Rules = {
     return same ? "confirmed" : "refuted";
   },
 
-  settleDelete(version, uid, { observation }, isAfter) {
+  settleDelete(version, uid, { version: readAt, observation }, isAfter) {
+    // The object may have been made, and deleted, after the moment that the read shows.
+    if (!isAfter && older(readAt, version)) return "open";
     if (observation?.route === undefined || isTerminal(observation.route.state)) return "confirmed";
     if (!isAfter) return "open";
     // It was deleted and made again under its name, or has come back to life since.
@@ -172,6 +183,8 @@ export const RULES: Rules = {
       older(version, observation.resourceVersion) || (uid !== undefined && uid !== observation.uid);
     return wentOn ? "passed" : "refuted";
   },
+
+  isShown: (confirmed, { uid }) => confirmed?.uid === uid,
 
   listIsBehind: older,
 

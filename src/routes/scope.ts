@@ -14,6 +14,8 @@ export class Scope<E> {
   readonly name: string;
   /** False for a table without an informer: hints then last until another push replaces them (rule 7). */
   readonly watched: boolean;
+  /** The informer watches by a selector: what it does not show may exist (rule 14). */
+  readonly selective: boolean;
 
   watermark: ResourceVersion = NOTHING_SEEN;
   barredUntil: ResourceVersion | undefined = undefined;
@@ -36,9 +38,14 @@ export class Scope<E> {
   readonly #pace: WatermarkPace;
 
   /** `longestGapMs`: what one silence adds to the live time at most. */
-  constructor(name: string, watched: boolean, longestGapMs: Milliseconds, pace: WatermarkPace) {
+  constructor(
+    { name, watched, selective }: Pick<Scope<E>, "name" | "watched" | "selective">,
+    longestGapMs: Milliseconds,
+    pace: WatermarkPace,
+  ) {
     this.name = name;
     this.watched = watched;
+    this.selective = selective;
     this.#longestGapMs = longestGapMs;
     this.#pace = pace;
     this.synced = !watched;

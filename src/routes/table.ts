@@ -49,13 +49,18 @@ export interface RouteTableOptions {
   /** Rule 10 (`routes.onePodPerIp`). Switch it off for pods on the host network, which share an IP by right. */
   readonly onePodPerIp: boolean;
   /**
-   * What a push is worth (rule 12). `serve`: it takes effect at once. `verify`: it is a rumour that a read of the API server
-   * settles ({@link RouteTable.settle}); until then requests for the sandbox are held. Without an informer always `serve`
-   * (`peers.trust`).
+   * What a push is worth whose sender has not proved who it is (rule 12). `serve`: it takes effect at once. `verify`: it is a
+   * rumour that a read of the API server settles ({@link RouteTable.settle}); until then requests for the sandbox are held.
+   * Without an informer always `serve` (`peers.trust`).
    */
   readonly trust: "serve" | "verify";
   /**
-   * Whether pushes of `key` from a sender are left aside, since reads refuted it too often; asked with `verify` only. Default
+   * Whether the informer and {@link RouteTable.settle} see only objects that a selector lets through. Then an update of an
+   * object that the informer does not know never takes effect before a read (rule 14, `selector`).
+   */
+  readonly selective: boolean;
+  /**
+   * Whether pushes of `key` from a sender are left aside, since reads refuted it too often; asked of pushes that wait for a read. Default
    * never.
    */
   readonly distrusts?: (from: string, key: ObjectKey) => boolean;
@@ -81,7 +86,7 @@ export interface RouteTableOptions {
 }
 
 /** What a read of one object, begun at {@link RouteTable.pushSerial} `asOf`, says of it. */
-export interface ObjectRead extends ReadView {
+export interface ObjectRead extends Omit<ReadView, "selective"> {
   readonly namespace: string;
   readonly name: string;
   readonly observation: Observation | undefined;
@@ -134,9 +139,9 @@ export class RouteTable implements RouteLookup {
     this.#rules = options.rules ?? RULES;
     this.#trust = options.trust;
     this.#distrusts = options.distrusts ?? (() => false);
-    const { hintTtlMs, maxAheadHours } = options;
+    const { hintTtlMs, maxAheadHours, selective } = options;
     const makeScope = (name: string, watched: boolean): Scope<Entry> =>
-      new Scope(name, watched, hintTtlMs / 2, new WatermarkPace(maxAheadHours));
+      new Scope({ name, watched, selective }, hintTtlMs / 2, new WatermarkPace(maxAheadHours));
     const scopes =
       options.scopes === "none"
         ? [makeScope("", false)]
@@ -343,9 +348,12 @@ export class RouteTable implements RouteLookup {
 
   // ---- what peers say
 
-  /** Any push but a deletion (rule 1). A terminal state makes it one (rule 3). `from`: who pushed, for people to read. */
-  pushUpdate(push: PushedRoute, nowMs: Milliseconds, from = ""): Outcome {
-    if (this.#rules.isTerminal(push.state)) return this.pushDelete(push, nowMs, from);
+  /**
+   * Any push but a deletion (rule 1). A terminal state makes it one (rule 3). `from`: who pushed, for people to read. `proven`:
+   * the sender proved to be one that does not lie, so it is taken as with `trust: serve`.
+   */
+  pushUpdate(push: PushedRoute, nowMs: Milliseconds, from = "", proven = false): Outcome {
+    if (this.#rules.isTerminal(push.state)) return this.pushDelete(push, nowMs, from, proven);
     this.#tick(nowMs);
     const { namespace, name } = push;
     const checked = checkUpdate(push);
@@ -353,18 +361,18 @@ export class RouteTable implements RouteLookup {
     let outcome: Outcome;
     if (checked.kind === "invalid") outcome = checked.outcome;
     else if (!scope) outcome = "ignored_out_of_scope";
-    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored_distrusted";
+    else if (!this.#believes(scope, proven) && this.#distrusts(from, objectKey(namespace, name)))
+      outcome = "ignored_distrusted";
     else {
       this.#ahead.expire(scope, this.#nowMs);
       const known = this.#entries.get(namespace, name);
-      outcome = this.#rules.judgeUpdate(
-        this.#factsFor(known, scope),
-        checked.push,
-        this.#viewFor(known, scope),
-      );
+      const facts = known?.trustedFacts ?? NO_FACTS;
+      outcome = this.#rules.judgeUpdate(facts, checked.push, this.#viewFor(known, scope));
       if (outcome === "applied") {
         const entry = this.#entries.getOrAdd(namespace, name, scope);
-        outcome = this.#keep("hint", entry, { version: checked.version, route: checked.push, from });
+        const isShown = !scope.selective || this.#rules.isShown(facts.confirmed, checked.push);
+        const trusted = this.#believes(scope, proven) && isShown;
+        outcome = this.#keep("hint", entry, { version: checked.version, route: checked.push, from, trusted });
       }
     }
     this.#news.tell((tell) => tell(this.#pushed(push, outcome, from)));
@@ -372,8 +380,8 @@ export class RouteTable implements RouteLookup {
     return outcome;
   }
 
-  /** A push that ends a sandbox (rule 2). */
-  pushDelete(push: PushedDeletion, nowMs: Milliseconds, from = ""): Outcome {
+  /** A push that ends a sandbox (rule 2). `from` and `proven` as in {@link RouteTable.pushUpdate}. */
+  pushDelete(push: PushedDeletion, nowMs: Milliseconds, from = "", proven = false): Outcome {
     this.#tick(nowMs);
     const { namespace, name } = push;
     const checked = checkDeletion(push);
@@ -381,18 +389,17 @@ export class RouteTable implements RouteLookup {
     let outcome: Outcome;
     if (checked.kind === "invalid") outcome = checked.outcome;
     else if (!scope) outcome = "ignored_out_of_scope";
-    else if (this.#isDistrusted(scope, from, namespace, name)) outcome = "ignored_distrusted";
+    else if (!this.#believes(scope, proven) && this.#distrusts(from, objectKey(namespace, name)))
+      outcome = "ignored_distrusted";
     else {
       this.#ahead.expire(scope, this.#nowMs);
       const known = this.#entries.get(namespace, name);
-      outcome = this.#rules.judgeDelete(
-        this.#factsFor(known, scope),
-        checked.version,
-        this.#viewFor(known, scope),
-      );
+      const facts = known?.trustedFacts ?? NO_FACTS;
+      outcome = this.#rules.judgeDelete(facts, checked.version, this.#viewFor(known, scope));
       if (outcome === "applied") {
         const entry = this.#entries.getOrAdd(namespace, name, scope);
-        outcome = this.#keep("tombstone", entry, { version: checked.version, from });
+        const trusted = this.#believes(scope, proven);
+        outcome = this.#keep("tombstone", entry, { version: checked.version, from, trusted });
       }
     }
     const { resourceVersion } = push;
@@ -447,7 +454,7 @@ export class RouteTable implements RouteLookup {
     // Even of an object that nobody knows it is remembered that it is gone: the informer may have yet to tell of its life.
     const entry = known ?? this.#entries.getOrAdd(namespace, name, scope);
     this.#news.tell((tell) => tell(toldRead(read, this.#nowMs)));
-    this.#settlePushes(entry, { version, observation }, read.asOf);
+    this.#settlePushes(entry, { version, observation, selective: scope.selective }, read.asOf);
     const { confirmedVersion } = entry;
     const isOlder =
       observation !== undefined &&
@@ -456,7 +463,7 @@ export class RouteTable implements RouteLookup {
     if (observation && !isOlder) this.#confirm(entry, observation, seen, true);
     else if (!observation) this.#unconfirm(entry, entry.confirmedUid);
     if (compareResourceVersions(version, scope.watermark) > 0) {
-      this.#ahead.keep("read", entry, { version, from: "" }, this.#nowMs);
+      this.#ahead.keep("read", entry, { version, from: "", trusted: true }, this.#nowMs);
     }
     const result = this.#ahead.settleDoubt(entry, read.asOf, this.#nowMs);
     this.#complete();
@@ -595,7 +602,8 @@ export class RouteTable implements RouteLookup {
     // No UID lives again, so a hint of a later life of this one is wrong.
     if (entry.hint && entry.hint.uid === uid) {
       const reached = this.#rules.hintIsReached(entry.hint.resourceVersion, entry.scope.watermark);
-      this.#ahead.close("hint", entry, reached ? undefined : "contradicted");
+      // With a selector it may live on out of sight.
+      this.#ahead.close("hint", entry, reached || entry.scope.selective ? undefined : "contradicted");
     }
     if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
     this.#touched.push(entry);
@@ -631,7 +639,8 @@ export class RouteTable implements RouteLookup {
       // From here on the informer says all that the read did.
       if (reached.fact === "read") this.#ahead.drop("read", entry);
       if (entry.hint && this.#rules.hintIsReached(entry.hint.resourceVersion, scope.watermark)) {
-        this.#ahead.drop("hint", entry, everyEvent ? "contradicted" : undefined);
+        const isShown = !scope.selective || this.#rules.isShown(entry.confirmed, entry.hint);
+        this.#ahead.drop("hint", entry, everyEvent && isShown ? "contradicted" : undefined);
       }
       if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
       this.#touched.push(entry);
@@ -645,20 +654,25 @@ export class RouteTable implements RouteLookup {
   #keep(
     fact: "hint" | "tombstone",
     entry: Entry,
-    push: { readonly version: ResourceVersion; readonly route?: Route; readonly from: string },
+    push: {
+      readonly version: ResourceVersion;
+      readonly route?: Route;
+      readonly from: string;
+      readonly trusted: boolean;
+    },
   ): "applied" | "unsettled" {
-    if (this.#isVerified(entry.scope)) {
+    if (!push.trusted) {
       this.#ahead.doubt(fact, entry, push, this.#nowMs);
       return "unsettled";
     }
-    const { hint, tombstone } = entry;
     if (fact === "tombstone") {
-      // The same deletion told again does not last longer for it.
-      if (tombstone === push.version) return "applied";
+      // A repeated deletion does not extend the tombstone's TTL.
+      if (entry.trustedFacts.tombstone === push.version) return "applied";
+      const { hint } = entry;
       if (hint && compareResourceVersions(hint.resourceVersion, push.version) <= 0)
         this.#ahead.drop("hint", entry);
     }
-    this.#ahead.keep(fact, entry, push, this.#nowMs);
+    this.#ahead.believe(fact, entry, push, this.#nowMs);
     return "applied";
   }
 
@@ -668,8 +682,8 @@ export class RouteTable implements RouteLookup {
     if (hint?.route) {
       const { route, from } = hint;
       const settled = this.#rules.settleUpdate(route, read, hint.serial <= asOf, tombstone?.version);
-      if (settled === "refuted") {
-        this.#news.tell((tell) => tell(this.#pushed(route, "ignored_refuted", from)));
+      if (settled === "refuted" || settled === "unselected") {
+        this.#news.tell((tell) => tell(this.#pushed(route, `ignored_${settled}`, from)));
       }
       this.#closePush("hint", entry, settled, hint.arrivedAtMs);
     }
@@ -689,18 +703,9 @@ export class RouteTable implements RouteLookup {
     }
   }
 
-  #isDistrusted(scope: Scope<Entry>, from: string, namespace: string, name: string): boolean {
-    return this.#isVerified(scope) && this.#distrusts(from, objectKey(namespace, name));
-  }
-
-  #isVerified(scope: Scope<Entry>): boolean {
-    return this.#trust === "verify" && scope.watched;
-  }
-
-  /** The facts that a push is judged by. One that waits for a read must not stop another: it may be a lie. */
-  #factsFor(entry: Entry | undefined, scope: Scope<Entry>): Facts {
-    if (entry === undefined) return NO_FACTS;
-    return this.#isVerified(scope) ? { ...NO_FACTS, confirmed: entry.confirmed } : entry.facts;
+  /** Whether a push takes effect without a read, as far as its sender decides that (rule 12). */
+  #believes(scope: Scope<Entry>, proven: boolean): boolean {
+    return proven || this.#trust === "serve" || !scope.watched;
   }
 
   /** What the informer, and reads, have shown of an object, up to which version. */

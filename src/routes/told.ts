@@ -11,7 +11,7 @@ import type { PushedRoute } from "./push.ts";
  * | `listed`, `unlisted` | informer | a whole list shows the object otherwise than it was known, or lacks it |
  * | `observed`, `deleted` | informer | an event of the watch |
  * | `read` | informer | a read of this one object, since a peer had pushed something of it |
- * | `update`, `deletion` | peer | a push; told again with `ignored_refuted` when a read refutes it |
+ * | `update`, `deletion` | peer | a push; told again with `ignored_refuted` or `ignored_unselected` when a read says so |
  * | `shutdown` | clock | its shutdownTime came |
  */
 export type ToldHow =

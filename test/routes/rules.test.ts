@@ -9,10 +9,12 @@ const push = makeRoute("one", 110, { ip: "10.0.0.9" });
 const view = (version: number, route: Route | undefined): ReadView => ({
   version: rv(version),
   observation: route && { uid: route.uid, resourceVersion: route.resourceVersion, route },
+  selective: false,
 });
 const ending = (version: number): ReadView => ({
   version: rv(120),
   observation: { uid: "one-1", resourceVersion: rv(version), route: undefined },
+  selective: false,
 });
 
 describe("an update at 110", () => {
@@ -44,6 +46,27 @@ describe("an update at 110", () => {
   });
 });
 
+describe("rule 14: a read with a selector", () => {
+  const selected = (version: number, route: Route | undefined) => ({
+    ...view(version, route),
+    selective: true,
+  });
+
+  test("an update of what it does not show is unselected, no lie", () => {
+    expect(RULES.settleUpdate(push, selected(120, undefined), true)).toBe("unselected");
+    expect(RULES.settleUpdate(push, selected(109, undefined), false)).toBe("open");
+    expect(RULES.settleUpdate(push, selected(120, undefined), true, rv(110))).toBe("passed");
+    expect(RULES.settleUpdate(push, selected(120, makeRoute("one", 50)), true)).toBe("refuted");
+  });
+
+  test("only an object of the same UID is shown", () => {
+    const confirmed = { uid: "one-1", resourceVersion: rv(50), route: makeRoute("one", 50) };
+    expect(RULES.isShown(confirmed, push)).toBe(true);
+    expect(RULES.isShown({ ...confirmed, uid: "one-0" }, push)).toBe(false);
+    expect(RULES.isShown(undefined, push)).toBe(false);
+  });
+});
+
 describe("a deletion at 110 of one-1", () => {
   const settle = (read: ReadView, isAfter = true, uid: string | undefined = "one-1") =>
     RULES.settleDelete(rv(110), uid, read, isAfter);
@@ -54,6 +77,11 @@ describe("a deletion at 110 of one-1", () => {
       expect(settle(ending(50), isAfter)).toBe("confirmed");
       expect(settle(view(120, makeRoute("one", 50, { state: "dead" })), isAfter)).toBe("confirmed");
     }
+  });
+
+  test("a read that began before it and is older says nothing, even where it shows no object", () => {
+    expect(settle(view(109, undefined), false)).toBe("open");
+    expect(settle(view(110, undefined), false)).toBe("confirmed");
   });
 
   test("it lives: a read that began before can't tell; one that began after refutes it", () => {

@@ -21,6 +21,18 @@ describe("every interleaving of informer, manager, forger and reads", () => {
     expect(violation).toBeUndefined();
     expect(histories).toBeGreaterThan(50_000);
   });
+
+  test("the same with a manager who proves who it is, and whose pushes count at once", () => {
+    const { histories, violation } = exploreVerify(timelines(["a"], 2), { proven: true });
+    expect(violation).toBeUndefined();
+    expect(histories).toBeGreaterThan(50_000);
+  });
+
+  test("what the informer's selector hides is never in effect, and who pushes it is not blamed", () => {
+    const { histories, violation } = exploreVerify(timelines(["a"], 2), { proven: true, hidden: "a" });
+    expect(violation).toBeUndefined();
+    expect(histories).toBeGreaterThan(50_000);
+  });
 });
 
 test("long random histories of two sandboxes, many pushes, true and forged", () => {
@@ -36,7 +48,11 @@ test("long random histories of two sandboxes, many pushes, true and forged", () 
       fc.nat(),
       fc.array(insert, { maxLength: 40 }),
       fc.constantFrom("begin" as const, "end" as const),
-      (steps, scriptPick, inserts, readMoment) => {
+      fc.record({
+        proven: fc.boolean(),
+        hidden: fc.option(fc.constant("b"), { nil: undefined, freq: 2 }),
+      }),
+      (steps, scriptPick, inserts, readMoment, { proven, hidden }) => {
         const moments = timeline(steps);
         const scripts = gaplessScripts(moments);
         const script = scripts[scriptPick % scripts.length] as VerifyStep[];
@@ -53,7 +69,7 @@ test("long random histories of two sandboxes, many pushes, true and forged", () 
           if (chosen) order.splice(at % (order.length + 1), 0, chosen);
         }
         const violation = goThrough(
-          new VerifyWitness(moments, readMoment),
+          new VerifyWitness(moments, readMoment, { proven, ...(hidden !== undefined && { hidden }) }),
           order,
           script.at(-1) as VerifyStep,
         );
@@ -80,8 +96,24 @@ describe("the explorer finds the bug when a part of rule 12 is switched off", ()
   };
   for (const [what, change] of Object.entries(switchedOff)) {
     test(what, () => {
-      const { violation } = exploreVerify(timelines(["a"], 2), { ...RULES, ...change });
+      const { violation } = exploreVerify(timelines(["a"], 2), { rules: { ...RULES, ...change } });
       expect(violation?.what).toBeTypeOf("string");
+    });
+  }
+});
+
+describe("the explorer finds the bug when a part of rule 14 is switched off", () => {
+  const switchedOff: { readonly [what: string]: Partial<Rules> } = {
+    "an update of an object that the informer does not show counts": { isShown: () => true },
+    "a read that does not show the object refutes the push": {
+      settleUpdate: (push, read, isAfter, deletion) =>
+        RULES.settleUpdate(push, { ...read, selective: false }, isAfter, deletion),
+    },
+  };
+  for (const [what, change] of Object.entries(switchedOff)) {
+    test(what, () => {
+      const world = { rules: { ...RULES, ...change }, proven: true, hidden: "a" };
+      expect(exploreVerify(timelines(["a"], 2), world).violation?.what).toBeTypeOf("string");
     });
   }
 });

@@ -24,6 +24,15 @@ export type VerifyStep =
   /** The API server does not answer for so long that requests are held no longer. */
   | { readonly kind: "time" };
 
+/** How a world differs from one in which nobody proves anything and the informer sees all. */
+export interface VerifyWorld {
+  readonly rules?: Rules;
+  /** Managers prove who they are, so that what they push counts at once; the forger can't. */
+  readonly proven?: boolean;
+  /** Lies outside the informer's selector: neither it nor a read shows the object, and managers push it all the same. */
+  readonly hidden?: string;
+}
+
 /** Whether a read shows the cluster as it was when it began, or as it is when it comes back: the two ends of what may be. */
 export type ReadMoment = "begin" | "end";
 
@@ -97,6 +106,8 @@ export class VerifyWitness {
   readonly table: RouteTable;
   readonly #moments: readonly Moment[];
   readonly #readMoment: ReadMoment;
+  readonly #proven: boolean;
+  readonly #hidden: ObjectKey | undefined;
   readonly #keys: readonly ObjectKey[];
   readonly #reads: Read[] = [];
   readonly #trail: string[] = [];
@@ -112,18 +123,23 @@ export class VerifyWitness {
   #nowMs = 0;
   #synced = false;
 
-  constructor(moments: readonly Moment[], readMoment: ReadMoment, rules: Rules = RULES) {
+  constructor(moments: readonly Moment[], readMoment: ReadMoment, world: VerifyWorld = {}) {
+    const { rules = RULES, proven = false, hidden } = world;
     this.#moments = moments;
     this.#readMoment = readMoment;
+    this.#proven = proven;
+    this.#hidden = hidden === undefined ? undefined : `ns/${hidden}`;
     this.#keys = [...new Set<ObjectKey>([...moments.map(({ key }) => key), "ns/z"])];
-    this.table = newTable({ scopes: [""], trust: "verify", rules });
+    this.table = newTable({ scopes: [""], trust: "verify", selective: hidden !== undefined, rules });
     this.table.setLive("", true, 0);
     this.table.addListener({
       doubted: (key) => {
         if (!this.#reads.some((read) => read.key === key)) this.#begin(key);
       },
       factDropped: (fact, reason, key, from) => {
-        if (reason !== "refuted" || from !== "manager") return;
+        if (from !== "manager") return;
+        if (key === this.#hidden) this.#blamed.push(`${fact} of ${key}, which the selector hides: ${reason}`);
+        if (reason !== "refuted") return;
         const lives = stateOf(this.#moments, this.#readAt).some(
           (moment) => moment.key === key && !ended(moment),
         );
@@ -150,7 +166,8 @@ export class VerifyWitness {
       if (violation) return violation;
     }
     const { hints, tombstones, doubtful } = this.table.stats();
-    return hints + tombstones + doubtful > 0
+    // What a proven peer pushed stays until the informer has passed it.
+    return doubtful > 0 || (!this.#proven && hints + tombstones > 0)
       ? this.#violation(`left: ${hints} hints, ${tombstones} tombstones, ${doubtful} doubts`)
       : undefined;
   }
@@ -158,7 +175,7 @@ export class VerifyWitness {
   /** After the informer has delivered everything the table stands for the truth. */
   notConverged(): Violation | undefined {
     const truth = new Map(
-      stateOf(this.#moments, Number.MAX_SAFE_INTEGER).map((moment) => [moment.key, moment.route]),
+      this.#shown(Number.MAX_SAFE_INTEGER).map((moment) => [moment.key, moment.route] as const),
     );
     for (const key of this.#keys) {
       const route = this.table.inspect(key)?.inEffect?.route;
@@ -167,7 +184,9 @@ export class VerifyWitness {
       if (alive ? route !== inTruth : route !== undefined && route.state !== "dead") {
         return this.#violation(`${key} ended as ${describe(route)}, in truth it is ${describe(inTruth)}`);
       }
-      const left = this.table.inspect(key)?.facts.filter(({ kind }) => kind !== "confirmed") ?? [];
+      // A deletion that counts stays at the version of an object that is ending, until that is gone.
+      const mayStay = new Set(this.#proven ? ["confirmed", "tombstone"] : ["confirmed"]);
+      const left = this.table.inspect(key)?.facts.filter(({ kind }) => !mayStay.has(kind)) ?? [];
       if (left.length > 0) return this.#violation(`${key} is left with a ${left[0]?.kind ?? ""}`);
     }
     return undefined;
@@ -180,7 +199,7 @@ export class VerifyWitness {
   #apply(step: VerifyStep): void {
     switch (step.kind) {
       case "list": {
-        const listed = stateOf(this.#moments, step.version);
+        const listed = this.#shown(step.version);
         this.#tellUpTo(step.version);
         this.table.relist("", rv(step.version), listed.map(observationOf), this.#nowMs);
         this.#watermark = Math.max(this.#watermark, step.version);
@@ -188,7 +207,8 @@ export class VerifyWitness {
         return;
       }
       case "event": {
-        const { name, uid, version, gone } = step.moment;
+        const { key, name, uid, version, gone } = step.moment;
+        if (key === this.#hidden) return;
         this.#tellUpTo(version);
         this.#watermark = Math.max(this.#watermark, version);
         if (gone) this.table.remove("", "ns", name, uid, rv(version), this.#nowMs);
@@ -202,7 +222,12 @@ export class VerifyWitness {
         return;
       case "push":
         if (!step.forged) this.#tellPush(`ns/${step.route.name}`, Number(step.route.resourceVersion));
-        this.table.pushUpdate(step.route, this.#nowMs, step.forged ? "forger" : "manager");
+        this.table.pushUpdate(
+          step.route,
+          this.#nowMs,
+          step.forged ? "forger" : "manager",
+          this.#proven && !step.forged,
+        );
         return;
       case "push-delete": {
         const { name, version, forged } = step;
@@ -211,10 +236,13 @@ export class VerifyWitness {
           (moment) => moment.name === name && moment.version >= version && ended(moment),
         );
         if (!forged) this.#tellPush(`ns/${name}`, gone?.version ?? version);
+        if (!forged && this.#proven)
+          this.#ends.set(`ns/${name}`, Math.max(version, this.#ends.get(`ns/${name}`) ?? 0));
         this.table.pushDelete(
           { namespace: "ns", name, resourceVersion: rv(version) },
           this.#nowMs,
           forged ? "forger" : "manager",
+          this.#proven && !forged,
         );
         return;
       }
@@ -232,7 +260,7 @@ export class VerifyWitness {
     if (!read) return;
     const version = this.#readMoment === "begin" ? read.begunAt : this.#present;
     this.#readAt = version;
-    const moment = stateOf(this.#moments, version).find(({ key }) => key === read.key);
+    const moment = this.#shown(version).find(({ key }) => key === read.key);
     const [namespace = "", name = ""] = read.key.split("/");
     const result = this.table.settle(
       {
@@ -246,6 +274,11 @@ export class VerifyWitness {
     );
     if (result !== "settled") this.#begin(read.key);
     this.#tellKeyUpTo(read.key, version);
+  }
+
+  /** The objects at a version that the informer's selector lets through. */
+  #shown(version: number): Moment[] {
+    return stateOf(this.#moments, version).filter(({ key }) => key !== this.#hidden);
   }
 
   #tellUpTo(version: number): void {
@@ -300,9 +333,12 @@ export class VerifyWitness {
     for (const key of this.#keys) {
       const view = this.table.inspect(key);
       const effect = view?.inEffect;
+      if (key === this.#hidden) {
+        if (effect) return `${key} is in effect as ${describe(effect.route)}, though the selector hides it`;
+        continue;
+      }
       if (effect && effect.state !== "dead" && effect.state !== DOUBTED) {
-        if (!this.#moments.some(({ route }) => route === effect.route))
-          return `${key} is in effect as it never was`;
+        if (!this.#wasEver(key, effect.route)) return `${key} is in effect as it never was`;
         const end = this.#ends.get(key) ?? 0;
         if (Number(effect.route.resourceVersion) <= end) {
           return `${key} is in effect as ${describe(effect.route)}, but its end at ${end} was told`;
@@ -314,6 +350,7 @@ export class VerifyWitness {
       const known = Math.max(
         this.#watermark,
         ...versions.map(({ resourceVersion }) => Number(resourceVersion)),
+        Number(effect?.route.resourceVersion ?? 0),
       );
       const told = this.#told.get(key) ?? 0;
       if (known < told && effect?.incarnation && !this.#isSoAt(key, told, effect.route))
@@ -322,6 +359,18 @@ export class VerifyWitness {
       if (misroute) return misroute;
     }
     return undefined;
+  }
+
+  #wasEver(key: ObjectKey, { resourceVersion, uid, ip, state }: Route): boolean {
+    const moment = this.#moments.find(
+      ({ key: of, version }) => of === key && version === Number(resourceVersion),
+    );
+    return (
+      moment?.route?.uid === uid &&
+      moment.uid === uid &&
+      moment.route.ip === ip &&
+      moment.route.state === state
+    );
   }
 
   /** Whether the object was at a version as `route` has it: then it does not matter that the version is not known. */
@@ -335,7 +384,7 @@ export class VerifyWitness {
     const incarnation = this.table.inspect(key)?.inEffect?.incarnation;
     if (!incarnation) return undefined;
     for (const other of this.#keys) {
-      const took = other === key ? undefined : this.#took(other, incarnation.ip);
+      const took = other === key || other === this.#hidden ? undefined : this.#took(other, incarnation.ip);
       if (took !== undefined && took > (this.#took(key, incarnation.ip) ?? 0)) {
         return `requests for ${key} go to ${incarnation.ip}, which ${other} took at ${took}`;
       }
@@ -405,7 +454,7 @@ export function goThrough(
 /** Every merging of informer, one true push, one forged push and one early answer, for each of the timelines. */
 export function exploreVerify(
   timelines: Iterable<readonly Moment[]>,
-  rules: Rules = RULES,
+  world: VerifyWorld = {},
 ): { readonly histories: number; readonly violation: Violation | undefined } {
   let histories = 0;
   for (const moments of timelines) {
@@ -416,7 +465,7 @@ export function exploreVerify(
           for (const steps of mergings([script.slice(0, -1), [truth], [forged], [{ kind: "answer" }]])) {
             for (const moment of ["begin", "end"] as const) {
               histories++;
-              const violation = goThrough(new VerifyWitness(moments, moment, rules), steps, last);
+              const violation = goThrough(new VerifyWitness(moments, moment, world), steps, last);
               if (violation) return { histories, violation };
             }
           }
