@@ -22,6 +22,7 @@ const FLOORS: readonly (readonly Room[])[] = [
     ["proxy/target", /^src\/proxy\/target\/[\w-]+\.ts$/],
     ["proxy/reply", /^src\/proxy\/reply\/[\w-]+\.ts$/],
     ["peers/memberlist", /^src\/peers\/memberlist\/[\w-]+\.ts$/],
+    ["peers/proof", /^src\/peers\/proof\/[\w-]+\.ts$/],
   ],
   [
     ["config", /^src\/config\/[\w-]+\.ts$/],
@@ -140,12 +141,13 @@ const KNOWS_ONLY: Readonly<Record<string, readonly string[]>> = {
   config: ["system", "proxy/target"],
   routes: ["system"],
   "peers/memberlist": ["system"],
+  "peers/proof": ["system"],
   "peers/discovery": ["system", "peers/memberlist"],
   watch: ["system", "routes"],
-  peers: ["system", "routes"],
+  peers: ["system", "routes", "peers/proof"],
   workers: ["system", "routes"],
   // The closed lists of words that are label values.
-  metrics: ["system", "routes", "watch", "peers", "peers/memberlist", "proxy/reply"],
+  metrics: ["system", "routes", "watch", "peers", "peers/memberlist", "peers/proof", "proxy/reply"],
   admin: ["system", "routes"],
   node: ["system", "routes"],
   history: ["system", "routes", "admin"],

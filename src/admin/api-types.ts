@@ -297,6 +297,9 @@ export interface PeerView {
   readonly contradicted: number;
   /** Pushes that a read of the API server showed to be untrue. */
   readonly refuted: number;
+  /** Pushes that got 401 or 403: the sender may not push, or did not prove who it is. They count nowhere else here. */
+  readonly refused: number;
+  /** Refused ones too. */
   readonly lastPushAtMs: number;
 }
 

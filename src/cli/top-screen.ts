@@ -131,12 +131,18 @@ function sourceLines({ atMs, watch, peers, workers }: Status, paint: Paint, clip
     const text = `watch     ${scope || "all namespaces"}: ${state} at ${watermark ?? "-"}, ${heard}${fault ? `; ${fault}` : ""}`;
     lines.push(connected ? clip(text) : paint("yellow", clip(text)));
   }
-  for (const { address, pushes, applied, stopped, contradicted, refuted, lastPushAtMs } of peers.slice(
-    0,
-    MAX_PEERS,
-  )) {
-    const text = `peer      ${address}: ${short(pushes)} pushes, ${short(applied)} kept, ${short(stopped)} stopped, ${short(contradicted)} contradicted, ${short(refuted)} refuted, ${ago(atMs - lastPushAtMs)}`;
-    lines.push(contradicted + refuted > 0 ? paint("yellow", clip(text)) : clip(text));
+  for (const {
+    address,
+    pushes,
+    applied,
+    stopped,
+    contradicted,
+    refuted,
+    refused,
+    lastPushAtMs,
+  } of peers.slice(0, MAX_PEERS)) {
+    const text = `peer      ${address}: ${short(pushes)} pushes, ${short(applied)} kept, ${short(stopped)} stopped, ${short(contradicted)} contradicted, ${short(refuted)} refuted, ${refused > 0 ? `${short(refused)} not allowed, ` : ""}${ago(atMs - lastPushAtMs)}`;
+    lines.push(contradicted + refuted + refused > 0 ? paint("yellow", clip(text)) : clip(text));
   }
   if (peers.length > MAX_PEERS) lines.push(`          and ${peers.length - MAX_PEERS} peers more`);
   if (workers.wanted > 0) lines.push(`workers   ${workers.ready} of ${workers.wanted} serve`);

@@ -120,6 +120,25 @@ export const cidrText = z
     "must be a CIDR such as 10.244.0.0/16 or 2001:db8::/48 whose address has no bit set beyond the length",
   );
 
+/** A path of a file; not empty. */
+export const filePath = z
+  .string()
+  // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
+  .regex(/^[^\0]{1,4096}$/, "must be a path");
+
+/** A {@link filePath}, or empty, which is the default. */
+export const optionalFilePath = (description: string) =>
+  // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
+  text("path", "", /^[^\0]{0,4096}$/, "a path", description);
+
+/** A name of a certificate: a DNS name, perhaps with `*` for its first label, or a SPIFFE ID, perhaps with `*` for segments. */
+export const certificateName = z
+  .string()
+  .regex(
+    new RegExp(`^(?=.{1,512}$)((\\*\\.)?${LABEL}(\\.${LABEL})*|spiffe://[a-z0-9._-]+(/([\\w.-]+|\\*))+)$`),
+    "must be a lower-case DNS name (*.managers.svc for any first label) or a SPIFFE ID (spiffe://cluster.local/ns/*/sa/manager)",
+  );
+
 /** The name of a network interface, or its beginning with `*` at the end. */
 export const interfaceName = z
   .string()

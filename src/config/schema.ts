@@ -2,8 +2,10 @@ import { z } from "zod";
 import {
   address,
   bool,
+  certificateName,
   cidrText,
   domainName,
+  filePath,
   headerName,
   int,
   ipAddress,
@@ -11,6 +13,7 @@ import {
   list,
   live,
   namespaceName,
+  optionalFilePath,
   optionalIpAddress,
   peerAddress,
   secret,
@@ -269,8 +272,45 @@ const peers = z.strictObject({
     .enum(["verify", "serve"])
     .default("verify")
     .describe(
-      "What a push is worth. `verify`: it is a rumour; the sandbox is read from the API server, and requests for it wait until that is done (some milliseconds). `serve`: it takes effect at once, for peers that can't lie. With `source: none` nothing can be read, and pushes take effect at once.",
+      "What a push is worth whose sender did not prove who it is. `verify`: it is a rumour; the sandbox is read from the API server, and requests for it wait until that is done (some milliseconds). `serve`: it takes effect at once, for peers that can't lie. With `source: none` nothing can be read, and pushes take effect at once. What an informer with `selector` does not show waits for a read in any case.",
     ),
+  trustProven: z
+    .enum(["serve", "verify"])
+    .default("serve")
+    .describe(
+      "What a push is worth whose sender proved who it is, by HMAC or by its certificate: as with `peers.trust`.",
+    ),
+  require: z
+    .enum(["none", "hmac", "mtls"])
+    .default("none")
+    .describe(
+      "The proof that every push must bring; without it, it gets 401 and changes nothing. `none`: a push needs no proof, and one that has a right one is proven all the same. `hmac`: a signature with a key of `peers.hmacKeyFiles`. `mtls`: a certificate that `peers.tlsCaFile` has signed and `peers.tlsNames` lists. OpenKruise's managers can give neither.",
+    ),
+  hmacKeyFiles: list(
+    "path",
+    filePath,
+    2,
+    "Files with the keys that sign pushes, one each: 32 to 512 printable ASCII characters. Either is taken, so that keys can be rotated; the first signs. Read again every 5 seconds. A key whose file is deleted is taken no more.",
+  ),
+  hmacWindowMs: int(
+    SECOND_MS,
+    10 * MINUTE_MS,
+    30_000,
+    "How far the time in a signature may be from this router's clock, before or after. It must cover the difference of the clocks and the time on the way; for twice as long the router remembers which signatures it has seen.",
+  ),
+  tlsCertFile: optionalFilePath(
+    "File with the certificate of the peer port and its chain, in PEM. With it the port speaks TLS and, to whoever does not, plain HTTP: probes need no change. Needs `peers.tlsKeyFile`, `peers.tlsCaFile` and `peers.tlsNames`. All three files are read again every 5 seconds; open connections stay.",
+  ),
+  tlsKeyFile: optionalFilePath("File with the key of `peers.tlsCertFile`, in PEM."),
+  tlsCaFile: optionalFilePath(
+    "File with the CA certificates that sign the certificates of peers, in PEM. Others prove nothing.",
+  ),
+  tlsNames: list(
+    "name",
+    certificateName,
+    1000,
+    "Names of certificates that may push: DNS names and SPIFFE IDs. `*.managers.svc` allows any first label, `spiffe://cluster.local/ns/*/sa/manager` any segment; `*` stands for exactly one. With `peers.require: mtls` others get 403.",
+  ),
   settleMs: int(
     0,
     MINUTE_MS,
@@ -709,6 +749,7 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
     const message = "must be empty with `source: none`: pods are listed by the API server";
     yield { path: ["memberlist", "podNamespace"], other: "source", message };
   }
+  yield* proofConflicts(config.peers);
   const { backoffMinMs, backoffMaxMs } = config.watch;
   if (backoffMinMs > backoffMaxMs) {
     const other = "watch.backoffMaxMs";
@@ -728,6 +769,27 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
     const other = headers.slice(0, index).find((earlier) => name !== "" && earlier.name === name)?.key;
     if (other)
       yield { path: key.split("."), other, message: `must not be the header of ${other} ("${name}")` };
+  }
+}
+
+/** A proof that is required must be possible, and half of a TLS is none. */
+function* proofConflicts(config: z.output<typeof peers>): Generator<Conflict> {
+  const { require, hmacKeyFiles, tlsNames } = config;
+  if (require === "hmac" && hmacKeyFiles.length === 0) {
+    const message = "must name a key with `peers.require: hmac`";
+    yield { path: ["peers", "hmacKeyFiles"], other: "peers.require", message };
+  }
+  const files = ["tlsCertFile", "tlsKeyFile", "tlsCaFile"] as const;
+  const given = files.find((key) => config[key] !== "");
+  if (given === undefined && require !== "mtls" && tlsNames.length === 0) return;
+  const other =
+    given !== undefined ? `peers.${given}` : require === "mtls" ? "peers.require" : "peers.tlsNames";
+  for (const key of files) {
+    if (config[key] === "") yield { path: ["peers", key], other, message: `must be given with ${other}` };
+  }
+  if (tlsNames.length === 0) {
+    const message = `must name who may push with ${other}: a CA signs for others too`;
+    yield { path: ["peers", "tlsNames"], other, message };
   }
 }
 

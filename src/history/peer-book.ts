@@ -40,6 +40,13 @@ export class PeerBook {
     this.#peerOf(address).refuted++;
   }
 
+  /** A push of it was refused unread, or for want of a proof. */
+  refused(address: string, nowMs: Milliseconds): void {
+    const peer = this.#peerOf(address);
+    peer.refused++;
+    peer.lastPushAtMs = nowMs;
+  }
+
   /** All that is known, the latest first. */
   view(): PeerView[] {
     return structuredClone([...this.#peers.values()]).reverse();
@@ -57,6 +64,7 @@ export class PeerBook {
       stopped: 0,
       contradicted: 0,
       refuted: 0,
+      refused: 0,
       lastPushAtMs: 0,
     };
     // A Map keeps the order of insertion: the first is the one that was silent for longest.

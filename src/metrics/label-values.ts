@@ -2,6 +2,7 @@ import { STATUS_CODES } from "node:http";
 import { PROBE_RESULTS } from "../peers/memberlist/probe.ts";
 import { REFUSAL_REASONS } from "../peers/memberlist/refused.ts";
 import * as peers from "../peers/peer-observer.ts";
+import { PROOF_METHODS as METHODS_OF_PROOF, PROOF_RESULTS as PROOFS } from "../peers/proof/proof-results.ts";
 import { REASONS } from "../proxy/reply/reasons.ts";
 import * as ends from "../routes/lookup.ts";
 import { AHEAD_FACTS, DROP_REASONS, GUARDS, OUTCOMES } from "../routes/outcome.ts";
@@ -108,6 +109,12 @@ export const INVALID_OBJECT_REASONS = closed(
   [...INVALID_REASONS, "out_of_scope", "unknown_event_type"],
   "other",
 );
+
+/** How a peer proves who it is. */
+export const PROOF_METHODS = closed(METHODS_OF_PROOF);
+
+/** What came of a proof. */
+export const PROOF_RESULTS = closed(PROOFS);
 
 /** What became of a push. */
 export const PUSH_RESULTS = closed(peers.PUSH_RESULTS, "other");

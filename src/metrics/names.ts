@@ -290,6 +290,12 @@ export const METRICS = {
     help: "Pushes received on /refresh, by what became of them.",
     labels: { result: label.PUSH_RESULTS },
   },
+  peerProofs: {
+    name: "lychgate_peer_proofs_total",
+    type: "counter",
+    help: "Proofs that came with pushes, and proofs that were required and missing, by method and what came of them.",
+    labels: { method: label.PROOF_METHODS, result: label.PROOF_RESULTS },
+  },
   pushReads: {
     name: "lychgate_push_reads_total",
     type: "counter",

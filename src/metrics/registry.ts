@@ -84,6 +84,8 @@ export interface Metrics {
   /** Pushes from peers. */
   readonly peers: {
     pushed(result: string): void;
+    /** A proof that came with a push, or was required and missing; words of `peer_proofs_total`. */
+    proof(method: string, result: string): void;
     /** A read of the API server that settles pushes; `result` is a word of `push_reads_total{result}`. */
     read(of: string, result: string, tookMs: Milliseconds): void;
   };
@@ -230,6 +232,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const pushReadDuration = measure(METRICS.pushReadDuration);
   const podIpsRefused = count(METRICS.podIpsRefused);
   const peerPushes = count(METRICS.peerPushes);
+  const peerProofs = count(METRICS.peerProofs);
   const pushToApply = measure(METRICS.pushToApply);
 
   read(METRICS.members, (set) => {
@@ -332,6 +335,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     peers: {
       pushed: (result) => peerPushes.add(1, result),
+      proof: (method, result) => peerProofs.add(1, method, result),
       read(of, result, tookMs) {
         pushReads.add(1, of, result);
         pushReadDuration.observeMs(tookMs);

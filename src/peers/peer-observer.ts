@@ -16,6 +16,8 @@ import type { Outcome } from "../routes/outcome.ts";
  * | `incomplete` | was not asked: the body did not arrive, or not in time |
  * | `overloaded` | was not asked: too many bodies at once, or more pushes than all senders together may send |
  * | `forbidden` | was not asked: the sender is none of those that may push |
+ * | `unproven` | was not asked: the sender did not prove who it is |
+ * | `not_listed` | was not asked: the sender proved who it is, and is none of those that may push |
  * | `rate_limited` | was not asked: the sender pushes more than one may |
  */
 export const PUSH_RESULTS = [
@@ -29,6 +31,8 @@ export const PUSH_RESULTS = [
   "incomplete",
   "overloaded",
   "forbidden",
+  "unproven",
+  "not_listed",
   "rate_limited",
 ] as const;
 

@@ -11,7 +11,12 @@ import type { Log } from "../system/log.ts";
 import { remoteAddressOf } from "../system/ip-address.ts";
 import { PacedLog } from "../system/paced-log.ts";
 import { readBoundedBody } from "./bounded-body.ts";
+import { createFirstByteServer } from "./first-byte.ts";
 import type { PeerObserver } from "./peer-observer.ts";
+import { HmacVerifier, type HmacVerifierOptions } from "./proof/hmac-verifier.ts";
+import { PeerTls, type PeerTlsOptions } from "./proof/peer-tls.ts";
+import type { ProofMethod, ProofResult } from "./proof/proof-results.ts";
+import { type ProofObserver, PushProofs, type RequiredProof } from "./proof/push-proofs.ts";
 import { type Admission, PushBudget, type PushRates } from "./push-budget.ts";
 import type { PushSink } from "./push-sink.ts";
 import { askReadiness } from "./readiness.ts";
@@ -32,6 +37,8 @@ export interface PeerServerOptions {
   readonly port: number;
   /** Whether this address may push; others get 403. Defaults to all. Probes may come from anywhere. */
   readonly mayPush?: (address: string) => boolean;
+  /** How peers prove who they are. Defaults to not at all. */
+  readonly proof?: PeerProofOptions;
   /** What may come to `/refresh` in a second; above, a push gets 429 or 503 and is not read. Defaults to no limit. */
   readonly rates?: PushRates;
   /** Longest body of a push, in bytes. Defaults to 1 MiB, the limit of the gateway that Lychgate replaces. */
@@ -54,6 +61,18 @@ export interface PeerServerOptions {
   readonly log?: Log;
 }
 
+/** How peers of a server prove who they are (docs/peers.md#proof). */
+export interface PeerProofOptions {
+  readonly require: RequiredProof;
+  /** The keys that are taken now, and how far clocks may differ. Absent: signatures are not looked at. */
+  readonly hmac?: Omit<HmacVerifierOptions, "clock">;
+  /** Absent: the port has no TLS. Present: it has TLS and plain HTTP. */
+  readonly tls?: Omit<PeerTlsOptions, "clock" | "log">;
+  readonly observer?: ProofObserver;
+  /** A push from this address was refused with 401 or 403. */
+  readonly refused?: (address: string) => void;
+}
+
 /** The server that peers and probes talk to. */
 export interface PeerServer {
   /** Resolves once connections are accepted; rejects with the system's error as `cause`. Call it once. */
@@ -74,6 +93,11 @@ const TEXT_HEADERS = {
   "x-content-type-options": "nosniff",
 } as const;
 
+/** What a 401 must name (RFC 9110 11.6.1). */
+const CHALLENGES = { hmac: "Lychgate-HMAC-SHA256", mtls: "Mutual-TLS" } as const;
+
+const NOT_PROVEN = { kind: "open", proven: false } as const;
+
 const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
 
 /**
@@ -81,6 +105,7 @@ const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
  * `gateway is not ready`; `?verbose` lists the checks). Other paths and methods are answered as Go's ServeMux does.
  * Who may push, and how much, is judged before a push is read.
  * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.
+ * @throws Error when the files of `proof.tls` are of no use. It names the setting.
  *
  * @example
  * ```ts
@@ -102,6 +127,9 @@ const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
  */
 export function createPeerServer(options: PeerServerOptions): PeerServer {
   const { host, port, requestTimeoutMs = 10_000 } = options;
+  const { proof, clock = systemClock, log = silentLog } = options;
+  const tls =
+    proof?.tls && new PeerTls({ ...proof.tls, clock, log }, (socket) => server.emit("connection", socket));
   const server = createServer(
     {
       requestTimeout: requestTimeoutMs,
@@ -109,27 +137,56 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
       connectionsCheckingInterval: Math.min(requestTimeoutMs, 1_000),
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     },
-    peerRequestListener(options),
+    peerRequestListener(options, tls),
   );
   boundConnections(server, {
     maxConnections: options.maxConnections,
     maxConnectionsPerAddress: options.maxConnectionsPerAddress,
     evicted: () => options.connectionEvicted?.(),
-    clock: options.clock ?? systemClock,
-    log: options.log ?? silentLog,
+    clock,
+    log,
   });
+  if (!tls) {
+    return {
+      listen: () => openListener(server, "peers", { host, port }),
+      close: () => closeListener(server, CLOSE_GRACE_MS),
+    };
+  }
+  const front = createFirstByteServer({
+    tls: (socket) => tls.take(socket),
+    plain: (socket) => server.emit("connection", socket),
+    timeoutMs: Math.min(requestTimeoutMs, 5_000),
+    maxSilent: options.maxConnections,
+    evicted: () => options.connectionEvicted?.(),
+    clock,
+  });
+  // Without it node:http does not look for late heads.
+  server.emit("listening");
   return {
-    listen: () => openListener(server, "peers", { host, port }),
-    close: () => closeListener(server, CLOSE_GRACE_MS),
+    listen: () => openListener(front, "peers", { host, port }),
+    async close() {
+      tls.stop();
+      front.close();
+      await closeListener(server, CLOSE_GRACE_MS);
+    },
   };
 }
 
-function peerRequestListener(options: PeerServerOptions) {
+function peerRequestListener(options: PeerServerOptions, tls: PeerTls | undefined) {
   const { sink, readinessChecks = [], clock = systemClock, log = silentLog } = options;
   const { maxBodyBytes = MIB, maxBufferedBytes = 32 * MIB, mayPush = () => true, rates } = options;
   const budget = rates && new PushBudget(rates, clock.monotonicMs());
   const refusals = new PacedLog(log, clock, REFUSAL_LOG_INTERVAL_MS);
   const observer = options.observer ?? { pushed() {} };
+  const { proof } = options;
+  const proofs =
+    proof &&
+    new PushProofs({
+      require: proof.require,
+      hmac: proof.hmac && new HmacVerifier({ ...proof.hmac, clock }),
+      tls,
+      observer: proof.observer ?? (() => {}),
+    });
   const limits = {
     maxBytes: maxBodyBytes,
     drainBytes: 8 * MIB,
@@ -161,12 +218,49 @@ function peerRequestListener(options: PeerServerOptions) {
     }
   }
 
+  /** Answers a push whose sender has not proved that it may push. */
+  function refuse(
+    { method, result }: { readonly method: ProofMethod; readonly result: ProofResult },
+    from: string,
+    { socket }: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    if (result === "overloaded") {
+      isOver("all", from, response);
+      return;
+    }
+    const isListed = result !== "not_listed";
+    refusals.tell(
+      "warn",
+      isListed
+        ? "pushes refused: their sender did not prove who it is (peers.require)"
+        : "pushes refused: no name of their sender's certificate is in peers.tlsNames",
+      () => ({ from, proof: method, why: result, ...(!isListed && { names: tls?.namesOf(socket) }) }),
+      `${method} ${result}`,
+    );
+    observer.pushed(isListed ? "unproven" : "not_listed");
+    proof?.refused?.(from);
+    if (!isListed) replyText(response, 403, "not allowed to push routes\n", { connection: "close" });
+    else {
+      replyText(response, 401, "who pushes routes must prove it\n", {
+        connection: "close",
+        "www-authenticate": CHALLENGES[method],
+      });
+    }
+  }
+
   async function refresh(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const from = remoteAddressOf(request.socket) || "unknown";
     if (!mayPush(from)) {
       refusals.tell("warn", "pushes refused: their sender is not in peers.allowFrom", () => ({ from }));
       observer.pushed("forbidden");
+      proof?.refused?.(from);
       replyText(response, 403, "not allowed to push routes\n", { connection: "close" });
+      return;
+    }
+    const head = proofs?.ofHead(request) ?? NOT_PROVEN;
+    if (head.kind === "refused") {
+      refuse(head, from, request, response);
       return;
     }
     if (isOver(budget?.admitPush(from, clock.monotonicMs()), from, response)) return;
@@ -186,6 +280,11 @@ function peerRequestListener(options: PeerServerOptions) {
         replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
         return;
       case "complete": {
+        const whole = proofs?.ofBody(head, request, read.body) ?? { kind: "done", proven: false };
+        if (whole.kind === "refused") {
+          refuse(whole, from, request, response);
+          return;
+        }
         const { status, body } = handleRefresh(read.body, {
           sink,
           observer,
@@ -193,7 +292,7 @@ function peerRequestListener(options: PeerServerOptions) {
           log,
           refusals,
           from,
-          proven: false,
+          proven: whole.proven,
         });
         if (status === 204) response.writeHead(204).end();
         else replyText(response, status, body);

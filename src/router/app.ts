@@ -21,6 +21,7 @@ import { type Membership, startMembership } from "./membership.ts";
 import { createMetrics, type Metrics } from "../metrics/registry.ts";
 import { Distrust } from "../peers/distrust.ts";
 import { createPeerServer } from "../peers/peer-server.ts";
+import { HmacKeys } from "../peers/proof/hmac-keys.ts";
 import { askReadiness, type ReadinessCheck } from "../peers/readiness.ts";
 import { InterfaceAddresses } from "./interface-addresses.ts";
 import { PodAddresses } from "./pod-addresses.ts";
@@ -136,7 +137,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const timer = new TableTimer(table, clock);
   const history = new RouteHistory(historyBounds(config));
   const peerBook = new PeerBook();
-  const sink = tableSink(table, clock);
+  const sink = tableSink(table, clock, config.peers.trustProven);
   const informer = watched ? await makeInformer(config, surroundings, sink, metrics) : undefined;
 
   let draining = false;
@@ -191,6 +192,10 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       : []),
     ...(overlap ? [{ name: "overlap", ready: () => overlap.ready() }] : []),
   ];
+  const hmacKeys =
+    config.peers.hmacKeyFiles.length > 0
+      ? new HmacKeys({ paths: config.peers.hmacKeyFiles, clock, log })
+      : undefined;
   const mayPush = config.peers.allowFrom.length > 0 ? addressIn(config.peers.allowFrom) : undefined;
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
@@ -201,6 +206,22 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     observer: metrics.peers,
     readinessChecks: readiness,
     ...(mayPush && { mayPush }),
+    proof: {
+      require: config.peers.require,
+      ...(hmacKeys && {
+        hmac: { keys: () => hmacKeys.current, windowMs: config.peers.hmacWindowMs },
+      }),
+      ...(config.peers.tlsCertFile !== "" && {
+        tls: {
+          certFile: config.peers.tlsCertFile,
+          keyFile: config.peers.tlsKeyFile,
+          caFile: config.peers.tlsCaFile,
+          names: config.peers.tlsNames,
+        },
+      }),
+      observer: (method, result) => metrics.peers.proof(method, result),
+      refused: (address) => peerBook.refused(address, clock.nowMs()),
+    },
     rates: {
       pushesPerSender: config.peers.maxPushesPerSecond,
       bytesPerSender: config.peers.maxPushBytesPerSecond,
@@ -282,6 +303,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 
   const stopRest = async (abrupt: boolean): Promise<void> => {
     timer.stop();
+    hmacKeys?.stop();
     settling?.stop();
     interfaces.stop();
     view.stop();

@@ -34,12 +34,8 @@ export async function runServe(
       { allowed: allowedSpecial },
     );
   }
-  if (anybodyMayPush(config)) {
-    log.warn(
-      "with source none every push is believed, and whoever reaches peerListen can push: name the managers in peers.allowFrom",
-      { peerListen: config.peerListen },
-    );
-  }
+  const warning = openPushesWarning(config);
+  if (warning !== undefined) log.warn(warning, { peerListen: config.peerListen });
   let router: Router;
   try {
     router = await startRouter(config, { log, accessLog: accessLog?.record, live });
@@ -69,11 +65,21 @@ export async function runServe(
   return 0;
 }
 
-/** Without an informer no push can be verified: then who can push decides which pod answers. */
-function anybodyMayPush({ source, peers, peerListen }: EffectiveConfig["config"]): boolean {
+/** What to say when whoever reaches the peer port may push, and others can reach it. */
+export function openPushesWarning({
+  source,
+  peers,
+  peerListen,
+}: EffectiveConfig["config"]): string | undefined {
   const address = parseListenAddress(peerListen);
   const host = "fault" in address ? undefined : address.host;
-  return source === "none" && peers.allowFrom.length === 0 && !isLoopback(host);
+  if (peers.require !== "none" || peers.allowFrom.length > 0 || isLoopback(host)) return undefined;
+  // Without an informer no push can be verified: then who can push decides which pod answers.
+  if (source === "none")
+    return "with source none every push is believed, and whoever reaches peerListen can push: name the managers in peers.allowFrom, or set peers.require";
+  return peers.trust === "serve"
+    ? "with peers.trust serve every push is believed, and whoever reaches peerListen can push: name the managers in peers.allowFrom, or set peers.require"
+    : "whoever reaches peerListen can push, and need not prove who it is (peers.require none): each push costs a read of the API server. Name the managers in peers.allowFrom, or set peers.require";
 }
 
 /** `undefined` listens on all addresses. */

@@ -1,5 +1,5 @@
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server as NetServer } from "node:net";
 import type { Milliseconds } from "./clock.ts";
 
 /** Where a server listens. */
@@ -18,7 +18,7 @@ const BACKLOG = 4096;
  * peers on *:7789 failed: …`, with the system's error as `cause`. Call it once for each server.
  */
 export function openListener(
-  server: Server,
+  server: NetServer,
   purpose: string,
   address: ListenerAddress,
 ): Promise<AddressInfo> {

@@ -43,6 +43,7 @@ const busy: Status = {
     stopped: 4,
     contradicted: peer,
     refuted: 0,
+    refused: 0,
     lastPushAtMs: 99_000,
   })),
   workers: {

@@ -44,6 +44,13 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "admin.token": fc.constant(""),
   "admin.tokenFile": fc.constantFrom("", "/etc/lychgate/token", "a # b"),
   "admin.hosts": fc.uniqueArray(domain, { maxLength: 3 }),
+  // These go together: see PROOFS.
+  "peers.require": fc.constant("none"),
+  "peers.hmacKeyFiles": fc.constant([]),
+  "peers.tlsCertFile": fc.constant(""),
+  "peers.tlsKeyFile": fc.constant(""),
+  "peers.tlsCaFile": fc.constant(""),
+  "peers.tlsNames": fc.constant([]),
   "memberlist.listen": address,
   "memberlist.advertiseAddress": fc.constantFrom("", "10.0.0.7", "fd00::7"),
   "memberlist.name": fc.constantFrom("", "sg-a", "two words # not a comment"),
@@ -59,6 +66,20 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "node.overlapInterfaces": fc.subarray(["eth0", "lxc*", "en.1-a:2"]),
 };
 
+const TLS = {
+  tlsCertFile: "/tls/a: b.crt",
+  tlsKeyFile: "/tls/#.key",
+  tlsCaFile: "ca",
+  tlsNames: ["*.managers.svc", "a", "spiffe://cluster.local/ns/*/sa/manager"],
+};
+/** Proofs of peers, each with all that it needs. */
+const PROOFS = fc.constantFrom(
+  {},
+  { hmacKeyFiles: ["/etc/lychgate/key"] },
+  { require: "hmac", hmacKeyFiles: ["a # b", "/c"], ...TLS },
+  { require: "mtls", ...TLS },
+);
+
 function arbitraryOf(setting: Setting): fc.Arbitrary<SettingValue> {
   const text = TEXTS[setting.key];
   if (text) return text;
@@ -70,16 +91,20 @@ function arbitraryOf(setting: Setting): fc.Arbitrary<SettingValue> {
 
 /** Any subset of settings, that together are valid. */
 const configs: fc.Arbitrary<Config> = fc
-  .record(Object.fromEntries(SETTINGS.map((setting) => [setting.key, arbitraryOf(setting)])), {
-    requiredKeys: [],
-  })
-  .map((values) => {
+  .tuple(
+    fc.record(Object.fromEntries(SETTINGS.map((setting) => [setting.key, arbitraryOf(setting)])), {
+      requiredKeys: [],
+    }),
+    PROOFS,
+  )
+  .map(([values, proofs]) => {
     const input: Record<string, unknown> = {};
     for (const [key, value] of Object.entries(values)) {
       const [section = "", name] = key.split(".");
       if (name === undefined) input[section] = value;
       else input[section] = { ...(input[section] as object), [name]: value };
     }
+    input["peers"] = { ...(input["peers"] as object | undefined), ...proofs };
     try {
       return configFrom(input);
     } catch {

@@ -31,6 +31,7 @@ const OUTCOME = {
   ignored_out_of_scope: "refused: namespace not watched",
   ignored_read: "refused: a read has shown a later moment",
   ignored_refuted: "refused: a read says otherwise",
+  ignored_unselected: "ignored: the selector leaves it out",
   ignored_implausible: "refused: far ahead of the cluster",
   ignored_distrusted: "refused: its sender was refuted too often",
   refuted: "a read says otherwise",

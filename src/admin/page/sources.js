@@ -53,6 +53,12 @@ export function sources(section) {
         cell: ({ refuted }) => count(refuted),
         alarm: ({ refuted }) => refuted > 0,
       },
+      {
+        title: "Not allowed",
+        number: true,
+        cell: ({ refused }) => count(refused),
+        alarm: ({ refused }) => refused > 0,
+      },
       { title: "Last push", number: true, cell: ({ lastPushAtMs }) => ago(lastPushAtMs, nowMs) },
     ],
     {

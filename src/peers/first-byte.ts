@@ -1,0 +1,60 @@
+import { createServer, type Server, type Socket } from "node:net";
+import type { Clock, Milliseconds } from "../system/clock.ts";
+
+/** Options of {@link createFirstByteServer}. */
+export interface FirstByteOptions {
+  /** Gets a connection whose first byte is that of a TLS handshake. */
+  readonly tls: (socket: Socket) => void;
+  /** Gets every other one. */
+  readonly plain: (socket: Socket) => void;
+  /** Longest time until the first byte comes; then the connection is closed. */
+  readonly timeoutMs: Milliseconds;
+  /** Connections that have not sent a byte yet; above, the one that is silent for longest is closed. */
+  readonly maxSilent: number;
+  /** A connection was closed to make room for a newer one. Must not throw. */
+  readonly evicted: () => void;
+  readonly clock: Clock;
+}
+
+/** The record type of a handshake (RFC 8446 5.1). No method of HTTP begins with it. */
+const HANDSHAKE = 22;
+
+/**
+ * A server whose port speaks TLS and plain HTTP: the first byte decides. So probes, and managers that know no TLS, need no port of
+ * their own. What was read is put back before the connection is handed on.
+ */
+export function createFirstByteServer(options: FirstByteOptions): Server {
+  const silent = new Set<Socket>();
+  return createServer((socket) => {
+    silent.add(socket);
+    const timer = options.clock.setTimeout(() => socket.destroy(), options.timeoutMs);
+    const onGone = (): void => {
+      silent.delete(socket);
+      timer.clear();
+    };
+    // `close` follows; whoever takes the connection listens for errors of its own.
+    socket.on("error", ignore);
+    socket.once("close", onGone);
+    socket.once("data", (bytes: Buffer) => {
+      onGone();
+      socket.off("close", onGone);
+      // Paused while the readers change: what is put back must not be lost between them.
+      socket.pause();
+      const ahead: unknown = socket.read();
+      socket.unshift(Buffer.isBuffer(ahead) ? Buffer.concat([bytes, ahead]) : bytes);
+      if (bytes[0] === HANDSHAKE) {
+        options.tls(socket);
+      } else {
+        options.plain(socket);
+        socket.resume();
+      }
+    });
+    if (silent.size <= options.maxSilent) return;
+    const [longest] = silent;
+    if (longest) silent.delete(longest);
+    longest?.destroy();
+    options.evicted();
+  });
+}
+
+function ignore(): void {}
