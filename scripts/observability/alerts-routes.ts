@@ -142,6 +142,50 @@ export const routeAlerts: AlertMaker = (pace) => {
       ],
     },
     {
+      name: "LychgateUnprovenPeer",
+      severity: "warning",
+      conditions: [
+        {
+          value: q.increase(METRICS.peerPushes, ten, ROUTER, { result: is("unproven", "not_listed") }),
+          is: "> 0",
+        },
+      ],
+      forSeconds: 0,
+      summary: "{{ $labels.instance }} refuses pushes whose sender did not prove that it may push",
+      description:
+        "They got 401 or 403 (`peers.require`) and changed nothing. A peer with a wrong or old key, a clock that is off or a certificate that is not listed; or somebody who should not reach the port.",
+      panel: { dashboard: "lychgate-routes", title: "Proofs of peers" },
+      cases: [
+        {
+          title: "a push without a proof",
+          series: {
+            [seriesName(METRICS.peerPushes, { result: "unproven" })]: "0x5 1x20",
+            [seriesName(METRICS.peerPushes, { result: "not_listed" })]: "0x25",
+          },
+          atMinutes: 8,
+          firing: [ONE],
+        },
+        {
+          title: "a certificate whose name is not listed",
+          series: {
+            [seriesName(METRICS.peerPushes, { result: "unproven" })]: "0x25",
+            [seriesName(METRICS.peerPushes, { result: "not_listed" })]: "0x5 1x20",
+          },
+          atMinutes: 8,
+          firing: [ONE],
+        },
+        {
+          title: "pushes that are taken, and a refusal of long ago",
+          series: {
+            [seriesName(METRICS.peerPushes, { result: "applied" })]: "0+5x25",
+            [seriesName(METRICS.peerPushes, { result: "unproven" })]: "3x25",
+          },
+          atMinutes: 8,
+          firing: [],
+        },
+      ],
+    },
+    {
       name: "LychgateForeignPeer",
       severity: "warning",
       conditions: [

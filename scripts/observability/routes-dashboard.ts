@@ -202,7 +202,7 @@ export const ROUTES: DashboardSpec = {
         {
           title: "Pushes received",
           description:
-            "Pushes on /refresh by what became of them. malformed, too_large, invalid, forbidden: not from a peer of ours. rate_limited, overloaded: too many.",
+            "Pushes on /refresh by what became of them. malformed, too_large, invalid, forbidden, unproven, not_listed: not from a peer of ours. rate_limited, overloaded: too many.",
           kind: "time",
           unit: "ops",
           width: 8,
@@ -291,6 +291,20 @@ export const ROUTES: DashboardSpec = {
           unit: "ops",
           width: 8,
           queries: [{ expr: q.seenRate(METRICS.memberRefusals, WINDOW, "reason"), legend: "{{reason}}" }],
+        },
+        {
+          title: "Proofs of peers",
+          description:
+            "Signatures and certificates that came with pushes, by what was wrong with them, and those that were required and missing. wrong, replayed: another key, or an attack. See docs/peers.md#proof.",
+          kind: "time",
+          unit: "ops",
+          width: 24,
+          queries: [
+            {
+              expr: q.seenRate(METRICS.peerProofs, WINDOW, "method, result"),
+              legend: "{{method}} {{result}}",
+            },
+          ],
         },
       ],
     },

@@ -4,7 +4,7 @@ import type { PushedDeletion, PushedRoute } from "../routes/push.ts";
 /**
  * What peers may do to the route table (docs/route-table.md#rules, rules 1 to 3). Called synchronously, once per push.
  * Judges the push whole, never throws, and changes nothing when its outcome is not `applied`. `from` is the address of who
- * pushed, for people to read: behind a proxy it is the proxy's. `proven`: the sender proved who it is (docs/peers.md#who-may-push); default false.
+ * pushed, for people to read: behind a proxy it is the proxy's. `proven`: the sender proved who it is (docs/peers.md#proof); default false.
  */
 export interface PushSink {
   /** Some state other than dead. */
