@@ -67,7 +67,7 @@ export interface PeerProofOptions {
   /** The keys that are taken now, and how far clocks may differ. Absent: signatures are not looked at. */
   readonly hmac?: Omit<HmacVerifierOptions, "clock">;
   /** Absent: the port has no TLS. Present: it has TLS and plain HTTP. */
-  readonly tls?: Omit<PeerTlsOptions, "clock" | "log">;
+  readonly tls?: Omit<PeerTlsOptions, "clock" | "log" | "maxHandshakes" | "evicted">;
   readonly observer?: ProofObserver;
   /** A push from this address was refused with 401 or 403. */
   readonly refused?: (address: string) => void;
@@ -129,7 +129,17 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
   const { host, port, requestTimeoutMs = 10_000 } = options;
   const { proof, clock = systemClock, log = silentLog } = options;
   const tls =
-    proof?.tls && new PeerTls({ ...proof.tls, clock, log }, (socket) => server.emit("connection", socket));
+    proof?.tls &&
+    new PeerTls(
+      {
+        ...proof.tls,
+        maxHandshakes: options.maxConnections,
+        evicted: () => options.connectionEvicted?.(),
+        clock,
+        log,
+      },
+      (socket) => server.emit("connection", socket),
+    );
   const server = createServer(
     {
       requestTimeout: requestTimeoutMs,

@@ -218,6 +218,24 @@ describe.skipIf(!hasOpenssl())("TLS on the peer port", () => {
     garbage.destroy();
   });
 
+  test.each([
+    ["send nothing", []],
+    ["begin a handshake and go no further", [22, 3, 1]],
+  ])("connections that %s are bounded, and a peer is served all the same", async (_what, bytes) => {
+    await start({ maxConnections: 16, maxConnectionsPerAddress: 16 });
+    const flood = Array.from({ length: 60 }, () => {
+      const socket = connect(port, "127.0.0.1", () => void socket.write(Buffer.from(bytes)));
+      return socket.on("error", () => {}).resume();
+    });
+    await eventually(() => flood.filter(({ destroyed }) => destroyed).length >= 44);
+    expect((await ask(identities.dns)).status).toBe(204);
+    await eventually(async () => {
+      const metrics = await router.metrics();
+      return metricOf(metrics, "lychgate_listener_evictions_total", 'listener="peers"') >= 44;
+    });
+    for (const socket of flood) socket.destroy();
+  });
+
   test("a head that comes byte by byte is read whole", async () => {
     await start({ require: "none" });
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });

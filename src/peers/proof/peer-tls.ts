@@ -31,6 +31,10 @@ export interface PeerTlsOptions {
   readonly caFile: string;
   /** Who may push ({@link namesMatcher}). */
   readonly names: readonly string[];
+  /** Handshakes under way at a time; above, the connection of the oldest is closed. */
+  readonly maxHandshakes: number;
+  /** A connection was closed to make room for a newer one. Must not throw. */
+  readonly evicted: () => void;
   readonly clock: Clock;
   readonly log: Log;
   /** Time between two looks at the files. Default 5 seconds. */
@@ -56,6 +60,8 @@ export class PeerTls {
   readonly #server: Server;
   readonly #isListed: ReturnType<typeof namesMatcher>;
   readonly #known = new WeakMap<TLSSocket, KnownCertificate>();
+  /** By the address and port of the other side, the oldest first. */
+  readonly #handshakes = new Map<string, Socket>();
 
   /**
    * `secured` gets each connection whose handshake is done.
@@ -84,14 +90,30 @@ export class PeerTls {
       this.stop();
       throw error;
     }
-    this.#server.on("secureConnection", secured);
+    this.#server.on("secureConnection", (socket) => {
+      this.#handshakes.delete(otherSideOf(socket));
+      secured(socket);
+    });
     // The server has closed the connection by then.
     this.#server.on("tlsClientError", (_error, socket) => socket.destroy());
   }
 
   /** Begins a handshake on a connection of which nothing has been read, or all of it was put back. */
   take(socket: Socket): void {
+    const { maxHandshakes, evicted } = this.#options;
+    const other = otherSideOf(socket);
+    this.#handshakes.set(other, socket);
+    socket.once("close", () => {
+      if (this.#handshakes.get(other) === socket) this.#handshakes.delete(other);
+    });
     this.#server.emit("connection", socket);
+    if (this.#handshakes.size <= maxHandshakes) return;
+    const [oldest] = this.#handshakes;
+    if (oldest === undefined) return;
+    this.#handshakes.delete(oldest[0]);
+    if (oldest[1].destroyed) return;
+    oldest[1].destroy();
+    evicted();
   }
 
   /** Judges the certificate of a connection, at this moment. */
@@ -146,6 +168,10 @@ export class PeerTls {
       log.warn("the peer port's certificates are of no use: the last ones stay", { why: messageOf(error) });
     }
   }
+}
+
+function otherSideOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 const SETTINGS = ["peers.tlsCertFile", "peers.tlsKeyFile", "peers.tlsCaFile"] as const;
