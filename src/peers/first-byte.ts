@@ -16,6 +16,16 @@ export interface FirstByteOptions {
   readonly clock: Clock;
 }
 
+/** A server that looks at the first byte. */
+export interface FirstByteServer {
+  readonly server: Server;
+  /**
+   * Accepts no more, and closes the connections that have not sent a byte yet. The others are whose they were handed to;
+   * `closed` is called when they are gone too.
+   */
+  close(closed: () => void): void;
+}
+
 /** The record type of a handshake (RFC 8446 5.1). No method of HTTP begins with it. */
 const HANDSHAKE = 22;
 
@@ -23,9 +33,9 @@ const HANDSHAKE = 22;
  * A server whose port speaks TLS and plain HTTP: the first byte decides. So probes, and managers that know no TLS, need no port of
  * their own. What was read is put back before the connection is handed on.
  */
-export function createFirstByteServer(options: FirstByteOptions): Server {
+export function createFirstByteServer(options: FirstByteOptions): FirstByteServer {
   const silent = new Set<Socket>();
-  return createServer((socket) => {
+  const server = createServer((socket) => {
     silent.add(socket);
     const timer = options.clock.setTimeout(() => socket.destroy(), options.timeoutMs);
     const onGone = (): void => {
@@ -55,6 +65,13 @@ export function createFirstByteServer(options: FirstByteOptions): Server {
     longest?.destroy();
     options.evicted();
   });
+  return {
+    server,
+    close(closed) {
+      server.close(() => closed());
+      for (const socket of silent) socket.destroy();
+    },
+  };
 }
 
 function ignore(): void {}

@@ -173,11 +173,21 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
   // Without it node:http does not look for late heads.
   server.emit("listening");
   return {
-    listen: () => openListener(front, "peers", { host, port }),
-    async close() {
+    listen: () => openListener(front.server, "peers", { host, port }),
+    close() {
       tls.stop();
-      front.close();
-      await closeListener(server, CLOSE_GRACE_MS);
+      return new Promise((resolve) => {
+        const cut = setTimeout(() => {
+          server.closeAllConnections();
+          resolve();
+        }, CLOSE_GRACE_MS);
+        // The connections are counted where they were accepted.
+        front.close(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+        server.close();
+      });
     },
   };
 }

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { copyFile, writeFile } from "node:fs/promises";
 import { request as plainRequest } from "node:http";
@@ -234,6 +235,18 @@ describe.skipIf(!hasOpenssl())("TLS on the peer port", () => {
       return metricOf(metrics, "lychgate_listener_evictions_total", 'listener="peers"') >= 44;
     });
     for (const socket of flood) socket.destroy();
+  });
+
+  test("a router that stops closes the connections that have asked for nothing yet", async () => {
+    await start();
+    const silent = connect(port, "127.0.0.1");
+    const half = connect(port, "127.0.0.1", () => void half.write(Buffer.from([22, 3, 1])));
+    const idle = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false });
+    for (const socket of [silent, half, idle]) socket.on("error", () => {}).resume();
+    await once(idle, "secureConnect");
+    expect((await ask(undefined, "/healthz")).status).toBe(200);
+    await router.router.stop();
+    await eventually(() => [silent, half, idle].every(({ destroyed }) => destroyed));
   });
 
   test("a head that comes byte by byte is read whole", async () => {

@@ -133,8 +133,10 @@ export class PeerTls {
     return this.#files.look();
   }
 
+  /** Looks at the files no more, and breaks off the handshakes that are under way. */
   stop(): void {
     this.#files.stop();
+    for (const socket of this.#handshakes.values()) socket.destroy();
   }
 
   #certificateOf(socket: TLSSocket): KnownCertificate {
