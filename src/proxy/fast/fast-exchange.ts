@@ -3,9 +3,8 @@ import type { Socket } from "node:net";
 import type { Milliseconds } from "../../system/clock.ts";
 import { stackOf } from "../../system/error-text.ts";
 import { TRAIT } from "../http1/head-scanner.ts";
-import { allValues } from "../http1/request-head.ts";
 import type { ScannedHead } from "../http1/scanned-head.ts";
-import { admit, NotAdmitted } from "../passage/admission.ts";
+import { admit, admitLike, NotAdmitted } from "../passage/admission.ts";
 import { newRequestId, requestIdOf } from "../record/request-id.ts";
 import { RequestTrace } from "../record/request-trace.ts";
 import { tracedRequest } from "../record/traced-request.ts";
@@ -20,7 +19,7 @@ import type { AnsweredExchange } from "./client-answer.ts";
 import { ClientBody } from "./client-body.ts";
 import type { ExchangeConnection } from "./client-phase.ts";
 import type { FastLaneContext } from "./fast-lane-context.ts";
-import { FastOutbound, PROTOCOL } from "./fast-outbound.ts";
+import { asksToClose, FastOutbound, PROTOCOL } from "./fast-outbound.ts";
 import type { FastPod } from "./fast-pod.ts";
 
 /**
@@ -67,13 +66,18 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
     const { options, scan } = this.#context;
     const { answer } = this;
     const isPlain = this.#outbound.isPlain(head);
+    const known = isPlain ? undefined : this.#outbound.repeated(head);
     this.#requestShare = undefined;
     this.body.begin();
     options.requestStarted();
     const trace = new RequestTrace(
       {
         head,
-        requestId: isPlain ? newRequestId() : requestIdOf(head.rawHeaders),
+        requestId: isPlain
+          ? newRequestId()
+          : known === undefined
+            ? requestIdOf(head.rawHeaders)
+            : (known.requestId ?? newRequestId()),
         clientAddress: this.#address,
         protocol: PROTOCOL,
         begunMs,
@@ -83,14 +87,15 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
     answer.begin(trace, isLast);
     const headEnd = start + head.text.length;
     try {
-      const admitted = admit(head, PROTOCOL, options.viaPseudonym);
+      const admitted =
+        known === undefined ? admit(head, PROTOCOL, options.viaPseudonym) : admitLike(head, known.admitted);
       if (isOverload) {
         this.#refusePassage("overloaded", undefined, bytes, headEnd);
       } else if (admitted instanceof NotAdmitted) {
         this.#refusePassage(admitted.reason, admitted.message, bytes, headEnd);
       } else {
-        if ((scan.traits & TRAIT.connection) !== 0) answer.isLast ||= asksToClose(head);
-        const refused = this.#outbound.find(admitted, trace, start, isPlain);
+        if ((scan.traits & TRAIT.connection) !== 0) answer.isLast ||= known?.closes ?? asksToClose(head);
+        const refused = this.#outbound.find(admitted, trace, start, isPlain, known);
         if (refused) this.#refusePassage(refused.reason, refused.message, bytes, headEnd);
         else if (this.body.open(bytes, headEnd)) this.#acquire();
       }
@@ -319,10 +324,4 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
       : writeIsPending;
     return timedOut(clientStalls ? "silent_client" : "silent_pod");
   }
-}
-
-/** `close` is among several options of `Connection` (RFC 9110 7.6.1). */
-function asksToClose(head: ScannedHead): boolean {
-  const options = allValues(head.rawHeaders, "connection").join(",").toLowerCase().split(",");
-  return options.some((option) => option.trim() === "close");
 }
