@@ -61,6 +61,8 @@ export class ClientBody {
 
   /** Takes what came with the head. True: the request can be sent. Otherwise it was refused, or its body is collected first. */
   open(bytes: Buffer, start: number): boolean {
+    // Most requests come alone, and have no body.
+    if (this.done && start === bytes.length) return true;
     const connection = this.#connection;
     const end = this.#take(bytes, start);
     if (end === -1) {

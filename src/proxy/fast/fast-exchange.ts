@@ -276,9 +276,10 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
       return;
     }
     this.#outbound.clear();
-    if (this.body.done || flows) this.#connection.resume();
-    this.body.expect();
-    this.body.next();
+    const { body } = this;
+    if (body.done || flows) this.#connection.resume();
+    if (!body.done) body.expect();
+    body.next();
   }
 
   #retry(pod: FastPod): void {
