@@ -7,16 +7,9 @@ import { bytesOfHost, type Endpoint, endpointText, hostOfBytes } from "./endpoin
 import { type FindMembers, Joining, type JoinPolicy } from "./joining.ts";
 import { setJudgingTimeout } from "./late-timer.ts";
 import { isUp, Membership } from "./membership.ts";
-import {
-  encodeMessage,
-  encodePushPull,
-  type IndirectPing,
-  type MemberStatus,
-  type Message,
-  type Ping,
-  type Source,
-  type StreamMessage,
-} from "./messages.ts";
+import { encodeMessage } from "./packet-messages.ts";
+import { encodePushPull } from "./stream-messages.ts";
+import type { IndirectPing, MemberStatus, Message, Ping, Source, StreamMessage } from "./messages.ts";
 import {
   COMPOUND_PART_OVERHEAD,
   MAX_COMPOUND_PARTS,

@@ -3,14 +3,8 @@ import type { Awareness } from "./awareness.ts";
 import type { BroadcastQueue } from "./broadcast-queue.ts";
 import { type Endpoint, endpointText, hostOfBytes, isUnicast } from "./endpoint.ts";
 import { setJudgingTimeout } from "./late-timer.ts";
-import {
-  type Alive,
-  type Dead,
-  encodeMessage,
-  type MemberState,
-  type MemberStatus,
-  type Suspect,
-} from "./messages.ts";
+import type { Alive, Dead, MemberState, MemberStatus, Suspect } from "./messages.ts";
+import { encodeMessage } from "./packet-messages.ts";
 import type { RefusalReason } from "./refused.ts";
 import type { ProtocolSettings } from "./settings.ts";
 import { confirm, deadlineMs, suspect as newSuspicion, type Suspicion } from "./suspicion.ts";

@@ -1,6 +1,7 @@
 import { crc32 } from "node:zlib";
 import { ENCRYPTION_OVERHEAD } from "./keyring.ts";
-import { decodeMessage, type Message, MESSAGE_TYPE } from "./messages.ts";
+import { decodeMessage } from "./packet-messages.ts";
+import { type Message, MESSAGE_TYPE } from "./messages.ts";
 import { MsgpackReader } from "./msgpack.ts";
 import { Refused, refusalReasonOf, type RefusalReason } from "./refused.ts";
 import { compressed, decompressed, labelHeader, type Wrapping } from "./wrapping.ts";

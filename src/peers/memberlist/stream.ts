@@ -1,5 +1,6 @@
 import { ENCRYPTION_OVERHEAD } from "./keyring.ts";
-import { MESSAGE_TYPE, type StreamMessage, StreamMessageReader } from "./messages.ts";
+import { MESSAGE_TYPE, type StreamMessage } from "./messages.ts";
+import { StreamMessageReader } from "./stream-messages.ts";
 import { MsgpackReader } from "./msgpack.ts";
 import { Refused, Truncated } from "./refused.ts";
 import { compressed, decompressed, labelHeader, type Wrapping } from "./wrapping.ts";

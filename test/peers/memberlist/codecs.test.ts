@@ -3,16 +3,13 @@ import { describe, expect, test } from "vitest";
 import { canonicalAddress } from "../../../src/system/ip-address.ts";
 import { bytesOfHost, hostOfBytes, isUnicast } from "../../../src/peers/memberlist/endpoint.ts";
 import { compressLzw, decompressLzw } from "../../../src/peers/memberlist/lzw.ts";
+import { decodeMessage, encodeMessage } from "../../../src/peers/memberlist/packet-messages.ts";
 import {
-  decodeMessage,
   encodeError,
-  encodeMessage,
   encodePushPull,
-  type MemberState,
-  type Message,
   StreamMessageReader,
-  type User,
-} from "../../../src/peers/memberlist/messages.ts";
+} from "../../../src/peers/memberlist/stream-messages.ts";
+import type { MemberState, Message, User } from "../../../src/peers/memberlist/messages.ts";
 import { encodeStruct, MsgpackReader } from "../../../src/peers/memberlist/msgpack.ts";
 import { Refused } from "../../../src/peers/memberlist/refused.ts";
 import { compressed, decompressed } from "../../../src/peers/memberlist/wrapping.ts";

@@ -3,12 +3,8 @@ import { Awareness } from "../../../src/peers/memberlist/awareness.ts";
 import { BroadcastQueue } from "../../../src/peers/memberlist/broadcast-queue.ts";
 import { bytesOfHost } from "../../../src/peers/memberlist/endpoint.ts";
 import { Membership } from "../../../src/peers/memberlist/membership.ts";
-import {
-  type Alive,
-  decodeMessage,
-  type MemberState,
-  type MemberStatus,
-} from "../../../src/peers/memberlist/messages.ts";
+import type { Alive, MemberState, MemberStatus } from "../../../src/peers/memberlist/messages.ts";
+import { decodeMessage } from "../../../src/peers/memberlist/packet-messages.ts";
 import { LAN_SETTINGS, type ProtocolSettings } from "../../../src/peers/memberlist/settings.ts";
 import { FakeClock } from "./support/fake-clock.ts";
 import { seeded } from "./support/random.ts";

@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { silentLog } from "../../../src/system/log.ts";
 import { bytesOfHost, type Endpoint, endpointText } from "../../../src/peers/memberlist/endpoint.ts";
 import { Memberlist, type MemberlistOptions } from "../../../src/peers/memberlist/memberlist.ts";
+import { encodeMessage } from "../../../src/peers/memberlist/packet-messages.ts";
 import {
-  encodeMessage,
   type IndirectPing,
   type MemberState,
   type Message,

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/system/clock.ts";
 import type { Endpoint } from "../../../src/peers/memberlist/endpoint.ts";
-import { encodeMessage, encodePushPull } from "../../../src/peers/memberlist/messages.ts";
+import { encodeMessage } from "../../../src/peers/memberlist/packet-messages.ts";
+import { encodePushPull } from "../../../src/peers/memberlist/stream-messages.ts";
 import { type Bounds, DEFAULT_BOUNDS } from "../../../src/peers/memberlist/settings.ts";
 import { openSockets } from "../../../src/peers/memberlist/sockets.ts";
 import {

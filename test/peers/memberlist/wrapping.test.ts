@@ -2,12 +2,9 @@ import { createCipheriv } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { Keyring } from "../../../src/peers/memberlist/keyring.ts";
-import {
-  encodeMessage,
-  encodePushPull,
-  type MemberState,
-  type StreamMessage,
-} from "../../../src/peers/memberlist/messages.ts";
+import { encodeMessage } from "../../../src/peers/memberlist/packet-messages.ts";
+import { encodePushPull } from "../../../src/peers/memberlist/stream-messages.ts";
+import type { MemberState, StreamMessage } from "../../../src/peers/memberlist/messages.ts";
 import { MsgpackReader } from "../../../src/peers/memberlist/msgpack.ts";
 import { openPacket, sealPacket } from "../../../src/peers/memberlist/packet.ts";
 import { Refused } from "../../../src/peers/memberlist/refused.ts";
