@@ -115,14 +115,17 @@ export interface MemberState {
   readonly versions: Buffer;
 }
 
+/** All that a member knows of all members. */
+export interface PushPull {
+  readonly kind: "push_pull";
+  /** The sender is joining; false for the periodic exchange. */
+  readonly join: boolean;
+  readonly states: readonly MemberState[];
+}
+
 /** What a stream carries. */
 export type StreamMessage =
-  | {
-      readonly kind: "push_pull";
-      /** The sender is joining; false for the periodic exchange. */
-      readonly join: boolean;
-      readonly states: readonly MemberState[];
-    }
+  | PushPull
   | Ping
   | Ack
   | User
