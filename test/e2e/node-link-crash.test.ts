@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { differences } from "../../src/node/link/differences.ts";
 import { readMoveState, writeMoveState } from "../../src/node/link/move-state.ts";
-import { moveLink, type MoveOptions } from "../../src/node/link/mover.ts";
+import { moveLink } from "../../src/node/link/mover.ts";
+import type { MoveOptions } from "../../src/node/link/begin-move.ts";
 import { type Death, leftBehind, runMoveChild } from "../node/link/support/deadly-calls.ts";
 import { GATEWAY, look, makeCiliumPod, moveOf, type Pod, surroundings } from "../node/link/support/pod.ts";
 import { NO_NAMESPACES } from "../node/support/namespaces.ts";

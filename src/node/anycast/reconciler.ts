@@ -1,19 +1,13 @@
 import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
 import type { Log } from "../../system/log.ts";
 import { describeNodeToolError } from "../node-tool-error.ts";
+import { Announcements, type BirdPort } from "./announcements.ts";
 import type { Backend } from "./backend.ts";
-import { BirdError } from "./bird-announcer.ts";
 import type { FailedStep } from "./kernel.ts";
-import { LingeringBackends } from "./lingering.ts";
+import { KnownBackends, type KnownBackendsOptions } from "./known-backends.ts";
 import type { AnycastObserver } from "./observer.ts";
-import {
-  addressesWithBackend,
-  type AddressPlan,
-  type GroupType,
-  type KernelState,
-  plan,
-  type Step,
-} from "./plan.ts";
+import { Passes } from "./passes.ts";
+import { type AddressPlan, type GroupType, type KernelState, plan, type Step } from "./plan.ts";
 import type { AnycastStatus } from "./status.ts";
 
 /** The kernel's side; `AnycastKernel` is it. */
@@ -23,22 +17,9 @@ export interface KernelPort {
   hashPolicyAdvice(): Promise<readonly string[]>;
 }
 
-/** BIRD's side; `BirdAnnouncer` is it. */
-export interface BirdPort {
-  announced(): Promise<ReadonlySet<string>>;
-  isUp(target: ReadonlySet<string>): Promise<boolean>;
-  inFile(): Promise<ReadonlySet<string>>;
-  announce(target: ReadonlySet<string>): Promise<void>;
-}
-
 /** Options of {@link AnycastReconciler}. */
-export interface ReconcilerOptions {
-  /** The committed addresses, canonical. */
-  readonly addresses: readonly string[];
-  /** Names of the sources that must have been heard before anything is done. */
-  readonly sources: readonly string[];
+export interface ReconcilerOptions extends KnownBackendsOptions {
   readonly groupType: GroupType;
-  readonly lingerMs: Milliseconds;
   readonly resyncMs: Milliseconds;
   readonly kernel: KernelPort;
   readonly bird: BirdPort;
@@ -68,21 +49,13 @@ const REPEAT_LOG_MS: Milliseconds = 60_000;
  */
 export class AnycastReconciler {
   readonly #options: ReconcilerOptions;
-  readonly #bySource = new Map<string, readonly Backend[]>();
-  readonly #lingering: LingeringBackends;
-  /** When an address was heard to lose its last eligible backend. */
-  readonly #lostAtMs = new Map<string, Milliseconds>();
-  #announced: ReadonlySet<string> = new Set();
-  #isBirdKnown = false;
-  #timer: { readonly handle: TimerHandle; readonly atMs: Milliseconds } | undefined;
-  #running: Promise<void> | undefined;
-  #again = false;
-  #stopped = false;
+  readonly #backends: KnownBackends;
+  readonly #bird: Announcements;
+  readonly #passes: Passes;
+  #look: TimerHandle | undefined;
   /** What was wanted when a pass last ended well: what changes after that, without another wish, is drift. */
   #settledWish: string | undefined;
   #addresses: readonly AddressPlan[] = [];
-  #birdFault = "";
-  #look: TimerHandle | undefined;
   /** When each failure was logged last. */
   readonly #loggedAtMs = new Map<string, Milliseconds>();
   #lastPass: AnycastStatus["lastPass"] = null;
@@ -90,32 +63,35 @@ export class AnycastReconciler {
   #adopted = false;
 
   constructor(options: ReconcilerOptions) {
+    const { bird, observer, clock, log } = options;
     this.#options = options;
-    this.#lingering = new LingeringBackends(options.lingerMs);
+    this.#backends = new KnownBackends(options);
+    this.#bird = new Announcements({
+      bird,
+      takeLostAtMs: (address) => this.#backends.takeLostAtMs(address),
+      refused: (fault) => this.#complain("BIRD refused its configuration", fault),
+      observer,
+      clock,
+      log,
+    });
+    this.#passes = new Passes({
+      pass: () => this.#pass(),
+      againMs: COALESCE_MS,
+      passed: () => this.#lookLater(),
+      clock,
+    });
   }
 
   /** All sources have been heard. */
   get synced(): boolean {
-    return this.#options.sources.every((source) => this.#bySource.has(source));
+    return this.#backends.synced;
   }
 
   /** A source's backends, all of them. */
   setBackends(source: string, backends: readonly Backend[]): void {
     const { clock, observer } = this.#options;
-    const before = this.#withBackend();
-    const nowMs = clock.monotonicMs();
-    const earlier = this.#backends();
-    // What binds no committed address is none of ours: anyone may annotate a pod with anything.
-    const committed = new Set(this.#options.addresses);
-    this.#bySource.set(
-      source,
-      backends.filter(({ addresses }) => addresses.some((address) => committed.has(address))),
-    );
-    const all = this.#backends();
-    this.#lingering.changed(earlier, all, nowMs);
-    const after = this.#withBackend();
-    for (const address of before) if (!after.has(address)) this.#lostAtMs.set(address, nowMs);
-    for (const address of after) this.#lostAtMs.delete(address);
+    this.#backends.set(source, backends, clock.monotonicMs());
+    const all = this.#backends.all();
     const count = (wanted: Backend["state"]): number => all.filter(({ state }) => state === wanted).length;
     observer.backends({
       eligible: count("eligible"),
@@ -132,13 +108,11 @@ export class AnycastReconciler {
 
   /** Passes no more; resolves when the last is over. With `withdraw`, BIRD and kernel are rid of all that is ours. */
   async stop(withdraw: boolean): Promise<void> {
-    this.#stopped = true;
-    this.#timer?.handle.clear();
     this.#look?.clear();
-    await this.#running;
+    await this.#passes.stop();
     if (!withdraw) return;
     const { bird, kernel, addresses, groupType, log } = this.#options;
-    const fault = await this.#tryAnnounce(new Set());
+    const fault = await this.#bird.set(new Set());
     if (fault !== "") log.error("BIRD may go on announcing: it could not be told to withdraw", { fault });
     const state = await kernel.read(addresses, []);
     const nothing = { addresses: [], backends: [], lingering: new Set<string>(), groupType };
@@ -152,74 +126,41 @@ export class AnycastReconciler {
       from: "daemon",
       synced: this.synced,
       api: "",
-      bird: this.#birdFault,
+      bird: this.#bird.fault,
       lastPass: this.#lastPass,
       addresses: addresses.map((address) => {
         const plan = plans.get(address);
         return {
           address,
-          announced: this.#isBirdKnown ? this.#announced.has(address) : null,
+          announced: this.#bird.isKnown ? this.#bird.addresses.has(address) : null,
           members: plan?.members ?? [],
           why: plan ? this.#whyNot(plan) : "waiting for the sources of backends",
         };
       }),
-      backends: this.#backends(),
+      backends: this.#backends.all(),
       advice: this.#advice,
     };
   }
 
   #whyNot({ address, announced, why }: AddressPlan): string {
-    return announced && !this.#announced.has(address) && this.#birdFault ? this.#birdFault : why;
+    return announced && !this.#bird.addresses.has(address) && this.#bird.fault ? this.#bird.fault : why;
   }
 
-  #backends(): readonly Backend[] {
-    return [...this.#bySource.values()].flat();
-  }
-
-  #withBackend(): ReadonlySet<string> {
-    return addressesWithBackend({ addresses: this.#options.addresses, backends: this.#backends() });
-  }
-
-  /** Sees to it that a pass begins within so long. */
+  /** A pass begins after this long at the latest, once all sources have been heard. */
   #within(delayMs: Milliseconds): void {
-    if (this.#stopped || !this.synced) return;
-    if (this.#running) {
-      this.#again = true;
-      return;
-    }
-    const { clock } = this.#options;
-    const atMs = clock.monotonicMs() + delayMs;
-    if (this.#timer && this.#timer.atMs <= atMs) return;
-    this.#timer?.handle.clear();
-    this.#timer = { atMs, handle: clock.setTimeout(() => this.#run(), delayMs) };
-  }
-
-  #run(): void {
-    this.#timer = undefined;
-    this.#running = this.#pass().then((nextInMs) => {
-      this.#running = undefined;
-      const again = this.#again;
-      this.#again = false;
-      this.#within(again ? COALESCE_MS : nextInMs);
-      this.#lookLater();
-    });
+    if (this.synced) this.#passes.within(delayMs);
   }
 
   #lookLater(): void {
     this.#look?.clear();
-    if (!this.#stopped) this.#look = this.#options.clock.setTimeout(() => void this.#lookAtBird(), LOOK_MS);
+    this.#look = this.#options.clock.setTimeout(() => void this.#lookAtBird(), LOOK_MS);
   }
 
   /** A pass begins when BIRD or its file are not as they were left. Costs no process, unlike a pass. Never rejects. */
   async #lookAtBird(): Promise<void> {
-    const { bird } = this.#options;
-    const left = this.#announced;
-    const isAsLeft = await Promise.all([bird.isUp(left), bird.inFile()]).then(
-      ([isUp, inFile]) => isUp && sameSet(inFile, left),
-      () => false,
-    );
-    if (this.#stopped || this.#running || left !== this.#announced) return;
-    if (isAsLeft) this.#lookLater();
+    const areAsLeft = await this.#bird.areAsLeft();
+    if (!this.#passes.isBetween || areAsLeft === undefined) return;
+    if (areAsLeft) this.#lookLater();
     else this.#within(0);
   }
 
@@ -259,25 +200,26 @@ export class AnycastReconciler {
     };
     observer.reconciled(ok, tookMs);
     observer.addresses({
-      announced: this.#announced.size,
-      withdrawn: this.#options.addresses.filter((address) => !this.#announced.has(address)).length,
+      announced: this.#bird.addresses.size,
+      withdrawn: this.#options.addresses.filter((address) => !this.#bird.addresses.has(address)).length,
     });
     if (!ok) return Math.min(RETRY_MS, resyncMs);
-    return Math.min(resyncMs, this.#lingering.nextEndMs(clock.monotonicMs()) + 1);
+    return Math.min(resyncMs, this.#backends.nextLingerEndMs(clock.monotonicMs()) + 1);
   }
 
   /** Resolves to what went wrong, empty when nothing did. Rejects when nothing could be done at all. */
   async #reconcile(): Promise<string> {
-    const { addresses, groupType, kernel, bird, clock, log, observer } = this.#options;
+    const { addresses, groupType, kernel, clock, log, observer } = this.#options;
+    const bird = this.#bird;
     const faults: string[] = [];
-    // What the file says BIRD may have: enough to know what to withdraw before anything is asked.
-    if (!this.#isBirdKnown && this.#announced.size === 0) this.#announced = await bird.inFile();
-    const early = this.#among(this.#announced);
-    const earlyFault = early.size < this.#announced.size ? await this.#tryAnnounce(early) : "";
+    await bird.readFile();
+    // Withdrawing comes before anything is asked.
+    const early = this.#among(bird.addresses);
+    const earlyFault = early.size < bird.addresses.size ? await bird.set(early) : "";
     faults.push(earlyFault);
 
-    const backends = this.#backends();
-    const lingering = this.#lingering.keys(clock.monotonicMs());
+    const backends = this.#backends.all();
+    const lingering = this.#backends.lingering(clock.monotonicMs());
     const wish = JSON.stringify([backends, [...lingering]]);
     // Only where something may be sent anew: each look-up is a process.
     const nexthops = [
@@ -286,16 +228,9 @@ export class AnycastReconciler {
     const [state, inBird] = await Promise.all([
       kernel.read(addresses, nexthops),
       // One that did not answer a moment ago is not waited for again: the kernel's part must not lag.
-      earlyFault !== "" && !this.#isBirdKnown
-        ? earlyFault
-        : bird.announced().catch((error: unknown) => describeNodeToolError(error)),
+      earlyFault !== "" && !bird.isKnown ? earlyFault : bird.ask(),
     ]);
-    if (typeof inBird === "string") faults.push(this.#birdAway(inBird));
-    else {
-      this.#announced = inBird;
-      this.#isBirdKnown = true;
-      if (this.#birdFault && faults.every((fault) => fault === "")) this.#birdFault = "";
-    }
+    faults.push(bird.heard(inBird, earlyFault === ""));
     if (!this.#adopted) {
       this.#adopted = true;
       for (const [address, group] of state.routes) {
@@ -307,7 +242,7 @@ export class AnycastReconciler {
     const { steps, addresses: plans } = plan(
       { addresses, backends, lingering, groupType },
       state,
-      this.#announced,
+      bird.addresses,
     );
     this.#addresses = plans;
     if (steps.length > 0 && wish === this.#settledWish) {
@@ -319,20 +254,18 @@ export class AnycastReconciler {
     const isWithdrawing = steps.some(({ kind }) => kind === "withdraw");
     const wanted = new Set(plans.filter(({ announced }) => announced).map(({ address }) => address));
     if (isWithdrawing) {
-      faults.push(await this.#tryAnnounce(this.#among(intersection(wanted, this.#announced))));
+      faults.push(await bird.set(this.#among(intersection(wanted, bird.addresses))));
     }
     // Without a BIRD there is no session either; but what a BIRD that refuses still announces keeps its route.
-    const isStuck = this.#birdFault !== "" && [...this.#announced].some((address) => !wanted.has(address));
-    const failed = await kernel.apply(isStuck && this.#isBirdKnown ? steps.filter(isInstall) : steps);
+    const isStuck = bird.fault !== "" && [...bird.addresses].some((address) => !wanted.has(address));
+    const failed = await kernel.apply(isStuck && bird.isKnown ? steps.filter(isInstall) : steps);
     for (const { step, why } of failed) {
       faults.push(why);
       if ("address" in step) wanted.delete(step.address);
     }
     this.#note(steps, failed);
     // Of this moment: a backend may have been told to end while the kernel was being changed.
-    const target = this.#among(wanted);
-    const isAsLeft = sameSet(target, this.#announced) && sameSet(target, await bird.inFile());
-    if (!isAsLeft) faults.push(await this.#tryAnnounce(target));
+    faults.push(await bird.settle(this.#among(wanted)));
     const seen = faults.filter((fault) => fault !== "");
     this.#settledWish = seen.length === 0 ? wish : undefined;
     if (steps.length > 0 || this.#advice.length > 0) await this.#advise(plans);
@@ -341,63 +274,7 @@ export class AnycastReconciler {
 
   /** Those of `addresses` that have an eligible backend now. */
   #among(addresses: ReadonlySet<string>): ReadonlySet<string> {
-    return intersection(addresses, this.#withBackend());
-  }
-
-  /** Resolves to the fault, empty when BIRD did it. */
-  async #tryAnnounce(target: ReadonlySet<string>): Promise<string> {
-    try {
-      await this.#announce(target);
-      return "";
-    } catch (error) {
-      return describeNodeToolError(error);
-    }
-  }
-
-  async #announce(target: ReadonlySet<string>): Promise<void> {
-    const { bird, clock, observer, log } = this.#options;
-    const before = this.#announced;
-    try {
-      await bird.announce(target);
-    } catch (error) {
-      const result = error instanceof BirdError ? error.result : "unreachable";
-      const fault = describeNodeToolError(error);
-      observer.birdConfigured(result);
-      if (result === "refused") this.#complain("BIRD refused its configuration", fault);
-      this.#birdFault = fault;
-      // Refused or away: what was to be withdrawn is disabled, or not announced by a BIRD that isn't there.
-      this.#announced = result === "refused" ? await bird.announced().catch(() => before) : before;
-      this.#isBirdKnown = result === "refused";
-      throw error;
-    }
-    observer.birdConfigured("ok");
-    this.#birdFault = "";
-    this.#announced = target;
-    this.#isBirdKnown = true;
-    const nowMs = clock.monotonicMs();
-    for (const address of before) {
-      if (target.has(address)) continue;
-      const lostAtMs = this.#lostAtMs.get(address);
-      this.#lostAtMs.delete(address);
-      const tookMs = lostAtMs === undefined ? undefined : nowMs - lostAtMs;
-      if (tookMs !== undefined) observer.withdrawn(tookMs);
-      observer.changed("withdraw");
-      log.info("withdrawn", {
-        address,
-        ...(tookMs !== undefined && { tookMs: Math.round(tookMs * 10) / 10 }),
-      });
-    }
-    for (const address of target) {
-      if (before.has(address)) continue;
-      observer.changed("announce");
-      log.info("announced", { address });
-    }
-  }
-
-  #birdAway(fault: string): string {
-    this.#birdFault = fault;
-    this.#isBirdKnown = false;
-    return fault;
+    return intersection(addresses, this.#backends.servedAddresses());
   }
 
   #note(steps: readonly Step[], failed: readonly FailedStep[]): void {
@@ -434,8 +311,4 @@ function describeStep(step: Step): string {
 
 function intersection(one: ReadonlySet<string>, other: ReadonlySet<string>): ReadonlySet<string> {
   return new Set([...one].filter((item) => other.has(item)));
-}
-
-function sameSet(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
-  return one.size === other.size && [...one].every((item) => other.has(item));
 }

@@ -7,15 +7,11 @@ import { IpRoute, type NetworkNamespace } from "../iproute.ts";
 import { captureLink, readSettings, withLosses } from "./capture.ts";
 import { captureGateways, gatewaysOf } from "./gateways.ts";
 import { defaultStatePath, inodeOf } from "./move-state.ts";
-import {
-  describedException,
-  devicesOf,
-  moveLink,
-  type MoveOptions,
-  type MoveResult,
-  pinGateways,
-  rollBack,
-} from "./mover.ts";
+import { describedException } from "./restorable.ts";
+import { devicesOf } from "./namespace-dump.ts";
+import { moveLink, type MoveResult, rollBack } from "./mover.ts";
+import type { MoveOptions } from "./begin-move.ts";
+import { pinGateways } from "./gateways.ts";
 import { readQdiscs } from "./qdiscs.ts";
 import { listed, rehearse } from "./rehearsal.ts";
 import { type RestoreOrder, restoreOrder } from "./restore-order.ts";

@@ -1,6 +1,6 @@
 import { addressLine, nexthopLine, pinLine, proxyLine, routeLine, ruleLine } from "./commands.ts";
-import type { Exception } from "./restore-order.ts";
-import { MASTER_KEY, routeKey } from "./restore-order.ts";
+import type { Exception } from "./restorable.ts";
+import { MASTER_KEY, routeKey } from "./restorable.ts";
 import type { LinkAddress, LinkRoute, LinkSnapshot } from "./snapshot.ts";
 
 const ROUTER_ADVERTISEMENT = 9;

@@ -1,5 +1,6 @@
 import { resolveGateways, type ResolveOptions } from "../neighbours/gateway-neighbours.ts";
-import type { NetworkNamespace } from "../iproute.ts";
+import { IpRoute, type NetworkNamespace } from "../iproute.ts";
+import { pinLine } from "./commands.ts";
 import type { LinkSnapshot } from "./snapshot.ts";
 
 /** The gateways that the link's routes and nexthop objects name, each once. */
@@ -32,4 +33,14 @@ export async function captureGateways(
   }
   const { resolved, skipped } = await resolveGateways(namespace, snapshot.link.name, open, options);
   return { ...snapshot, gateways: [...resolved], skippedGateways: [...skipped] };
+}
+
+/** Makes the captured gateways permanent neighbours, as the snapshot says. Throws the first refusal. */
+export async function pinGateways(
+  namespace: NetworkNamespace,
+  { gateways, link }: LinkSnapshot,
+): Promise<void> {
+  const ip = new IpRoute({ namespace });
+  const [first] = await ip.batch(gateways.map((gateway) => pinLine(gateway, link.name)));
+  if (first) throw first.error;
 }

@@ -37,16 +37,16 @@ export type MoveStep = z.infer<typeof moveStepSchema>;
 
 /** What happened to a move. */
 export type MoveEvent =
-  | { readonly type: "done" }
+  | { readonly kind: "done" }
   /** `isHome`: the link has not left the source. */
-  | { readonly type: "failed"; readonly cause: string; readonly isHome?: boolean }
+  | { readonly kind: "failed"; readonly cause: string; readonly isHome?: boolean }
   /** Someone wants it undone. */
-  | { readonly type: "rollback_asked" };
+  | { readonly kind: "rollback_asked" };
 
 /** Where a move is after `event`: the same step when the event changes nothing. */
 export function nextStep(step: MoveStep, event: MoveEvent): MoveStep {
-  if (event.type === "rollback_asked") return afterRollbackAsked(step);
-  if (event.type === "failed") return afterFailure(step, event.cause, event.isHome ?? false);
+  if (event.kind === "rollback_asked") return afterRollbackAsked(step);
+  if (event.kind === "failed") return afterFailure(step, event.cause, event.isHome ?? false);
   switch (step.at) {
     case "rehearsing":
       return { at: "moving" };

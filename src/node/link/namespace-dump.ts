@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
-import { type IpRoute, IpRouteError } from "../iproute.ts";
+import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import { understood } from "./printed-json.ts";
 import { haveMetrics, nexthopsFrom, routesFrom } from "./route-dump.ts";
 import { rulesFrom } from "./rule-dump.ts";
@@ -144,4 +144,10 @@ async function ask(
     if (/FIB table does not exist|not supported/i.test(answer.said)) return [];
     throw answer;
   });
+}
+
+/** Names of the links of a namespace. */
+export async function devicesOf(namespace: NetworkNamespace): Promise<ReadonlySet<string>> {
+  const links = await new IpRoute({ namespace }).json(["link", "show"]);
+  return new Set(links.map((entry) => String((entry as { readonly ifname?: unknown }).ifname)));
 }

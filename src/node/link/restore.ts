@@ -14,13 +14,9 @@ import {
 import type { Excused } from "./differences.ts";
 import { differences } from "./differences.ts";
 import { dumpNamespace, dumpRouting, type NamespaceDump } from "./namespace-dump.ts";
-import {
-  type RestoreOrder,
-  restoreOrder,
-  type RestorePlace,
-  type RestoreStep,
-  routeKey,
-} from "./restore-order.ts";
+import { type RestoreOrder, restoreOrder } from "./restore-order.ts";
+import { type RestorePlace, routeKey } from "./restorable.ts";
+import type { RestoreStep } from "./restore-graph.ts";
 import type { LinkRoute, LinkRule, LinkSettings, LinkSnapshot } from "./snapshot.ts";
 import { writeSysctls } from "./sysctls.ts";
 

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
-import type { MoveOptions } from "../../../../src/node/link/mover.ts";
+import type { MoveOptions } from "../../../../src/node/link/begin-move.ts";
 
 /** Where a process is to be killed: before or after one of the calls of iproute2 or nsenter that it makes. */
 export interface Death {

@@ -7,7 +7,7 @@ import { onTestFinished } from "vitest";
 import { systemClock } from "../../../../src/system/clock.ts";
 import { captureLink } from "../../../../src/node/link/capture.ts";
 import type { LinkSnapshot } from "../../../../src/node/link/snapshot.ts";
-import type { MoveOptions, MoveSurroundings } from "../../../../src/node/link/mover.ts";
+import type { MoveOptions, MoveSurroundings } from "../../../../src/node/link/begin-move.ts";
 import { makeNamespace, type TestNamespace } from "../../support/namespaces.ts";
 
 /** A node, a pod whose `eth0` ends there as `lxc0`, and the namespace that `eth0` is to go to. */

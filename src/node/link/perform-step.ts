@@ -1,0 +1,111 @@
+import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { NodeToolError } from "../node-tool-error.ts";
+import { linkNotFound } from "./capture.ts";
+import { pinGateways } from "./gateways.ts";
+import { locate } from "./locate.ts";
+import type { MoveState } from "./move-state.ts";
+import { devicesOf, dumpRouting } from "./namespace-dump.ts";
+import { listed, rehearse } from "./rehearsal.ts";
+import {
+  changeRules,
+  replay,
+  type Restored,
+  restoreLink,
+  restoreOrOnlink,
+  ruleKey,
+  verifyLink,
+} from "./restore.ts";
+import { pathOfNamespace } from "./run-in.ts";
+import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
+
+/** What one process knows of its own steps. */
+export interface MoveMemory {
+  /** What the rehearsal told the kernel. */
+  rehearsed?: Restored;
+  /** This process has just moved the link: it is as it arrived. */
+  hasJustArrived?: boolean;
+}
+
+/** Does a step, from its beginning, however much of it an earlier run had done. Returns what it found out. */
+export async function performStep(state: MoveState, memory: MoveMemory): Promise<Partial<MoveState>> {
+  const { from, to, targetName, snapshot } = state;
+  const there = withLinkName(snapshot, targetName);
+  switch (state.step.at) {
+    case "rehearsing": {
+      const order = await rehearse(there);
+      memory.rehearsed = order;
+      return { onlink: [...order.onlink], unrestorable: [...order.unrestorable] };
+    }
+    case "moving": {
+      // After a rehearsal of this process it is where it was captured a moment ago; should it be gone, the kernel says so.
+      const at = memory.rehearsed ? "source" : await locate(state);
+      if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
+      if (at === "source") {
+        await send(from, snapshot.link.name, to, targetName);
+        memory.hasJustArrived = true;
+      }
+      return {};
+    }
+    case "restoring":
+      if (memory.rehearsed && memory.hasJustArrived) {
+        memory.hasJustArrived = false;
+        if (await replay(to, there, memory.rehearsed.batches, new Set(state.rulesBefore))) return {};
+      }
+      await restoreLink(to, there, {
+        onlink: new Map(state.onlink.map(({ key, why }) => [key, why])),
+      });
+      return {};
+    case "pinning":
+      if (state.pin) await pinGateways(to, there);
+      return {};
+    case "verifying": {
+      const found = await verifyLink(to, there, { ...state, pinned: state.pin });
+      if (found.length === 0) return {};
+      throw new NodeToolError("failed", `after the restore the link is not what it was: ${listed(found)}`);
+    }
+    case "moving_back": {
+      const at = await locate(state);
+      if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
+      if (at === "target") await send(to, targetName, from, snapshot.link.name);
+      await removeAddedRules(state, there);
+      return {};
+    }
+    case "restoring_back": {
+      const place = { devices: await devicesOf(from), isHome: true };
+      const { onlink: exempt, unrestorable } = await restoreOrOnlink(from, snapshot, place);
+      const found = await verifyLink(from, snapshot, { onlink: exempt, unrestorable, pinned: false });
+      return { onlink: [...exempt], unrestorable: [...unrestorable], differences: [...found] };
+    }
+    case "restored":
+    case "refused":
+    case "rolled_back":
+      return {};
+  }
+}
+
+async function send(
+  from: NetworkNamespace,
+  name: string,
+  to: NetworkNamespace,
+  newName: string,
+): Promise<void> {
+  const ip = new IpRoute({ namespace: from });
+  const rename = newName === name ? [] : ["name", newName];
+  await ip.run(["link", "set", "dev", name, "netns", pathOfNamespace(to), ...rename]);
+}
+
+/** A rule has no link: those that came with this one would stay. */
+async function removeAddedRules({ to, rulesBefore }: MoveState, { rules }: LinkSnapshot): Promise<void> {
+  const before = new Set(rulesBefore);
+  const ip = new IpRoute({ namespace: to });
+  let present: ReadonlySet<string>;
+  try {
+    present = new Set((await dumpRouting(ip)).rules.map(ruleKey));
+  } catch (error) {
+    // With the namespace its rules went.
+    if (error instanceof IpRouteError && error.reason === "namespace") return;
+    throw error;
+  }
+  const added = rules.filter((rule) => present.has(ruleKey(rule)) && !before.has(ruleKey(rule)));
+  await changeRules(ip, "delete", added);
+}
