@@ -38,3 +38,8 @@ export function shareOfRequest(
 ): string {
   return trustForwarded ? forwardedShareOf(head, clientAddress) : shareOf(clientAddress);
 }
+
+/** How much of a limit one client may have: at least one, so that a limit of one is one client's at a time. `Infinity` when a share is all. */
+export function shareOfLimit(limit: number, percent: number): number {
+  return percent >= 100 ? Infinity : Math.max(1, Math.ceil((limit * percent) / 100));
+}

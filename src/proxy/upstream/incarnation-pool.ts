@@ -1,22 +1,18 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Clock, Milliseconds } from "../../system/clock.ts";
 import type { EndReason, Incarnation } from "../../routes/lookup.ts";
+import { shareOfLimit } from "./client-share.ts";
 import type { ConnectionHome, ConnectionKind, Holder, PooledConnection } from "./pooled-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import type { UpstreamObserver } from "./upstream-observer.ts";
+import { type Served, WaitingRequests, type WaitingSettings } from "./waiting-requests.ts";
 
 /** Limits and times of the connections to one incarnation. */
-export interface PoolSettings {
+export interface PoolSettings extends WaitingSettings {
   readonly connectTimeoutMs: Milliseconds;
   /** Connections at a time over all ports; those of tunnels are not counted. */
   readonly maxConnectionsPerSandbox: number;
   /** Connections of tunnels at a time. */
   readonly maxTunnelsPerSandbox: number;
-  /** Requests that may wait for a connection. */
-  readonly maxWaitingPerSandbox: number;
-  /** How long a request waits for a connection. */
-  readonly waitTimeoutMs: Milliseconds;
-  /** Of connections, tunnels and waiting places each, how much one client may have, in percent. 100: no limit. */
-  readonly clientSharePercent: number;
 }
 
 /** Who wants a connection. Callbacks may come before {@link IncarnationPool.lease} returns; they must not throw. */
@@ -35,19 +31,6 @@ export interface LeaseOptions<C extends PooledConnection> {
   readonly want: "kept" | "new" | "tunnel";
 }
 
-/** `full`: the limit of the sandbox is reached; `share`: that of the client. */
-type Served = "served" | "full" | "share";
-
-/** A wish for a connection, of whatever kind. */
-interface Waiter {
-  /** See `Holder.client`. */
-  readonly client: string;
-  /** Takes a kept connection or opens one, if there is one to have. */
-  serve(): Served;
-  refused(error: UpstreamError): void;
-  readonly timer: TimerHandle;
-}
-
 /**
  * The connections to one incarnation: `usable → ended`, and never back. While usable it opens, keeps, lends and
  * takes back connections, at most `maxConnectionsPerSandbox`, and lets requests above wait in order of arrival. No client
@@ -64,13 +47,12 @@ export class IncarnationPool implements ConnectionHome {
   readonly #outOfFiles: () => void;
   readonly #connectionShare: number;
   readonly #tunnelShare: number;
-  readonly #waitingShare: number;
   /** The most recently used is last. */
   readonly #idle: PooledConnection[] = [];
   /** All that are open, idle and tunnels included. */
   readonly #connections = new Set<PooledConnection>();
   readonly #opening = new Map<PooledConnection, Lessee<PooledConnection>>();
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting: WaitingRequests;
   /** Connections that count against the limit: opening, leased and idle. */
   #counted = 0;
   #tunnelCount = 0;
@@ -95,11 +77,10 @@ export class IncarnationPool implements ConnectionHome {
     this.#clock = clock;
     this.#emptied = emptied;
     this.#outOfFiles = outOfFiles;
-    const { maxConnectionsPerSandbox, maxTunnelsPerSandbox, maxWaitingPerSandbox, clientSharePercent } =
-      settings;
+    const { maxConnectionsPerSandbox, maxTunnelsPerSandbox, clientSharePercent } = settings;
     this.#connectionShare = shareOfLimit(maxConnectionsPerSandbox, clientSharePercent);
     this.#tunnelShare = shareOfLimit(maxTunnelsPerSandbox, clientSharePercent);
-    this.#waitingShare = shareOfLimit(maxWaitingPerSandbox, clientSharePercent);
+    this.#waiting = new WaitingRequests(settings, clock, () => this.#tellIfEmpty());
   }
 
   get incarnation(): Incarnation {
@@ -142,30 +123,14 @@ export class IncarnationPool implements ConnectionHome {
     }
     const served = this.#serve(options, lessee);
     if (served === "served") return () => this.#cancelOpening(lessee);
-    const refusal = this.#mayNotWait(options.want, served, lessee.client);
+    const refusal = options.want === "tunnel" ? noTunnel(served) : this.#waiting.refusalFor(lessee.client);
     if (refusal !== undefined) {
       lessee.refused(new UpstreamError("overloaded", refusal));
       return () => {};
     }
-    const waiter: Waiter = {
-      client: lessee.client,
-      serve: () => this.#serve(options, lessee),
-      refused: (error) => lessee.refused(error),
-      timer: this.#clock.setTimeout(() => {
-        this.#waiting.delete(waiter);
-        lessee.refused(
-          new UpstreamError(
-            "overloaded",
-            `no connection to this sandbox became free in ${this.#settings.waitTimeoutMs} ms`,
-          ),
-        );
-        this.#tellIfEmpty();
-      }, this.#settings.waitTimeoutMs),
-    };
-    this.#waiting.add(waiter);
+    const waiter = this.#waiting.add(lessee, () => this.#serve(options, lessee));
     return () => {
-      waiter.timer.clear();
-      if (!this.#waiting.delete(waiter)) this.#cancelOpening(lessee);
+      if (!this.#waiting.remove(waiter)) this.#cancelOpening(lessee);
       this.#tellIfEmpty();
     };
   }
@@ -224,11 +189,7 @@ export class IncarnationPool implements ConnectionHome {
       this.#giveUpOpening(connection);
       lessee.refused(error);
     }
-    for (const waiter of this.#waiting) {
-      waiter.timer.clear();
-      waiter.refused(error);
-    }
-    this.#waiting.clear();
+    this.#waiting.refuseAll(error);
     if (reason === "paused") return;
     for (const connection of this.#connections) {
       const { holder } = connection;
@@ -268,28 +229,6 @@ export class IncarnationPool implements ConnectionHome {
     return "served";
   }
 
-  /** Why a request that was not served can't wait either; undefined when it can. */
-  #mayNotWait(
-    want: LeaseOptions<PooledConnection>["want"],
-    served: Served,
-    client: string,
-  ): string | undefined {
-    if (want === "tunnel") {
-      return served === "share"
-        ? "this client has its share of the tunnels to this sandbox"
-        : "too many tunnels to this sandbox are open";
-    }
-    if (this.#waiting.size >= this.#settings.maxWaitingPerSandbox) {
-      return "too many requests wait for a connection to this sandbox";
-    }
-    if (this.#waiting.size < this.#waitingShare) return undefined;
-    let itsOwn = 0;
-    for (const waiter of this.#waiting) if (waiter.client === client) itsOwn += 1;
-    return itsOwn < this.#waitingShare
-      ? undefined
-      : "too many requests of this client wait for a connection to this sandbox";
-  }
-
   /**
    * Nobody can have a share while fewer are in use than that. So an ordinary request costs a comparison, and only those to a
    * sandbox that is busy a walk over its connections.
@@ -308,22 +247,8 @@ export class IncarnationPool implements ConnectionHome {
     return itsOwn >= share;
   }
 
-  /** In order of arrival. Requests of a client that has its share are passed over. */
   #serveWaiting(): void {
-    let sated: Set<string> | undefined;
-    for (const waiter of this.#waiting) {
-      if (this.#ended !== undefined) return;
-      if (sated?.has(waiter.client)) continue;
-      const served = waiter.serve();
-      if (served === "full") return;
-      if (served === "share") {
-        sated ??= new Set();
-        sated.add(waiter.client);
-        continue;
-      }
-      waiter.timer.clear();
-      this.#waiting.delete(waiter);
-    }
+    if (this.#ended === undefined) this.#waiting.serve();
   }
 
   #open<C extends PooledConnection>({ kind, port, want }: LeaseOptions<C>, lessee: Lessee<C>): void {
@@ -406,9 +331,11 @@ export class IncarnationPool implements ConnectionHome {
   }
 }
 
-/** At least one, so that a limit of one is one client's at a time. `Infinity` when a share is all. */
-function shareOfLimit(limit: number, percent: number): number {
-  return percent >= 100 ? Infinity : Math.max(1, Math.ceil((limit * percent) / 100));
+/** Why a tunnel that was not served is refused: tunnels don't wait. */
+function noTunnel(served: Served): string {
+  return served === "share"
+    ? "this client has its share of the tunnels to this sandbox"
+    : "too many tunnels to this sandbox are open";
 }
 
 /** What a request is told whose incarnation has ended. */
