@@ -1,0 +1,106 @@
+import type { Registry } from "prom-client";
+import type { EndReason } from "../routes/lookup.ts";
+import type { Milliseconds } from "../system/clock.ts";
+import { addCounter, addGauge, addHistogram } from "./add-to-registry.ts";
+import type { Cell } from "./counter-cells.ts";
+import { statusLabel } from "./label-values.ts";
+import type { MetricSources } from "./metric-sources.ts";
+import { METRICS } from "./names.ts";
+
+/** A request that is over. */
+export interface CountedRequest {
+  readonly method: string;
+  /** What the client got; 499 when it left first. */
+  readonly status: number;
+  /** A word of `x-lychgate-reason`, `ok` when the pod answered. */
+  readonly reason: string;
+  readonly durationMs: Milliseconds;
+  /** Until the pod's first byte; absent when none came. */
+  readonly firstByteMs?: Milliseconds | undefined;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly upgraded?: boolean | undefined;
+}
+
+/** What the way of a request counts. */
+export interface TrafficMetrics {
+  /** Told of a request once it is over. */
+  readonly requestFinished: (request: CountedRequest) => void;
+  /** Told of each refused connection from a client. `reason` is a word of `client_connections_refused_total{reason}`. */
+  readonly clientConnectionRefused: (reason: string) => void;
+  /** Told of each connection that was closed for a newer one. `listener` is a word of `listener_evictions_total{listener}`. */
+  readonly connectionEvicted: (listener: string) => void;
+  /** Connections to pods. */
+  readonly upstream: {
+    connected(tookMs: Milliseconds): void;
+    /** `code` is a word of `upstream_connects_total{result}`. */
+    connectFailed(code: string): void;
+    reused(): void;
+    closed(): void;
+    reset(reason: EndReason): void;
+    retried(): void;
+    wedged(): void;
+  };
+}
+
+/** Adds what is counted of requests and connections. `sources` is asked when the registry is read. */
+export function addTrafficMetrics(registry: Registry, sources: () => MetricSources): TrafficMetrics {
+  // Ten methods by seventy codes by thirty reasons: these series come when they are first needed.
+  const requests = addCounter(registry, METRICS.requests, false);
+  const requestDuration = addHistogram(registry, METRICS.requestDuration);
+  const timeToFirstByte = addHistogram(registry, METRICS.timeToFirstByte);
+  addGauge(registry, METRICS.requestsInFlight, (set) => set(sources().requestsInFlight?.() ?? 0));
+  addGauge(registry, METRICS.upgradesOpen, (set) => set(sources().upgradesOpen?.() ?? 0));
+  const requestBytes = addCounter(registry, METRICS.requestBytes);
+  const responseBytes = addCounter(registry, METRICS.responseBytes);
+  addGauge(registry, METRICS.clientConnectionsOpen, (set) => set(sources().clientConnectionsOpen?.() ?? 0));
+  addGauge(registry, METRICS.clientConnectionsLimit, (set) => set(sources().clientConnectionsLimit?.() ?? 0));
+  const clientConnectionsRefused = addCounter(registry, METRICS.clientConnectionsRefused);
+  const listenerEvictions = addCounter(registry, METRICS.listenerEvictions);
+
+  const upstreamConnects = addCounter(registry, METRICS.upstreamConnects);
+  const upstreamConnectDuration = addHistogram(registry, METRICS.upstreamConnectDuration);
+  const upstreamReuse = addCounter(registry, METRICS.upstreamReuse);
+  let upstreamConnectionsOpen = 0;
+  addGauge(registry, METRICS.upstreamConnectionsOpen, (set) => set(upstreamConnectionsOpen));
+  const upstreamResets = addCounter(registry, METRICS.upstreamResets);
+  const upstreamRetries = addCounter(registry, METRICS.upstreamRetries);
+  const upstreamWedges = addCounter(registry, METRICS.upstreamWedges);
+  addGauge(registry, METRICS.upstreamPools, (set) => set(sources().upstreamPools?.() ?? 0));
+
+  addGauge(registry, METRICS.upstreamWaiting, (set) => set(sources().upstreamWaiting?.() ?? 0));
+
+  let last = { method: "", status: 0, reason: "", cell: { labels: {}, count: 0 } as Cell };
+  const requestBytesCell = requestBytes.cell();
+  const responseBytesCell = responseBytes.cell();
+  const upstreamReuseCell = upstreamReuse.cell();
+  return {
+    requestFinished(request) {
+      const { method, status, reason, durationMs, firstByteMs, bytesIn, bytesOut, upgraded } = request;
+      // Most requests are like the one before: looking the series up costs more than all else here.
+      if (method !== last.method || status !== last.status || reason !== last.reason) {
+        last = { method, status, reason, cell: requests.cell(method, statusLabel(status), reason) };
+      }
+      last.cell.count += 1;
+      if (upgraded !== true) requestDuration.observeMs(durationMs, reason === "ok" ? "pod" : "router");
+      if (firstByteMs !== undefined) timeToFirstByte.observeMs(firstByteMs);
+      if (bytesIn > 0 && bytesIn < Infinity) requestBytesCell.count += bytesIn;
+      if (bytesOut > 0 && bytesOut < Infinity) responseBytesCell.count += bytesOut;
+    },
+    clientConnectionRefused: (reason) => clientConnectionsRefused.add(1, reason),
+    connectionEvicted: (listener) => listenerEvictions.add(1, listener),
+    upstream: {
+      connected(tookMs) {
+        upstreamConnectionsOpen += 1;
+        upstreamConnects.add(1, "connected");
+        upstreamConnectDuration.observeMs(tookMs);
+      },
+      connectFailed: (code) => upstreamConnects.add(1, code),
+      reused: () => void (upstreamReuseCell.count += 1),
+      closed: () => void (upstreamConnectionsOpen -= 1),
+      reset: (reason) => upstreamResets.add(1, reason),
+      retried: () => upstreamRetries.add(1),
+      wedged: () => upstreamWedges.add(1),
+    },
+  };
+}
