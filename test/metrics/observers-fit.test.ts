@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { metricsReference } from "../../scripts/metrics-reference.ts";
 import type { MetricSources } from "../../src/metrics/metric-sources.ts";
 import { createMetrics } from "../../src/metrics/registry.ts";
-import type { MemberlistObserver } from "../../src/peers/memberlist/memberlist.ts";
+import type { MemberlistObserver } from "../../src/peers/memberlist/parts.ts";
 import type { PeerObserver } from "../../src/peers/peer-observer.ts";
 import type { RequestObserver } from "../../src/proxy/record/request-record.ts";
 import type { UpstreamObserver } from "../../src/proxy/upstream/upstream-observer.ts";

@@ -1,41 +1,26 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
-import type { Log } from "../../system/log.ts";
+import type { Milliseconds, TimerHandle } from "../../system/clock.ts";
 import { type Endpoint, endpointText } from "./endpoint.ts";
-import type { Membership } from "./membership.ts";
 import type { PushPull } from "./messages.ts";
-import type { ProtocolSettings } from "./settings.ts";
+import type { Parts } from "./parts.ts";
 import { encodePushPull } from "./stream-messages.ts";
 import { sealStream } from "./stream.ts";
 import { pushPullDelayMs } from "./timing.ts";
-import type { Transport } from "./transport.ts";
-import type { Wrapping } from "./wrapping.ts";
-
-/** What {@link FullExchange} needs. */
-export interface FullExchangeOptions {
-  readonly settings: ProtocolSettings;
-  readonly membership: Membership;
-  readonly transport: Transport;
-  readonly wrapping: Wrapping;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: Log;
-}
 
 /** Exchanges all that is known of all members over streams (memberlist's push/pull): now and then, and to join. */
 export class FullExchange {
-  readonly #options: FullExchangeOptions;
+  readonly #parts: Parts;
   /** See {@link FullExchange.#state}, by whether it is to join. */
   readonly #states = new Map<boolean, { readonly version: number; readonly message: Buffer }>();
   #timer: TimerHandle | undefined;
   #stopped = true;
 
-  constructor(options: FullExchangeOptions) {
-    this.#options = options;
+  constructor(parts: Parts) {
+    this.#parts = parts;
   }
 
   /** Begins the periodic exchanges, after a random part of their interval. */
   start(): void {
-    const { settings, random } = this.#options;
+    const { settings, random } = this.#parts;
     this.#stopped = false;
     this.#set(settings.pushPullIntervalMs * random(), () => this.#schedule());
   }
@@ -48,7 +33,7 @@ export class FullExchange {
 
   /** Takes in what another member knows, and returns the sealed answer: what this side knew before. */
   answer({ join, states }: PushPull, from: Endpoint): Buffer {
-    const { membership, wrapping, log } = this.#options;
+    const { membership, wrapping, log } = this.#parts;
     const answer = this.#state(join);
     log.debug("full exchange of members", { from: endpointText(from), join, members: states.length });
     membership.merge(states);
@@ -57,7 +42,7 @@ export class FullExchange {
 
   /** Tells another member all that this side knows, and takes in what that one knows. Resolves false when that failed. */
   async with(to: Endpoint, join: boolean): Promise<boolean> {
-    const { settings, membership, transport, wrapping, log } = this.#options;
+    const { settings, membership, transport, wrapping, log } = this.#parts;
     try {
       const request = sealStream(this.#state(join), wrapping, "connects");
       const answer = await transport.exchange(request, to, settings.streamTimeoutMs);
@@ -73,7 +58,7 @@ export class FullExchange {
   }
 
   #schedule(): void {
-    const { settings, membership } = this.#options;
+    const { settings, membership } = this.#parts;
     this.#set(pushPullDelayMs(settings.pushPullIntervalMs, membership.size), () => {
       this.#schedule();
       const [member] = membership.pick(1, ({ status }) => status === "alive");
@@ -83,15 +68,15 @@ export class FullExchange {
 
   /** All that this side knows, as a message. Made once for each change: whoever asks again and again gets the same bytes. */
   #state(join: boolean): Buffer {
-    const { version } = this.#options.membership;
+    const { version } = this.#parts.membership;
     const made = this.#states.get(join);
     if (made?.version === version) return made.message;
-    const message = encodePushPull(join, this.#options.membership.states());
+    const message = encodePushPull(join, this.#parts.membership.states());
     this.#states.set(join, { version, message });
     return message;
   }
 
   #set(delayMs: Milliseconds, run: () => void): void {
-    this.#timer = this.#options.clock.setTimeout(run, delayMs);
+    this.#timer = this.#parts.clock.setTimeout(run, delayMs);
   }
 }

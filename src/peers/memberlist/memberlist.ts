@@ -12,8 +12,8 @@ import type { MemberStatus, Message, StreamMessage } from "./messages.ts";
 import { OutgoingPackets } from "./outgoing-packets.ts";
 import { encodeMessage } from "./packet-messages.ts";
 import { openPacket } from "./packet.ts";
+import type { MemberlistObserver } from "./parts.ts";
 import { PingResponder } from "./ping-responder.ts";
-import type { ProbeResult } from "./probe.ts";
 import { Prober } from "./prober.ts";
 import type { RefusalReason } from "./refused.ts";
 import type { Bounds, ProtocolSettings } from "./settings.ts";
@@ -28,14 +28,6 @@ export interface MemberView extends Endpoint {
   readonly status: MemberStatus;
   /** When it got its status, on the monotonic clock. */
   readonly statusSinceMs: Milliseconds;
-}
-
-/** Told what happens, for counting. Must not throw. */
-export interface MemberlistObserver {
-  /** Something that arrived was not taken. */
-  refused(reason: RefusalReason): void;
-  /** A probe is over. */
-  probed(result: ProbeResult): void;
 }
 
 /** Options of {@link Memberlist}. */
@@ -90,19 +82,11 @@ export class Memberlist {
     const queue = this.#queue;
     const awareness = new Awareness(settings.awarenessMaxMultiplier);
     const source = { addr: bytesOfHost(self.host) ?? Buffer.alloc(0), port: self.port, node: self.name };
-    // Nobody can guess it, so that only who got the ping can ack it.
-    const newSeqNo = (): number => Math.floor(random() * 2 ** 32);
-    const refused = (reason: RefusalReason): void => this.#admission.refuse(reason);
+    const refuse = (reason: RefusalReason): void => this.#admission.refuse(reason);
     this.#options = options;
     this.#random = random;
     this.#awareness = awareness;
-    this.#admission = new Admission({
-      allows,
-      bounds,
-      refused: (reason) => observer.refused(reason),
-      clock,
-      log,
-    });
+    this.#admission = new Admission(bounds, allows, observer, clock, log);
     const membership = new Membership({
       self,
       settings,
@@ -113,7 +97,7 @@ export class Memberlist {
       awareness,
       allows,
       changed: (member, before) => this.#changed(member, before),
-      refused,
+      refused: refuse,
     });
     this.#membership = membership;
     this.#joining = new Joining({
@@ -130,20 +114,15 @@ export class Memberlist {
       packet: (packet, from) => this.#guarded(() => this.#packet(packet, from)),
       admitStream: ({ host }) => !this.#stopped && this.#admission.streamFrom(host),
       stream: (message, from) => this.#guarded(() => this.#stream(message, from)),
-      refused,
+      refused: refuse,
     });
-    const packets = new OutgoingPackets({ transport, membership, queue, settings, wrapping, clock });
-    const shared = { source, settings, membership, packets, newSeqNo, clock };
-    this.#packets = packets;
-    this.#pings = new PingResponder({ ...shared, bounds, refused });
-    this.#prober = new Prober({
-      ...shared,
-      awareness,
-      transport,
-      wrapping,
-      probed: (result) => observer.probed(result),
-    });
-    this.#exchange = new FullExchange({ settings, membership, transport, wrapping, clock, random, log });
+    const newSeqNo = (): number => Math.floor(random() * 2 ** 32);
+    const shared = { settings, bounds, wrapping, awareness, queue, random, observer, clock, log };
+    const parts = { ...shared, source, transport, membership, newSeqNo, refuse };
+    this.#packets = new OutgoingPackets(parts);
+    this.#pings = new PingResponder(parts, this.#packets);
+    this.#prober = new Prober(parts, this.#packets);
+    this.#exchange = new FullExchange(parts);
   }
 
   /** All members that are remembered, this one included. */

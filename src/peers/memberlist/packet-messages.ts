@@ -1,18 +1,4 @@
-import {
-  accusedIncarnation,
-  address,
-  bool,
-  bytesOrNil,
-  type Fields,
-  malformed,
-  meta,
-  name,
-  source,
-  sourceFields,
-  typed,
-  uint,
-  versions,
-} from "./message-fields.ts";
+import * as field from "./message-fields.ts";
 import { type Ack, type Message, MESSAGE_TYPE, type Ping, type User } from "./messages.ts";
 import { MsgpackReader } from "./msgpack.ts";
 import { Refused } from "./refused.ts";
@@ -21,39 +7,39 @@ import { Refused } from "./refused.ts";
 export function encodeMessage(message: Exclude<Message, User>): Buffer {
   switch (message.kind) {
     case "ping":
-      return typed(MESSAGE_TYPE.ping, [
+      return field.typed(MESSAGE_TYPE.ping, [
         ["Node", message.node],
         ["SeqNo", message.seqNo],
-        ...sourceFields(message.source),
+        ...field.sourceFields(message.source),
       ]);
     case "indirect_ping":
-      return typed(MESSAGE_TYPE.indirectPing, [
+      return field.typed(MESSAGE_TYPE.indirectPing, [
         ["Nack", message.nack],
         ["Node", message.node],
         ["Port", message.port],
         ["SeqNo", message.seqNo],
-        ...sourceFields(message.source),
+        ...field.sourceFields(message.source),
         ["Target", message.target],
       ]);
     case "ack":
-      return typed(MESSAGE_TYPE.ack, [
+      return field.typed(MESSAGE_TYPE.ack, [
         ["Payload", null],
         ["SeqNo", message.seqNo],
       ]);
     case "nack":
-      return typed(MESSAGE_TYPE.nack, [["SeqNo", message.seqNo]]);
+      return field.typed(MESSAGE_TYPE.nack, [["SeqNo", message.seqNo]]);
     case "suspect":
     case "dead":
-      return typed(message.kind === "dead" ? MESSAGE_TYPE.dead : MESSAGE_TYPE.suspect, [
+      return field.typed(message.kind === "dead" ? MESSAGE_TYPE.dead : MESSAGE_TYPE.suspect, [
         ["From", message.from],
         ["Incarnation", message.incarnation],
         ["Node", message.node],
       ]);
     case "alive":
-      return typed(MESSAGE_TYPE.alive, [
+      return field.typed(MESSAGE_TYPE.alive, [
         ["Addr", message.addr],
         ["Incarnation", message.incarnation],
-        ["Meta", bytesOrNil(message.meta)],
+        ["Meta", field.bytesOrNil(message.meta)],
         ["Node", message.node],
         ["Port", message.port],
         ["Vsn", message.versions],
@@ -64,68 +50,68 @@ export function encodeMessage(message: Exclude<Message, User>): Buffer {
 /** The message of one part of a packet. Bytes behind its body are left out, as Go does. @throws Refused */
 export function decodeMessage(part: Buffer): Message {
   const type = part[0];
-  if (type === undefined) throw malformed("the message is empty");
+  if (type === undefined) throw field.malformed("the message is empty");
   if (type === MESSAGE_TYPE.user) return { kind: "user" };
   const decode = DECODERS.get(type);
   if (!decode) throw new Refused("unknown_type", `the message type ${type} is not taken in a packet`);
   return decode(new MsgpackReader(part, 1).readStruct());
 }
 
-const DECODERS: ReadonlyMap<number, (fields: Fields) => Message> = new Map<
+const DECODERS: ReadonlyMap<number, (fields: field.Fields) => Message> = new Map<
   number,
-  (fields: Fields) => Message
+  (fields: field.Fields) => Message
 >([
   [MESSAGE_TYPE.ping, decodePing],
   [
     MESSAGE_TYPE.indirectPing,
     (fields) => ({
       kind: "indirect_ping",
-      seqNo: uint(fields, "SeqNo"),
-      node: name(fields, "Node", 0),
-      target: address(fields, "Target"),
-      port: uint(fields, "Port", 0xffff),
-      nack: bool(fields, "Nack"),
-      source: source(fields),
+      seqNo: field.uint(fields, "SeqNo"),
+      node: field.name(fields, "Node", 0),
+      target: field.address(fields, "Target"),
+      port: field.uint(fields, "Port", 0xffff),
+      nack: field.bool(fields, "Nack"),
+      source: field.source(fields),
     }),
   ],
   [MESSAGE_TYPE.ack, decodeAck],
-  [MESSAGE_TYPE.nack, (fields) => ({ kind: "nack", seqNo: uint(fields, "SeqNo") })],
+  [MESSAGE_TYPE.nack, (fields) => ({ kind: "nack", seqNo: field.uint(fields, "SeqNo") })],
   [MESSAGE_TYPE.suspect, (fields) => accusation("suspect", fields)],
   [MESSAGE_TYPE.dead, (fields) => accusation("dead", fields)],
   [
     MESSAGE_TYPE.alive,
     (fields) => ({
       kind: "alive",
-      incarnation: uint(fields, "Incarnation"),
-      node: name(fields, "Node", 1),
-      addr: address(fields, "Addr"),
-      port: uint(fields, "Port", 0xffff),
-      meta: meta(fields),
-      versions: versions(fields),
+      incarnation: field.uint(fields, "Incarnation"),
+      node: field.name(fields, "Node", 1),
+      addr: field.address(fields, "Addr"),
+      port: field.uint(fields, "Port", 0xffff),
+      meta: field.meta(fields),
+      versions: field.versions(fields),
     }),
   ],
 ]);
 
 /** The {@link Ping} of a packet or a stream. @throws Refused */
-export function decodePing(fields: Fields): Ping {
+export function decodePing(fields: field.Fields): Ping {
   return {
     kind: "ping",
-    seqNo: uint(fields, "SeqNo"),
-    node: name(fields, "Node", 0),
-    source: source(fields),
+    seqNo: field.uint(fields, "SeqNo"),
+    node: field.name(fields, "Node", 0),
+    source: field.source(fields),
   };
 }
 
 /** The {@link Ack} of a packet or a stream. @throws Refused */
-export function decodeAck(fields: Fields): Ack {
-  return { kind: "ack", seqNo: uint(fields, "SeqNo") };
+export function decodeAck(fields: field.Fields): Ack {
+  return { kind: "ack", seqNo: field.uint(fields, "SeqNo") };
 }
 
-function accusation<T extends "suspect" | "dead">(kind: T, fields: Fields) {
+function accusation<T extends "suspect" | "dead">(kind: T, fields: field.Fields) {
   return {
     kind,
-    incarnation: accusedIncarnation(uint(fields, "Incarnation")),
-    node: name(fields, "Node", 1),
-    from: name(fields, "From", 0),
+    incarnation: field.accusedIncarnation(field.uint(fields, "Incarnation")),
+    node: field.name(fields, "Node", 1),
+    from: field.name(fields, "From", 0),
   };
 }

@@ -1,25 +1,9 @@
-import type { Clock, TimerHandle } from "../../system/clock.ts";
+import type { TimerHandle } from "../../system/clock.ts";
 import { type Endpoint, hostOfBytes } from "./endpoint.ts";
-import type { Membership } from "./membership.ts";
 import type { IndirectPing, Ping, Source } from "./messages.ts";
 import type { OutgoingPackets } from "./outgoing-packets.ts";
 import { encodeMessage } from "./packet-messages.ts";
-import type { RefusalReason } from "./refused.ts";
-import type { Bounds, ProtocolSettings } from "./settings.ts";
-
-/** What {@link PingResponder} needs. */
-export interface PingResponderOptions {
-  /** This member, as the sender of pings. */
-  readonly source: Source;
-  readonly settings: ProtocolSettings;
-  readonly bounds: Bounds;
-  readonly membership: Membership;
-  readonly packets: OutgoingPackets;
-  /** A number that nobody can guess. */
-  readonly newSeqNo: () => number;
-  readonly refused: (reason: RefusalReason) => void;
-  readonly clock: Clock;
-}
+import type { Parts } from "./parts.ts";
 
 /** A ping that is sent for another member. */
 interface Relay {
@@ -30,17 +14,19 @@ interface Relay {
 
 /** Answers the pings of other members, and pings third members for them. */
 export class PingResponder {
-  readonly #options: PingResponderOptions;
+  readonly #parts: Parts;
+  readonly #packets: OutgoingPackets;
   readonly #relays = new Map<number, Relay>();
 
-  constructor(options: PingResponderOptions) {
-    this.#options = options;
+  constructor(parts: Parts, packets: OutgoingPackets) {
+    this.#parts = parts;
+    this.#packets = packets;
   }
 
   /** True for a ping that is meant for this member. Any other is refused. */
   isForUs({ node }: Ping): boolean {
-    const isForUs = node === "" || node === this.#options.source.node;
-    if (!isForUs) this.#options.refused("wrong_node");
+    const isForUs = node === "" || node === this.#parts.source.node;
+    if (!isForUs) this.#parts.refuse("wrong_node");
     return isForUs;
   }
 
@@ -51,7 +37,7 @@ export class PingResponder {
 
   /** Pings a third member, and passes its ack on. */
   relay(request: IndirectPing, from: Endpoint): void {
-    const { settings, bounds, membership, packets, source, newSeqNo, refused, clock } = this.#options;
+    const { settings, bounds, membership, source, newSeqNo, refuse, clock } = this.#parts;
     const to = this.#returnAddress(request.source, from);
     const host = hostOfBytes(request.target) ?? "";
     const target = { host, port: request.port === 0 ? source.port : request.port };
@@ -60,12 +46,12 @@ export class PingResponder {
     };
     if (!membership.at(target)) {
       // Nobody may have this side send to any address.
-      refused("unknown_target");
+      refuse("unknown_target");
       nack();
       return;
     }
     if (this.#relays.size >= bounds.maxRelays) {
-      refused("overloaded");
+      refuse("overloaded");
       return;
     }
     const seqNo = newSeqNo();
@@ -74,7 +60,7 @@ export class PingResponder {
       nack();
     }, settings.probeTimeoutMs);
     this.#relays.set(seqNo, { to, seqNo: request.seqNo, timer });
-    packets.send([encodeMessage({ kind: "ping", seqNo, node: request.node, source })], target);
+    this.#packets.send([encodeMessage({ kind: "ping", seqNo, node: request.node, source })], target);
   }
 
   /** Passes on the ack of a third member, if it was asked for. */
@@ -93,7 +79,7 @@ export class PingResponder {
   }
 
   #reply(kind: "ack" | "nack", seqNo: number, to: Endpoint): void {
-    this.#options.packets.send([encodeMessage({ kind, seqNo })], to);
+    this.#packets.send([encodeMessage({ kind, seqNo })], to);
   }
 
   /**
@@ -104,6 +90,6 @@ export class PingResponder {
     const host = port === 0 ? undefined : hostOfBytes(addr);
     if (host === undefined) return from;
     const said = { host, port };
-    return host === from.host || this.#options.membership.at(said) ? said : from;
+    return host === from.host || this.#parts.membership.at(said) ? said : from;
   }
 }

@@ -1,44 +1,24 @@
-import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
-import type { Awareness } from "./awareness.ts";
+import type { Milliseconds, TimerHandle } from "../../system/clock.ts";
 import { setJudgingTimeout } from "./late-timer.ts";
-import type { Membership } from "./membership.ts";
-import type { Source } from "./messages.ts";
 import type { OutgoingPackets } from "./outgoing-packets.ts";
 import { encodeMessage } from "./packet-messages.ts";
-import { type ProbeEvent, type ProbeResult, type ProbeState, transition } from "./probe.ts";
-import type { ProtocolSettings } from "./settings.ts";
+import type { Parts } from "./parts.ts";
+import { type ProbeEvent, type ProbeState, transition } from "./probe.ts";
 import { sealStream } from "./stream.ts";
-import type { Transport } from "./transport.ts";
 import { type Member, protocolMaxOf } from "./verdicts.ts";
-import type { Wrapping } from "./wrapping.ts";
-
-/** What {@link Prober} needs. */
-export interface ProberOptions {
-  /** This member, as the sender of pings. */
-  readonly source: Source;
-  readonly settings: ProtocolSettings;
-  readonly membership: Membership;
-  readonly awareness: Awareness;
-  readonly packets: OutgoingPackets;
-  readonly transport: Transport;
-  readonly wrapping: Wrapping;
-  /** A number that nobody can guess. */
-  readonly newSeqNo: () => number;
-  /** Called when a probe is over. */
-  readonly probed: (result: ProbeResult) => void;
-  readonly clock: Clock;
-}
 
 /** Probes one member at a time, and suspects those that do not answer. What a probe goes through is {@link ProbeState}. */
 export class Prober {
-  readonly #options: ProberOptions;
+  readonly #parts: Parts;
+  readonly #packets: OutgoingPackets;
   readonly #timers = new Map<"ask_others" | "deadline", TimerHandle>();
   #probe: ProbeState | undefined;
   /** A probe's turn came while another was under way. */
   #probeDue = false;
 
-  constructor(options: ProberOptions) {
-    this.#options = options;
+  constructor(parts: Parts, packets: OutgoingPackets) {
+    this.#parts = parts;
+    this.#packets = packets;
   }
 
   /** Probes the next member: now, or when the probe that is under way is over. */
@@ -48,7 +28,7 @@ export class Prober {
       return;
     }
     this.#probeDue = false;
-    const { settings, membership, awareness, packets, source, newSeqNo, clock } = this.#options;
+    const { settings, membership, awareness, source, newSeqNo, clock } = this.#parts;
     const member = membership.nextToProbe();
     if (!member) return;
     const seqNo = newSeqNo();
@@ -60,11 +40,11 @@ export class Prober {
     const { name: node, incarnation } = member;
     const ping = encodeMessage({ kind: "ping", seqNo, node, source });
     if (member.status === "alive") {
-      packets.send([ping], member);
+      this.#packets.send([ping], member);
     } else {
       // It shall know at once what is said of it, and refute.
       const suspect = encodeMessage({ kind: "suspect", incarnation, node, from: source.node });
-      packets.sendAlone([ping, suspect], member);
+      this.#packets.sendAlone([ping, suspect], member);
     }
   }
 
@@ -83,7 +63,7 @@ export class Prober {
 
   #askOthers(): void {
     if (this.#probe?.kind !== "direct") return;
-    const { membership, packets, settings, source } = this.#options;
+    const { membership, settings, source } = this.#parts;
     const { member, seqNo, deadlineMs } = this.#probe.probe;
     const helpers = membership.pick(
       settings.indirectChecks,
@@ -95,7 +75,7 @@ export class Prober {
       const nack = protocolMaxOf(helper) >= 4;
       if (nack) expectedNacks += 1;
       const { name: node, addr: target, port } = member;
-      packets.send(
+      this.#packets.send(
         [encodeMessage({ kind: "indirect_ping", seqNo, node, target, port, nack, source })],
         helper,
       );
@@ -106,7 +86,7 @@ export class Prober {
   }
 
   async #pingByStream(member: Member, seqNo: number, deadlineMs: Milliseconds): Promise<void> {
-    const { transport, wrapping, source, clock } = this.#options;
+    const { transport, wrapping, source, clock } = this.#parts;
     const ping = encodeMessage({ kind: "ping", seqNo, node: member.name, source });
     try {
       const request = sealStream(ping, wrapping, "connects");
@@ -123,11 +103,11 @@ export class Prober {
     const { member } = this.#probe.probe;
     this.#probe = transition(this.#probe, event);
     if (this.#probe.kind !== "over") return;
-    const { awareness, membership, source, probed } = this.#options;
+    const { awareness, membership, source, observer } = this.#parts;
     const { result, awarenessDelta } = this.#probe;
     this.stop();
     awareness.apply(awarenessDelta);
-    probed(result);
+    observer.probed(result);
     if (result === "failed") {
       const { name: node, incarnation } = member;
       membership.suspect({ kind: "suspect", incarnation, node, from: source.node });
@@ -140,7 +120,7 @@ export class Prober {
   }
 
   #set(job: "ask_others" | "deadline", delayMs: Milliseconds, run: () => void): void {
-    this.#timers.set(job, setJudgingTimeout(this.#options.clock, run, delayMs));
+    this.#timers.set(job, setJudgingTimeout(this.#parts.clock, run, delayMs));
   }
 
   #clear(job: "ask_others" | "deadline"): void {

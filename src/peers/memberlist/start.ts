@@ -5,7 +5,8 @@ import type { Log } from "../../system/log.ts";
 import { bytesOfHost, isUnicast } from "./endpoint.ts";
 import type { FindMembers } from "./joining.ts";
 import { Keyring } from "./keyring.ts";
-import { Memberlist, type MemberlistObserver, type MemberView } from "./memberlist.ts";
+import { Memberlist, type MemberView } from "./memberlist.ts";
+import type { MemberlistObserver } from "./parts.ts";
 import { DEFAULT_BOUNDS, LAN_SETTINGS, type Bounds, type ProtocolSettings } from "./settings.ts";
 import { openSockets } from "./sockets.ts";
 

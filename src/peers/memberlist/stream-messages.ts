@@ -1,17 +1,4 @@
-import {
-  accusedIncarnation,
-  address,
-  bool,
-  bytesOrNil,
-  type Fields,
-  malformed,
-  meta,
-  name,
-  raw,
-  typed,
-  uint,
-  versions,
-} from "./message-fields.ts";
+import * as field from "./message-fields.ts";
 import { type MemberState, type MemberStatus, MESSAGE_TYPE, type StreamMessage } from "./messages.ts";
 import { encodeStruct, MsgpackReader } from "./msgpack.ts";
 import { decodeAck, decodePing } from "./packet-messages.ts";
@@ -22,7 +9,7 @@ const STATUSES: readonly MemberStatus[] = ["alive", "suspect", "dead", "left"];
 
 /** A push/pull, whole. `userState` is always empty: this side has none. */
 export function encodePushPull(join: boolean, states: readonly MemberState[]): Buffer {
-  const head = typed(MESSAGE_TYPE.pushPull, [
+  const head = field.typed(MESSAGE_TYPE.pushPull, [
     ["Join", join],
     ["Nodes", states.length],
     ["UserStateLen", 0],
@@ -32,14 +19,14 @@ export function encodePushPull(join: boolean, states: readonly MemberState[]): B
 
 /** An error for the other side of a stream. `text` must hold nothing secret. */
 export function encodeError(text: string): Buffer {
-  return typed(MESSAGE_TYPE.error, [["Error", text]]);
+  return field.typed(MESSAGE_TYPE.error, [["Error", text]]);
 }
 
 function encodeState(state: MemberState): Buffer {
   return encodeStruct([
     ["Addr", state.addr],
     ["Incarnation", state.incarnation],
-    ["Meta", bytesOrNil(state.meta)],
+    ["Meta", field.bytesOrNil(state.meta)],
     ["Name", state.name],
     ["Port", state.port],
     ["State", STATUSES.indexOf(state.status)],
@@ -78,7 +65,7 @@ export class StreamMessageReader {
       case MESSAGE_TYPE.ack:
         return decodeAck(reader.readStruct());
       case MESSAGE_TYPE.error:
-        return { kind: "error", text: raw(reader.readStruct(), "Error", 4_096).toString("utf8") };
+        return { kind: "error", text: field.raw(reader.readStruct(), "Error", 4_096).toString("utf8") };
       case MESSAGE_TYPE.user:
         return { kind: "user" };
       case MESSAGE_TYPE.pushPull:
@@ -91,9 +78,13 @@ export class StreamMessageReader {
   #pushPull(reader: MsgpackReader, bytes: Buffer): StreamMessage {
     if (!this.#header) {
       const fields = reader.readStruct();
-      const count = uint(fields, "Nodes");
+      const count = field.uint(fields, "Nodes");
       if (count > this.#maxStates) throw new Refused("too_large", `a push/pull has ${count} members`);
-      this.#header = { join: bool(fields, "Join"), count, userBytes: uint(fields, "UserStateLen") };
+      this.#header = {
+        join: field.bool(fields, "Join"),
+        count,
+        userBytes: field.uint(fields, "UserStateLen"),
+      };
       this.#offset = reader.offset;
     }
     const { join, count, userBytes } = this.#header;
@@ -107,18 +98,18 @@ export class StreamMessageReader {
   }
 }
 
-function decodeState(fields: Fields): MemberState {
-  const status = STATUSES[uint(fields, "State")];
-  if (!status) throw malformed("a member's state is unknown");
-  const incarnation = uint(fields, "Incarnation");
+function decodeState(fields: field.Fields): MemberState {
+  const status = STATUSES[field.uint(fields, "State")];
+  if (!status) throw field.malformed("a member's state is unknown");
+  const incarnation = field.uint(fields, "Incarnation");
   return {
-    name: name(fields, "Name", 1),
-    addr: address(fields, "Addr"),
-    port: uint(fields, "Port", 0xffff),
+    name: field.name(fields, "Name", 1),
+    addr: field.address(fields, "Addr"),
+    port: field.uint(fields, "Port", 0xffff),
     // Views into a stream's buffer would keep all of it.
-    meta: Buffer.from(meta(fields)),
-    incarnation: status === "alive" ? incarnation : accusedIncarnation(incarnation),
+    meta: Buffer.from(field.meta(fields)),
+    incarnation: status === "alive" ? incarnation : field.accusedIncarnation(incarnation),
     status,
-    versions: versions(fields),
+    versions: field.versions(fields),
   };
 }
