@@ -1,4 +1,5 @@
 import type { FactView } from "../routes/lookup.ts";
+import type { ToldHow } from "../routes/told.ts";
 
 /**
  * The JSON that the admin port speaks. The command line reads the same types. No type here has a field for a token,
@@ -193,29 +194,8 @@ export interface HistoryFact {
   readonly revival?: true;
 }
 
-/**
- * | word | meaning |
- * |---|---|
- * | `listed`, `unlisted` | a whole list holds it, or lacks it |
- * | `observed`, `deleted` | an event of the watch |
- * | `read` | a read of this one object, since a peer had pushed something of it |
- * | `update`, `deletion` | a push |
- * | `shutdown` | its shutdownTime came |
- * | `hint_dropped`, `tombstone_dropped` | a pushed fact was given up |
- * | `incarnation_ended` | its connections ended |
- */
-export type FactWhat =
-  | "listed"
-  | "unlisted"
-  | "observed"
-  | "deleted"
-  | "read"
-  | "update"
-  | "deletion"
-  | "shutdown"
-  | "hint_dropped"
-  | "tombstone_dropped"
-  | "incarnation_ended";
+/** How it was told, or what followed: a pushed fact was given up, or its incarnation, and so its connections, ended. */
+export type FactWhat = ToldHow | "hint_dropped" | "tombstone_dropped" | "incarnation_ended";
 
 /** `GET /api/status`, and every event `status` of `GET /api/live`. */
 export interface Status {

@@ -7,39 +7,12 @@ import type { MetricSources } from "./metric-sources.ts";
 import { METRICS } from "./names.ts";
 
 /** What the way of a fact counts: the route table, and what it hears from the API server and from peers. */
-export interface FactMetrics {
-  /** Requests that waited for pushes of their sandbox to be settled. */
-  readonly held: { released(how: string): void };
-  /** The route table. Keys and incarnations are ignored: they would name a tenant. */
-  readonly table: Required<Omit<TableListener, "routeChanged" | "pauseEnded" | "doubted" | "doubtChanged">>;
-  /** The informer. */
-  readonly watch: {
-    listed(reason: string, count: number, tookMs: Milliseconds): void;
-    relisted(reason: string): void;
-    watchRestarted(reason: string): void;
-    invalidObject(reason: string): void;
-    event(): void;
-    /** Nothing: `lychgate_watch_connected` is read from the sources. */
-    connected(connected: boolean): void;
-    sinkFailed(): void;
-  };
-  /** Pushes from peers. */
-  readonly peers: {
-    pushed(result: string): void;
-    /** A read of the API server that settles pushes; `result` is a word of `push_reads_total{result}`. */
-    read(of: string, result: string, tookMs: Milliseconds): void;
-    /** A proof that came with a push, or was required and missing; words of `peer_proofs_total`. */
-    proof(method: string, result: string): void;
-  };
-  /** The memberlist. */
-  readonly members: {
-    refused(reason: string): void;
-    probed(result: string): void;
-  };
-}
+export type FactMetrics = ReturnType<typeof addFactMetrics>;
+
+type TableMetrics = Required<Omit<TableListener, "routeChanged" | "pauseEnded" | "doubted" | "doubtChanged">>;
 
 /** Adds what is counted of facts. `sources` is asked when the registry is read. */
-export function addFactMetrics(registry: Registry, sources: () => MetricSources, clock: Clock): FactMetrics {
+export function addFactMetrics(registry: Registry, sources: () => MetricSources, clock: Clock) {
   addGauge(registry, METRICS.routes, (set) => {
     for (const [state, routes] of routesByState(sources())) set(routes, { state });
   });
@@ -107,42 +80,52 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
   const memberProbes = addCounter(registry, METRICS.memberProbes);
   const memberRefusals = addCounter(registry, METRICS.memberRefusals);
 
-  return {
-    held: { released: (how) => requestsHeldTotal.add(1, how) },
-    table: {
-      told({ writer, outcome, guard }) {
-        routeMutations.add(1, writer, outcome);
-        if (guard !== undefined) resurrectionAttempts.add(1, writer, guard);
-      },
-      restored: () => clusterRestores.add(1),
-      podIpRefused: (source) => podIpsRefused.add(1, source),
-      incarnationEnded: (_incarnation, reason) => incarnationsEnded.add(1, reason),
-      factDropped: (kind, reason) => tableFactsDropped.add(1, kind, reason),
-      hintConfirmed: (lagMs) => pushToApply.observeMs(lagMs),
+  // Keys and incarnations are ignored: they would name a tenant.
+  const table: TableMetrics = {
+    told({ writer, outcome, guard }) {
+      routeMutations.add(1, writer, outcome);
+      if (guard !== undefined) resurrectionAttempts.add(1, writer, guard);
     },
+    restored: () => clusterRestores.add(1),
+    podIpRefused: (source) => podIpsRefused.add(1, source),
+    incarnationEnded: (_incarnation, reason) => incarnationsEnded.add(1, reason),
+    factDropped: (kind, reason) => tableFactsDropped.add(1, kind, reason),
+    hintConfirmed: (lagMs) => pushToApply.observeMs(lagMs),
+  };
+
+  return {
+    /** Requests that waited for pushes of their sandbox to be settled. */
+    held: { released: (how: string) => requestsHeldTotal.add(1, how) },
+    table,
+    /** The informer. */
     watch: {
-      listed(reason, _count, tookMs) {
+      listed(reason: string, _count: number, tookMs: Milliseconds) {
         watchLists.add(1, reason);
         watchListDuration.observeMs(tookMs);
       },
-      relisted: (reason) => watchRelists.add(1, reason),
-      watchRestarted: (reason) => watchRestarts.add(1, reason),
-      invalidObject: (reason) => watchInvalidObjects.add(1, reason),
+      relisted: (reason: string) => watchRelists.add(1, reason),
+      watchRestarted: (reason: string) => watchRestarts.add(1, reason),
+      invalidObject: (reason: string) => watchInvalidObjects.add(1, reason),
       event: () => watchEvents.add(1),
-      connected: () => {},
+      /** Nothing: `lychgate_watch_connected` is read from the sources. */
+      connected(_connected: boolean) {},
       sinkFailed: () => watchSinkFailures.add(1),
     },
+    /** Pushes from peers. */
     peers: {
-      pushed: (result) => peerPushes.add(1, result),
-      proof: (method, result) => peerProofs.add(1, method, result),
-      read(of, result, tookMs) {
+      pushed: (result: string) => peerPushes.add(1, result),
+      /** A proof that came with a push, or was required and missing; words of `peer_proofs_total`. */
+      proof: (method: string, result: string) => peerProofs.add(1, method, result),
+      /** A read of the API server that settles pushes; `result` is a word of `push_reads_total{result}`. */
+      read(of: string, result: string, tookMs: Milliseconds) {
         pushReads.add(1, of, result);
         pushReadDuration.observeMs(tookMs);
       },
     },
+    /** The memberlist. */
     members: {
-      refused: (reason) => memberRefusals.add(1, reason),
-      probed: (result) => memberProbes.add(1, result),
+      refused: (reason: string) => memberRefusals.add(1, reason),
+      probed: (result: string) => memberProbes.add(1, result),
     },
   };
 }

@@ -23,28 +23,10 @@ export interface CountedRequest {
 }
 
 /** What the way of a request counts. */
-export interface TrafficMetrics {
-  /** Told of a request once it is over. */
-  readonly requestFinished: (request: CountedRequest) => void;
-  /** Told of each refused connection from a client. `reason` is a word of `client_connections_refused_total{reason}`. */
-  readonly clientConnectionRefused: (reason: string) => void;
-  /** Told of each connection that was closed for a newer one. `listener` is a word of `listener_evictions_total{listener}`. */
-  readonly connectionEvicted: (listener: string) => void;
-  /** Connections to pods. */
-  readonly upstream: {
-    connected(tookMs: Milliseconds): void;
-    /** `code` is a word of `upstream_connects_total{result}`. */
-    connectFailed(code: string): void;
-    reused(): void;
-    closed(): void;
-    reset(reason: EndReason): void;
-    retried(): void;
-    wedged(): void;
-  };
-}
+export type TrafficMetrics = ReturnType<typeof addTrafficMetrics>;
 
 /** Adds what is counted of requests and connections. `sources` is asked when the registry is read. */
-export function addTrafficMetrics(registry: Registry, sources: () => MetricSources): TrafficMetrics {
+export function addTrafficMetrics(registry: Registry, sources: () => MetricSources) {
   // Ten methods by seventy codes by thirty reasons: these series come when they are first needed.
   const requests = addCounter(registry, METRICS.requests, false);
   const requestDuration = addHistogram(registry, METRICS.requestDuration);
@@ -75,7 +57,8 @@ export function addTrafficMetrics(registry: Registry, sources: () => MetricSourc
   const responseBytesCell = responseBytes.cell();
   const upstreamReuseCell = upstreamReuse.cell();
   return {
-    requestFinished(request) {
+    /** Called with each request once it is over. */
+    requestFinished(request: CountedRequest): void {
       const { method, status, reason, durationMs, firstByteMs, bytesIn, bytesOut, upgraded } = request;
       // Most requests are like the one before: looking the series up costs more than all else here.
       if (method !== last.method || status !== last.status || reason !== last.reason) {
@@ -87,18 +70,22 @@ export function addTrafficMetrics(registry: Registry, sources: () => MetricSourc
       if (bytesIn > 0 && bytesIn < Infinity) requestBytesCell.count += bytesIn;
       if (bytesOut > 0 && bytesOut < Infinity) responseBytesCell.count += bytesOut;
     },
-    clientConnectionRefused: (reason) => clientConnectionsRefused.add(1, reason),
-    connectionEvicted: (listener) => listenerEvictions.add(1, listener),
+    /** Called for each refused connection from a client. `reason` is a word of `client_connections_refused_total{reason}`. */
+    clientConnectionRefused: (reason: string) => clientConnectionsRefused.add(1, reason),
+    /** Called for each connection that was closed for a newer one. `listener` is a word of `listener_evictions_total{listener}`. */
+    connectionEvicted: (listener: string) => listenerEvictions.add(1, listener),
+    /** Connections to pods. */
     upstream: {
-      connected(tookMs) {
+      connected(tookMs: Milliseconds) {
         upstreamConnectionsOpen += 1;
         upstreamConnects.add(1, "connected");
         upstreamConnectDuration.observeMs(tookMs);
       },
-      connectFailed: (code) => upstreamConnects.add(1, code),
+      /** `code` is a word of `upstream_connects_total{result}`. */
+      connectFailed: (code: string) => upstreamConnects.add(1, code),
       reused: () => void (upstreamReuseCell.count += 1),
       closed: () => void (upstreamConnectionsOpen -= 1),
-      reset: (reason) => upstreamResets.add(1, reason),
+      reset: (reason: EndReason) => upstreamResets.add(1, reason),
       retried: () => upstreamRetries.add(1),
       wedged: () => upstreamWedges.add(1),
     },

@@ -43,70 +43,48 @@ export type MoveEvent =
   /** Someone wants it undone. */
   | { readonly kind: "rollback_asked" };
 
+const ENDS = { done: "stays", failed: "stays" } as const;
+
+/** The table of {@link moveStepSchema}, with `rollback_asked`. `stays`: the event changes nothing. */
+const NEXT = {
+  rehearsing: { done: "moving", failed: "refused", rollback_asked: "refused" },
+  moving: { done: "restoring", failed: "moving_back", rollback_asked: "moving_back" },
+  restoring: { done: "pinning", failed: "moving_back", rollback_asked: "moving_back" },
+  pinning: { done: "verifying", failed: "moving_back", rollback_asked: "moving_back" },
+  verifying: { done: "restored", failed: "moving_back", rollback_asked: "moving_back" },
+  restored: { ...ENDS, rollback_asked: "moving_back" },
+  refused: { ...ENDS, rollback_asked: "stays" },
+  moving_back: { done: "restoring_back", failed: "stays", rollback_asked: "stays" },
+  restoring_back: { done: "rolled_back", failed: "stays", rollback_asked: "stays" },
+  rolled_back: { ...ENDS, rollback_asked: "stays" },
+} as const satisfies Record<MoveStep["at"], Record<MoveEvent["kind"], MoveStep["at"] | "stays">>;
+
 /** Where a move is after `event`: the same step when the event changes nothing. */
 export function nextStep(step: MoveStep, event: MoveEvent): MoveStep {
-  if (event.kind === "rollback_asked") return afterRollbackAsked(step);
-  if (event.kind === "failed") return afterFailure(step, event.cause, event.isHome ?? false);
-  switch (step.at) {
-    case "rehearsing":
-      return { at: "moving" };
-    case "moving":
-      return { at: "restoring" };
-    case "restoring":
-      return { at: "pinning" };
-    case "pinning":
-      return { at: "verifying" };
-    case "verifying":
-      return { at: "restored" };
-    case "moving_back":
-      return { at: "restoring_back", cause: step.cause };
-    case "restoring_back":
-      return { at: "rolled_back", cause: step.cause };
-    case "restored":
-    case "refused":
-    case "rolled_back":
+  // What the kernel did not take has lost nothing: to put it back would take its traffic away for no reason.
+  const isUnmoved = step.at === "moving" && event.kind === "failed" && event.isHome;
+  const at = isUnmoved ? "refused" : NEXT[step.at][event.kind];
+  switch (at) {
+    case "stays":
       return step;
+    case "refused":
+    case "moving_back":
+    case "restoring_back":
+    case "rolled_back":
+      return { at, cause: causeOf(step, event) };
+    case "moving":
+    case "restoring":
+    case "pinning":
+    case "verifying":
+    case "restored":
+      return { at };
   }
 }
 
-function afterFailure(step: MoveStep, cause: string, isHome: boolean): MoveStep {
-  switch (step.at) {
-    case "rehearsing":
-      return { at: "refused", cause };
-    // What the kernel did not take has lost nothing: to put it back would take its traffic away for no reason.
-    case "moving":
-      return isHome ? { at: "refused", cause } : { at: "moving_back", cause };
-    case "restoring":
-    case "pinning":
-    case "verifying":
-      return { at: "moving_back", cause };
-    // The first cause stays: what goes wrong on the way back follows from it or is told by itself.
-    case "moving_back":
-    case "restoring_back":
-    case "restored":
-    case "refused":
-    case "rolled_back":
-      return step;
-  }
-}
-
-function afterRollbackAsked(step: MoveStep): MoveStep {
-  const cause = "a rollback was asked for";
-  switch (step.at) {
-    case "rehearsing":
-      return { at: "refused", cause };
-    case "moving":
-    case "restoring":
-    case "pinning":
-    case "verifying":
-    case "restored":
-      return { at: "moving_back", cause };
-    case "moving_back":
-    case "restoring_back":
-    case "refused":
-    case "rolled_back":
-      return step;
-  }
+/** The first cause stays: what goes wrong on the way back follows from it or is told by itself. */
+function causeOf(step: MoveStep, event: MoveEvent): string {
+  if ("cause" in step) return step.cause;
+  return event.kind === "failed" ? event.cause : "a rollback was asked for";
 }
 
 /** Whether nothing is left to do. */

@@ -11,7 +11,7 @@ import { type Member, protocolMaxOf } from "./verdicts.ts";
 export class Prober {
   readonly #parts: Parts;
   readonly #packets: OutgoingPackets;
-  readonly #timers = new Map<"ask_others" | "deadline", TimerHandle>();
+  readonly #timers: TimerHandle[] = [];
   #probe: ProbeState | undefined;
   /** A probe's turn came while another was under way. */
   #probeDue = false;
@@ -34,8 +34,10 @@ export class Prober {
     const seqNo = newSeqNo();
     const lastsMs = awareness.scaled(settings.probeIntervalMs);
     this.#probe = { kind: "direct", probe: { member, seqNo, deadlineMs: clock.monotonicMs() + lastsMs } };
-    this.#set("ask_others", settings.probeTimeoutMs, () => this.#askOthers());
-    this.#set("deadline", lastsMs, () => this.#advance({ kind: "deadline" }));
+    this.#timers.push(
+      setJudgingTimeout(clock, () => this.#askOthers(), settings.probeTimeoutMs),
+      setJudgingTimeout(clock, () => this.#advance({ kind: "deadline" }), lastsMs),
+    );
 
     const { name: node, incarnation } = member;
     const ping = encodeMessage({ kind: "ping", seqNo, node, source });
@@ -57,8 +59,7 @@ export class Prober {
 
   /** Ends the wait of the probe that is under way. */
   stop(): void {
-    this.#clear("ask_others");
-    this.#clear("deadline");
+    for (const timer of this.#timers.splice(0)) timer.clear();
   }
 
   #askOthers(): void {
@@ -117,14 +118,5 @@ export class Prober {
 
   #isUnderWay(seqNo: number): boolean {
     return this.#probe !== undefined && this.#probe.kind !== "over" && this.#probe.probe.seqNo === seqNo;
-  }
-
-  #set(job: "ask_others" | "deadline", delayMs: Milliseconds, run: () => void): void {
-    this.#timers.set(job, setJudgingTimeout(this.#parts.clock, run, delayMs));
-  }
-
-  #clear(job: "ask_others" | "deadline"): void {
-    this.#timers.get(job)?.clear();
-    this.#timers.delete(job);
   }
 }
