@@ -30,26 +30,9 @@ export interface CountedOverlapCheck {
  * shows none of it.
  */
 export interface NodeMetrics {
-  readonly overlap: {
-    checked(check: CountedOverlapCheck): void;
-    /** A check could not be done; what the last one found stands. */
-    failed(): void;
-  };
-  readonly staticRoutes: {
-    counted(counts: CountsOf<StaticRouteState>): void;
-    changed(change: StaticRouteChange): void;
-  };
-  readonly anycast: {
-    addresses(counts: CountsOf<AnycastAddressState>): void;
-    backends(counts: CountsOf<AnycastBackendState>): void;
-    reconciled(ok: boolean, tookMs: number): void;
-    changed(change: AnycastChange): void;
-    /** The kernel or BIRD was found other than it was left. */
-    drifted(): void;
-    birdConfigured(result: BirdResult): void;
-    /** From hearing of a backend's end to BIRD's answer. */
-    withdrawn(tookMs: number): void;
-  };
+  readonly overlap: ReturnType<typeof overlapMetrics>;
+  readonly staticRoutes: ReturnType<typeof staticRouteMetrics>;
+  readonly anycast: ReturnType<typeof anycastMetrics>;
 }
 
 /** Makes them in `registry`; nothing is registered before a group's first use. */
@@ -94,32 +77,33 @@ export function hostMetricsText(): {
   };
 }
 
-function overlapMetrics(registry: Registry): NodeMetrics["overlap"] {
+function overlapMetrics(registry: Registry) {
   let last: CountedOverlapCheck | undefined;
   addCounts(registry, HOST_METRICS.overlapCidrs, "verdict", () => last?.verdictCounts);
   addGauge(registry, HOST_METRICS.overlapStrict, (set) => last && set(last.strict ? 1 : 0));
   addGauge(registry, HOST_METRICS.overlapLastCheck, (set) => last && set(last.atMs / 1_000));
   const checks = addCounter(registry, HOST_METRICS.overlapChecks);
   return {
-    checked(check) {
+    checked(check: CountedOverlapCheck) {
       last = check;
       checks.add(1, "ok");
     },
+    /** A check could not be done; what the last one found stands. */
     failed: () => checks.add(1, "failed"),
   };
 }
 
-function staticRouteMetrics(registry: Registry): NodeMetrics["staticRoutes"] {
+function staticRouteMetrics(registry: Registry) {
   let last: CountsOf<StaticRouteState> | undefined;
   addCounts(registry, HOST_METRICS.staticRoutes, "state", () => last);
   const changes = addCounter(registry, HOST_METRICS.staticRouteChanges);
   return {
-    counted: (counts) => void (last = counts),
-    changed: (change) => changes.add(1, change),
+    counted: (counts: CountsOf<StaticRouteState>) => void (last = counts),
+    changed: (change: StaticRouteChange) => changes.add(1, change),
   };
 }
 
-function anycastMetrics(registry: Registry): NodeMetrics["anycast"] {
+function anycastMetrics(registry: Registry) {
   let addresses: CountsOf<AnycastAddressState> | undefined;
   let backends: CountsOf<AnycastBackendState> | undefined;
   addCounts(registry, HOST_METRICS.anycastAddresses, "state", () => addresses);
@@ -131,16 +115,18 @@ function anycastMetrics(registry: Registry): NodeMetrics["anycast"] {
   const configures = addCounter(registry, HOST_METRICS.anycastBirdConfigures);
   const withdrawDuration = addHistogram(registry, HOST_METRICS.anycastWithdrawDuration);
   return {
-    addresses: (counts) => void (addresses = counts),
-    backends: (counts) => void (backends = counts),
-    reconciled(ok, tookMs) {
+    addresses: (counts: CountsOf<AnycastAddressState>) => void (addresses = counts),
+    backends: (counts: CountsOf<AnycastBackendState>) => void (backends = counts),
+    reconciled(ok: boolean, tookMs: number) {
       reconciles.add(1, ok ? "ok" : "failed");
       reconcileDuration.observeMs(tookMs);
     },
-    changed: (change) => changes.add(1, change),
+    changed: (change: AnycastChange) => changes.add(1, change),
+    /** The kernel or BIRD was found other than it was left. */
     drifted: () => drift.add(1),
-    birdConfigured: (result) => configures.add(1, result),
-    withdrawn: (tookMs) => withdrawDuration.observeMs(tookMs),
+    birdConfigured: (result: BirdResult) => configures.add(1, result),
+    /** From hearing of a backend's end to BIRD's answer. */
+    withdrawn: (tookMs: number) => withdrawDuration.observeMs(tookMs),
   };
 }
 

@@ -2,8 +2,7 @@ import type { Clock } from "../system/clock.ts";
 import type { EndReason, Incarnation } from "../routes/lookup.ts";
 import type { ObjectKey } from "../routes/route.ts";
 import type { RouteBatch } from "./route-batch.ts";
-import type { RouteSource } from "./route-source.ts";
-import { Subscription, type SubscriptionLimits } from "./subscription.ts";
+import { type RouteSource, Subscription, type SubscriptionLimits } from "./subscription.ts";
 
 /**
  * The primary's side of the stream of routes: listens to the table and tells each subscribed worker what it does not know

@@ -1,5 +1,7 @@
 import type { Clock, Milliseconds } from "../system/clock.ts";
-import type { EndReason } from "../routes/lookup.ts";
+import type { DoubtNames } from "../routes/doubts.ts";
+import type { EndReason, RouteInEffect } from "../routes/lookup.ts";
+import type { TableListener } from "../routes/news.ts";
 import type { ObjectKey } from "../routes/route.ts";
 import {
   type DoubtTuple,
@@ -8,7 +10,16 @@ import {
   type RouteBatch,
   type RouteTuple,
 } from "./route-batch.ts";
-import type { RouteSource } from "./route-source.ts";
+
+/** The read side of the table, as the feed needs it. */
+export interface RouteSource {
+  readonly synced: boolean;
+  keys(): Iterable<ObjectKey>;
+  inspect(key: ObjectKey): { readonly inEffect: RouteInEffect | undefined } | undefined;
+  doubtKeys(): Iterable<ObjectKey>;
+  doubtOf(key: ObjectKey): DoubtNames | undefined;
+  addListener(listener: TableListener): () => void;
+}
 
 /** How much may be under way to a worker before it has acknowledged any of it. What comes above is coalesced. */
 export interface SubscriptionLimits {

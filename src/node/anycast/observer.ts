@@ -22,14 +22,3 @@ export interface AnycastObserver {
   /** An address was withdrawn, so long after its last eligible backend was heard to go. */
   withdrawn(tookMs: Milliseconds): void;
 }
-
-/** Notes nothing. */
-export const silentAnycastObserver: AnycastObserver = {
-  addresses() {},
-  backends() {},
-  reconciled() {},
-  changed() {},
-  drifted() {},
-  birdConfigured() {},
-  withdrawn() {},
-};

@@ -4,7 +4,7 @@ import { systemClock } from "../../system/clock.ts";
 import { describeNodeToolError, NodeToolError } from "../node-tool-error.ts";
 import { IpRoute } from "../iproute.ts";
 import { applyRoutes, planNow } from "./apply.ts";
-import { INSTALLED_SPEC, installStaticRoutes } from "./install.ts";
+import { INSTALLED_SPEC, installStaticRoutes } from "./unit.ts";
 import { formatStep, type Step } from "./plan.ts";
 import { parseSpec, type StaticRoute, wantedRoutes } from "./spec.ts";
 import { UNIT_NAME } from "./unit.ts";

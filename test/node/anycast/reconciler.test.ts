@@ -4,10 +4,20 @@ import type { Clock } from "../../../src/system/clock.ts";
 import { silentLog } from "../../../src/system/log.ts";
 import type { Backend, BackendState } from "../../../src/node/anycast/backend.ts";
 import { BirdError } from "../../../src/node/anycast/bird-announcer.ts";
-import { silentAnycastObserver } from "../../../src/node/anycast/observer.ts";
+import type { AnycastObserver } from "../../../src/node/anycast/observer.ts";
 import type { BirdPort } from "../../../src/node/anycast/announcements.ts";
 import { AnycastReconciler, type KernelPort } from "../../../src/node/anycast/reconciler.ts";
 import { ModelKernel } from "./support/model-kernel.ts";
+
+const silentAnycastObserver: AnycastObserver = {
+  addresses() {},
+  backends() {},
+  reconciled() {},
+  changed() {},
+  drifted() {},
+  birdConfigured() {},
+  withdrawn() {},
+};
 
 const A = "192.0.2.10";
 const B = "192.0.2.11";

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFile
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type InstallOptions, installStaticRoutes } from "../../../src/node/static-routes/install.ts";
+import { type InstallOptions, installStaticRoutes } from "../../../src/node/static-routes/unit.ts";
 import { unitText } from "../../../src/node/static-routes/unit.ts";
 import { runInProcess } from "../../cli/run-lychgate.ts";
 
