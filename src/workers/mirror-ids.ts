@@ -1,6 +1,22 @@
-import type { Lookup } from "../routes/lookup.ts";
-import { isTerminal } from "../routes/route.ts";
-import type { MirroredRoute } from "./mirrored-route.ts";
+import type { Incarnation, Lookup, RouteInEffect } from "../routes/lookup.ts";
+import { isTerminal, type ObjectKey, type Route } from "../routes/route.ts";
+
+/** A route in effect, handed out as it is: a lookup allocates nothing. */
+export class MirroredRoute implements RouteInEffect {
+  readonly kind = "found";
+  readonly key: ObjectKey;
+  route: Route;
+  state = "";
+  incarnation: Incarnation | undefined = undefined;
+  ipReassigned = false;
+  /** The incarnation that ended as paused and that the sandbox has not been heard of since. */
+  resting: Incarnation | undefined = undefined;
+
+  constructor(key: ObjectKey, route: Route) {
+    this.key = key;
+    this.route = route;
+  }
+}
 
 /** Several objects under one ID. */
 class SharedId {

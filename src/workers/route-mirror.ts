@@ -1,7 +1,7 @@
 import { Doubts } from "../routes/doubts.ts";
 import type { EndReason, Incarnation, IncarnationListener, Lookup, RouteLookup } from "../routes/lookup.ts";
 import { objectKey, type ObjectKey } from "../routes/route.ts";
-import { MirroredRoute } from "./mirrored-route.ts";
+import { MirroredRoute } from "./mirror-ids.ts";
 import { MirrorIds } from "./mirror-ids.ts";
 import { decodeRoute, type EndTuple, type RouteBatch, type RouteTuple } from "./route-batch.ts";
 

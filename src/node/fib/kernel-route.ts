@@ -50,10 +50,14 @@ export interface KernelRoute {
 
 /** Number of the main table (rtnetlink(7), `rtm_table`). */
 export const MAIN_TABLE = 254;
+/** Number of the table that the last rule leads to. */
+export const DEFAULT_TABLE = 253;
 /** Number of the table with the machine's own addresses. */
 export const LOCAL_TABLE = 255;
 /** `rtm_scope` of what is on a link itself. */
 export const SCOPE_LINK = 253;
+/** `rtm_protocol` of routes that the kernel made itself. */
+export const KERNEL_PROTOCOL = 2;
 
 const TYPES: Readonly<Record<number, RouteType>> = {
   1: "unicast",

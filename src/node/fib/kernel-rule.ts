@@ -1,5 +1,12 @@
 import { type Cidr, cidrAt, type IpFamily, parseAddress } from "../cidr.ts";
-import { isRecord, tableName } from "./kernel-route.ts";
+import { DEFAULT_TABLE, isRecord, LOCAL_TABLE, MAIN_TABLE, tableName } from "./kernel-route.ts";
+
+/** The three rules that every namespace begins with. */
+export const INITIAL_RULES = [
+  { table: LOCAL_TABLE, priority: 0 },
+  { table: MAIN_TABLE, priority: 32_766 },
+  { table: DEFAULT_TABLE, priority: 32_767 },
+] as const;
 
 /** What a rule has done with a packet that it takes. */
 export type RuleAction =

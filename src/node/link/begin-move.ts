@@ -1,4 +1,5 @@
 import type { Clock, Milliseconds } from "../../system/clock.ts";
+import { KERNEL_PROTOCOL } from "../fib/kernel-route.ts";
 import { IpRoute, type NetworkNamespace } from "../iproute.ts";
 import { NodeToolError } from "../node-tool-error.ts";
 import { captureLink, describeNamespace, withLosses } from "./capture.ts";
@@ -12,9 +13,6 @@ import { describedException } from "./restorable.ts";
 import { restoreOrder } from "./restore-order.ts";
 import { ruleKey } from "./restore.ts";
 import { type LinkRoute, type LinkSnapshot, withLinkName } from "./snapshot.ts";
-
-/** The kernel's own number as a protocol of routes. */
-const KERNEL = 2;
 
 /** A move that is asked for. */
 export interface MoveOptions {
@@ -135,7 +133,7 @@ function checkTarget(to: NetworkNamespace, there: NamespaceDump, snapshot: LinkS
 
 /** What the kernel makes for IPv6, such as fe80::/64, each link has of its own. */
 function isSingle({ family, protocol }: LinkRoute): boolean {
-  return family === 4 || protocol !== KERNEL;
+  return family === 4 || protocol !== KERNEL_PROTOCOL;
 }
 
 /** What the kernel tells routes apart by. */

@@ -1,12 +1,9 @@
 import { type Cidr, contains, type IpAddress, type IpFamily, parseAddress, parseCidr } from "../cidr.ts";
+import { SCOPE_LINK } from "../fib/kernel-route.ts";
+import { INITIAL_RULES } from "../fib/kernel-rule.ts";
 import { nexthopLine, routeLine } from "./commands.ts";
 import { routeKey } from "./restorable.ts";
 import type { Hop, LinkNexthop, LinkRoute, LinkSnapshot } from "./snapshot.ts";
-
-const SCOPE_LINK = 253;
-const LOCAL_TABLE = 255;
-const MAIN_TABLE = 254;
-const DEFAULT_TABLE = 253;
 
 /** One command that puts a nexthop object or a route back. */
 export interface RestoreStep {
@@ -215,12 +212,9 @@ function tablesByRules(family: IpFamily, { rules }: LinkSnapshot): readonly numb
   const own = rules.flatMap(({ family: of, selective, table, priority }) => {
     return of === family && !selective && table !== undefined ? [{ table, priority }] : [];
   });
-  const initial = [
-    { table: LOCAL_TABLE, priority: 0 },
-    { table: MAIN_TABLE, priority: 32_766 },
-    { table: DEFAULT_TABLE, priority: 32_767 },
-  ];
-  return [...own, ...initial].sort((one, other) => one.priority - other.priority).map(({ table }) => table);
+  return [...own, ...INITIAL_RULES]
+    .sort((one, other) => one.priority - other.priority)
+    .map(({ table }) => table);
 }
 
 /** The steps that must come before `node`. */

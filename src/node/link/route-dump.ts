@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
+import { KERNEL_PROTOCOL, LOCAL_TABLE } from "../fib/kernel-route.ts";
 import { understood } from "./printed-json.ts";
 import type { Hop, LinkNexthop, LinkRoute } from "./snapshot.ts";
 
@@ -46,9 +47,6 @@ const KNOWN_HOP = new Set(Object.keys(hopFields));
 const METRIC =
   /(?:^|\s)(mtu|window|rtt|rttvar|ssthresh|cwnd|advmss|reordering|hoplimit|initcwnd|initrwnd|rto_min|congctl|features|quickack|fastopen_no_cookie)\s+(lock\s+)?(\S+)/g;
 
-const KERNEL = 2;
-const LOCAL_TABLE = 255;
-
 /** Whether some route has metrics: then their text is needed too. */
 export function haveMetrics(entries: readonly unknown[]): boolean {
   return entries.some((entry) => typeof entry === "object" && entry !== null && "metrics" in entry);
@@ -76,7 +74,7 @@ function routeOf(dumped: z.infer<typeof dumpedRoute>, line: string, family: IpFa
   const type = TYPES.get(dumped.type);
   const { table, protocol } = dumped;
   // blackhole, unreachable and so on have no link; the local table's own come and go with the addresses.
-  if (!type || (table === LOCAL_TABLE && protocol === KERNEL)) return undefined;
+  if (!type || (table === LOCAL_TABLE && protocol === KERNEL_PROTOCOL)) return undefined;
   const { dst, scope, tos, metric, prefsrc, from, pref, expires, flow, nhid, nexthops } = dumped;
   const strange = Object.keys(dumped).filter((key) => !KNOWN.has(key));
   const strangeInHops = (nexthops ?? [])

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
+import { INITIAL_RULES } from "../fib/kernel-rule.ts";
 import { understood } from "./printed-json.ts";
 import type { LinkRule } from "./snapshot.ts";
 
@@ -48,24 +49,16 @@ const ACTIONS = new Map([
   ["8", "prohibit"],
 ]);
 
-const LOCAL = "255";
-const MAIN = "254";
-const DEFAULT = "253";
-
 /** The routing rules of a family, from iproute2's JSON, without the three that every namespace begins with. */
 export function rulesFrom(entries: readonly unknown[], family: IpFamily): readonly LinkRule[] {
   return entries.map((entry) => understood(dumped, entry)).flatMap((rule) => ruleOf(rule, family) ?? []);
 }
 
 function isInitial({ priority, table, ...rest }: z.infer<typeof dumped>): boolean {
-  const initial = new Map([
-    [0, LOCAL],
-    [32_766, MAIN],
-    [32_767, DEFAULT],
-  ]);
+  const initial = INITIAL_RULES.find((rule) => rule.priority === priority);
   const hasSelector =
     Object.keys(rest).some((key) => !["src", "protocol"].includes(key)) || rest.src !== "all";
-  return table !== undefined && initial.get(priority) === table && !hasSelector;
+  return initial !== undefined && table === String(initial.table) && !hasSelector;
 }
 
 function ruleOf(rule: z.infer<typeof dumped>, family: IpFamily): LinkRule | undefined {

@@ -2,6 +2,7 @@ import { addressBits, type Cidr, cidrAt, cidrsOfRange, formatCidr, type IpFamily
 import type { Fib, Outcome, PacketKind } from "../fib/fib.ts";
 import {
   formatKernelRoute,
+  KERNEL_PROTOCOL,
   type KernelRoute,
   LOCAL_TABLE,
   MAIN_TABLE,
@@ -24,7 +25,6 @@ export interface Fix {
   readonly text: string;
 }
 
-const KERNEL_PROTOCOL = 2;
 const IN_PLACE_OF_A_GATEWAY = "none";
 /** More than these in one fix help nobody: the next check names the rest. */
 const MAX_DESTINATIONS = 16;
