@@ -1,8 +1,7 @@
 import { Doubts } from "../routes/doubts.ts";
 import type { EndReason, Incarnation, IncarnationListener, Lookup, RouteLookup } from "../routes/lookup.ts";
 import { objectKey, type ObjectKey } from "../routes/route.ts";
-import { MirroredRoute } from "./mirror-ids.ts";
-import { MirrorIds } from "./mirror-ids.ts";
+import { MirroredRoute, MirrorIds } from "./mirror-ids.ts";
 import { decodeRoute, type EndTuple, type RouteBatch, type RouteTuple } from "./route-batch.ts";
 
 type News = readonly [kind: EndTuple[0], incarnation: Incarnation, reason: EndReason];
