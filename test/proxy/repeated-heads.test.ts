@@ -89,6 +89,32 @@ test.each([false, true])("whatever the fields are (trustForwarded: %s)", async (
   );
 });
 
+test("fields that differ in one octet are other fields, and so is another method", async () => {
+  const { scene, ask } = await openScene(false);
+  const head = (verb: string, id: string, cookie: string) =>
+    scene.head(`${verb} /`, `X-Request-Id: ${id}`, `Cookie: a=${cookie}`);
+  const requests = [
+    head("GET", "one", "1"),
+    head("GET", "one", "1"),
+    head("GET", "two", "1"),
+    head("GET", "two", "2"),
+    head("PUT", "two", "2"),
+  ];
+  const got = await ask(requests, "one");
+  const said = got.map((text) => [
+    text.slice(0, 3),
+    /^X-Request-Id: (.*)\r$/m.exec(text)?.[1],
+    /^Cookie: (.*)\r$/m.exec(text)?.[1],
+  ]);
+  expect(said).toEqual([
+    ["GET", "one", "a=1"],
+    ["GET", "one", "a=1"],
+    ["GET", "two", "a=1"],
+    ["GET", "two", "a=2"],
+    ["PUT", "two", "a=2"],
+  ]);
+});
+
 test("the heads of real programs, one after the other and each of them thrice", async () => {
   const { scene, ask } = await openScene(false);
   const requests = capturedHeads().flatMap((head) => {
