@@ -33,6 +33,12 @@ export interface Snapshot {
   readonly items: readonly StoredSandbox[];
 }
 
+/** What a backup holds: every object at one version, as etcd's snapshot does. */
+export interface SavedStore {
+  readonly version: bigint;
+  readonly objects: readonly StoredSandbox[];
+}
+
 /** What must hold for a write to happen; 409 Conflict otherwise. */
 export interface Preconditions {
   readonly uid?: string | undefined;
@@ -60,7 +66,8 @@ export class ObjectStore {
   readonly #listeners = new Set<StoreListener>();
   readonly #untold: StoreEvent[] = [];
   #telling = false;
-  readonly #history: StoreHistory;
+  readonly #historyLimit: number;
+  #history: StoreHistory;
   readonly #snapshots = new LRUCache<bigint, Snapshot>({ max: SNAPSHOTS_KEPT });
   #version: bigint;
 
@@ -68,7 +75,8 @@ export class ObjectStore {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#version = options.firstVersion ?? 1000n;
-    this.#history = new StoreHistory(options.historyLimit ?? 10_000, this.#version);
+    this.#historyLimit = options.historyLimit ?? 10_000;
+    this.#history = new StoreHistory(this.#historyLimit, this.#version);
   }
 
   /** The version of the newest change. */
@@ -99,6 +107,25 @@ export class ObjectStore {
   /** Forgets the history up to now, as an etcd compaction does. Open watches go on. */
   compact(): void {
     this.#history.compact(this.#version);
+  }
+
+  /** A backup of this moment, for {@link restore}. */
+  save(): SavedStore {
+    return { version: this.#version, objects: [...this.#objects.values()] };
+  }
+
+  /**
+   * Goes back to a backup, as `etcdutl snapshot restore` does: objects and version are those of `saved`, and what came later is
+   * lost. `bumpRevision` raises the version by so much and compacts up to there (`--bump-revision --mark-compacted`). No
+   * listener is told, as no watch is: API servers are to be stopped before and started after it ({@link ApiServer.setOutage}).
+   */
+  restore(saved: SavedStore, { bumpRevision = 0n }: { readonly bumpRevision?: bigint } = {}): void {
+    this.#objects.clear();
+    for (const object of saved.objects)
+      this.#objects.set(objectKey(object.metadata.namespace, object.metadata.name), object);
+    this.#version = saved.version + bumpRevision;
+    this.#snapshots.clear();
+    this.#history = new StoreHistory(this.#historyLimit, this.#version);
   }
 
   /**

@@ -102,14 +102,18 @@ export class SandboxWatches {
     // All in one turn: nothing can happen between the backlog and the first live event.
     cleanUp.push(this.#store.subscribe((event) => deliver(event)));
     if (query.get("allowWatchBookmarks") === "true")
-      this.#bookmark(stream, settings.bookmarkIntervalMs, cleanUp);
+      this.#bookmark(stream, since, settings.bookmarkIntervalMs, cleanUp);
     for (const event of backlog) deliver(event, true);
   }
 
-  /** Bookmarks tell the store's version when they are queued, so a delayed one never overtakes an event. */
-  #bookmark(stream: WatchStream, intervalMs: Milliseconds, cleanUp: (() => void)[]): void {
+  /**
+   * Bookmarks tell the store's version when they are queued, so a delayed one never overtakes an event. As from a real API
+   * server, none tells a version below the one that the watch began at: a watch from the future hears nothing.
+   */
+  #bookmark(stream: WatchStream, since: bigint, intervalMs: Milliseconds, cleanUp: (() => void)[]): void {
     const tick = (): void => {
-      stream.send({ type: "BOOKMARK", version: this.#store.version });
+      const { version } = this.#store;
+      if (version >= since) stream.send({ type: "BOOKMARK", version });
       timer = this.#clock.setTimeout(tick, intervalMs);
     };
     let timer = this.#clock.setTimeout(tick, intervalMs);

@@ -392,6 +392,10 @@ export const ROUTES: DashboardSpec = {
               legend: "object: {{reason}}",
             },
             { expr: q.increase(METRICS.clusterRestores, WINDOW), legend: "cluster restored" },
+            {
+              expr: q.increase(METRICS.watchVersionChecks, WINDOW, undefined, { result: is("behind") }),
+              legend: "version behind",
+            },
           ],
         },
       ],

@@ -41,6 +41,8 @@ export function assess(input: HealthInput): Health {
 
 const CHECK_ADVICE: Readonly<Record<string, string>> = {
   synced: "Requests get 503 (not_ready) until the API server has sent a first list. See Sources.",
+  watch:
+    "Known routes are served on to whoever still asks. watch.readyWhenStale keeps the router ready. See Sources.",
   draining: "Load balancers send nothing new; requests under way get their time to end.",
   workers: "Requests wait for a worker process. Its log lines say what it does.",
 };

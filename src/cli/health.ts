@@ -38,7 +38,8 @@ export const health: Command = {
     }
     const { status, body } = await get(url, TIMEOUT_MS);
     if (status === 200) {
-      invocation.io.stdout.write(`ready: ${url}\n`);
+      const [remark = ""] = /(?<=^ok), but .*/.exec(body) ?? [];
+      invocation.io.stdout.write(`ready: ${url}${printable(remark)}\n`);
       return EXIT.ok;
     }
     const said = printable(body.trim().split("\n", 1)[0] ?? "");
@@ -47,11 +48,11 @@ export const health: Command = {
   },
 };
 
-/** The lines of `/readyz?verbose`: `[+]synced ok`, `[-]draining failed: the router is shutting down`. */
+/** The lines of `/readyz?verbose`: `[+]synced ok`, `[+]watch ok: stale: …`, `[-]draining failed: the router is shutting down`. */
 function checksOf(
   body: string,
 ): readonly { readonly name: string; readonly ok: boolean; readonly why: string }[] {
-  return [...body.matchAll(/^\[([+-])\](\S+) (?:ok|failed(?:: (.*))?)$/gm)].map(
+  return [...body.matchAll(/^\[([+-])\](\S+) (?:ok|failed)(?:: (.*))?$/gm)].map(
     ([, sign, name = "", why = ""]) => {
       return { name, ok: sign === "+", why };
     },

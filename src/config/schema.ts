@@ -48,11 +48,27 @@ const watch = z.strictObject({
     90_000,
     "A watch that delivers nothing for so long, not even a bookmark, is cut and begun again. API servers send a bookmark about once a minute: below 60000 healthy watches are cut.",
   ),
+  checkIntervalMs: int(
+    SECOND_MS,
+    HOUR_MS,
+    60_000,
+    "How often the API server is asked for its present version (a list of one object) while a watch is open; it is asked after each reconnect too. A version below the last one seen shows that the cluster was restored from a backup, of which no watch tells. Longer: a restore that breaks no connection is noticed later. Shorter costs a request each time.",
+  ),
+  staleAfterMs: int(
+    SECOND_MS,
+    DAY_MS,
+    180_000,
+    "When the API server was not heard for so long, `/readyz` says that the table is stale. What it knows is served on without a limit of time. API servers send a bookmark about once a minute: below 90000 a quiet cluster is called stale.",
+  ),
+  readyWhenStale: bool(
+    true,
+    "Stay ready while the table is stale. Off, a router that can't hear its API server gets no traffic from load balancers: for one that is cut off alone; when the API server itself is away, all routers are not ready at once.",
+  ),
   backoffMinMs: int(
     1,
     10 * MINUTE_MS,
     800,
-    "Wait before the first retry after the API server failed; it doubles with each failure, with jitter. Must not be above `watch.backoffMaxMs`.",
+    "Wait before the first retry after the API server failed; it doubles with each failure, with jitter. Must not be above `watch.backoffMaxMs`. A server that is away (no connection, 503, 429) is tried each second instead, or when its `Retry-After` says.",
   ),
   backoffMaxMs: int(
     1,

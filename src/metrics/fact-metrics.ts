@@ -59,6 +59,7 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
   const watchRelists = addCounter(registry, METRICS.watchRelists);
   const watchRestarts = addCounter(registry, METRICS.watchRestarts);
   const watchEvents = addCounter(registry, METRICS.watchEvents);
+  const watchVersionChecks = addCounter(registry, METRICS.watchVersionChecks);
   const watchInvalidObjects = addCounter(registry, METRICS.watchInvalidObjects);
   const watchSinkFailures = addCounter(registry, METRICS.watchSinkFailures);
   const clusterRestores = addCounter(registry, METRICS.clusterRestores);
@@ -109,6 +110,8 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
       event: () => watchEvents.add(1),
       /** Nothing: `lychgate_watch_connected` is read from the sources. */
       connected(_connected: boolean) {},
+      /** The API server was asked for its present version; `result` is a word of `watch_version_checks_total{result}`. */
+      versionChecked: (result: string) => watchVersionChecks.add(1, result),
       sinkFailed: () => watchSinkFailures.add(1),
     },
     /** Pushes from peers. */

@@ -9,6 +9,7 @@ import { AHEAD_FACTS, DROP_REASONS, GUARDS, OUTCOMES } from "../routes/outcome.t
 import { KNOWN_STATES } from "../routes/route.ts";
 import { FAULT_KINDS } from "../watch/fault.ts";
 import * as lists from "../watch/list-watch-state.ts";
+import * as checks from "../watch/version-check.ts";
 import { INVALID_REASONS } from "../watch/watched-resource.ts";
 
 /**
@@ -100,6 +101,9 @@ export const RELIST_REASONS = closed(
   lists.LIST_REASONS.filter((reason) => reason !== "initial"),
   "other",
 );
+
+/** What came of asking the API server for its present version. */
+export const VERSION_CHECKS = closed(checks.VERSION_CHECKS, "other");
 
 /** Why a watch ended and was opened again. */
 export const WATCH_FAULTS = closed(FAULT_KINDS, "other");

@@ -261,6 +261,12 @@ export const METRICS = {
     help: "Watches that ended and were opened again, by why; closed is the server's ordinary rotation.",
     labels: { reason: label.WATCH_FAULTS },
   },
+  watchVersionChecks: {
+    name: "lychgate_watch_version_checks_total",
+    type: "counter",
+    help: "Questions for the API server's present version, by what came of them; behind: it is below the watermark, as after a restore from a backup.",
+    labels: { result: label.VERSION_CHECKS },
+  },
   watchEvents: {
     name: "lychgate_watch_events_total",
     type: "counter",

@@ -322,9 +322,10 @@ function peerRequestListener(options: PeerServerOptions, tls: PeerTls | undefine
 
   function readyz(query: string, response: ServerResponse): void {
     const verbose = new URLSearchParams(query).has("verbose");
-    const { ready, lines } = askReadiness(readinessChecks, verbose);
+    const { ready, lines, remarks } = askReadiness(readinessChecks, verbose);
+    const yes = remarks.length === 0 ? "ok\n" : `ok, but ${remarks.join("; ")}\n`;
     const details = verbose ? lines.map((line) => `${line}\n`).join("") : "";
-    replyText(response, ready ? 200 : 503, details + (ready ? "ok\n" : "gateway is not ready\n"));
+    replyText(response, ready ? 200 : 503, details + (ready ? yes : "gateway is not ready\n"));
   }
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<void> {

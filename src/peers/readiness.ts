@@ -1,16 +1,21 @@
+/** Ready; not ready, or in words why not; or ready, with something to say about it. */
+export type ReadinessAnswer = boolean | string | { readonly remark: string };
+
 /** One condition of readiness. */
 export interface ReadinessCheck {
   /** A short word that `/readyz?verbose` shows, such as `synced`. */
   readonly name: string;
-  /** True when ready; false, or in words why not, otherwise. Must be quick; throwing counts as not ready. */
-  ready(): boolean | string;
+  /** Must be quick; throwing counts as not ready. */
+  ready(): ReadinessAnswer;
 }
 
 /** What the checks said. */
 export interface Readiness {
   readonly ready: boolean;
-  /** One line per check that was asked, as Kubernetes writes them: `[+]name ok`, `[-]name failed: why`. */
+  /** One line per check that was asked, as Kubernetes writes them: `[+]name ok`, `[+]name ok: remark`, `[-]name failed: why`. */
   readonly lines: readonly string[];
+  /** Of the checks that were asked and passed. */
+  readonly remarks: readonly string[];
 }
 
 /**
@@ -19,22 +24,27 @@ export interface Readiness {
  */
 export function askReadiness(checks: readonly (ReadinessCheck | undefined)[], all: boolean): Readiness {
   const lines: string[] = [];
+  const remarks: string[] = [];
   let ready = true;
   for (const check of checks) {
     if (check === undefined) continue;
     const answer = ask(check);
-    lines.push(answer === true ? `[+]${check.name} ok` : `[-]${check.name} failed${answer}`);
-    if (answer === true) continue;
+    if (typeof answer !== "string") {
+      lines.push(`[+]${check.name} ok${answer === true ? "" : `: ${answer.remark}`}`);
+      if (answer !== true) remarks.push(answer.remark);
+      continue;
+    }
+    lines.push(`[-]${check.name} failed${answer}`);
     ready = false;
     if (!all) break;
   }
-  return { ready, lines };
+  return { ready, lines, remarks };
 }
 
-function ask(check: ReadinessCheck): true | string {
+function ask(check: ReadinessCheck): Exclude<ReadinessAnswer, false> {
   try {
     const answer = check.ready();
-    if (answer === true) return true;
+    if (answer === true || typeof answer === "object") return answer;
     return answer === false ? "" : `: ${answer}`;
   } catch {
     return ": the check itself failed";

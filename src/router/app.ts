@@ -39,6 +39,7 @@ import { VERSION } from "../system/version.ts";
 import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
 import type { Informer } from "../watch/informer.ts";
 import { DEFAULT_RETRY_POLICY } from "../watch/list-watch-state.ts";
+import { watchReadiness } from "./watch-readiness.ts";
 import { createWorkerTraffic } from "./worker-traffic.ts";
 
 /** What a router needs beside its configuration. */
@@ -186,6 +187,9 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 
   const readiness: ReadinessCheck[] = [
     { name: "synced", ready: () => table.synced || "the first list of sandboxes is not in" },
+    ...(informer
+      ? [{ name: "watch", ready: () => watchReadiness(informer.status().scopes, config.watch) }]
+      : []),
     { name: "draining", ready: () => !draining || "the router is shutting down" },
     ...(workers
       ? [{ name: "workers", ready: () => workers.ready > 0 || "no worker knows the routes yet" }]
@@ -425,7 +429,7 @@ async function makeInformer(
     import("../watch/informer.ts"),
     apiCredentialsOf(config, surroundings),
   ]);
-  const { pageSize, stallTimeoutMs, backoffMinMs, backoffMaxMs } = config.watch;
+  const { pageSize, stallTimeoutMs, checkIntervalMs, backoffMinMs, backoffMaxMs } = config.watch;
   return createInformer({
     credentials,
     namespaces: config.namespace,
@@ -437,6 +441,7 @@ async function makeInformer(
     settings: {
       pageSize,
       stallTimeoutMs,
+      checkIntervalMs,
       retry: {
         ...DEFAULT_RETRY_POLICY,
         backoff: { baseMs: backoffMinMs, maxMs: backoffMaxMs },

@@ -4,25 +4,25 @@ import { isJsonObject, stringOrEmpty } from "./json-fields.ts";
 
 /**
  * Everything that can go wrong between a reflector and the API server, and what is done about it. A closed list:
- * these words are metric labels.
+ * these words are metric labels. "Wait" alone doubles with each failure; "wait a second" does not.
  *
  * | kind | what happened | what follows |
  * |---|---|---|
  * | `closed` | the server ended the watch in good order | the watch is opened again at once |
- * | `expired` | 410: the version, or the continue token, is too old | a new list |
- * | `throttled` | 429 | wait, at least `Retry-After` |
- * | `unavailable` | 503 | wait, at least `Retry-After` |
+ * | `expired` | 410: the version, or the continue token, is too old | a new list, the first at once |
+ * | `throttled` | 429 | wait a second, at least `Retry-After` |
+ * | `unavailable` | 503 | wait a second, at least `Retry-After`, or until the server's `/readyz` turns to yes |
  * | `server_error` | another 5xx, an unexpected status, or an ERROR event | wait; a new list after a few |
  * | `unauthorized` | 401 | credentials are read again, once at once, then with waits |
  * | `forbidden` | 403 | wait |
  * | `not_found` | 404: the CRD is not installed | wait; a new list after a few |
  * | `bad_request` | 400: the selector | wait; a new list after a few |
- * | `unreachable` | no connection, or lost before an answer (DNS, refused, TLS) | wait |
+ * | `unreachable` | no connection, or lost before an answer (DNS, refused, TLS) | wait a second |
  * | `reset` | the answer was cut | wait; a new list after a few without progress |
  * | `stalled` | no bytes for too long | a watch is opened again at once, a list after a wait |
  * | `protocol` | the answer is not what Kubernetes sends | wait; a new list after a few |
  * | `oversized` | an event or a page above the limit | wait; a new list, with smaller pages |
- * | `behind` | the server is at a version below the watermark | a new list; after a few, start over |
+ * | `behind` | the server is at a version below the watermark | a new list, the first at once; after a few, start over |
  * | `credentials` | the credentials could not be read | wait |
  * | `internal` | the sink threw on a list, or a bug of the reflector | wait |
  */

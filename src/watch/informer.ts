@@ -202,6 +202,7 @@ function scopedObserver(
     invalidObject: (reason) => safely(() => observer.invalidObject(reason)),
     event: () => safely(() => observer.event()),
     connected: (isConnected) => safely(() => connected(isConnected)),
+    versionChecked: (result) => safely(() => observer.versionChecked(result)),
     sinkFailed: () => safely(() => observer.sinkFailed()),
   };
 }

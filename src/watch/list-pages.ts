@@ -53,6 +53,18 @@ export async function listPages(options: ListOptions): Promise<ResourceVersion> 
   }
 }
 
+/**
+ * The version that the first page of a list is at; ask with a limit of 1 for the server's present version. Objects are left
+ * aside.
+ * @throws {ApiFault} `oversized` above `maxPageBytes`, `protocol`, or what `getPage` throws.
+ */
+export async function readVersion(
+  options: Pick<ListOptions, "getPage" | "maxPageBytes">,
+): Promise<ResourceVersion> {
+  const reader = new PageReader({ ...options, onObject() {}, onRestart() {}, pageSize: 1 }, 1);
+  return (await reader.readPage("")).version;
+}
+
 /** One go at a list. */
 class PageReader {
   readonly #options: ListOptions;
@@ -69,7 +81,7 @@ class PageReader {
     let version: ResourceVersion | undefined;
     let token = "";
     do {
-      const page = await this.#readPage(token);
+      const page = await this.readPage(token);
       this.pages += 1;
       // All pages of a consistent list carry one version. Should one not, a watch from the oldest misses nothing.
       if (version === undefined || compareResourceVersions(page.version, version) < 0) version = page.version;
@@ -81,7 +93,8 @@ class PageReader {
     return version;
   }
 
-  async #readPage(token: string): Promise<Page> {
+  /** Reads one page: the first for an empty token. */
+  async readPage(token: string): Promise<Page> {
     const { getPage, maxPageBytes, onObject } = this.#options;
     const items = new ListItems(onObject);
     let bytes = 0;

@@ -14,10 +14,12 @@ export type ListReason = (typeof LIST_REASONS)[number];
 
 /** What earlier tries left behind. */
 export interface Tries {
-  /** Failures since a watch was last healthy: the exponent of the backoff. */
+  /** Failures since a watch was last healthy: the exponent of the backoff. Those of {@link STEADY} are not counted. */
   readonly failures: number;
   /** Watch failures without progress that a new list might cure. */
   readonly watchFaults: number;
+  /** Watches in a row that were refused with 410, or were behind, with none between that delivered something or was open for a while. */
+  readonly watchesLost: number;
   /** Consecutive lists below the watermark. */
   readonly behind: number;
   /** The last answer was 401: the next request re-reads the credentials first. */
@@ -25,13 +27,9 @@ export interface Tries {
 }
 
 /**
- * | state | what the reflector does | left on |
- * |---|---|---|
- * | `idle` | nothing | `start` |
- * | `listing` | reads all pages | `listed` → watching; `failed` → backing_off, or listing at once after the first 401 |
- * | `watching` | delivers events, advances the watermark | `failed` → watching, listing or backing_off, by the fault |
- * | `backing_off` | waits `delayMs`, then does `next` | `waited` |
- * | `stopped` | nothing, for ever | – |
+ * What the reflector does: `idle` and `stopped` nothing; `listing` reads all pages; `watching` delivers events and
+ * advances the watermark; `backing_off` waits `delayMs`, then does `next`. Which event leads where, and when at once, stands
+ * in docs/architecture.md#reflector, in a table that a test compares with {@link transition}.
  */
 export type ReflectorState =
   | { readonly kind: "idle" }
@@ -50,9 +48,9 @@ export type ReflectorEvent =
   | { readonly kind: "start" }
   /** The list was read and the sink took it. */
   | { readonly kind: "listed" }
-  /** The list or the watch ended, in whatever way. */
+  /** The list was not read whole, or the sink did not take it. */
   | { readonly kind: "failed"; readonly fault: FaultKind; readonly retryAfterMs?: Milliseconds | undefined }
-  /** The same for a watch: how long it was open, and whether it advanced the watermark. */
+  /** The watch ended, in whatever way: how long it was open, and whether it advanced the watermark. */
   | {
       readonly kind: "watch_ended";
       readonly fault: FaultKind;
@@ -66,6 +64,10 @@ export type ReflectorEvent =
 /** The numbers that decide. */
 export interface RetryPolicy {
   readonly backoff: Backoff;
+  /**
+   * Longest wait after a fault of {@link STEADY}; the shortest is half of it. Default 1 s; `backoff.maxMs` bounds it too.
+   */
+  readonly steadyMs: Milliseconds;
   /** A watch that ends sooner counts as failed even when it ends in good order. Default 1 s, as client-go. */
   readonly shortWatchMs: Milliseconds;
   /** A watch that lasted this long was healthy: the backoff starts over. Default 10 s. */
@@ -79,13 +81,14 @@ export interface RetryPolicy {
 /** See {@link RetryPolicy}. */
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   backoff: DEFAULT_BACKOFF,
+  steadyMs: 1_000,
   shortWatchMs: 1_000,
   healthyAfterMs: 10_000,
   watchFaultsBeforeRelist: 5,
   behindRetries: 3,
 };
 
-const FRESH: Tries = { failures: 0, watchFaults: 0, behind: 0, unauthorized: false };
+const FRESH: Tries = { failures: 0, watchFaults: 0, watchesLost: 0, behind: 0, unauthorized: false };
 
 /** Where every reflector begins. */
 export const IDLE: ReflectorState = { kind: "idle" };
@@ -106,10 +109,9 @@ export function transition(
       return event.kind === "start" ? { kind: "listing", reason: "initial", tries: FRESH } : state;
     case "listing":
       if (event.kind === "listed") {
-        // After a relist the failures still count: a server that answers every watch with 410 must not be
-        // listed in a tight loop.
-        const failures = state.reason === "initial" ? 0 : state.tries.failures;
-        return { kind: "watching", tries: { ...FRESH, failures } };
+        // After a relist they still count: a server that answers every watch with 410 must not be listed in a tight loop.
+        const { failures, watchesLost } = state.reason === "initial" ? FRESH : state.tries;
+        return { kind: "watching", tries: { ...FRESH, failures, watchesLost } };
       }
       return event.kind === "failed" ? afterListFailure(state, event, policy, random) : state;
     case "watching":
@@ -137,26 +139,34 @@ function afterListFailure(
   policy: RetryPolicy,
   random: number,
 ): ReflectorState {
+  const { fault } = event;
+  // A few lists that are behind decide (RetryPolicy.behindRetries), so they need not be far apart.
+  const steady = STEADY.has(fault) || fault === "behind";
   const tries: Tries = {
-    failures: state.tries.failures + 1,
+    ...state.tries,
+    failures: state.tries.failures + (steady ? 0 : 1),
     watchFaults: 0,
-    behind: state.tries.behind + (event.fault === "behind" ? 1 : 0),
-    unauthorized: event.fault === "unauthorized",
+    behind: state.tries.behind + (fault === "behind" ? 1 : 0),
+    unauthorized: fault === "unauthorized",
   };
   const next: Busy = { kind: "listing", reason: state.reason, tries };
-  if (event.fault === "unauthorized" && !state.tries.unauthorized) return next;
-  return backOff(next, state.tries.failures, event, policy, random);
+  if (fault === "unauthorized" && !state.tries.unauthorized) return next;
+  return backOff(next, steady ? "steady" : state.tries.failures, event, policy, random);
 }
 
 function afterWatch(before: Tries, event: WatchEnded, policy: RetryPolicy, random: number): ReflectorState {
   const { fault, lastedMs, progressed } = event;
   const short = lastedMs < policy.shortWatchMs;
   const healthy = lastedMs >= policy.healthyAfterMs || (progressed && !short);
+  const lost = fault === "expired" || fault === "behind";
   const failuresBefore = healthy ? 0 : before.failures;
+  const lostBefore = healthy ? 0 : before.watchesLost;
   const faultsBefore = progressed ? 0 : before.watchFaults;
   const tries: Tries = {
-    failures: failuresBefore + 1,
+    failures: failuresBefore + (STEADY.has(fault) || lost ? 0 : 1),
     watchFaults: faultsBefore + (MIGHT_NEED_LIST.has(fault) ? 1 : 0),
+    // One that delivered something, or was open for a while, shows that the list helped; what ended it is another matter.
+    watchesLost: lost ? lostBefore + 1 : short && !progressed ? lostBefore : 0,
     behind: 0,
     unauthorized: fault === "unauthorized",
   };
@@ -168,15 +178,22 @@ function afterWatch(before: Tries, event: WatchEnded, policy: RetryPolicy, rando
   }
   if (fault === "expired" || fault === "behind") {
     const list: Busy = { kind: "listing", reason: fault, tries };
-    return failuresBefore === 0 ? list : backOff(list, failuresBefore, event, policy, random);
+    // A server that says so is there and answers, whatever failed before: every API server's watch cache begins at its start.
+    return lostBefore === 0 ? list : backOff(list, lostBefore, event, policy, random);
   }
   if (fault === "unauthorized" && !before.unauthorized) return watch;
   const next: Busy =
     tries.watchFaults >= policy.watchFaultsBeforeRelist
       ? { kind: "listing", reason: "watch_failed", tries }
       : watch;
-  return backOff(next, failuresBefore, event, policy, random);
+  return backOff(next, STEADY.has(fault) ? "steady" : failuresBefore, event, policy, random);
 }
+
+/**
+ * Faults of a server that is away, or that says it can't serve yet. The wait does not double: asking again costs such a
+ * server next to nothing, and a long wait would go on after the server is well. Nor do they lengthen later waits.
+ */
+export const STEADY: ReadonlySet<FaultKind> = new Set<FaultKind>(["unreachable", "unavailable", "throttled"]);
 
 /**
  * Failures that the server gave *to this watch*, so that a new list might cure them. An overloaded, absent or
@@ -194,16 +211,20 @@ const MIGHT_NEED_LIST: ReadonlySet<FaultKind> = new Set<FaultKind>([
 
 function backOff(
   next: Busy,
-  attempt: number,
+  attempt: number | "steady",
   event: Failed | WatchEnded,
   policy: RetryPolicy,
   random: number,
 ): ReflectorState {
-  const ownDelayMs = nextDelayMs(attempt, random, policy.backoff);
+  const { backoff, steadyMs } = policy;
+  const ownDelayMs =
+    attempt === "steady"
+      ? nextDelayMs(0, random, { baseMs: steadyMs, maxMs: backoff.maxMs })
+      : nextDelayMs(attempt, random, backoff);
   // Spread what the server asked for as well, or all routers come back in the same moment.
   const delayMs =
     event.retryAfterMs === undefined
       ? ownDelayMs
-      : Math.max(ownDelayMs, event.retryAfterMs + random * policy.backoff.baseMs);
+      : Math.max(ownDelayMs, event.retryAfterMs + random * backoff.baseMs);
   return { kind: "backing_off", next, fault: event.fault, delayMs };
 }

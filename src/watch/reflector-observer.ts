@@ -1,5 +1,6 @@
 import type { FaultKind } from "./fault.ts";
 import type { ListReason } from "./list-watch-state.ts";
+import type { VersionCheckResult } from "./version-check.ts";
 import type { InvalidReason } from "./watched-resource.ts";
 
 /** Why something that came from the API server was not passed on. A closed list: these are metric labels. */
@@ -22,6 +23,8 @@ export interface ReflectorObserver {
   event(): void;
   /** The watch is open and answered, or is not. */
   connected(connected: boolean): void;
+  /** The API server was asked for its present version, and what came of it. */
+  versionChecked(result: VersionCheckResult): void;
   /** The sink threw: a bug of the sink. */
   sinkFailed(): void;
 }
@@ -34,5 +37,6 @@ export const silentObserver: ReflectorObserver = {
   invalidObject() {},
   event() {},
   connected() {},
+  versionChecked() {},
   sinkFailed() {},
 };

@@ -18,6 +18,11 @@ export interface ReflectorSettings {
    * minute; a shorter limit would take quiet for death.
    */
   readonly stallTimeoutMs: Milliseconds;
+  /**
+   * While a watch is open the server is asked for its present version this often, and once after each reconnect. Default
+   * 60 s. It is how a cluster that was restored from a backup is noticed.
+   */
+  readonly checkIntervalMs: Milliseconds;
   /** How long the sink is left live while no watch is open. Default 5 s. */
   readonly liveGraceMs: Milliseconds;
   /** The server is asked to end a watch after a random time in this range, in seconds. Default [300, 600). */
@@ -33,6 +38,7 @@ export const DEFAULT_REFLECTOR_SETTINGS: ReflectorSettings = {
   firstByteTimeoutMs: 30_000,
   listIdleTimeoutMs: 30_000,
   stallTimeoutMs: 90_000,
+  checkIntervalMs: 60_000,
   liveGraceMs: 5_000,
   watchSeconds: [300, 600],
   retry: DEFAULT_RETRY_POLICY,

@@ -1,12 +1,13 @@
-import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
+import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
+import { PacedLog } from "../system/paced-log.ts";
 import type { Observation } from "../routes/observation.ts";
 import { compareResourceVersions, type ResourceVersion } from "../routes/resource-version.ts";
 import type { ApiClient } from "./api-client.ts";
 import { listPath, type WatchTarget, watchPath } from "./api-paths.ts";
 import { ApiFault, type FaultKind, faultFrom } from "./fault.ts";
 import { adviceFor } from "./fault-advice.ts";
-import { listPages } from "./list-pages.ts";
+import { listPages, readVersion } from "./list-pages.ts";
 import {
   IDLE,
   mustStartOver,
@@ -19,6 +20,9 @@ import type { ObservationSink } from "./observation-sink.ts";
 import type { ReflectorObserver } from "./reflector-observer.ts";
 import type { ReflectorSettings } from "./reflector-settings.ts";
 import { ScopeFeed } from "./scope-feed.ts";
+
+import { becomesReady } from "./server-readiness.ts";
+import { checkVersions, waitFor } from "./version-check.ts";
 import { parseWatchEvent } from "./watch-event.ts";
 import { LineSplitter } from "./watch-lines.ts";
 import type { WatchedObject } from "./watched-object.ts";
@@ -52,6 +56,8 @@ export interface ReflectorStatus {
   readonly watermark: ResourceVersion | undefined;
   /** When the server was last heard on a watch or a list came in, in milliseconds since the epoch. */
   readonly lastHeardAtMs: Milliseconds | undefined;
+  /** Time since then, by a clock that nobody sets. */
+  readonly ageMs: Milliseconds | undefined;
   /** When the last object event was delivered, in milliseconds since the epoch. */
   readonly lastEventAtMs: Milliseconds | undefined;
   /** Lists begun for another reason than `initial`. */
@@ -61,6 +67,9 @@ export interface ReflectorStatus {
   /** What went wrong last, as it was logged, while it has not been cured. */
   readonly lastFault: { readonly kind: FaultKind; readonly message: string } | undefined;
 }
+
+/** While a fault lasts, each kind of it is logged once in this time: a server that is away is tried each second. */
+const FAULT_LOG_EVERY_MS: Milliseconds = 30_000;
 
 /**
  * Keeps a sink equal to one scope of a Kubernetes API server: list, watch, and so on until `stop`, in the sense of
@@ -78,14 +87,18 @@ export class Reflector<T extends WatchedObject = Observation> {
   readonly #sync = Promise.withResolvers<void>();
   #synced = false;
   #relisting = false;
+  /** The list came right before: the watch that follows needs no other proof that the server has not gone back in time. */
+  #listedBefore = false;
+  #complaints: PacedLog;
   #relists = 0;
   #restarts = 0;
-  #lastHeardAtMs: Milliseconds | undefined;
+  #lastHeard: { readonly atMs: Milliseconds; readonly monotonicMs: Milliseconds } | undefined;
   #lastFault: ReflectorStatus["lastFault"];
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
     this.#feed = new ScopeFeed(options);
+    this.#complaints = this.#newComplaints();
     this.#sync.promise.catch(() => {});
     this.#liveness = new Liveness(options.clock, options.settings.liveGraceMs, (live) =>
       this.#feed.setLive(live),
@@ -145,7 +158,8 @@ export class Reflector<T extends WatchedObject = Observation> {
       live: this.#liveness.live,
       connected: this.#liveness.connected,
       watermark: this.#synced ? this.#feed.watermark : undefined,
-      lastHeardAtMs: this.#lastHeardAtMs,
+      lastHeardAtMs: this.#lastHeard?.atMs,
+      ageMs: this.#lastHeard && this.#options.clock.monotonicMs() - this.#lastHeard.monotonicMs,
       lastEventAtMs: this.#feed.lastEventAtMs,
       relists: this.#relists,
       restarts: this.#restarts,
@@ -169,7 +183,7 @@ export class Reflector<T extends WatchedObject = Observation> {
       case "watching":
         return this.#watch(state);
       case "backing_off":
-        return this.#wait(state.delayMs);
+        return this.#wait(state);
       case "idle":
       case "stopped":
         break;
@@ -217,6 +231,7 @@ export class Reflector<T extends WatchedObject = Observation> {
       this.#feed.replace(version, observations, mustStartOver(tries, settings.retry));
       this.#heard();
       this.#relisting = false;
+      this.#listedBefore = true;
       this.#liveness.listed();
       if (!this.#synced) {
         this.#synced = true;
@@ -235,12 +250,21 @@ export class Reflector<T extends WatchedObject = Observation> {
     const { clock, observer } = this.#options;
     const startedMs = clock.monotonicMs();
     const from = this.#feed.watermark;
+    const { signal } = this.#stopping;
+    // Ends this watch and what runs beside it.
+    const over = new AbortController();
+    const onStop = (): void => over.abort();
+    signal.addEventListener("abort", onStop, { once: true });
+    if (signal.aborted) onStop();
     let fault: ApiFault;
     try {
-      await this.#readWatch(from, state.tries.unauthorized);
+      await this.#readWatch(from, state.tries.unauthorized, over);
       fault = new ApiFault("closed", "the API server ended the watch");
     } catch (error) {
-      fault = faultFrom(error);
+      fault = faultFrom(over.signal.reason instanceof ApiFault ? over.signal.reason : error);
+    } finally {
+      over.abort();
+      signal.removeEventListener("abort", onStop);
     }
     if (this.#liveness.connected) observer.connected(false);
     if (this.#stopped) return { kind: "stop" };
@@ -260,16 +284,20 @@ export class Reflector<T extends WatchedObject = Observation> {
     return ended;
   }
 
-  async #readWatch(from: ResourceVersion, reloadCredentials: boolean): Promise<void> {
+  async #readWatch(from: ResourceVersion, reloadCredentials: boolean, over: AbortController): Promise<void> {
     const { settings, target, random, observer } = this.#options;
     const [minSeconds, maxSeconds] = settings.watchSeconds;
     const seconds = Math.floor(minSeconds + random() * (maxSeconds - minSeconds));
+    const listedBefore = this.#listedBefore;
+    this.#listedBefore = false;
     const { chunks } = await this.#get(watchPath(target, from, seconds), {
       idleTimeoutMs: settings.stallTimeoutMs,
       reloadCredentials,
+      signal: over.signal,
     });
     this.#liveness.answered();
     observer.connected(true);
+    void this.#checkVersions(listedBefore ? settings.checkIntervalMs : 0, over);
     const lines = new LineSplitter(settings.maxEventBytes);
     for await (const chunk of chunks) {
       for (const line of lines.push(chunk)) {
@@ -282,9 +310,43 @@ export class Reflector<T extends WatchedObject = Observation> {
       throw new ApiFault("reset", "the API server's answer was cut within an event");
   }
 
+  /** Ends the watch when the server is found to have gone back in time. Never rejects. */
+  async #checkVersions(firstAfterMs: Milliseconds, over: AbortController): Promise<void> {
+    const { clock, settings, target, observer } = this.#options;
+    const behind = await checkVersions({
+      ask: (reloadCredentials) =>
+        readVersion({
+          maxPageBytes: settings.maxPageBytes,
+          getPage: async () => {
+            const { chunks } = await this.#get(listPath(target, 1, ""), {
+              idleTimeoutMs: settings.listIdleTimeoutMs,
+              reloadCredentials,
+              signal: over.signal,
+            });
+            return chunks;
+          },
+        }),
+      watermark: () => this.#feed.watermark,
+      clock,
+      firstAfterMs,
+      intervalMs: settings.checkIntervalMs,
+      retryMs: settings.retry.steadyMs,
+      checked: (result) => observer.versionChecked(result),
+      signal: over.signal,
+    });
+    if (behind) over.abort(behind);
+  }
+
   // ---- both
 
-  #get(path: string, options: { readonly idleTimeoutMs: Milliseconds; readonly reloadCredentials: boolean }) {
+  #get(
+    path: string,
+    options: {
+      readonly idleTimeoutMs: Milliseconds;
+      readonly reloadCredentials: boolean;
+      readonly signal?: AbortSignal;
+    },
+  ) {
     return this.#options.api.get({
       path,
       firstByteTimeoutMs: this.#options.settings.firstByteTimeoutMs,
@@ -294,8 +356,16 @@ export class Reflector<T extends WatchedObject = Observation> {
   }
 
   #heard(): void {
-    this.#lastHeardAtMs = this.#options.clock.nowMs();
+    const { clock } = this.#options;
+    this.#lastHeard = { atMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+    if (this.#lastFault === undefined) return;
     this.#lastFault = undefined;
+    // The next outage is logged from its first fault on.
+    this.#complaints = this.#newComplaints();
+  }
+
+  #newComplaints(): PacedLog {
+    return new PacedLog(this.#options.log, this.#options.clock, FAULT_LOG_EVERY_MS);
   }
 
   #failed(doing: "list", fault: ApiFault): ReflectorEvent {
@@ -313,21 +383,47 @@ export class Reflector<T extends WatchedObject = Observation> {
     }
     this.#lastFault = { kind: fault.code, message: fault.message };
     const advice = adviceFor(fault, target);
-    if (advice === undefined) log.warn(`the ${doing} failed and is tried again`, fields);
-    else log.error(`the ${doing} failed and is tried again`, { ...fields, advice });
+    this.#complaints.tell(
+      advice === undefined ? "warn" : "error",
+      `the ${doing} failed and is tried again`,
+      () => (advice === undefined ? fields : { ...fields, advice }),
+      `${doing} ${fault.code}`,
+    );
   }
 
-  #wait(delayMs: Milliseconds): Promise<ReflectorEvent> {
-    const { promise, resolve } = Promise.withResolvers<ReflectorEvent>();
+  async #wait({
+    fault,
+    delayMs,
+  }: ReflectorState & { readonly kind: "backing_off" }): Promise<ReflectorEvent> {
+    const { clock, settings } = this.#options;
     const { signal } = this.#stopping;
-    const onAbort = (): void => resolve({ kind: "stop" });
-    const timer: TimerHandle = this.#options.clock.setTimeout(() => resolve({ kind: "waited" }), delayMs);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    return promise.finally(() => {
-      timer.clear();
-      signal.removeEventListener("abort", onAbort);
-    });
+    const over = new AbortController();
+    const onStop = (): void => over.abort();
+    signal.addEventListener("abort", onStop, { once: true });
+    if (signal.aborted) onStop();
+    // Only its Retry-After makes it longer: a server that is starting may be ready long before.
+    if (fault === "unavailable" && delayMs > settings.retry.steadyMs) {
+      const ask = (): Promise<boolean> => this.#asksReadyz(over.signal);
+      void becomesReady({ ask, clock, everyMs: settings.retry.steadyMs, signal: over.signal }).then(
+        (ready) => void (ready && over.abort()),
+      );
+    }
+    await waitFor(clock, delayMs, over.signal);
+    over.abort();
+    signal.removeEventListener("abort", onStop);
+    return this.#stopped ? { kind: "stop" } : { kind: "waited" };
+  }
+
+  /** Whether the server says that it is ready. Never rejects. */
+  async #asksReadyz(signal: AbortSignal): Promise<boolean> {
+    try {
+      const idleTimeoutMs = this.#options.settings.listIdleTimeoutMs;
+      const { chunks } = await this.#get("/readyz", { idleTimeoutMs, reloadCredentials: false, signal });
+      for await (const _ of chunks);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 

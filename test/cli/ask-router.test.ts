@@ -340,8 +340,18 @@ describe("health", () => {
     expect(stderr).toBe(`not ready: ${peer.url}/readyz answered 503: not ready: draining\n`);
   });
 
+  test("ready with a remark: exit 0, and the remark", async () => {
+    const peer = await router((_, response) => response.end("ok, but stale: the API server is away\n"));
+    const { code, stdout } = await runInProcess(["health", "--url", peer.url]);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `ready: ${peer.url}/readyz, but stale: the API server is away\n`,
+    });
+  });
+
   test("--json: each check, and the same exit codes", async () => {
-    const lines = "[+]synced ok\n[-]draining failed: the router is shutting down\ngateway is not ready\n";
+    const lines =
+      "[+]synced ok\n[+]watch ok: stale: long ago\n[-]draining failed: the router is shutting down\ngateway is not ready\n";
     const peer = await router((_, response) => response.writeHead(503).end(lines));
     const { code, stdout, stderr } = await runInProcess(["health", "--json", "--url", peer.url]);
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
@@ -352,6 +362,7 @@ describe("health", () => {
       status: 503,
       checks: [
         { name: "synced", ok: true, why: "" },
+        { name: "watch", ok: true, why: "stale: long ago" },
         { name: "draining", ok: false, why: "the router is shutting down" },
       ],
     });

@@ -93,6 +93,9 @@ describe("a loaded configuration", () => {
     expect(config.watch).toEqual({
       pageSize: 2,
       stallTimeoutMs: 90_000,
+      checkIntervalMs: 60_000,
+      staleAfterMs: 180_000,
+      readyWhenStale: true,
       backoffMinMs: 800,
       backoffMaxMs: 30_000,
     });

@@ -38,6 +38,7 @@ test("the reflector goes where its table says, and nowhere else", () => {
     [true, false].map((unauthorized) => ({
       failures: count,
       watchFaults: count,
+      watchesLost: count,
       behind: 0,
       unauthorized,
     })),

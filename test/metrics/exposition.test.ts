@@ -171,6 +171,7 @@ describe("/metrics", () => {
     metrics.watch.invalidObject("no_uid");
     metrics.watch.event();
     metrics.watch.connected(true);
+    metrics.watch.versionChecked("behind");
     metrics.watch.sinkFailed();
     metrics.table.restored("");
     metrics.peers.pushed("id_only");

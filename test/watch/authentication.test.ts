@@ -44,6 +44,7 @@ test("after a 401 the credentials are read again and the request is repeated at 
     settings: {
       retry: {
         backoff: { baseMs: 60_000, maxMs: 60_000 },
+        steadyMs: 60_000,
         shortWatchMs: 0,
         healthyAfterMs: 1,
         watchFaultsBeforeRelist: 5,

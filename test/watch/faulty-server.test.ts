@@ -151,6 +151,7 @@ test("a server that answers every watch with 410 is not listed in a tight loop",
     settings: {
       retry: {
         backoff: { baseMs: 200, maxMs: 200 },
+        steadyMs: 200,
         shortWatchMs: 5,
         healthyAfterMs: 60_000,
         watchFaultsBeforeRelist: 5,
@@ -375,12 +376,12 @@ test("of an error's body only a short message is read and logged", async () => {
     before: (_, server) =>
       void server.faults.list.push(
         { kind: "status", code: 500, message: "x".repeat(1_000) },
-        { kind: "status", code: 500, message: "x".repeat(100_000) },
+        { kind: "status", code: 503, message: "x".repeat(100_000) },
       ),
   });
   await w.informer.waitForSync();
   expect(w.log.lines.filter((line) => line.level === "warn").map((line) => line["message"])).toEqual([
     `the API server answered 500: ${"x".repeat(300)}`,
-    "the API server answered 500",
+    "the API server answered 503",
   ]);
 });

@@ -53,8 +53,9 @@ test("what a server asks for in Retry-After is the least, and the waits of many 
   };
   expect([0, 0.5, 0.999].map((random) => Math.round(delayMs(random) ?? 0))).toEqual([5_000, 5_400, 5_799]);
   // Own waits that are longer stand.
-  const often = [START, ...Array.from({ length: 8 }, () => [throttled, WAITED]).flat()];
-  expect(transition(run(...often), throttled, DEFAULT_RETRY_POLICY, 0)).toMatchObject({ delayMs: 15_000 });
+  const failed: ReflectorEvent = { kind: "failed", fault: "server_error", retryAfterMs: 5_000 };
+  const often = [START, ...Array.from({ length: 8 }, () => [failed, WAITED]).flat()];
+  expect(transition(run(...often), failed, DEFAULT_RETRY_POLICY, 0)).toMatchObject({ delayMs: 15_000 });
 });
 
 test("a 401 is tried again at once, once, with credentials read anew; then with delays", () => {
@@ -121,6 +122,59 @@ test("410 leads to a list at once, and with delays when it comes again and again
   });
 });
 
+test.each(["unreachable", "unavailable", "throttled"] as const)(
+  "%s is tried again within a second, however long it lasts, and what follows does not wait for it",
+  (fault) => {
+    const lists = Array.from({ length: 50 }, () => [{ kind: "failed", fault } as const, WAITED]).flat();
+    const list = run(START, ...lists);
+    expect(transition(list, { kind: "failed", fault }, DEFAULT_RETRY_POLICY, 0.999)).toMatchObject({
+      kind: "backing_off",
+      delayMs: expect.closeTo(1_000, -1),
+    });
+    expect(
+      transition(list, { kind: "failed", fault: "server_error" }, DEFAULT_RETRY_POLICY, 0),
+    ).toMatchObject({
+      delayMs: 400,
+    });
+    const watches = Array.from({ length: 50 }, () => [watchEnded(fault), WAITED]).flat();
+    const outage = [START, LISTED, watchEnded("reset", 60_000), WAITED, ...watches] as const;
+    expect(run(...outage, watchEnded(fault))).toMatchObject({ delayMs: 500, next: { kind: "watching" } });
+    // The first answer of an API server that was started again: its watch cache begins at its start.
+    expect(run(...outage, watchEnded("expired"))).toMatchObject({ kind: "listing", reason: "expired" });
+    expect(run(...outage, watchEnded("expired"), LISTED, watchEnded("expired"))).toMatchObject({
+      kind: "backing_off",
+      next: { kind: "listing" },
+    });
+  },
+);
+
+test("an API server that is started again every few seconds is listed at once each time", () => {
+  for (const cut of [watchEnded("reset", 1_500), watchEnded("reset", 100, true)]) {
+    const outage = [cut, WAITED, watchEnded("unreachable"), WAITED];
+    const restart = [...outage, watchEnded("expired"), LISTED];
+    expect(run(START, LISTED, ...restart, ...restart, ...outage, watchEnded("expired"))).toMatchObject({
+      kind: "listing",
+      reason: "expired",
+    });
+  }
+});
+
+test("a server that is starting is asked again when it says, and no later the tenth time", () => {
+  const starting = { ...watchEnded("throttled"), retryAfterMs: 1_000 };
+  const asked = Array.from({ length: 10 }, () => [starting, WAITED]).flat();
+  expect(run(START, LISTED, ...asked, starting)).toMatchObject({ delayMs: 1_000 });
+});
+
+test("a watch that is behind is listed at once, and its lists are tried again without a growing delay", () => {
+  const behind: ReflectorEvent = { kind: "failed", fault: "behind" };
+  const lost = [START, LISTED, watchEnded("behind", 60_000)] as const;
+  expect(run(...lost)).toMatchObject({ kind: "listing", reason: "behind" });
+  expect(run(...lost, behind, WAITED, behind, WAITED, behind)).toMatchObject({ delayMs: 500 });
+  // Two clusters behind one address are not listed in a tight loop.
+  const swaps = [...lost, LISTED, watchEnded("behind"), WAITED, LISTED] as const;
+  expect(run(...swaps, watchEnded("behind"))).toMatchObject({ kind: "backing_off", delayMs: 1_600 });
+});
+
 test("Retry-After sets the least delay, for lists and watches", () => {
   const fault = { fault: "throttled", retryAfterMs: 7_000 } as const;
   expect(run(START, { kind: "failed", ...fault })).toMatchObject({ delayMs: 7_000 });
@@ -174,9 +228,9 @@ test("no row of events stops the loop but stop, and nothing leaves stopped", () 
   );
 });
 
-test("a server that fails at once, in whatever way, is asked at most three times in a row without a delay", () => {
+test("a server that fails at once, in whatever way, is asked a few times in a row without a delay", () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom(...FAULT_KINDS), { minLength: 30 }), (faults) => {
+    fc.property(fc.array(fc.constantFrom("listed", ...FAULT_KINDS), { minLength: 30 }), (faults) => {
       let state = run(START);
       let asked = 0;
       for (const fault of faults) {
@@ -185,10 +239,14 @@ test("a server that fails at once, in whatever way, is asked at most three times
           state = transition(state, WAITED, DEFAULT_RETRY_POLICY, 0);
         }
         asked += 1;
-        // 410 on a watch, then 401 on its list.
-        expect(asked).toBeLessThanOrEqual(3);
+        // A list, a 401 and a 410 on its watch, a 401 on the next list, and once more until the next 410.
+        expect(asked).toBeLessThanOrEqual(8);
         const event: ReflectorEvent =
-          state.kind === "listing" ? { kind: "failed", fault } : watchEnded(fault);
+          fault === "listed"
+            ? LISTED
+            : state.kind === "listing"
+              ? { kind: "failed", fault }
+              : watchEnded(fault);
         state = transition(state, event, DEFAULT_RETRY_POLICY, 0);
       }
     }),

@@ -31,9 +31,14 @@ function reflecting(answer: (request: ApiRequest, number: number) => Answer | un
     },
   };
   const requests: ApiRequest[] = [];
+  const checks: ApiRequest[] = [];
   const { promise: silent, resolve: fellSilent } = Promise.withResolvers<void>();
   const api: ApiClient = {
     async get(request) {
+      if (/[?&]limit=1$/.test(request.path)) {
+        checks.push(request);
+        return { chunks: chunksOf(LIST) };
+      }
       requests.push(request);
       const given = answer(request, requests.length);
       if (given instanceof ApiFault) throw given;
@@ -43,11 +48,7 @@ function reflecting(answer: (request: ApiRequest, number: number) => Answer | un
           request.signal.addEventListener("abort", () => reject(new ApiFault("closed", "stopped")));
         });
       }
-      return {
-        chunks: (async function* () {
-          yield Buffer.from(given ?? "");
-        })(),
-      };
+      return { chunks: chunksOf(given ?? "") };
     },
     close: () => Promise.resolve(),
   };
@@ -64,14 +65,18 @@ function reflecting(answer: (request: ApiRequest, number: number) => Answer | un
     random: () => 0,
     settings: DEFAULT_REFLECTOR_SETTINGS,
   });
-  return { reflector, requests, waits, observer, log, silent };
+  return { reflector, requests, checks, waits, observer, log, silent };
+}
+
+async function* chunksOf(text: string): AsyncGenerator<Buffer, void, undefined> {
+  yield Buffer.from(text);
 }
 
 const LIST = JSON.stringify({ metadata: { resourceVersion: "10" }, items: [] });
 
 test("tries that fail leave nothing on the signal that stops them", async () => {
   const { reflector, requests, waits, silent } = reflecting((_, number) =>
-    number <= 50 ? new ApiFault("unavailable", "away") : undefined,
+    number <= 50 ? new ApiFault("server_error", "broken") : undefined,
   );
   reflector.start();
   await silent;
@@ -104,6 +109,23 @@ test("what is asked for, and for how long: the list, then the watch from its ver
   await reflector.stop();
 });
 
+test("a fault that lasts is logged once in half a minute, and the next outage from its first fault on", async () => {
+  const away = new ApiFault("unreachable", "refused");
+  const { reflector, log, silent } = reflecting((_, number) =>
+    number <= 100 ? away : number === 101 ? LIST : number <= 103 ? away : undefined,
+  );
+  reflector.start();
+  await silent;
+  const lines = log.lines.filter(({ level }) => level === "warn");
+  // 100 tries at 500 ms.
+  expect(lines.map((line) => [line.text, line["untoldBefore"]])).toEqual([
+    ["the list failed and is tried again", undefined],
+    ["the list failed and is tried again", 59],
+    ["the watch failed and is tried again", undefined],
+  ]);
+  await reflector.stop();
+});
+
 test("its status: before the first list, after it, after a fault, and stopped", async () => {
   const { reflector, silent } = reflecting((_, number) =>
     number === 2 ? new ApiFault("reset", "cut") : number < 4 ? LIST : undefined,
@@ -116,6 +138,7 @@ test("its status: before the first list, after it, after a fault, and stopped", 
     connected: false,
     watermark: undefined,
     lastHeardAtMs: undefined,
+    ageMs: undefined,
     lastEventAtMs: undefined,
     relists: 0,
     restarts: 0,

@@ -96,6 +96,7 @@ test("between two lists every event is delivered exactly once, whatever cuts the
           settings: {
             retry: {
               backoff: { baseMs: 1, maxMs: 2 },
+              steadyMs: 2,
               shortWatchMs: 0,
               healthyAfterMs: 1,
               watchFaultsBeforeRelist: 1e9,

@@ -181,4 +181,32 @@ describe("watching sandboxes", () => {
     watch.close();
     await eventually(() => api.watchCount === 0);
   });
+
+  it("says nothing, not even a bookmark, to a watch from its future: so a restore is told by nothing", async () => {
+    store.create(manifest("a"));
+    const backup = store.save();
+    store.create(manifest("b"));
+    await api.setOutage("refuse");
+    store.restore(backup);
+    await api.setOutage("none");
+    expect((await call(api, SANDBOXES)).body.items.map(({ metadata }) => metadata.name)).toEqual(["a"]);
+    const future = await openWatch(api, "resourceVersion=1002&allowWatchBookmarks=true");
+    const present = await openWatch(api, "resourceVersion=1001&allowWatchBookmarks=true");
+    await present.first(3);
+    store.create(manifest("c"));
+    await eventually(() => present.story.includes("ADDED c"));
+    // It has reached that version again.
+    expect(future.story.filter((line) => line !== "BOOKMARK 1002")).toEqual([]);
+    store.create(manifest("d"));
+    await eventually(() => future.story.includes("ADDED d"));
+    expect(future.story).not.toContain("ADDED c");
+  });
+
+  it("ends a watch from before a restore that bumped the revision", async () => {
+    store.create(manifest("a"));
+    store.restore(store.save(), { bumpRevision: 1_000_000n });
+    const watch = await openWatch(api, "resourceVersion=1001");
+    expect((await watch.first(1))[0]?.object.code).toBe(410);
+    expect((await call(api, SANDBOXES)).body.metadata.resourceVersion).toBe("1001001");
+  });
 });

@@ -34,7 +34,8 @@ export type Fault =
   | { readonly kind: "slow"; readonly bytes: number; readonly everyMs: number };
 
 export interface Request {
-  readonly kind: "list" | "watch";
+  /** `check`: a list of one object, which asks for the present version. `ready`: of `/readyz`. */
+  readonly kind: "list" | "watch" | "check" | "ready";
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: ReadonlyMap<string, string>;
@@ -57,11 +58,11 @@ const EXPIRED = {
 
 /**
  * The list and watch of a Kubernetes API server over raw sockets, with the faults that a test asks for. Requests take
- * their fault from `faults.list` and `faults.watch` in order, then from `chooseFault`.
+ * their fault from `faults` in order, then from `chooseFault`.
  */
 export class FaultyApiServer {
   readonly store: ObjectStore;
-  readonly faults: { list: Fault[]; watch: Fault[] } = { list: [], watch: [] };
+  readonly faults: Record<Request["kind"], Fault[]> = { list: [], watch: [], check: [], ready: [] };
   chooseFault: (request: Request) => Fault | undefined = () => undefined;
   /** Called before a request is answered; what it does to the store is then what the request sees. */
   onRequest: (request: Request) => void = () => {};
@@ -140,7 +141,9 @@ export class FaultyApiServer {
     } else if (fault?.kind === "status") {
       const body = { kind: "Status", code: fault.code, message: fault.message ?? "made to fail" };
       sendWhole(socket, fault.code, JSON.stringify(body), fault.headers);
-    } else if (request.kind === "list") {
+    } else if (request.kind === "ready") {
+      sendWhole(socket, 200, "ok");
+    } else if (request.kind !== "watch") {
       this.#list(socket, request, fault);
     } else {
       this.#watch(socket, request, fault);
@@ -248,6 +251,8 @@ export class FaultyApiServer {
       }
     };
     const bookmark = (): void => {
+      // As Kubernetes: nothing is said below the version that the watch began at, or has reached.
+      if (store.version < sent) return;
       sent = Math.max(sent, store.version);
       write(
         `${JSON.stringify({ type: "BOOKMARK", object: { kind: "Sandbox", metadata: { resourceVersion: String(store.version) } } })}\n`,
@@ -294,7 +299,9 @@ function parseRequest(head: string, connection: number): Request {
       return [field.slice(0, colon).toLowerCase(), field.slice(colon + 1).trim()] as const;
     }),
   );
-  const kind = url.searchParams.get("watch") === "true" ? "watch" : "list";
+  const isCheck = url.searchParams.get("limit") === "1" && !url.searchParams.has("continue");
+  const isWatch = url.searchParams.get("watch") === "true";
+  const kind = url.pathname.endsWith("/readyz") ? "ready" : isWatch ? "watch" : isCheck ? "check" : "list";
   return { kind, path: url.pathname, query: url.searchParams, headers, connection };
 }
 

@@ -17,6 +17,7 @@ export const FAST: Partial<ReflectorSettings> = {
   liveGraceMs: 2_000,
   retry: {
     backoff: { baseMs: 4, maxMs: 20 },
+    steadyMs: 20,
     shortWatchMs: 5,
     healthyAfterMs: 50,
     watchFaultsBeforeRelist: 5,
@@ -56,6 +57,7 @@ export class RecordingObserver implements ReflectorObserver {
   invalidObject = (reason: string): void => void this.notes.push(`invalid ${reason}`);
   event = (): void => void (this.events += 1);
   connected = (connected: boolean): void => void this.notes.push(`connected ${connected}`);
+  versionChecked = (result: string): void => void this.notes.push(`checked ${result}`);
   sinkFailed = (): void => void this.notes.push("sink failed");
 
   count(note: string): number {
