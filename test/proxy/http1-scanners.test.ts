@@ -3,15 +3,15 @@ import { expect, test } from "vitest";
 
 import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
 import { ChunkScanner } from "../../src/proxy/http1/chunk-scanner.ts";
+import { FieldMemory } from "../../src/proxy/http1/field-memory.ts";
+import { HeadScan, TRAIT } from "../../src/proxy/http1/head-scan.ts";
 import {
   fieldIndex,
-  HeadScan,
   INCOMPLETE,
   MALFORMED,
   OTHER_VERSION,
   scanRequestHead,
   scanResponseHead,
-  TRAIT,
   UNUSUAL,
 } from "../../src/proxy/http1/head-scanner.ts";
 import { readTrailers } from "../../src/proxy/forwarding/trailer-section.ts";
@@ -33,6 +33,47 @@ function scanOf(kind: Kind, bytes: Buffer, start = 0): { readonly end: number; r
       : scanResponseHead(bytes, start, bytes.length, responseFields, scan);
   return { end, scan };
 }
+
+/** What of a scan means something. */
+function told(scan: HeadScan): object {
+  const { cuts, cutCount, hostStart, hostEnd, keepAliveStart, keepAliveEnd, status: _, ...rest } = scan;
+  return {
+    ...rest,
+    cuts: [...cuts.slice(0, cutCount)],
+    host: hostStart < 0 ? undefined : [hostStart, hostEnd],
+    keepAlive: keepAliveStart < 0 ? undefined : [keepAliveStart, keepAliveEnd],
+  };
+}
+
+test("a scan that remembers the fields before finds what one that does not finds", () => {
+  // Long enough to be remembered; few of them in a row, so that each comes again behind itself and behind others.
+  const padded = requestHeads.map((text) => text.replace("\r\n", `\r\nX-Long: ${"l".repeat(220)}\r\n`));
+  const rows = fc.array(fc.oneof(padded, mutated(padded)), { minLength: 1, maxLength: 3 }).chain((heads) =>
+    fc.array(fc.tuple(fc.constantFrom(...heads), fc.nat(3), fc.constantFrom("GET /", "POST /longer/path")), {
+      minLength: 2,
+      maxLength: 8,
+    }),
+  );
+  let recalled = 0;
+  fc.assert(
+    fc.property(rows, (row) => {
+      const memory = new FieldMemory();
+      const scan = new HeadScan();
+      for (const [head, ahead, line] of row) {
+        const text = head.replace(/^\S+ \/[^ ]* /, `${line} `);
+        const bytes = latin1(`${"-".repeat(ahead)}${text}and what follows`);
+        const end = scanRequestHead(bytes, ahead, bytes.length, requestFields, scan, memory);
+        const plain = scanOf("request", bytes, ahead);
+        expect(end).toBe(plain.end);
+        if (end <= 0) continue;
+        expect(told(scan)).toEqual(told(plain.scan));
+        recalled += memory.recall(bytes, scan.fieldsStart, bytes.length, new HeadScan()) > 0 ? 1 : 0;
+      }
+    }),
+    { numRuns: 300 },
+  );
+  expect(recalled).toBeGreaterThan(100);
+});
 
 /** What the scanners refuse beyond the grammar, so that the reference can be asked for the rest. */
 function isRefusedFor(kind: Kind, { fields, method }: ReferenceHead): boolean {

@@ -8,12 +8,8 @@ import {
   REQUEST_PREFIXES,
   RESPONSE_FIELDS,
 } from "../../src/proxy/forwarding/forwarding.ts";
-import {
-  fieldIndex,
-  HeadScan,
-  scanRequestHead,
-  scanResponseHead,
-} from "../../src/proxy/http1/head-scanner.ts";
+import { HeadScan } from "../../src/proxy/http1/head-scan.ts";
+import { fieldIndex, scanRequestHead, scanResponseHead } from "../../src/proxy/http1/head-scanner.ts";
 import { requestIdOf } from "../../src/proxy/record/request-id.ts";
 import {
   forwardedFields,

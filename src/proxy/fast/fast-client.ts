@@ -3,7 +3,9 @@ import type { Socket } from "node:net";
 import type { Milliseconds } from "../../system/clock.ts";
 import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { remoteAddressOf } from "../../system/ip-address.ts";
-import { INCOMPLETE, scanRequestHead, TRAIT, UNUSUAL } from "../http1/head-scanner.ts";
+import { FieldMemory } from "../http1/field-memory.ts";
+import { TRAIT } from "../http1/head-scan.ts";
+import { INCOMPLETE, scanRequestHead, UNUSUAL } from "../http1/head-scanner.ts";
 import { ScannedHead } from "../http1/scanned-head.ts";
 import type { Timed } from "../limits/deadlines.ts";
 import type { Hold } from "../limits/held-requests.ts";
@@ -39,6 +41,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
   readonly #context: FastLaneContext;
   readonly #exchange: FastExchange;
   readonly #reads: ReadSlot;
+  readonly #fields = new FieldMemory();
   #requests = 0;
   /** How much of `held` was scanned, as the begin of a head. */
   #scanned = 0;
@@ -302,7 +305,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       this.held = undefined;
       return;
     }
-    const end = scanRequestHead(bytes, start, length, requestFields, scan);
+    const end = scanRequestHead(bytes, start, length, requestFields, scan, this.#fields);
     const size = (end > INCOMPLETE ? end : length) - start;
     if (end >= INCOMPLETE && size > options.maxHeaderBytes) {
       this.#exchange.refuseUnread("headers_too_large", "the request's header is too large");

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../../system/clock.ts";
 import { stackOf } from "../../system/error-text.ts";
-import { TRAIT } from "../http1/head-scanner.ts";
+import { TRAIT } from "../http1/head-scan.ts";
 import type { ScannedHead } from "../http1/scanned-head.ts";
 import { admit, admitLike, NotAdmitted } from "../passage/admission.ts";
 import { newRequestId, requestIdOf } from "../record/request-id.ts";

@@ -6,7 +6,8 @@ import type { FastLaneContext, FastLaneOptions } from "./fast-lane-context.ts";
 import { fastPods } from "./fast-pod.ts";
 import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
 import { HostTargets } from "../target/host-targets.ts";
-import { fieldIndex, HeadScan } from "../http1/head-scanner.ts";
+import { HeadScan } from "../http1/head-scan.ts";
+import { fieldIndex } from "../http1/head-scanner.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 
 /**

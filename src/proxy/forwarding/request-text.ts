@@ -1,6 +1,6 @@
 import { forwardedPort } from "./forwarding.ts";
 import type { ForwardedRequest } from "./forwarding.ts";
-import type { HeadScan } from "../http1/head-scanner.ts";
+import type { HeadScan } from "../http1/head-scan.ts";
 
 /** What is added to a plain request's head, but for its ID. */
 export interface ForwardedFields {

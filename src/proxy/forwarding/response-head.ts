@@ -1,5 +1,5 @@
 import { forwardResponseHeaders } from "./forwarding.ts";
-import type { HeadScan } from "../http1/head-scanner.ts";
+import type { HeadScan } from "../http1/head-scan.ts";
 import { fieldsOf } from "../http1/scanned-head.ts";
 
 /**

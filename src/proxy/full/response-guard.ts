@@ -1,6 +1,7 @@
 import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { ChunkScanner } from "../http1/chunk-scanner.ts";
-import { fieldIndex, HeadScan, INCOMPLETE, scanResponseHead, TRAIT } from "../http1/head-scanner.ts";
+import { HeadScan, TRAIT } from "../http1/head-scan.ts";
+import { fieldIndex, INCOMPLETE, scanResponseHead } from "../http1/head-scanner.ts";
 import { forwardResponseHeaders, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
 import { allValues } from "../http1/request-head.ts";
 import { MAX_INFORMATIONAL, orderedResponseHead } from "../forwarding/response-head.ts";

@@ -10,6 +10,9 @@ import {
   VALUE,
 } from "./octets.ts";
 
+import { type FieldMemory, LEAST_REMEMBERED_BYTES } from "./field-memory.ts";
+import { type HeadScan, TRAIT } from "./head-scan.ts";
+
 /*
  * Strict, and over bytes: a string of the head is made once, by who needs it. The loops are written out since this runs
  * for each request and each response: in the prototype they took 0.2 µs a head where a parser with a regular expression
@@ -24,53 +27,6 @@ export const MALFORMED = -1;
 export const UNUSUAL = -2;
 /** The request line is well formed, but its version is HTTP/2 or above. */
 export const OTHER_VERSION = -3;
-
-/** Something that must be looked at as fields, not as bytes. Bits of {@link HeadScan.traits}. */
-export const TRAIT = {
-  /** A field that admission or forwarding has a rule for, or whose name may be taken for that of one. */
-  special: 1,
-  /** `Upgrade`. */
-  upgrade: 2,
-  /** `Expect`. */
-  expect: 4,
-  /** `Connection` with more than one `keep-alive` or `close`. */
-  connection: 8,
-  /** HTTP/1.0. */
-  old: 16,
-  /** HTTP/1.2 to 1.9: taken as 1.1 (RFC 9110 2.5), and never passed on as what it says it is. */
-  later: 32,
-} as const;
-
-/** What a scan found. One is used again and again; numbers are offsets into the bytes. */
-export class HeadScan {
-  methodEnd = 0;
-  targetStart = 0;
-  targetEnd = 0;
-  /** Of the first field line. */
-  fieldsStart = 0;
-  /** Of a request's version HTTP/1.x, as far as it was read. */
-  minor = 1;
-  status = 0;
-  traits = 0;
-  /** -1 without a Host. */
-  hostStart = -1;
-  hostEnd = 0;
-  /** -1 without one. */
-  contentLength = -1;
-  /** Content-Length stands there more than once, always the same. */
-  lengthRepeated = false;
-  chunked = false;
-  /** `Connection: close`. */
-  close = false;
-  hasDate = false;
-  /** Value of a response's `Keep-Alive`; -1 without one. */
-  keepAliveStart = -1;
-  keepAliveEnd = 0;
-  /** Lines of this connection alone, to be left out: offsets of the first and behind the last, in order. */
-  readonly cuts = new Int32Array(16);
-  /** How many numbers of `cuts` hold. */
-  cutCount = 0;
-}
 
 /** What a field's name, by its length and first letter, may be. */
 const FIELD = {
@@ -145,14 +101,15 @@ function slot(length: number, firstOctet: number): number {
 /**
  * Scans the request head that begins at `start` (RFC 9112 2.1, 3, 5). Returns its end, {@link INCOMPLETE},
  * {@link MALFORMED}, {@link UNUSUAL} or {@link OTHER_VERSION}; only with the first does `scan` hold, and of the third its
- * `targetEnd` and `minor`.
+ * `targetEnd` and `minor`. `memory`: of the connection, so that fields that come again are not scanned again.
  */
 export function scanRequestHead(
-  bytes: Uint8Array,
+  bytes: Buffer,
   start: number,
   end: number,
   index: FieldIndex,
   scan: HeadScan,
+  memory?: FieldMemory,
 ): number {
   let p = start;
   scan.minor = 1;
@@ -194,10 +151,16 @@ export function scanRequestHead(
   if (minor === 0 || bytes[targetStart] !== SLASH) return UNUSUAL;
   scan.fieldsStart = p + 11;
   scan.traits = minor === 1 ? 0 : TRAIT.later;
+  const known = memory === undefined ? 0 : memory.recall(bytes, p + 11, end, scan);
+  if (known > 0) return known;
   const headEnd = scanFields(bytes, p + 11, end, index, scan);
   // Which of two fields frames the message is what request smuggling is about (RFC 9112 6.1, 6.3).
   const isAmbiguous = scan.contentLength >= 0 && (scan.chunked || scan.lengthRepeated);
-  return headEnd > 0 && isAmbiguous ? MALFORMED : headEnd;
+  if (headEnd > 0 && isAmbiguous) return MALFORMED;
+  if (headEnd - p > LEAST_REMEMBERED_BYTES && memory !== undefined) {
+    memory.remember(bytes, p + 11, headEnd, scan);
+  }
+  return headEnd;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { HeadScan } from "./head-scanner.ts";
+import type { HeadScan } from "./head-scan.ts";
 import type { RequestHead } from "./request-head.ts";
 
 /** A request's head as text of one character per byte, taken apart only when somebody asks. */
