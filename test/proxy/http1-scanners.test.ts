@@ -39,7 +39,7 @@ function told(scan: HeadScan): object {
   const { cuts, cutCount, hostStart, hostEnd, keepAliveStart, keepAliveEnd, status: _, ...rest } = scan;
   return {
     ...rest,
-    cuts: [...cuts.slice(0, cutCount)],
+    cuts: cuts.slice(0, cutCount),
     host: hostStart < 0 ? undefined : [hostStart, hostEnd],
     keepAlive: keepAliveStart < 0 ? undefined : [keepAliveStart, keepAliveEnd],
   };
@@ -49,10 +49,17 @@ test("a scan that remembers the fields before finds what one that does not finds
   // Long enough to be remembered; few of them in a row, so that each comes again behind itself and behind others.
   const padded = requestHeads.map((text) => text.replace("\r\n", `\r\nX-Long: ${"l".repeat(220)}\r\n`));
   const rows = fc.array(fc.oneof(padded, mutated(padded)), { minLength: 1, maxLength: 3 }).chain((heads) =>
-    fc.array(fc.tuple(fc.constantFrom(...heads), fc.nat(3), fc.constantFrom("GET /", "POST /longer/path")), {
-      minLength: 2,
-      maxLength: 8,
-    }),
+    fc.array(
+      fc.tuple(
+        fc.constantFrom(...heads),
+        fc.nat(3),
+        fc.constantFrom("GET / HTTP/1.1", "POST /longer/path HTTP/1.3"),
+      ),
+      {
+        minLength: 2,
+        maxLength: 8,
+      },
+    ),
   );
   let recalled = 0;
   fc.assert(
@@ -60,7 +67,7 @@ test("a scan that remembers the fields before finds what one that does not finds
       const memory = new FieldMemory();
       const scan = new HeadScan();
       for (const [head, ahead, line] of row) {
-        const text = head.replace(/^\S+ \/[^ ]* /, `${line} `);
+        const text = head.replace(/^\S+ \/[^ ]* HTTP\/1\.[1-9](?=\r)/, line);
         const bytes = latin1(`${"-".repeat(ahead)}${text}and what follows`);
         const end = scanRequestHead(bytes, ahead, bytes.length, requestFields, scan, memory);
         const plain = scanOf("request", bytes, ahead);
