@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
-import { parseResourceVersion } from "../routes/resource-version.ts";
-import { arrayOrEmpty, isJsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
+import { arrayOrEmpty, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
+import { conditionOf } from "./object-fields.ts";
+import { readMetadata } from "./object-metadata.ts";
 import type { WatchedObject } from "./watched-object.ts";
-import type { InvalidReason, Projection, WatchedResource } from "./watched-resource.ts";
+import type { Projection, WatchedResource } from "./watched-resource.ts";
 
 /** What is kept of a pod. */
 export interface ObservedPod extends WatchedObject {
@@ -25,27 +26,10 @@ export function podsWithAnnotation(annotation: string): WatchedResource<Observed
 
 /** Pure; never throws. A field of the wrong type counts as absent. */
 function projectPod(object: unknown, annotation: string): Projection<ObservedPod> {
-  if (!isJsonObject(object)) return invalid("not_an_object", "the pod is not a JSON object");
-  if ((object["kind"] ?? "Pod") !== "Pod" || (object["apiVersion"] ?? "v1") !== "v1") {
-    return invalid("wrong_kind", "kind and apiVersion are not Pod of v1");
-  }
-  const metadata = objectOrEmpty(object["metadata"]);
-  const namespace = stringOrEmpty(metadata["namespace"]);
-  const name = stringOrEmpty(metadata["name"]);
-  if (namespace === "" || name === "") {
-    return invalid("no_key", "metadata.namespace and metadata.name must not be empty");
-  }
-  const uid = stringOrEmpty(metadata["uid"]);
-  if (uid === "") return invalid("no_uid", `metadata.uid of ${namespace}/${name} must not be empty`);
-  const resourceVersion = parseResourceVersion(metadata["resourceVersion"]);
-  if (resourceVersion === undefined) {
-    return invalid(
-      "bad_version",
-      `metadata.resourceVersion of ${namespace}/${name} is not a positive decimal integer`,
-    );
-  }
-  const status = objectOrEmpty(object["status"]);
-  const conditions = arrayOrEmpty(status["conditions"]).map(objectOrEmpty);
+  const read = readMetadata(object, "Pod", "v1");
+  if (read.kind === "invalid") return read;
+  const { namespace, name, uid, resourceVersion, isDeleting, fields } = read.metadata;
+  const status = objectOrEmpty(read.object["status"]);
   const ips = arrayOrEmpty(status["podIPs"]).map((entry) => stringOrEmpty(objectOrEmpty(entry)["ip"]));
   return {
     kind: "observation",
@@ -55,13 +39,9 @@ function projectPod(object: unknown, annotation: string): Projection<ObservedPod
       uid,
       resourceVersion,
       ips: [...new Set([...ips, stringOrEmpty(status["podIP"])])].filter((ip) => isIP(ip) !== 0),
-      ready: conditions.some(({ type, status }) => type === "Ready" && status === "True"),
-      terminating: (metadata["deletionTimestamp"] ?? null) !== null,
-      annotation: stringOrEmpty(objectOrEmpty(metadata["annotations"])[annotation]),
+      ready: conditionOf(status, "Ready")["status"] === "True",
+      terminating: isDeleting,
+      annotation: stringOrEmpty(objectOrEmpty(fields["annotations"])[annotation]),
     },
   };
-}
-
-function invalid(reason: InvalidReason, message: string): Projection<never> {
-  return { kind: "invalid", reason, message };
 }

@@ -1,9 +1,9 @@
 import { isIP } from "node:net";
-import type { Milliseconds } from "../system/clock.ts";
-import { parseResourceVersion } from "../routes/resource-version.ts";
 import { type Route, type RouteState, routingId } from "../routes/route.ts";
-import { arrayOrEmpty, isJsonObject, type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
-import type { InvalidReason, Projection, WatchedResource } from "./watched-resource.ts";
+import { type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
+import { conditionOf, controllerOf, parseTime } from "./object-fields.ts";
+import { readMetadata } from "./object-metadata.ts";
+import type { Projection, WatchedResource } from "./watched-resource.ts";
 
 const GROUP = "agents.kruise.io";
 const API_VERSION = `${GROUP}/v1alpha1`;
@@ -36,37 +36,17 @@ export const openKruiseSandbox: WatchedResource = {
  * - `invalid` is what has no key, no UID or no comparable version, or is another kind of object.
  */
 export function projectSandbox(object: unknown): Projection {
-  if (!isJsonObject(object)) return invalid("not_an_object", "the sandbox is not a JSON object");
-  // Items of a list may come without kind and apiVersion; what is there must be right.
-  if ((object["kind"] ?? "Sandbox") !== "Sandbox" || (object["apiVersion"] ?? API_VERSION) !== API_VERSION) {
-    return invalid("wrong_kind", `kind and apiVersion are not Sandbox of ${API_VERSION}`);
-  }
-  const metadata = objectOrEmpty(object["metadata"]);
-  const namespace = stringOrEmpty(metadata["namespace"]);
-  const name = stringOrEmpty(metadata["name"]);
-  if (namespace === "" || name === "") {
-    return invalid("no_key", "metadata.namespace and metadata.name must not be empty");
-  }
-  if (namespace.includes("/") || name.includes("/")) {
-    return invalid("no_key", "metadata.namespace and metadata.name must not hold a slash");
-  }
-  const uid = stringOrEmpty(metadata["uid"]);
-  if (uid === "") return invalid("no_uid", `metadata.uid of ${namespace}/${name} must not be empty`);
-  const resourceVersion = parseResourceVersion(metadata["resourceVersion"]);
-  if (resourceVersion === undefined) {
-    return invalid(
-      "bad_version",
-      `metadata.resourceVersion of ${namespace}/${name} is not a positive decimal integer`,
-    );
-  }
-  if ((metadata["deletionTimestamp"] ?? null) !== null) {
+  const read = readMetadata(object, "Sandbox", API_VERSION);
+  if (read.kind === "invalid") return read;
+  const { namespace, name, uid, resourceVersion, isDeleting, fields: metadata } = read.metadata;
+  if (isDeleting) {
     return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route: undefined } };
   }
 
   const labels = objectOrEmpty(metadata["labels"]);
   const annotations = objectOrEmpty(metadata["annotations"]);
-  const spec = objectOrEmpty(object["spec"]);
-  const status = objectOrEmpty(object["status"]);
+  const spec = objectOrEmpty(read.object["spec"]);
+  const status = objectOrEmpty(read.object["status"]);
   const podInfo = objectOrEmpty(status["podInfo"]);
   const podIp = stringOrEmpty(podInfo["podIP"]);
   const ip = isIP(podIp) === 0 ? "" : podIp;
@@ -87,16 +67,12 @@ export function projectSandbox(object: unknown): Projection {
   return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route } };
 }
 
-function invalid(reason: InvalidReason, message: string): Projection {
-  return { kind: "invalid", reason, message };
-}
-
 /** Rules 3 to 9 of docs/openkruise.md#states, in order. Rules 1 and 2 are in {@link projectSandbox} and in the table. */
 function stateOf(metadata: JsonObject, spec: JsonObject, status: JsonObject): RouteState {
   const phase = status["phase"];
   if (phase === "Pending") return "creating";
   if (phase === "Succeeded" || phase === "Failed" || phase === "Terminating") return "dead";
-  const ready = isReady(status);
+  const ready = conditionOf(status, "Ready")["status"] === "True";
   // A sandbox of a warm pool that nobody has claimed yet.
   if (isControlledBySandboxSet(metadata)) return ready ? "available" : "creating";
   if (phase !== "Running") return "paused";
@@ -104,22 +80,7 @@ function stateOf(metadata: JsonObject, spec: JsonObject, status: JsonObject): Ro
   return ready ? "running" : "dead";
 }
 
-function isReady(status: JsonObject): boolean {
-  const ready = arrayOrEmpty(status["conditions"]).find((c) => objectOrEmpty(c)["type"] === "Ready");
-  return objectOrEmpty(ready)["status"] === "True";
-}
-
 function isControlledBySandboxSet(metadata: JsonObject): boolean {
-  const references = arrayOrEmpty(metadata["ownerReferences"]);
-  const controller = objectOrEmpty(references.find((r) => objectOrEmpty(r)["controller"] === true));
+  const controller = controllerOf(metadata);
   return controller["kind"] === "SandboxSet" && controller["apiVersion"] === API_VERSION;
-}
-
-/** RFC 3339 as Kubernetes writes it (metav1.Time); `Date.parse` alone would take much more. */
-const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
-
-function parseTime(value: unknown): Milliseconds | undefined {
-  if (typeof value !== "string" || !RFC_3339.test(value)) return undefined;
-  const ms = Date.parse(value);
-  return Number.isNaN(ms) ? undefined : ms;
 }
