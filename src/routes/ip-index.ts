@@ -110,11 +110,15 @@ export class IpIndex {
       holds.set(entry, hold);
       if (!latest || compareResourceVersions(latest.hold.after, hold.after) < 0) latest = { entry, hold };
     }
+    if (!latest) return undefined;
+    const { provider } = latest.entry.scope;
     // Only the one with the highest `after` can be later than all others.
     for (const [entry, hold] of holds) {
-      if (latest && entry !== latest.entry && !this.#rules.tookIpLater(latest.hold, hold)) return undefined;
+      if (entry === latest.entry) continue;
+      if (!this.#rules.areComparable(provider, entry.scope.provider)) return undefined;
+      if (!this.#rules.tookIpLater(latest.hold, hold)) return undefined;
     }
-    return latest?.entry;
+    return latest.entry;
   }
 
   #classify(ip: string, { holders }: SharedIp): void {

@@ -1,6 +1,7 @@
 import type { Milliseconds } from "../system/clock.ts";
 import type { Observation } from "./observation.ts";
 import type { Guard, Outcome } from "./outcome.ts";
+import type { Provider } from "./provider.ts";
 import { compareResourceVersions, type ResourceVersion } from "./resource-version.ts";
 import { isTerminal, type Route, type RouteState } from "./route.ts";
 
@@ -109,6 +110,11 @@ export interface Rules {
   inEffect(facts: Facts): Route | undefined;
   /** Rule 9: which of the living objects that claim one ID is served, by index? `undefined` for none. */
   idHolder(living: number): number | undefined;
+  /**
+   * Rule 10: may versions of objects of these two CRDs be compared? Kubernetes promises it for objects of one resource only: an
+   * API server may keep another in an etcd of its own (`--etcd-servers-overrides`).
+   */
+  areComparable(a: Provider, b: Provider): boolean;
   /** Rule 10: did `a` surely take the pod IP later than `b`? */
   tookIpLater(a: IpHold, b: IpHold): boolean;
   /** Rule 11: the guard that stopped a resurrection, when a refused update was an attempt at one. */
@@ -213,6 +219,7 @@ export const RULES: Rules = {
 
   idHolder: (living) => (living === 1 ? 0 : undefined),
 
+  areComparable: (a, b) => a === b,
   tookIpLater: (a, b) => olderOrSame(b.by, a.after),
 
   resurrection(outcome, living) {

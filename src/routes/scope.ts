@@ -2,6 +2,7 @@ import type { Milliseconds } from "../system/clock.ts";
 import { Heap } from "./heap.ts";
 import type { AheadFact } from "./outcome.ts";
 import { byVersion, type Pending, PendingQueue } from "./pending.ts";
+import { type Provider, providerOf } from "./provider.ts";
 import { compareResourceVersions, NOTHING_SEEN, type ResourceVersion } from "./resource-version.ts";
 import type { WatermarkPace } from "./watermark-pace.ts";
 
@@ -10,8 +11,10 @@ import type { WatermarkPace } from "./watermark-pace.ts";
  * which that informer was live, and the pushed facts that wait for it. `E` is what a fact is about.
  */
 export class Scope<E> {
-  /** The watched namespace; `""` for all. */
+  /** The watched namespace; `""` for all. Those of another CRD begin with its provider, which alone is all of them. */
   readonly name: string;
+  /** Of which CRD its objects are. Versions of objects of two CRDs are not compared. */
+  readonly provider: Provider;
   /** False for a table without an informer: hints then last until another push replaces them (rule 7). */
   readonly watched: boolean;
   /** The informer watches by a selector: what it does not show may exist (rule 14). */
@@ -20,6 +23,8 @@ export class Scope<E> {
   watermark: ResourceVersion = NOTHING_SEEN;
   barredUntil: ResourceVersion | undefined = undefined;
   synced: boolean;
+  /** The API server does not know the CRD. */
+  missing = false;
 
   /** What is in force beyond the informer's word. */
   readonly pending: Readonly<Record<AheadFact, PendingQueue<E>>> = {
@@ -44,6 +49,7 @@ export class Scope<E> {
     pace: WatermarkPace,
   ) {
     this.name = name;
+    this.provider = providerOf(name);
     this.watched = watched;
     this.selective = selective;
     this.#longestGapMs = longestGapMs;

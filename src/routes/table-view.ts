@@ -19,6 +19,8 @@ export interface ScopeStats {
   readonly name: string;
   readonly watermark: ResourceVersion;
   readonly synced: boolean;
+  /** The API server does not know the CRD. */
+  readonly missing: boolean;
   readonly live: boolean;
   /** Pushes are refused until the watermark has passed this version (a restore from a backup, rule 5). */
   readonly barredUntil: ResourceVersion | undefined;

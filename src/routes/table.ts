@@ -16,6 +16,7 @@ import {
 } from "./resource-version.ts";
 import { IncarnationNumbers } from "./incarnations.ts";
 import { ObjectIndex } from "./object-index.ts";
+import { firstLiving, inLookupOrder, type Provider, providerOf, tableNamespace } from "./provider.ts";
 import { objectKey, type ObjectKey, type Route } from "./route.ts";
 import { RoutesInEffect } from "./routes-in-effect.ts";
 import { type Facts, type ReadView, RULES, type Rules, type ScopeView, type Settlement } from "./rules.ts";
@@ -28,8 +29,9 @@ import { WatermarkPace } from "./watermark-pace.ts";
 export interface RouteTableOptions {
   /**
    * The namespaces that an informer watches, `[""]` for all of them; `"none"` for a table that only peers write
-   * (`source: none`): a last-writer-wins map by version (rule 7). Each at most once, and `""` alone: two watermarks for
-   * one object would let the slower informer bring back what the other has seen end.
+   * (`source: none`): a last-writer-wins map by version (rule 7). Those of another CRD begin with its {@link Provider}, which
+   * by itself is all of them. Each at most once, and one that is all namespaces of its CRD alone among these: two watermarks
+   * for one object would let the slower informer bring back what the other has seen end.
    */
   readonly scopes: readonly string[] | "none";
   /**
@@ -123,7 +125,7 @@ export class RouteTable implements RouteLookup {
   readonly #trust: "serve" | "verify";
   readonly #distrusts: (from: string, key: ObjectKey) => boolean;
   readonly #scopes: ReadonlyMap<string, Scope<Entry>>;
-  readonly #everyNamespace: Scope<Entry> | undefined;
+  readonly #providers: readonly Provider[];
   readonly #entries = new ObjectIndex(new IncarnationNumbers());
   readonly #ahead: AheadFacts;
   readonly #news = new News();
@@ -147,7 +149,7 @@ export class RouteTable implements RouteLookup {
         ? [makeScope("", false)]
         : disjoint(options.scopes).map((name) => makeScope(name, true));
     this.#scopes = new Map(scopes.map((scope) => [scope.name, scope]));
-    this.#everyNamespace = this.#scopes.get("");
+    this.#providers = inLookupOrder(scopes.map(({ provider }) => provider));
     this.#effects = new RoutesInEffect({
       rules: this.#rules,
       news: this.#news,
@@ -172,7 +174,7 @@ export class RouteTable implements RouteLookup {
 
   get synced(): boolean {
     // Asked for each request, and never taken back.
-    return (this.#synced ||= [...this.#scopes.values()].every((scope) => scope.synced));
+    return (this.#synced ||= this.#hasSynced());
   }
 
   lookup(id: string): Lookup {
@@ -180,7 +182,7 @@ export class RouteTable implements RouteLookup {
   }
 
   lookupObject(namespace: string, name: string): Lookup {
-    const entry = this.#entries.get(namespace, name);
+    const entry = this.#object(namespace, name);
     if (entry?.inEffect === undefined) return UNKNOWN;
     // An object whose ID is disputed is served under no name.
     const byId = this.#effects.lookup(entry.inEffect.id);
@@ -202,7 +204,7 @@ export class RouteTable implements RouteLookup {
   isObjectHeld(namespace: string, name: string): boolean {
     const { doubts } = this.#ahead;
     if (doubts.size === 0) return false;
-    const entry = this.#entries.get(namespace, name);
+    const entry = this.#object(namespace, name);
     if (entry === undefined) return false;
     return doubts.hold(entry.inEffect?.id ?? "", entry, entry.inEffect && asRouteInEffect(entry));
   }
@@ -344,6 +346,15 @@ export class RouteTable implements RouteLookup {
   setLive(scopeName: string, live: boolean, nowMs: Milliseconds): void {
     this.#tick(nowMs);
     this.#watchedScope(scopeName).setLive(live, this.#nowMs);
+  }
+
+  /**
+   * The API server does not serve what a scope watches (404): its CRD is not installed. If another scope has its list, the table
+   * does not wait for this one ({@link RouteTable.synced}). What is known of its objects stays, until a list says otherwise.
+   */
+  setMissing(scopeName: string, nowMs: Milliseconds): void {
+    this.#tick(nowMs);
+    this.#watchedScope(scopeName).missing = true;
   }
 
   // ---- what peers say
@@ -521,6 +532,17 @@ export class RouteTable implements RouteLookup {
     return entry && viewOf(entry, this.#effects);
   }
 
+  /** The same of the object that a request means by a namespace and a name ({@link RouteTable.lookupObject}). */
+  inspectObject(namespace: string, name: string): EntryView | undefined {
+    const inEffect = this.#object(namespace, name);
+    if (inEffect) return viewOf(inEffect, this.#effects);
+    for (const provider of this.#providers) {
+      const entry = this.#entries.get(tableNamespace(provider, namespace), name);
+      if (entry) return viewOf(entry, this.#effects);
+    }
+    return undefined;
+  }
+
   /** The keys of all objects that anything is known of, in no particular order. */
   keys(): Generator<ObjectKey, void, undefined> {
     return this.#entries.keys();
@@ -537,8 +559,8 @@ export class RouteTable implements RouteLookup {
       doubtful: this.#ahead.doubts.size,
       idConflicts: this.#effects.idConflicts,
       ipConflicts: this.#effects.ipConflicts,
-      scopes: [...this.#scopes.values()].map(({ name, watermark, synced, live, barredUntil }) => {
-        return { name, watermark, synced, live, barredUntil };
+      scopes: [...this.#scopes.values()].map(({ name, watermark, synced, missing, live, barredUntil }) => {
+        return { name, watermark, synced, missing, live, barredUntil };
       }),
     };
   }
@@ -584,6 +606,7 @@ export class RouteTable implements RouteLookup {
     this.#tellListed(applied, "applied");
     this.#tellListed(buried, "ignored_tombstone");
     scope.synced = true;
+    scope.missing = false;
     this.#passWatermark(scope, false);
   }
 
@@ -746,7 +769,7 @@ export class RouteTable implements RouteLookup {
   }
 
   #watchedScope(name: string): Scope<Entry> {
-    const scope = name === "" ? this.#everyNamespace : this.#scopes.get(name);
+    const scope = this.#scopes.get(name);
     if (!scope?.watched) throw new Error(`the table has no informer scope ${JSON.stringify(name)}`);
     return scope;
   }
@@ -756,13 +779,28 @@ export class RouteTable implements RouteLookup {
     this.#nowMs = Math.max(this.#nowMs, nowMs);
   }
 
+  #hasSynced(): boolean {
+    const scopes = [...this.#scopes.values()];
+    return scopes.some(({ synced }) => synced) && scopes.every(({ synced, missing }) => synced || missing);
+  }
+
+  /** The object that a request names, of whichever CRD. */
+  #object(namespace: string, name: string): Entry | undefined {
+    const [only] = this.#providers;
+    if (only === "") return this.#entries.get(namespace, name);
+    return firstLiving(this.#providers, (provider) => {
+      const entry = this.#entries.get(tableNamespace(provider, namespace), name);
+      return entry?.inEffect && entry;
+    });
+  }
+
   #entryOf(key: ObjectKey): Entry | undefined {
     const slash = key.indexOf("/");
     return this.#entries.get(key.slice(0, slash), key.slice(slash + 1));
   }
 
   #scopeOf(namespace: string): Scope<Entry> | undefined {
-    return this.#everyNamespace ?? this.#scopes.get(namespace);
+    return this.#scopes.get(providerOf(namespace)) ?? this.#scopes.get(namespace);
   }
 
   /**
@@ -852,8 +890,12 @@ function saysTheSame(a: Route | undefined, b: Route | undefined): boolean {
 function disjoint(scopes: readonly string[]): readonly string[] {
   const twice = scopes.find((name, index) => scopes.indexOf(name) !== index);
   if (twice !== undefined) throw new RangeError(`the scope ${JSON.stringify(twice)} is named twice`);
-  if (scopes.length > 1 && scopes.includes("")) {
-    throw new RangeError('the scope "" is all namespaces and stands alone');
+  const wide = scopes.find((name) => name !== providerOf(name) && scopes.includes(providerOf(name)));
+  if (wide !== undefined) {
+    const all = JSON.stringify(providerOf(wide));
+    throw new RangeError(
+      `the scope ${all} is all namespaces and stands alone, without ${JSON.stringify(wide)}`,
+    );
   }
   return scopes;
 }

@@ -1,5 +1,6 @@
 import { Doubts } from "../routes/doubts.ts";
 import type { EndReason, Incarnation, IncarnationListener, Lookup, RouteLookup } from "../routes/lookup.ts";
+import { firstLiving, inLookupOrder, type Provider, providerOf, tableNamespace } from "../routes/provider.ts";
 import { objectKey, type ObjectKey } from "../routes/route.ts";
 import { MirroredRoute, MirrorIds } from "./mirror-ids.ts";
 import { decodeRoute, type EndTuple, type RouteBatch, type RouteTuple } from "./route-batch.ts";
@@ -18,6 +19,8 @@ export class RouteMirror implements RouteLookup {
   readonly #ids = new MirrorIds();
   readonly #doubts = new Doubts<ObjectKey>();
   readonly #listeners = new Set<IncarnationListener>();
+  /** Those of which a route was ever in effect, and the first. */
+  #providers: readonly Provider[] = [""];
   #news: News[] = [];
   #current = false;
   #tableSynced = false;
@@ -42,7 +45,7 @@ export class RouteMirror implements RouteLookup {
   }
 
   lookupObject(namespace: string, name: string): Lookup {
-    const found = this.#routes.get(objectKey(namespace, name));
+    const found = this.#object(namespace, name);
     if (!found) return { kind: "unknown" };
     // An object whose ID is disputed is served under no name.
     const byId = this.#ids.lookup(found.route.id);
@@ -62,9 +65,16 @@ export class RouteMirror implements RouteLookup {
 
   isObjectHeld(namespace: string, name: string): boolean {
     if (this.#doubts.size === 0) return false;
-    const key = objectKey(namespace, name);
-    const found = this.#routes.get(key);
-    return this.#doubts.hold(found?.route.id ?? "", key, found);
+    const found = this.#object(namespace, name);
+    return this.#doubts.hold(found?.route.id ?? "", found?.key ?? objectKey(namespace, name), found);
+  }
+
+  /** The object that a request names, of whichever CRD: the same as the table's. */
+  #object(namespace: string, name: string): MirroredRoute | undefined {
+    if (this.#providers.length === 1) return this.#routes.get(objectKey(namespace, name));
+    return firstLiving(this.#providers, (provider) =>
+      this.#routes.get(objectKey(tableNamespace(provider, namespace), name)),
+    );
   }
 
   /** Calls `listener` from now on; returns what stops that. */
@@ -124,6 +134,10 @@ export class RouteMirror implements RouteLookup {
     if (!entry) {
       entry = new MirroredRoute(key, route);
       this.#routes.set(key, entry);
+      const provider = providerOf(route.namespace);
+      if (!this.#providers.includes(provider)) {
+        this.#providers = inLookupOrder([...this.#providers, provider]);
+      }
     } else if (entry.route.id !== route.id) {
       this.#ids.remove(entry);
     }

@@ -157,7 +157,7 @@ describe("a push longer than any real one is refused, whichever field makes it s
 
 test("what each scope's informer has said, and whether it is heard, is shown", () => {
   const table = newTable({ scopes: ["a", "b"] });
-  const shown = { watermark: "0", synced: false, live: false, barredUntil: undefined };
+  const shown = { watermark: "0", synced: false, missing: false, live: false, barredUntil: undefined };
   expect(table.stats().scopes).toEqual([
     { ...shown, name: "a" },
     { ...shown, name: "b" },

@@ -1,4 +1,5 @@
 import type { Incarnation, RouteInEffect } from "../../../src/routes/lookup.ts";
+import { type Provider, providerOf } from "../../../src/routes/provider.ts";
 import type { ObjectKey, Route } from "../../../src/routes/route.ts";
 import { RULES, type Rules } from "../../../src/routes/rules.ts";
 import { type RouteTable } from "../../../src/routes/table.ts";
@@ -7,9 +8,9 @@ import { newTable } from "../../support/defaults.ts";
 
 /** One thing that the table is told. */
 export type Step =
-  | { readonly kind: "list"; readonly version: number }
+  | { readonly kind: "list"; readonly version: number; readonly provider?: Provider }
   | { readonly kind: "event"; readonly moment: Moment }
-  | { readonly kind: "bookmark"; readonly version: number }
+  | { readonly kind: "bookmark"; readonly version: number; readonly provider?: Provider }
   | { readonly kind: "push"; readonly route: Route }
   | { readonly kind: "push-delete"; readonly name: string; readonly version: number }
   /** So much time passes, with a live informer, that whatever peers pushed and it did not confirm runs out. */
@@ -23,11 +24,15 @@ export interface Violation {
   readonly trail: readonly string[];
 }
 
-/** Every push that managers could send of a timeline: each version, and each deletion at the version they had cached. */
+/**
+ * Every push that managers could send of a timeline: each version, and each deletion at the version they had cached. Managers
+ * know only the objects of the first provider.
+ */
 export function pushesOf(moments: readonly Moment[]): Step[] {
   const pushes: Step[] = [];
   const cached = new Map<ObjectKey, number>();
-  for (const { key, name, version, route, gone } of moments) {
+  for (const { key, namespace, name, version, route, gone } of moments) {
+    if (providerOf(namespace) !== "") continue;
     if (route && route.state !== "dead") {
       pushes.push({ kind: "push", route });
     } else {
@@ -45,8 +50,18 @@ export function pushesOf(moments: readonly Moment[]): Step[] {
  * gap that a second list closes, an old event replayed, a stale server's list in between; a long time in which nothing
  * happens; a restart of the router.
  */
-export function informerScripts(moments: readonly Moment[]): Step[][] {
+export function informerScripts(moments: readonly Moment[], provider: Provider = ""): Step[][] {
   const end = (moments.at(-1)?.version ?? 0) + 5;
+  const scripts = scriptsOf(
+    moments.filter(({ namespace }) => providerOf(namespace) === provider),
+    end,
+  );
+  const at = (step: Step): Step =>
+    step.kind === "list" || step.kind === "bookmark" ? { ...step, provider } : step;
+  return scripts.map((script) => script.map(at));
+}
+
+function scriptsOf(moments: readonly Moment[], end: number): Step[][] {
   const events = (from: number, to: number): Step[] =>
     moments
       .filter(({ version }) => version > from && version <= to)
@@ -100,24 +115,28 @@ export class Witness {
   table: RouteTable;
   readonly #rules: Rules;
   readonly #moments: readonly Moment[];
+  readonly #providers: readonly Provider[];
   readonly #trail: string[] = [];
   /** The newest end and the newest fact of each object that the table was told of, by each writer. */
   readonly #told = { informer: new Told(), peer: new Told() };
   #nowMs = 0;
-  #watermark = 0;
+  /** Of each provider's scope. */
+  readonly #watermarks = new Map<Provider, number>();
   #attempts = 0;
   #expectedAttempts = 0;
   #ended: Incarnation[] = [];
 
-  constructor(moments: readonly Moment[], rules: Rules = RULES) {
+  /** With `providers` beyond the first the table has a scope for each, and an informer of its own tells of it. */
+  constructor(moments: readonly Moment[], rules: Rules = RULES, providers: readonly Provider[] = [""]) {
     this.#moments = moments;
     this.#rules = rules;
+    this.#providers = providers;
     this.table = this.#newTable();
   }
 
   #newTable(): RouteTable {
-    const table = newTable({ scopes: [""], rules: this.#rules });
-    table.setLive("", true, this.#nowMs);
+    const table = newTable({ scopes: this.#providers, rules: this.#rules });
+    for (const provider of this.#providers) table.setLive(provider, true, this.#nowMs);
     table.addListener({
       told: ({ guard }) => {
         if (guard) this.#attempts++;
@@ -180,17 +199,19 @@ export class Witness {
   #apply(step: Step): string | undefined {
     switch (step.kind) {
       case "list": {
-        const listed = stateOf(this.#moments, step.version);
-        const result = this.table.relist("", rv(step.version), listed.map(observationOf), this.#nowMs);
-        if (step.version < this.#watermark) {
+        const { provider = "" } = step;
+        const moments = this.#moments.filter(({ namespace }) => providerOf(namespace) === provider);
+        const listed = stateOf(moments, step.version);
+        const result = this.table.relist(provider, rv(step.version), listed.map(observationOf), this.#nowMs);
+        if (step.version < this.#watermark(provider)) {
           this.#expectedAttempts += listed.filter(
             ({ key, route }) => isAlive(route) && !this.#alive(key),
           ).length;
           return result === "behind" ? undefined : "a list below the watermark was taken";
         }
-        this.#watermark = step.version;
+        this.#watermarks.set(provider, step.version);
         const keys = new Set(listed.map(({ key }) => key));
-        for (const { key, version } of this.#moments) {
+        for (const { key, version } of moments) {
           if (version > step.version) continue;
           if (!keys.has(key)) this.#told.informer.end(key, step.version);
           else this.#told.informer.fact(key, version);
@@ -202,25 +223,28 @@ export class Witness {
         return undefined;
       }
       case "event": {
-        const { key, version, route, gone, name, uid } = step.moment;
-        if (version > this.#watermark) {
-          this.#watermark = version;
+        const { key, version, route, gone, namespace, name, uid } = step.moment;
+        const provider = providerOf(namespace);
+        if (version > this.#watermark(provider)) {
+          this.#watermarks.set(provider, version);
           if (!isAlive(route)) this.#told.informer.end(key, version);
           else this.#told.informer.fact(key, version);
         }
-        if (gone) this.table.remove("", "ns", name, uid, rv(version), this.#nowMs);
-        else this.table.observe("", observationOf(step.moment), this.#nowMs);
+        if (gone) this.table.remove(provider, namespace, name, uid, rv(version), this.#nowMs);
+        else this.table.observe(provider, observationOf(step.moment), this.#nowMs);
         if (isAlive(route) && !this.#alive(key)) this.#expectedAttempts++;
         return undefined;
       }
-      case "bookmark":
-        this.#watermark = Math.max(this.#watermark, step.version);
-        this.table.bookmark("", rv(step.version), this.#nowMs);
+      case "bookmark": {
+        const { provider = "" } = step;
+        this.#watermarks.set(provider, Math.max(this.#watermark(provider), step.version));
+        this.table.bookmark(provider, rv(step.version), this.#nowMs);
         return undefined;
+      }
       case "push": {
         const key = `ns/${step.route.name}` as const;
         const version = Number(step.route.resourceVersion);
-        const fresh = version > this.#watermark && version > this.#newest(key);
+        const fresh = version > this.#watermark("") && version > this.#newest(key);
         const outcome = this.table.pushUpdate(step.route, this.#nowMs);
         this.#told.peer.fact(key, version);
         if (outcome !== "applied" && !this.#alive(key)) this.#expectedAttempts++;
@@ -242,19 +266,25 @@ export class Witness {
       case "sweep":
         for (let minute = 0; minute < 30; minute++) {
           this.#nowMs += 60_000;
-          if (this.#watermark > 0) this.table.bookmark("", rv(this.#watermark), this.#nowMs);
+          for (const [provider, watermark] of this.#watermarks) {
+            this.table.bookmark(provider, rv(watermark), this.#nowMs);
+          }
         }
         this.table.advance(this.#nowMs);
-        // By design (rule 6) what only peers told is forgotten now.
-        this.#told.peer.forget();
+        // By design (rule 6) what only peers told is forgotten now; but not before the informer of its objects has spoken.
+        if (this.#watermarks.has("")) this.#told.peer.forget();
         return undefined;
       case "restart":
         this.table = this.#newTable();
-        this.#watermark = 0;
+        this.#watermarks.clear();
         this.#told.peer.forget();
         this.#told.informer.forget();
         return undefined;
     }
+  }
+
+  #watermark(provider: Provider): number {
+    return this.#watermarks.get(provider) ?? 0;
   }
 
   #newest(key: ObjectKey): number {

@@ -10,6 +10,8 @@ export type Happening = (typeof HAPPENINGS)[number];
 export interface Moment {
   readonly version: number;
   readonly key: ObjectKey;
+  /** As the table knows it: that of another CRD's object begins with its provider. */
+  readonly namespace: string;
   readonly name: string;
   readonly uid: string;
   readonly happening: Happening;
@@ -43,8 +45,12 @@ export function observe(route: Route): Observation {
 /**
  * The true course of events: versions 10, 20, 30 … in the order given. Steps that make no sense (an object that is gone
  * cannot pause) are left out, so that any list of steps is a timeline. A name that comes back has a new UID.
+ * `namespaceOf` gives the namespace of each name.
  */
-export function timeline(steps: readonly (readonly [name: string, happening: Happening])[]): Moment[] {
+export function timeline(
+  steps: readonly (readonly [name: string, happening: Happening])[],
+  namespaceOf: (name: string) => string = () => "ns",
+): Moment[] {
   const lives = new Map<string, { uid: string; alive: boolean; ending: boolean; count: number }>();
   const moments: Moment[] = [];
   for (const [name, happening] of steps) {
@@ -63,13 +69,15 @@ export function timeline(steps: readonly (readonly [name: string, happening: Hap
     const fields = routeFields(happening);
     if (happening === "ending") life.ending = true;
     if (happening === "gone") life.alive = false;
+    const namespace = namespaceOf(name);
     moments.push({
       version,
-      key: objectKey("ns", name),
+      key: objectKey(namespace, name),
+      namespace,
       name,
       uid: life.uid,
       happening,
-      route: fields && makeRoute(name, version, { uid: life.uid, id: "shared", ...fields }),
+      route: fields && makeRoute(name, version, { namespace, uid: life.uid, id: "shared", ...fields }),
       gone: happening === "gone",
     });
   }
@@ -101,7 +109,7 @@ export function stateOf(moments: readonly Moment[], version: number): Moment[] {
 
 export function observationOf(moment: Moment): Observation {
   return {
-    namespace: "ns",
+    namespace: moment.namespace,
     name: moment.name,
     uid: moment.uid,
     resourceVersion: rv(moment.version),
