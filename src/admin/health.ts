@@ -1,3 +1,4 @@
+import { providerOf, realNamespace } from "../routes/provider.ts";
 import type { Finding, Health, RouteCounts, WatchView, WorkersView } from "./api-types.ts";
 
 /** What {@link assess} looks at. */
@@ -61,17 +62,29 @@ function* watchFindings({ watch, nowMs }: HealthInput): Generator<Finding> {
   for (const { scope, synced, connected, live, lastHeardAtMs, fault } of watch?.scopes ?? []) {
     if ((connected && live) || !synced) {
       if (!synced && fault)
-        yield { level: "degraded", text: "the API server does not give its list", advice: fault };
+        yield {
+          level: "degraded",
+          text: `the API server does not give its list${inWords(scope)}`,
+          advice: fault,
+        };
       continue;
     }
     if (live) continue;
     const seconds = lastHeardAtMs === undefined ? 0 : Math.round((nowMs - lastHeardAtMs) / 1_000);
     yield {
       level: "degraded",
-      text: `the API server was last heard ${seconds} s ago${scope && ` (namespace ${scope})`}`,
+      text: `the API server was last heard ${seconds} s ago${inWords(scope)}`,
       advice: `Known routes are served on; what changes meanwhile is not seen, and nothing expires.${fault ? ` The last fault: ${fault}` : ""}`,
     };
   }
+}
+
+/** A scope behind what is said of it; nothing for all namespaces of the first CRD. */
+function inWords(scope: string): string {
+  const provider = providerOf(scope).slice(0, -1);
+  const namespace = realNamespace(scope);
+  const words = [provider, namespace && `namespace ${namespace}`].filter(Boolean).join(", ");
+  return words && ` (${words})`;
 }
 
 function* degradations(input: HealthInput): Generator<Finding> {

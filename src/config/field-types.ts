@@ -39,6 +39,21 @@ export const secret = (byDefault: string, description: string) =>
 export const list = (form: string, item: z.ZodString, max: number, description: string) =>
   z.array(item).max(max, `must hold at most ${max} entries`).default([]).meta({ description, form });
 
+/** What can be watched: an API group, at its newest version that is known here, or a group and an older version. */
+export const RESOURCES = ["agents.kruise.io", "agents.x-k8s.io", "agents.x-k8s.io/v1alpha1"] as const;
+
+/** One or more of {@link RESOURCES}, each group once. */
+export const resourceList = (description: string) =>
+  z
+    .array(z.enum(RESOURCES))
+    .min(1, "must name at least one CRD")
+    .refine((names) => {
+      const groups = names.map((name) => name.split("/", 1)[0]);
+      return new Set(groups).size === groups.length;
+    }, "must name each API group once, at one version")
+    .default(["agents.kruise.io"])
+    .meta({ description, form: "CRD" });
+
 /** A listen address ({@link parseListenAddress}). */
 export const address = (byDefault: string, description: string) =>
   z

@@ -16,6 +16,7 @@ import {
   optionalFilePath,
   optionalIpAddress,
   peerAddress,
+  resourceList,
   secret,
   text,
 } from "./field-types.ts";
@@ -665,6 +666,9 @@ export const configSchema = z
       /^[^\p{Cc}]{0,253}$/u,
       "the name of a context",
       "Context within the kubeconfig. Empty: its current context.",
+    ),
+    resources: resourceList(
+      "CRDs whose Sandboxes are watched and served: `agents.kruise.io` (OpenKruise Agents), `agents.x-k8s.io` (kubernetes-sigs/agent-sandbox, its API version v1beta1; older installations that serve v1alpha1 alone need `agents.x-k8s.io/v1alpha1`), or both. Each needs the rights `list` and `watch` on it. One that is not installed does not keep the other from being served. What peers push is always of `agents.kruise.io`.",
     ),
     namespace: list(
       "namespace",

@@ -18,11 +18,11 @@ import { OwnAddresses } from "../node/anycast/own-addresses.ts";
 import { createOverlapMonitor } from "../node/overlap/command.ts";
 import type { Log } from "../system/log.ts";
 import { type Membership, startMembership } from "./membership.ts";
-import { createMetrics, type Metrics } from "../metrics/registry.ts";
+import { createMetrics } from "../metrics/registry.ts";
 import { Distrust } from "../peers/distrust.ts";
 import { createPeerServer } from "../peers/peer-server.ts";
 import { HmacKeys } from "../peers/proof/hmac-keys.ts";
-import { askReadiness, type ReadinessCheck } from "../peers/readiness.ts";
+import { askReadiness, type ReadinessAnswer, type ReadinessCheck } from "../peers/readiness.ts";
 import { InterfaceAddresses } from "./interface-addresses.ts";
 import { PodAddresses } from "./pod-addresses.ts";
 import { PodIpLog } from "./pod-ip-log.ts";
@@ -30,15 +30,14 @@ import type { RequestObserver } from "../proxy/record/request-record.ts";
 import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "../routes/table.ts";
 import { startSettling } from "./settling.ts";
-import { type TableSink, tableSink } from "./table-sink.ts";
+import { tableSink } from "./table-sink.ts";
 import { tableOptionsOf } from "./table-options.ts";
 import { TableTimer } from "./table-timer.ts";
 import { newViaPseudonym } from "../proxy/server.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
 import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
-import type { Informer } from "../watch/informer.ts";
-import { DEFAULT_RETRY_POLICY } from "../watch/list-watch-state.ts";
+import { createWatching } from "./watching.ts";
 import { watchReadiness } from "./watch-readiness.ts";
 import { createWorkerTraffic } from "./worker-traffic.ts";
 
@@ -139,7 +138,17 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const history = new RouteHistory(historyBounds(config));
   const peerBook = new PeerBook();
   const sink = tableSink(table, clock, config.peers.trustProven);
-  const informer = watched ? await makeInformer(config, surroundings, sink, metrics) : undefined;
+  const watching = watched
+    ? await createWatching({
+        config,
+        credentials: await apiCredentialsOf(config, surroundings),
+        table,
+        sink,
+        metrics,
+        clock,
+        log,
+      })
+    : undefined;
 
   let draining = false;
   const parseTarget = targetParserOf(config);
@@ -165,13 +174,14 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     });
   table.addListener(metrics.table);
   table.addListener(recordFacts({ history, peers: peerBook, clock }));
+  const reader = watching?.reader;
   // With `peers.trust: serve` too: an update of what `selector` may leave out waits for a read.
   const settling =
-    informer &&
+    reader &&
     startSettling({
       table,
       sink,
-      informer,
+      reader,
       distrust,
       maxReads: config.peers.maxReads,
       metrics,
@@ -186,9 +196,9 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const overlap = createOverlapMonitor(config.node, table, { observer: metrics.node.overlap, clock, log });
 
   const readiness: ReadinessCheck[] = [
-    { name: "synced", ready: () => table.synced || "the first list of sandboxes is not in" },
-    ...(informer
-      ? [{ name: "watch", ready: () => watchReadiness(informer.status().scopes, config.watch) }]
+    { name: "synced", ready: () => syncReadiness(table.synced, watching?.missing()) },
+    ...(watching
+      ? [{ name: "watch", ready: () => watchReadiness(watching.status().scopes, config.watch) }]
       : []),
     { name: "draining", ready: () => !draining || "the router is shutting down" },
     ...(workers
@@ -246,7 +256,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     parseTarget,
     metrics,
     readiness,
-    informer,
+    watching,
     workersReady: workers && (() => workers.ready),
     describeConnectionsTo: traffic.describeConnectionsTo?.bind(traffic),
     clock,
@@ -270,7 +280,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   metrics.readFrom({
     table: () => table.stats(),
     tableLimits: () => ({ hints: config.peers.maxHints, tombstones: config.tombstones.max }),
-    watch: () => informer?.status().scopes ?? [],
+    watch: () => watching?.status().scopes ?? [],
     members: () =>
       membership && {
         statuses: membership.members().map(({ status }) => status),
@@ -313,7 +323,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     view.stop();
     // First the farewell: managers shall not push to a port that is closed.
     await membership?.stop(abrupt);
-    await Promise.all([informer?.stop(), overlap?.stop(), peers.close(), admin.close()]);
+    await Promise.all([watching?.stop(), overlap?.stop(), peers.close(), admin.close()]);
     metrics.close();
   };
   try {
@@ -340,17 +350,17 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     });
     view.start();
     overlap?.start();
-    informer?.start();
+    watching?.start();
     ownAddresses?.start();
     if (workers)
-      informer?.waitForSync().then(
+      watching?.waitForSync().then(
         () => workers.tableSynced(),
         () => {},
       );
     return {
       addresses,
       table,
-      synced: () => informer?.waitForSync() ?? Promise.resolve(),
+      synced: () => watching?.waitForSync() ?? Promise.resolve(),
       async drain() {
         draining = true;
         const { delayMs } = live.config.drain;
@@ -417,37 +427,10 @@ async function apiCredentialsOf(
   });
 }
 
-async function makeInformer(
-  config: Config,
-  surroundings: RouterSurroundings,
-  sink: TableSink,
-  metrics: Metrics,
-): Promise<Informer> {
-  const { log, clock = systemClock } = surroundings;
-  // Imported late: undici costs 30 MB, which a router that is only pushed to, or a worker, need not have.
-  const [{ createInformer }, credentials] = await Promise.all([
-    import("../watch/informer.ts"),
-    apiCredentialsOf(config, surroundings),
-  ]);
-  const { pageSize, stallTimeoutMs, checkIntervalMs, backoffMinMs, backoffMaxMs } = config.watch;
-  return createInformer({
-    credentials,
-    namespaces: config.namespace,
-    selector: config.selector || undefined,
-    sink,
-    observer: metrics.watch,
-    log,
-    clock,
-    settings: {
-      pageSize,
-      stallTimeoutMs,
-      checkIntervalMs,
-      retry: {
-        ...DEFAULT_RETRY_POLICY,
-        backoff: { baseMs: backoffMinMs, maxMs: backoffMaxMs },
-      },
-    },
-  });
+/** A CRD that is not installed keeps a router unready only if there is no other. */
+function syncReadiness(synced: boolean, missing: string | undefined): ReadinessAnswer {
+  if (!synced) return missing ?? "the first list of sandboxes is not in";
+  return missing === undefined ? true : { remark: missing };
 }
 
 function listenAddress(text: string): ListenAddress {

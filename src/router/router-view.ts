@@ -20,11 +20,13 @@ import { askReadiness, type ReadinessCheck } from "../peers/readiness.ts";
 import { explainRequest } from "../proxy/explain.ts";
 import type { Target, TargetParser } from "../proxy/target/target.ts";
 import type { Incarnation, Lookup } from "../routes/lookup.ts";
+import { inLookupOrder, tableNamespace } from "../routes/provider.ts";
 import type { RouteTable } from "../routes/table.ts";
+import { providersOf } from "./providers.ts";
 import type { EntryView } from "../routes/table-view.ts";
 import { READING_METRICS, trafficReadingOf } from "./traffic-reading.ts";
 import { VERSION } from "../system/version.ts";
-import type { Informer } from "../watch/informer.ts";
+import type { Watching } from "./watching.ts";
 
 /** What a router's view is made of. */
 export interface RouterViewParts {
@@ -39,7 +41,7 @@ export interface RouterViewParts {
   readonly parseTarget: TargetParser;
   readonly metrics: Metrics;
   readonly readiness: readonly ReadinessCheck[];
-  readonly informer: Informer | undefined;
+  readonly watching: Watching | undefined;
   /** How many workers serve; undefined when this process does. */
   readonly workersReady: (() => number) | undefined;
   /** Connections to a pod now, in words; absent where workers have them. */
@@ -87,7 +89,7 @@ export function createRouterView(parts: RouterViewParts): RouterView {
       const rawHeaders = ["Host", input.host, ...input.headers.flat()];
       const head = { method: "GET", target: input.path, rawHeaders };
       const { steps, verdict, target } = explainRequest(head, parseTarget, table, config.auth);
-      const former = target && formerOf(target, table, history);
+      const former = target && formerOf(target, parts);
       const entry =
         target && (entryOf(target, table) ?? (former && table.inspect(`${former.namespace}/${former.name}`)));
       return {
@@ -183,9 +185,9 @@ function statusOf(
   };
 }
 
-function watchView({ informer }: RouterViewParts): WatchView | undefined {
-  if (!informer) return undefined;
-  const { server, scopes } = informer.status();
+function watchView({ watching }: RouterViewParts): WatchView | undefined {
+  if (!watching) return undefined;
+  const { server, scopes } = watching.status();
   return {
     server,
     scopes: scopes.map((status) => ({
@@ -224,10 +226,10 @@ function configView({ config: atStart, live }: RouterViewParts): ConfigView {
 
 /** What else bears on a request: how old the table may be, and whether the pod has a connection to spare. */
 function surroundings(
-  { informer, table, describeConnectionsTo, clock }: RouterViewParts,
+  { watching, table, describeConnectionsTo, clock }: RouterViewParts,
   target: Target | undefined,
 ): { readonly step: string; readonly result: string }[] {
-  const watch = (informer?.status().scopes ?? []).map(({ scope, connected, lastHeardAtMs, lastFault }) => {
+  const watch = (watching?.status().scopes ?? []).map(({ scope, connected, lastHeardAtMs, lastFault }) => {
     const heard =
       lastHeardAtMs === undefined
         ? "the API server was never heard"
@@ -242,26 +244,36 @@ function surroundings(
   return [...watch, { step: "to the pod", result: describeConnectionsTo(incarnation) }];
 }
 
-function lookupOf({ by }: Target, table: RouteTable): Lookup {
+function lookupOf({ by }: Pick<Target, "by">, table: RouteTable): Lookup {
   return by.kind === "id" ? table.lookup(by.id) : table.lookupObject(by.namespace, by.name);
 }
 
 /** What a target named that names nothing any more. */
-function formerOf(target: Target, table: RouteTable, history: RouteHistory): FormerRoute | undefined {
-  if (lookupOf(target, table).kind !== "unknown") return undefined;
-  const { by } = target;
-  const owner = by.kind === "id" ? history.lastOwnerOf(by.id) : by;
-  return owner && formerRouteOf(owner.namespace, owner.name, history.of(owner.namespace, owner.name));
+function formerOf(
+  { by }: Target,
+  { config, table, history }: Pick<RouterViewParts, "config" | "table" | "history">,
+): FormerRoute | undefined {
+  if (lookupOf({ by }, table).kind !== "unknown") return undefined;
+  if (by.kind === "id") {
+    const owner = history.lastOwnerOf(by.id);
+    return owner && formerRouteOf(owner.namespace, owner.name, history.of(owner.namespace, owner.name));
+  }
+  for (const provider of inLookupOrder(providersOf(config).map((watched) => watched.provider))) {
+    const namespace = tableNamespace(provider, by.namespace);
+    const former = formerRouteOf(namespace, by.name, history.of(namespace, by.name));
+    if (former) return former;
+  }
+  return undefined;
 }
 
 /** What the table knows of the object that a target names, be a route in effect for it or not. */
 function entryOf({ by }: Target, table: RouteTable): EntryView | undefined {
-  if (by.kind === "object") return table.inspect(`${by.namespace}/${by.name}`);
+  if (by.kind === "object") return table.inspectObject(by.namespace, by.name);
   const found = table.lookup(by.id);
   if (found.kind === "found") return table.inspect(`${found.route.namespace}/${found.route.name}`);
   // A legacy ID, `namespace--name`, still names its object when no route is in effect.
   for (const { index } of by.id.matchAll(/--/g)) {
-    const entry = table.inspect(`${by.id.slice(0, index)}/${by.id.slice(index + 2)}`);
+    const entry = table.inspectObject(by.id.slice(0, index), by.id.slice(index + 2));
     if (entry) return entry;
   }
   return undefined;

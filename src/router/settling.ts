@@ -12,7 +12,8 @@ import type { TableSink } from "./table-sink.ts";
 export interface SettlingOptions {
   readonly table: RouteTable;
   readonly sink: TableSink;
-  readonly informer: Informer;
+  /** Reads the objects that peers push of. */
+  readonly reader: Informer["reader"];
   readonly distrust: Distrust;
   readonly maxReads: number;
   readonly metrics: Metrics;
@@ -25,9 +26,9 @@ export interface SettlingOptions {
  * refuted. Returns what stops it.
  */
 export function startSettling(options: SettlingOptions): { stop(): void } {
-  const { table, sink, informer, distrust, maxReads, metrics, clock, log } = options;
+  const { table, sink, reader, distrust, maxReads, metrics, clock, log } = options;
   const settler = new PushSettler({
-    reads: informer.reader,
+    reads: reader,
     table: sink,
     observer: { read: (of, result, tookMs) => metrics.peers.read(of, result, tookMs) },
     maxReads,

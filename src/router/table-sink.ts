@@ -24,6 +24,7 @@ export function tableSink(
     remove: (scope, namespace, name, uid, version) =>
       void table.remove(scope, namespace, name, uid, version, clock.nowMs()),
     bookmark: (scope, version) => table.bookmark(scope, version, clock.nowMs()),
+    setMissing: (scope) => table.setMissing(scope, clock.nowMs()),
     setLive: (scope, live) => table.setLive(scope, live, clock.nowMs()),
     pushUpdate: (route, from, proven) => table.pushUpdate(route, clock.nowMs(), from, isBelieved(proven)),
     pushDelete: (push, from, proven) => table.pushDelete(push, clock.nowMs(), from, isBelieved(proven)),

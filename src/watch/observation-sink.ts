@@ -39,4 +39,9 @@ export interface ObservationSink<T extends WatchedObject = Observation> {
    * of the informer's word (docs/route-table.md#rule-6). Called only when the value changes; false at first.
    */
   setLive(scope: string, live: boolean): void;
+  /**
+   * The server does not know what is to be watched (404): the CRD, or this version of it, is not installed. Told after each try
+   * that ends so; the next `relist` that is taken ends it.
+   */
+  setMissing?(scope: string): void;
 }

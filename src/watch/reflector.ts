@@ -370,6 +370,7 @@ export class Reflector<T extends WatchedObject = Observation> {
 
   #failed(doing: "list", fault: ApiFault): ReflectorEvent {
     this.#complain(doing, fault);
+    if (fault.code === "not_found" && !this.#stopped) this.#feed.setMissing();
     return { kind: "failed", fault: fault.code, retryAfterMs: fault.retryAfterMs };
   }
 

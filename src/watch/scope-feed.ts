@@ -193,6 +193,11 @@ export class ScopeFeed<T extends WatchedObject = Observation> {
     this.#tell("setLive", (sink) => sink.setLive(this.#scope, live));
   }
 
+  /** Tells the sink that the server does not know the resource. */
+  setMissing(): void {
+    this.#tell("setMissing", (sink) => sink.setMissing?.(this.#scope));
+  }
+
   /** Calls the sink; what it throws is its bug, not ours. */
   #tell(call: string, tell: (sink: ObservationSink<T>) => void): void {
     try {

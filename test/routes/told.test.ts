@@ -174,6 +174,7 @@ test("what each scope's informer has said, and whether it is heard, is shown", (
     name: "a",
     watermark: "5",
     synced: true,
+    missing: false,
     live: false,
     barredUntil: "10",
   });
