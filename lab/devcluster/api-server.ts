@@ -11,11 +11,14 @@ import { openApi } from "./openapi.ts";
 import type { Random } from "./random.ts";
 import { type ApiRequest, type SandboxPath, SandboxResource } from "./sandbox-resource.ts";
 import { SandboxWatches } from "./sandbox-watches.ts";
-import { SANDBOX_API_VERSION, SANDBOX_RESOURCE } from "./sandbox.ts";
+import { SANDBOX_RESOURCE, type ServedCrd } from "./sandbox.ts";
+import type { WatchStream } from "./watch-stream.ts";
 
 /** How the API is served. Everything but the first three has a default. */
 export interface ApiServerOptions {
   readonly store: ObjectStore;
+  /** Objects of another CRD that is served beside that of `store`. Default: none. */
+  readonly otherStore?: ObjectStore | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log?: Log;
@@ -57,8 +60,7 @@ export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #log: Log;
   readonly #server: Server;
-  readonly #sandboxes: SandboxResource;
-  readonly #watches: SandboxWatches;
+  readonly #crds: readonly ServedStore[];
   readonly #parked = new Set<() => void>();
   readonly #startedAtMs: number;
   #address: { readonly host: string; readonly port: number };
@@ -72,8 +74,13 @@ export class ApiServer {
     this.#token = options.token;
     this.#address = { host: options.host ?? "127.0.0.1", port: options.port ?? 0 };
     this.#startedAtMs = options.clock.nowMs();
-    this.#sandboxes = new SandboxResource(options.store, options.clock);
-    this.#watches = new SandboxWatches(options.store, options.clock, options.random);
+    const stores = [options.store, ...(options.otherStore ? [options.otherStore] : [])];
+    this.#crds = stores.map((store) => ({
+      path: sandboxPathOf(store.crd),
+      crd: store.crd,
+      sandboxes: new SandboxResource(store, options.clock),
+      watches: new SandboxWatches(store, options.clock, options.random),
+    }));
     this.#server = createServer((request, response) => this.#receive(request, response));
   }
 
@@ -91,7 +98,7 @@ export class ApiServer {
 
   /** Number of open watches. */
   get watchCount(): number {
-    return this.#watches.open.size;
+    return this.#openWatches().length;
   }
 
   /** From now on requests need this bearer token (`undefined`: none). Open watches go on. */
@@ -102,7 +109,7 @@ export class ApiServer {
   /** Events reach all watchers, present and future, so much later; their order stays. 0 flushes what waits. */
   setWatchDelayMs(delayMs: Milliseconds): void {
     this.#watchDelayMs = delayMs;
-    for (const watch of this.#watches.open) watch.setDelayMs(delayMs);
+    for (const watch of this.#openWatches()) watch.setDelayMs(delayMs);
   }
 
   /** Begins or (`none`) ends an outage. After `stall`, what was asked meanwhile is answered. */
@@ -113,7 +120,7 @@ export class ApiServer {
     if (outage === "refuse") await this.#close();
     else if (before === "refuse") await this.#listen();
     if (outage === "unavailable") this.endWatches();
-    for (const watch of this.#watches.open) watch.setHeld(outage === "stall");
+    for (const watch of this.#openWatches()) watch.setHeld(outage === "stall");
     const parked = [...this.#parked];
     this.#parked.clear();
     for (const answer of parked) answer();
@@ -121,13 +128,17 @@ export class ApiServer {
 
   /** Ends every watch cleanly, as a server does when it restarts: clients resume from their version. */
   endWatches(): void {
-    for (const watch of this.#watches.open) watch.finish();
+    for (const watch of this.#openWatches()) watch.finish();
   }
 
   /** Closes every connection and the port. */
   async stop(): Promise<void> {
     this.#parked.clear();
     if (this.#server.listening) await this.#close();
+  }
+
+  #openWatches(): readonly WatchStream[] {
+    return this.#crds.flatMap(({ watches }) => [...watches.open]);
   }
 
   async #listen(): Promise<void> {
@@ -142,7 +153,7 @@ export class ApiServer {
   }
 
   async #close(): Promise<void> {
-    for (const watch of this.#watches.open) watch.cut();
+    for (const watch of this.#openWatches()) watch.cut();
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
     await closed;
@@ -193,12 +204,13 @@ export class ApiServer {
       contentType: (request.headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "",
       body: () => readJson(request, this.#options.maxBodyBytes ?? 3 * 1024 * 1024),
     };
-    const sandboxPath = parseSandboxPath(pathname);
-    if (sandboxPath) {
+    for (const { path, sandboxes, watches } of this.#crds) {
+      const sandboxPath = parseSandboxPath(path, pathname);
+      if (!sandboxPath) continue;
       const isWatch = api.method === "GET" && isTrue(searchParams.get("watch"));
-      if (isWatch) this.#watch(sandboxPath, api, response);
+      if (isWatch) this.#watch(watches, sandboxPath, api, response);
       else {
-        const { status, text } = await this.#sandboxes.handle(sandboxPath, api);
+        const { status, text } = await sandboxes.handle(sandboxPath, api);
         reply(response, status, text);
       }
       return;
@@ -209,19 +221,23 @@ export class ApiServer {
       return;
     }
     const found =
-      discover(pathname, api.accept) ??
+      discover(
+        pathname,
+        api.accept,
+        this.#crds.map(({ crd }) => crd),
+      ) ??
       asJson(openApi(pathname)) ??
       asJson(findNamespaces(pathname, api, this.#options.store, this.#namespaces()));
     if (!found) throw notFound();
     reply(response, 200, JSON.stringify(found.body), found.contentType);
   }
 
-  #watch(path: SandboxPath, request: ApiRequest, response: ServerResponse): void {
+  #watch(watches: SandboxWatches, path: SandboxPath, request: ApiRequest, response: ServerResponse): void {
     const { name, namespace } = path;
     // A watch on one object is a watch on the collection with a field selector.
     if (name !== undefined) request.query.set("fieldSelector", `metadata.name=${name}`);
     const { query, accept } = request;
-    this.#watches.serve({ ...(namespace !== undefined && { namespace }), query, accept }, response, {
+    watches.serve({ ...(namespace !== undefined && { namespace }), query, accept }, response, {
       bookmarkIntervalMs: this.#options.bookmarkIntervalMs ?? 10_000,
       maxBufferedBytes: this.#options.maxWatchBufferBytes ?? 8 * 1024 * 1024,
       expiredAs: this.#options.expiredAs ?? "event",
@@ -244,12 +260,22 @@ function parseTarget(target: string): URL {
   }
 }
 
-const SANDBOX_PATH = new RegExp(
-  `^/apis/${SANDBOX_API_VERSION}/(?:namespaces/([^/]+)/)?${SANDBOX_RESOURCE}(?:/([^/]+)(/status)?)?$`,
-);
+/** What serves the objects of one CRD. */
+interface ServedStore {
+  readonly path: RegExp;
+  readonly crd: ServedCrd;
+  readonly sandboxes: SandboxResource;
+  readonly watches: SandboxWatches;
+}
 
-function parseSandboxPath(pathname: string): SandboxPath | undefined {
-  const match = SANDBOX_PATH.exec(pathname);
+function sandboxPathOf({ apiVersion }: ServedCrd): RegExp {
+  return new RegExp(
+    `^/apis/${apiVersion}/(?:namespaces/([^/]+)/)?${SANDBOX_RESOURCE}(?:/([^/]+)(/status)?)?$`,
+  );
+}
+
+function parseSandboxPath(path: RegExp, pathname: string): SandboxPath | undefined {
+  const match = path.exec(pathname);
   if (!match) return undefined;
   const [, namespace, name, status] = match;
   if (name !== undefined && namespace === undefined) return undefined;

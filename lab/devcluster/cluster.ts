@@ -1,9 +1,10 @@
 import { systemClock, type Clock } from "../../src/system/clock.ts";
 import { silentLog, type Log } from "../../src/system/log.ts";
+import { AgentSandboxes } from "./agent-sandboxes.ts";
 import { ApiServer, type ApiServerOptions } from "./api-server.ts";
 import { Churn, type ChurnOptions } from "./churn.ts";
 import type { ClusterEvent, ClusterListener } from "./cluster-event.ts";
-import { Controller, type LifecycleDelays } from "./controller.ts";
+import { Controller, DEFAULT_DELAYS, type LifecycleDelays } from "./controller.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import { ObjectStore, type ObjectStoreOptions } from "./object-store.ts";
 import { Pods, type PodsOptions } from "./pods.ts";
@@ -12,7 +13,7 @@ import { seededRandom } from "./random.ts";
 import { SandboxManager } from "./sandbox-manager.ts";
 import { type PoolOptions, SandboxSet } from "./sandbox-set.ts";
 import type { ClaimRequest } from "./sandbox-template.ts";
-import type { StoredSandbox } from "./sandbox.ts";
+import { AGENT_SANDBOX_CRD, type StoredSandbox } from "./sandbox.ts";
 
 /** A dev cluster's options. All have defaults: an API on a free port, one pool of 3, no churn, no peers. */
 export interface DevClusterOptions {
@@ -28,6 +29,8 @@ export interface DevClusterOptions {
   readonly delays?: Partial<LifecycleDelays>;
   /** Default: one pool `code` of 3 in the namespace `team-a`. */
   readonly pools?: readonly PoolOptions[];
+  /** False: the API does not serve `agents.x-k8s.io`, as where that CRD is not installed. Default true. */
+  readonly agentSandboxes?: boolean;
   readonly push?: Omit<PusherOptions, "clock" | "random" | "onPushed">;
   /** Default: nothing happens by itself. */
   readonly churn?: ChurnOptions;
@@ -48,6 +51,8 @@ export interface DevCluster {
   readonly pods: Pods;
   readonly controller: Controller;
   readonly manager: SandboxManager;
+  /** Those of the other CRD. None at first. */
+  readonly agentSandboxes: AgentSandboxes;
   readonly pusher: Pusher;
   readonly churn: Churn;
   /** Gives a pooled sandbox to a user ({@link SandboxManager.claim}). */
@@ -76,8 +81,30 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
   // A random of its own for each part: what one draws must not change what another does.
   const randomOfPart = (part: number): ReturnType<typeof seededRandom> => seededRandom(seed * 1009 + part);
   const store = new ObjectStore({ ...options.store, clock, random: randomOfPart(1) });
-  const api = await ApiServer.start({ ...options.api, store, clock, log, random: randomOfPart(2) });
+  const otherStore = new ObjectStore({
+    ...options.store,
+    crd: AGENT_SANDBOX_CRD,
+    versionsOf: store,
+    clock,
+    random: randomOfPart(7),
+  });
+  const api = await ApiServer.start({
+    ...options.api,
+    store,
+    otherStore: options.agentSandboxes === false ? undefined : otherStore,
+    clock,
+    log,
+    random: randomOfPart(2),
+  });
   const pods = new Pods(options.pods);
+  const agentSandboxes = new AgentSandboxes({
+    store: otherStore,
+    pods,
+    clock,
+    log,
+    random: randomOfPart(8),
+    delays: { ...DEFAULT_DELAYS, ...options.delays },
+  });
   const controller = new Controller({
     store,
     pods,
@@ -126,7 +153,7 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
     churn.stop();
     manager.stop();
     for (const pool of pools) pool.stop();
-    await controller.stop();
+    await Promise.all([controller.stop(), agentSandboxes.stop()]);
     await Promise.all([pusher.stop(), api.stop(), pods.stopAll()]);
   };
   const cluster: DevCluster = {
@@ -136,6 +163,7 @@ export async function startDevCluster(options: DevClusterOptions = {}): Promise<
     pods,
     controller,
     manager,
+    agentSandboxes,
     pusher,
     churn,
     ...(options.kubeconfigPath !== undefined && { kubeconfigPath: options.kubeconfigPath }),

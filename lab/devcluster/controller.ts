@@ -33,7 +33,7 @@ export interface LifecycleDelays {
 }
 
 /** The defaults of {@link LifecycleDelays}: fast enough to watch, slow enough to see. */
-const DEFAULT_DELAYS: LifecycleDelays = {
+export const DEFAULT_DELAYS: LifecycleDelays = {
   start: { minMs: 200, maxMs: 600 },
   pause: { minMs: 100, maxMs: 300 },
   end: { minMs: 100, maxMs: 300 },

@@ -1,11 +1,5 @@
 import { acceptsJson, parseAccept } from "./content-negotiation.ts";
-import {
-  SANDBOX_API_VERSION,
-  SANDBOX_GROUP,
-  SANDBOX_KIND,
-  SANDBOX_RESOURCE,
-  SANDBOX_VERSION,
-} from "./sandbox.ts";
+import { OPENKRUISE_CRD, SANDBOX_KIND, SANDBOX_RESOURCE, type ServedCrd } from "./sandbox.ts";
 
 /** A reply of discovery: its body and, for the aggregated form, its own content type. */
 export interface DiscoveryReply {
@@ -18,141 +12,150 @@ const STATUS_VERBS = ["get", "patch", "update"];
 const NAMESPACE_VERBS = ["get", "list"];
 const SHORT_NAMES = ["sbx"];
 
-const groupVersion = { groupVersion: SANDBOX_API_VERSION, version: SANDBOX_VERSION };
-const group = {
-  name: SANDBOX_GROUP,
-  versions: [groupVersion],
-  preferredVersion: groupVersion,
+/** Kubernetes 1.35 is the first whose resourceVersions may be compared by contract. */
+const VERSION = {
+  major: "1",
+  minor: "35",
+  gitVersion: "v1.35.0+lychgate",
+  gitTreeState: "clean",
+  gitCommit: "",
+  buildDate: "2025-12-17T00:00:00Z",
+  goVersion: "",
+  compiler: "",
+  platform: "linux/amd64",
 };
 
-const DOCUMENTS: ReadonlyMap<string, Readonly<Record<string, unknown>>> = new Map([
-  ["/api", { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] }],
-  [
-    "/api/v1",
+const CORE = {
+  kind: "APIResourceList",
+  groupVersion: "v1",
+  resources: [
     {
-      kind: "APIResourceList",
-      groupVersion: "v1",
-      resources: [
-        {
-          name: "namespaces",
-          singularName: "namespace",
-          namespaced: false,
-          kind: "Namespace",
-          verbs: NAMESPACE_VERBS,
-          shortNames: ["ns"],
-        },
-      ],
+      name: "namespaces",
+      singularName: "namespace",
+      namespaced: false,
+      kind: "Namespace",
+      verbs: NAMESPACE_VERBS,
+      shortNames: ["ns"],
     },
   ],
-  ["/apis", { kind: "APIGroupList", apiVersion: "v1", groups: [group] }],
-  [`/apis/${SANDBOX_GROUP}`, { kind: "APIGroup", apiVersion: "v1", ...group }],
-  [
-    `/apis/${SANDBOX_API_VERSION}`,
-    {
-      kind: "APIResourceList",
-      apiVersion: "v1",
-      groupVersion: SANDBOX_API_VERSION,
-      resources: [
-        {
-          name: SANDBOX_RESOURCE,
-          singularName: "sandbox",
-          namespaced: true,
-          kind: SANDBOX_KIND,
-          verbs: SANDBOX_VERBS,
-          shortNames: SHORT_NAMES,
-          categories: ["all"],
-        },
-        {
-          name: `${SANDBOX_RESOURCE}/status`,
-          singularName: "",
-          namespaced: true,
-          kind: SANDBOX_KIND,
-          verbs: STATUS_VERBS,
-        },
-      ],
-    },
-  ],
-  // Kubernetes 1.35 is the first whose resourceVersions may be compared by contract.
-  [
-    "/version",
-    {
-      major: "1",
-      minor: "35",
-      gitVersion: "v1.35.0+lychgate",
-      gitTreeState: "clean",
-      gitCommit: "",
-      buildDate: "2025-12-17T00:00:00Z",
-      goVersion: "",
-      compiler: "",
-      platform: "linux/amd64",
-    },
-  ],
-]);
+};
+
+function groupOf({ group, version, apiVersion }: ServedCrd): Readonly<Record<string, unknown>> {
+  const groupVersion = { groupVersion: apiVersion, version };
+  return { name: group, versions: [groupVersion], preferredVersion: groupVersion };
+}
+
+function resourcesOf(crd: ServedCrd): Readonly<Record<string, unknown>> {
+  return {
+    kind: "APIResourceList",
+    apiVersion: "v1",
+    groupVersion: crd.apiVersion,
+    resources: [
+      {
+        name: SANDBOX_RESOURCE,
+        singularName: "sandbox",
+        namespaced: true,
+        kind: SANDBOX_KIND,
+        verbs: SANDBOX_VERBS,
+        shortNames: shortNamesOf(crd),
+        categories: ["all"],
+      },
+      {
+        name: `${SANDBOX_RESOURCE}/status`,
+        singularName: "",
+        namespaced: true,
+        kind: SANDBOX_KIND,
+        verbs: STATUS_VERBS,
+      },
+    ],
+  };
+}
+
+function documentAt(path: string, crds: readonly ServedCrd[]): Readonly<Record<string, unknown>> | undefined {
+  switch (path) {
+    case "/api":
+      return { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] };
+    case "/api/v1":
+      return CORE;
+    case "/apis":
+      return { kind: "APIGroupList", apiVersion: "v1", groups: crds.map(groupOf) };
+    case "/version":
+      return VERSION;
+  }
+  for (const crd of crds) {
+    if (path === `/apis/${crd.group}`) return { kind: "APIGroup", apiVersion: "v1", ...groupOf(crd) };
+    if (path === `/apis/${crd.apiVersion}`) return resourcesOf(crd);
+  }
+  return undefined;
+}
 
 /** Group discovery in one document (`apidiscovery.k8s.io`), as kubectl asks for it since 1.27. */
-const AGGREGATED: ReadonlyMap<string, readonly unknown[]> = new Map([
-  [
-    "/api",
-    [
+function aggregatedAt(path: string, crds: readonly ServedCrd[]): readonly unknown[] | undefined {
+  if (path === "/api") return AGGREGATED_CORE;
+  return path === "/apis" ? crds.map(aggregatedGroupOf) : undefined;
+}
+
+const AGGREGATED_CORE = [
+  {
+    metadata: { name: "", creationTimestamp: null },
+    versions: [
       {
-        metadata: { name: "", creationTimestamp: null },
-        versions: [
+        version: "v1",
+        freshness: "Current",
+        resources: [
           {
-            version: "v1",
-            freshness: "Current",
-            resources: [
-              {
-                resource: "namespaces",
-                responseKind: { group: "", version: "v1", kind: "Namespace" },
-                scope: "Cluster",
-                singularResource: "namespace",
-                verbs: NAMESPACE_VERBS,
-                shortNames: ["ns"],
-              },
-            ],
+            resource: "namespaces",
+            responseKind: { group: "", version: "v1", kind: "Namespace" },
+            scope: "Cluster",
+            singularResource: "namespace",
+            verbs: NAMESPACE_VERBS,
+            shortNames: ["ns"],
           },
         ],
       },
     ],
-  ],
-  [
-    "/apis",
-    [
+  },
+];
+
+function aggregatedGroupOf(crd: ServedCrd): unknown {
+  const { group, version } = crd;
+  const responseKind = { group, version, kind: SANDBOX_KIND };
+  return {
+    metadata: { name: group, creationTimestamp: null },
+    versions: [
       {
-        metadata: { name: SANDBOX_GROUP, creationTimestamp: null },
-        versions: [
+        version,
+        freshness: "Current",
+        resources: [
           {
-            version: SANDBOX_VERSION,
-            freshness: "Current",
-            resources: [
-              {
-                resource: SANDBOX_RESOURCE,
-                responseKind: { group: SANDBOX_GROUP, version: SANDBOX_VERSION, kind: SANDBOX_KIND },
-                scope: "Namespaced",
-                singularResource: "sandbox",
-                verbs: SANDBOX_VERBS,
-                shortNames: SHORT_NAMES,
-                categories: ["all"],
-                subresources: [
-                  {
-                    subresource: "status",
-                    responseKind: { group: SANDBOX_GROUP, version: SANDBOX_VERSION, kind: SANDBOX_KIND },
-                    verbs: STATUS_VERBS,
-                  },
-                ],
-              },
-            ],
+            resource: SANDBOX_RESOURCE,
+            responseKind,
+            scope: "Namespaced",
+            singularResource: "sandbox",
+            verbs: SANDBOX_VERBS,
+            shortNames: shortNamesOf(crd),
+            categories: ["all"],
+            subresources: [{ subresource: "status", responseKind, verbs: STATUS_VERBS }],
           },
         ],
       },
     ],
-  ],
-]);
+  };
+}
+
+/** Only those of the first: `kubectl get sbx` must not become ambiguous. */
+function shortNamesOf({ group }: ServedCrd): readonly string[] {
+  return group === OPENKRUISE_CRD.group ? SHORT_NAMES : [];
+}
 
 /** The discovery document at `path` in the form that `accept` asks for, or `undefined` when there is none. */
-export function discover(path: string, accept: string | undefined): DiscoveryReply | undefined {
-  const aggregated = AGGREGATED.get(path);
-  const document = DOCUMENTS.get(path);
+export function discover(
+  path: string,
+  accept: string | undefined,
+  crds: readonly ServedCrd[],
+): DiscoveryReply | undefined {
+  const aggregated = aggregatedAt(path, crds);
+  const document = documentAt(path, crds);
   for (const { mediaType, parameters } of parseAccept(accept)) {
     const version = parameters.get("v");
     if (

@@ -8,10 +8,11 @@ import { type Random, randomText, randomUuid } from "./random.ts";
 import { parseSandbox } from "./sandbox-validation.ts";
 import {
   kubernetesTime,
-  SANDBOX_GROUP,
+  OPENKRUISE_CRD,
   SANDBOX_RESOURCE,
   type Sandbox,
   type SandboxManifest,
+  type ServedCrd,
   type StoredSandbox,
 } from "./sandbox.ts";
 import { type StoreEvent, StoreHistory } from "./store-history.ts";
@@ -21,6 +22,10 @@ export interface ObjectStoreOptions {
   readonly clock: Clock;
   /** Makes UIDs and generated names. */
   readonly random: Random;
+  /** Whose objects it keeps. Default: {@link OPENKRUISE_CRD}. */
+  readonly crd?: ServedCrd;
+  /** The store whose versions it shares, as all resources of a cluster share those of one etcd. Default: it has its own. */
+  readonly versionsOf?: ObjectStore;
   /** Version of the empty store; the first object gets the next one. Default 1000. */
   readonly firstVersion?: bigint;
   /** How many changes are remembered for watches and paged lists. Default 10,000. */
@@ -69,19 +74,24 @@ export class ObjectStore {
   readonly #historyLimit: number;
   #history: StoreHistory;
   readonly #snapshots = new LRUCache<bigint, Snapshot>({ max: SNAPSHOTS_KEPT });
-  #version: bigint;
+  readonly #versions: { newest: bigint };
+  /** Whose objects these are. */
+  readonly crd: ServedCrd;
 
   constructor(options: ObjectStoreOptions) {
     this.#clock = options.clock;
     this.#random = options.random;
-    this.#version = options.firstVersion ?? 1000n;
+    this.crd = options.crd ?? OPENKRUISE_CRD;
+    this.#versions = options.versionsOf
+      ? options.versionsOf.#versions
+      : { newest: options.firstVersion ?? 1000n };
     this.#historyLimit = options.historyLimit ?? 10_000;
-    this.#history = new StoreHistory(this.#historyLimit, this.#version);
+    this.#history = new StoreHistory(this.#historyLimit, this.version);
   }
 
   /** The version of the newest change. */
   get version(): bigint {
-    return this.#version;
+    return this.#versions.newest;
   }
 
   /** Number of objects. */
@@ -101,39 +111,40 @@ export class ObjectStore {
 
   /** Adds `count` to the version as writes to other resources do: the version moves and no event tells of it. */
   advance(count = 1n): void {
-    this.#version += count;
+    this.#versions.newest += count;
   }
 
   /** Forgets the history up to now, as an etcd compaction does. Open watches go on. */
   compact(): void {
-    this.#history.compact(this.#version);
+    this.#history.compact(this.version);
   }
 
   /** A backup of this moment, for {@link restore}. */
   save(): SavedStore {
-    return { version: this.#version, objects: [...this.#objects.values()] };
+    return { version: this.version, objects: [...this.#objects.values()] };
   }
 
   /**
    * Goes back to a backup, as `etcdutl snapshot restore` does: objects and version are those of `saved`, and what came later is
    * lost. `bumpRevision` raises the version by so much and compacts up to there (`--bump-revision --mark-compacted`). No
-   * listener is told, as no watch is: API servers are to be stopped before and started after it ({@link ApiServer.setOutage}).
+   * listener is told, as no watch is: API servers are to be stopped before and started after it ({@link ApiServer.setOutage}). A store
+   * that shares this one's versions goes back to a backup of its own.
    */
   restore(saved: SavedStore, { bumpRevision = 0n }: { readonly bumpRevision?: bigint } = {}): void {
     this.#objects.clear();
     for (const object of saved.objects)
       this.#objects.set(objectKey(object.metadata.namespace, object.metadata.name), object);
-    this.#version = saved.version + bumpRevision;
+    this.#versions.newest = saved.version + bumpRevision;
     this.#snapshots.clear();
-    this.#history = new StoreHistory(this.#historyLimit, this.#version);
+    this.#history = new StoreHistory(this.#historyLimit, this.version);
   }
 
   /**
    * Everything as it was at `version` (default: now).
    * @throws ApiError Expired when that was compacted, Timeout when it is in the future
    */
-  snapshot(version: bigint = this.#version): Snapshot {
-    if (version > this.#version) throw tooLargeVersion(version, this.#version);
+  snapshot(version: bigint = this.version): Snapshot {
+    if (version > this.version) throw tooLargeVersion(version, this.version);
     const newer = this.#history.after(version);
     if (!newer) throw expired(version, this.#history.compactedAt);
     const kept = this.#snapshots.get(version);
@@ -176,7 +187,7 @@ export class ObjectStore {
       name: this.#generatedName(generateName),
       generateName,
     };
-    const sandbox = parseSandbox({
+    const manifested = {
       spec: {},
       ...manifest,
       metadata: {
@@ -189,10 +200,11 @@ export class ObjectStore {
         deletionTimestamp: undefined,
         deletionGracePeriodSeconds: undefined,
       },
-    });
+    };
+    const sandbox = parseSandbox(manifested, this.crd);
     const { namespace, name } = sandbox.metadata;
     if (this.get(namespace, name)) {
-      throw new ApiError("AlreadyExists", `${resourceText(name)} already exists`, sandboxDetails(name));
+      throw new ApiError("AlreadyExists", `${this.#resourceText(name)} already exists`, this.#details(name));
     }
     return this.#commit("ADDED", sandbox, undefined);
   }
@@ -210,9 +222,12 @@ export class ObjectStore {
     options: { readonly scope?: WriteScope; readonly preconditions?: Preconditions } = {},
   ): StoredSandbox {
     const before = this.#require(namespace, name);
-    checkPreconditions(before, options.preconditions);
+    this.#check(before, options.preconditions);
     const draft = structuredClone(before) as Sandbox;
-    const after = parseSandbox(keepWhatStays(before, change(draft) ?? draft, options.scope ?? "main"));
+    const after = parseSandbox(
+      keepWhatStays(before, change(draft) ?? draft, options.scope ?? "main"),
+      this.crd,
+    );
     if (isDeepStrictEqual(before, after)) return before;
     const ends = after.metadata.deletionTimestamp !== undefined && !after.metadata.finalizers?.length;
     return this.#commit(ends ? "DELETED" : "MODIFIED", after, before);
@@ -229,7 +244,7 @@ export class ObjectStore {
     preconditions?: Preconditions,
   ): { object: StoredSandbox; gone: boolean } {
     const before = this.#require(namespace, name);
-    checkPreconditions(before, preconditions);
+    this.#check(before, preconditions);
     const after = structuredClone(before) as Sandbox;
     if (!before.metadata.finalizers?.length)
       return { object: this.#commit("DELETED", after, before), gone: true };
@@ -242,17 +257,49 @@ export class ObjectStore {
 
   #require(namespace: string, name: string): StoredSandbox {
     const object = this.get(namespace, name);
-    if (!object) throw new ApiError("NotFound", `${resourceText(name)} not found`, sandboxDetails(name));
+    if (!object) throw new ApiError("NotFound", `${this.#resourceText(name)} not found`, this.#details(name));
     return object;
   }
 
+  #check(object: StoredSandbox, preconditions: Preconditions | undefined): void {
+    const { name, uid, resourceVersion } = object.metadata;
+    if (preconditions?.uid !== undefined && preconditions.uid !== uid) {
+      throw this.#conflict(
+        name,
+        `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`,
+      );
+    }
+    if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== resourceVersion) {
+      throw this.#conflict(
+        name,
+        "the object has been modified; please apply your changes to the latest version and try again",
+      );
+    }
+  }
+
+  #conflict(name: string, why: string): ApiError {
+    return new ApiError(
+      "Conflict",
+      `Operation cannot be fulfilled on ${this.#resourceText(name)}: ${why}`,
+      this.#details(name),
+    );
+  }
+
+  #resourceText(name: string): string {
+    return `${SANDBOX_RESOURCE}.${this.crd.group} ${JSON.stringify(name)}`;
+  }
+
+  #details(name: string): { name: string; group: string; kind: string } {
+    return { name, group: this.crd.group, kind: SANDBOX_RESOURCE };
+  }
+
   #commit(type: StoreEvent["type"], object: Sandbox, previous: StoredSandbox | undefined): StoredSandbox {
-    this.#version += 1n;
-    object.metadata.resourceVersion = String(this.#version);
+    this.#versions.newest += 1n;
+    object.metadata.resourceVersion = String(this.version);
     const key = objectKey(object.metadata.namespace, object.metadata.name);
     if (type === "DELETED") this.#objects.delete(key);
     else this.#objects.set(key, object);
-    const event: StoreEvent = { type, version: this.#version, object, previous };
+    const event: StoreEvent = { type, version: this.version, object, previous };
     this.#history.push(event);
     this.#tell(event);
     return object;
@@ -319,30 +366,6 @@ function withoutMetadataAndStatus(sandbox: StoredSandbox): unknown {
   return rest;
 }
 
-function checkPreconditions(object: StoredSandbox, preconditions: Preconditions | undefined): void {
-  const { name, uid, resourceVersion } = object.metadata;
-  if (preconditions?.uid !== undefined && preconditions.uid !== uid) {
-    throw conflict(
-      name,
-      `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`,
-    );
-  }
-  if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== resourceVersion) {
-    throw conflict(
-      name,
-      "the object has been modified; please apply your changes to the latest version and try again",
-    );
-  }
-}
-
-function conflict(name: string, why: string): ApiError {
-  return new ApiError(
-    "Conflict",
-    `Operation cannot be fulfilled on ${resourceText(name)}: ${why}`,
-    sandboxDetails(name),
-  );
-}
-
 function expired(version: bigint, compactedAt: bigint): ApiError {
   return new ApiError("Expired", `too old resource version: ${version} (${compactedAt})`);
 }
@@ -353,12 +376,4 @@ export function tooLargeVersion(version: bigint, current: bigint): ApiError {
     causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
     retryAfterSeconds: 1,
   });
-}
-
-function resourceText(name: string): string {
-  return `${SANDBOX_RESOURCE}.${SANDBOX_GROUP} ${JSON.stringify(name)}`;
-}
-
-function sandboxDetails(name: string): { name: string; group: string; kind: string } {
-  return { name, group: SANDBOX_GROUP, kind: SANDBOX_RESOURCE };
 }

@@ -6,8 +6,6 @@ import { type ObjectStore, type Preconditions, type WriteScope } from "./object-
 import { jsonOf } from "./object-json.ts";
 import { applyJsonPatch, applyMergePatch } from "./patch.ts";
 import {
-  SANDBOX_API_VERSION,
-  SANDBOX_GROUP,
   SANDBOX_KIND,
   SANDBOX_RESOURCE,
   type Sandbox,
@@ -184,7 +182,7 @@ export class SandboxResource {
       preconditionsOf(options?.preconditions ?? {}),
     );
     if (!gone) return this.#showOne(object, request);
-    const details = { name, group: SANDBOX_GROUP, kind: SANDBOX_RESOURCE, uid: object.metadata.uid };
+    const details = { name, group: this.#store.crd.group, kind: SANDBOX_RESOURCE, uid: object.metadata.uid };
     const status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details };
     return { status: 200, text: JSON.stringify(status) };
   }
@@ -206,7 +204,11 @@ export class SandboxResource {
     if (representation.as === "table") {
       return { status: 200, text: this.#table(page.items, representation.version, metadata, request.query) };
     }
-    const head = JSON.stringify({ apiVersion: SANDBOX_API_VERSION, kind: `${SANDBOX_KIND}List`, metadata });
+    const head = JSON.stringify({
+      apiVersion: this.#store.crd.apiVersion,
+      kind: `${SANDBOX_KIND}List`,
+      metadata,
+    });
     return { status: 200, text: `${head.slice(0, -1)},"items":[${page.items.map(jsonOf).join(",")}]}` };
   }
 

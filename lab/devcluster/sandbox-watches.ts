@@ -7,7 +7,7 @@ import { wholeNumber } from "./list-page.ts";
 import { jsonOf } from "./object-json.ts";
 import { type ObjectStore, versionText } from "./object-store.ts";
 import { type Random, randomInteger } from "./random.ts";
-import { SANDBOX_API_VERSION, SANDBOX_KIND } from "./sandbox.ts";
+import { SANDBOX_KIND, type ServedCrd } from "./sandbox.ts";
 import { parseSelector } from "./selector.ts";
 import type { StoreEvent } from "./store-history.ts";
 import { type IncludeObject, parseIncludeObject, printTable, SANDBOX_COLUMNS } from "./table-printer.ts";
@@ -145,7 +145,9 @@ export class SandboxWatches {
       if (event.type === "ERROR") return JSON.stringify({ type: "ERROR", object: event.error.toStatus() });
       if (representation.as === "object") {
         const object =
-          event.type === "BOOKMARK" ? JSON.stringify(bookmarkObject(event.version)) : jsonOf(event.object);
+          event.type === "BOOKMARK"
+            ? JSON.stringify(bookmarkObject(event.version, this.#store.crd))
+            : jsonOf(event.object);
         return `{"type":"${event.type}","object":${object}}`;
       }
       const { version } = representation;
@@ -165,9 +167,9 @@ export class SandboxWatches {
   }
 }
 
-function bookmarkObject(version: bigint): unknown {
+function bookmarkObject(version: bigint, { apiVersion }: ServedCrd): unknown {
   return {
-    apiVersion: SANDBOX_API_VERSION,
+    apiVersion,
     kind: SANDBOX_KIND,
     metadata: { resourceVersion: versionText(version), creationTimestamp: null },
   };

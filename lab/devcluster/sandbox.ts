@@ -11,6 +11,32 @@ export const SANDBOX_KIND = "Sandbox";
 /** Plural name, as in paths and in `kubectl get sandboxes`. */
 export const SANDBOX_RESOURCE = "sandboxes";
 
+/** A CRD that is served: its `kind` and its plural are {@link SANDBOX_KIND} and {@link SANDBOX_RESOURCE}. */
+export interface ServedCrd {
+  readonly group: string;
+  readonly version: string;
+  readonly apiVersion: SandboxApiVersion;
+}
+
+/** `apiVersion` of a Sandbox of kubernetes-sigs/agent-sandbox. */
+const AGENT_SANDBOX_API_VERSION = "agents.x-k8s.io/v1beta1";
+
+type SandboxApiVersion = typeof SANDBOX_API_VERSION | typeof AGENT_SANDBOX_API_VERSION;
+
+/** The Sandbox of OpenKruise Agents. */
+export const OPENKRUISE_CRD: ServedCrd = {
+  group: SANDBOX_GROUP,
+  version: SANDBOX_VERSION,
+  apiVersion: SANDBOX_API_VERSION,
+};
+
+/** The Sandbox of kubernetes-sigs/agent-sandbox. */
+export const AGENT_SANDBOX_CRD: ServedCrd = {
+  group: "agents.x-k8s.io",
+  version: "v1beta1",
+  apiVersion: AGENT_SANDBOX_API_VERSION,
+};
+
 /** Label: the routing ID. */
 export const SANDBOX_ID_LABEL = "agents.kruise.io/sandbox-id";
 /** Label: `"true"` once a user has the sandbox, `"false"` while it waits in a pool. */
@@ -71,6 +97,8 @@ const condition = z.looseObject({
 
 const spec = z.looseObject({
   paused: z.boolean().optional(),
+  /** Of {@link AGENT_SANDBOX_CRD}, in place of `paused`. */
+  operatingMode: z.enum(["Running", "Suspended"]).optional(),
   shutdownTime: time.optional(),
   template: z.looseObject({}).optional(),
 });
@@ -79,6 +107,8 @@ const status = z.looseObject({
   observedGeneration: z.int().optional(),
   phase: z.string().optional(),
   nodeName: z.string().optional(),
+  /** Of {@link AGENT_SANDBOX_CRD}, in place of `podInfo`. */
+  podIPs: z.array(z.string()).optional(),
   conditions: z.array(condition).optional(),
   podInfo: z
     .looseObject({
@@ -94,7 +124,7 @@ const status = z.looseObject({
  * knows many more).
  */
 export const sandboxSchema = z.looseObject({
-  apiVersion: z.literal(SANDBOX_API_VERSION),
+  apiVersion: z.enum([SANDBOX_API_VERSION, AGENT_SANDBOX_API_VERSION]),
   kind: z.literal(SANDBOX_KIND),
   metadata,
   spec,
