@@ -20,7 +20,7 @@ export interface Overview {
   readonly ready: boolean;
   /** Names of the readiness checks that fail, with their reason when they gave one. */
   readonly notReady?: readonly string[];
-  /** Watermark per watched scope: a namespace, or `""` for all of them. Absent scopes were not listed yet. */
+  /** Watermark per watched scope: a namespace, or `""` for all of them (docs/agent-sandbox.md#one-table). Absent scopes were not listed yet. */
   readonly watermarks: Readonly<Record<string, string>>;
   readonly counts: RouteCounts;
 }
@@ -247,7 +247,7 @@ export interface WatchView {
   readonly scopes: readonly WatchScopeView[];
 }
 
-/** One watched namespace, `""` for all. */
+/** One watched namespace, `""` for all (docs/agent-sandbox.md#one-table). */
 export interface WatchScopeView {
   readonly scope: string;
   /** What the reflector does at this moment, in a word. */

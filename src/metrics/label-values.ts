@@ -141,8 +141,11 @@ export const MEMBER_REFUSALS = closed(REFUSAL_REASONS, "other");
 /** How a probe of a member ended. */
 export const MEMBER_PROBES = closed(PROBE_RESULTS, "other");
 
-/** Watched namespaces, `""` for all of them. */
-export const SCOPES: LabelValues = { kind: "bounded", by: "the namespaces that the configuration names" };
+/** Watched namespaces, `""` for all of them; those of another CRD begin with its group and a colon. */
+export const SCOPES: LabelValues = {
+  kind: "bounded",
+  by: "the namespaces and CRDs that the configuration names",
+};
 
 /** How a worker ended that was not asked to. */
 export const WORKER_ENDS = closed(["exited", "signalled", "stuck", "failed"]);

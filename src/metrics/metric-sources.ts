@@ -14,7 +14,7 @@ export interface TableGauges {
 
 /** What one reflector says of itself for gauges. */
 export interface WatchGauges {
-  /** The watched namespace, `""` for all. */
+  /** The watched namespace, `""` for all; that of another CRD begins with its group and a colon. */
   readonly scope: string;
   /** The watch is open and answered. */
   readonly connected: boolean;
