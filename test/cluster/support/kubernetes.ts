@@ -43,8 +43,12 @@ export interface Kubernetes {
   kubectl(args: readonly string[], input?: string): Promise<Outcome>;
   /** The same for what must succeed; resolves to its stdout. */
   run(args: readonly string[], input?: string): Promise<string>;
-  /** A request as administrator; any status resolves. */
-  call(method: "GET" | "POST", path: string, body?: object): Promise<{ status: number; body: unknown }>;
+  /** A request as administrator; any status resolves. The body of a PATCH is a merge patch. */
+  call(
+    method: "GET" | "POST" | "PATCH" | "DELETE",
+    path: string,
+    body?: object,
+  ): Promise<{ status: number; body: unknown }>;
   /** Path of a kubeconfig for a service account, with a token by TokenRequest, as a pod has it. */
   kubeconfigOf(namespace: string, serviceAccount: string): Promise<string>;
   /** Ends all, and removes what it wrote. */
@@ -75,7 +79,9 @@ export async function startKubernetes(): Promise<Kubernetes> {
     const response = await request(new URL(path, server), {
       method,
       dispatcher: agent,
-      headers: { "content-type": "application/json" },
+      headers: {
+        "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json",
+      },
       body: body === undefined ? null : JSON.stringify(body),
     });
     const text = await response.body.text();

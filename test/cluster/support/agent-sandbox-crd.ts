@@ -89,24 +89,3 @@ export const AGENT_SANDBOX_CRD = {
     ],
   },
 };
-
-/** As much of the CRD of OpenKruise Agents as it takes to be served. */
-export const OPENKRUISE_CRD = {
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  metadata: { name: "sandboxes.agents.kruise.io" },
-  spec: {
-    group: "agents.kruise.io",
-    scope: "Namespaced",
-    names: { kind: "Sandbox", listKind: "SandboxList", plural: "sandboxes", singular: "sandbox" },
-    versions: [
-      {
-        name: "v1alpha1",
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        schema: { openAPIV3Schema: { type: "object", properties: { spec: open, status: open } } },
-      },
-    ],
-  },
-};
