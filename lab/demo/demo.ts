@@ -89,6 +89,7 @@ export async function runDemo(
   await router.synced();
   const example = await cluster.claim({ id: EXAMPLE, owner: "you" });
   print(whatToTry(router, example.metadata.name, kubeconfig, options.requestsPerMinute));
+  if (config.resources.includes("agents.x-k8s.io")) print(otherExample(cluster, router));
   stops.push(keepExample(cluster), visit(running, options));
 
   await drained;
@@ -150,6 +151,15 @@ async function isInUse(path: string): Promise<boolean> {
     socket.once("timeout", () => answer(false));
     socket.once("error", () => answer(false));
   });
+}
+
+/** Makes a sandbox of the other CRD, which nobody churns; returns how to ask for it. */
+function otherExample(cluster: DevCluster, router: Router): string {
+  const { namespace, name } = { namespace: "team-b", name: "notebook" };
+  cluster.agentSandboxes.create(namespace, name);
+  const fields = [`x-sandbox-id: ${name}`, `x-sandbox-namespace: ${namespace}`, "x-sandbox-port: 3000"];
+  const options = fields.map((field) => `-H '${field}'`).join(" ");
+  return `A sandbox of agents.x-k8s.io:\n\n    curl ${options} http://127.0.0.1:${router.addresses.traffic.port}/\n`;
 }
 
 /** Claims the example again when somebody has deleted it: what is printed goes on to work. Returns what stops that. */

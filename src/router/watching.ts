@@ -51,16 +51,17 @@ export async function createWatching(options: WatchingOptions): Promise<Watching
   const checkSync = (): void => {
     if (table.synced) sync.resolve();
   };
-  const watched = providers.map((provider) => ({
-    ...provider,
+  const watched = providers.map(({ provider, resource }) => ({
+    provider,
+    resource,
     informer: createInformerOf({
       credentials,
-      resource: provider.resource,
+      resource,
       namespaces: config.namespace,
       selector: config.selector || undefined,
-      sink: sinkOf(provider.provider, sink, checkSync),
+      sink: sinkOf(provider, sink, checkSync),
       observer: metrics.watch,
-      log: providers.length > 1 ? logWith(log, { crd: crdName(provider.resource) }) : log,
+      log: providers.length > 1 ? logWith(log, { crd: crdName(resource) }) : log,
       clock,
       settings: { pageSize, stallTimeoutMs, checkIntervalMs, retry },
     }),

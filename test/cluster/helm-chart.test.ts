@@ -67,6 +67,14 @@ describe.skipIf(skipped)(`the Helm chart${skipped ? ` (skipped: ${skipped})` : "
     });
     // Another configuration makes other pods.
     expect(checksumOf(deployment)).not.toBe(checksumOf(plain));
+    const crds = "config.resources={agents.kruise.io,agents.x-k8s.io}";
+    const role = (await template("x", "--set", crds)).find(({ kind }) => kind === "ClusterRole");
+    expect(role).toMatchObject({
+      rules: [
+        { apiGroups: ["agents.kruise.io"] },
+        { apiGroups: ["agents.x-k8s.io"], verbs: ["list", "watch"] },
+      ],
+    });
     const elsewhere = await helm([
       "template",
       "lychgate",

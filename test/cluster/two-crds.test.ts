@@ -120,6 +120,31 @@ describe.skipIf(NO_KUBERNETES)(
       await eventually(() => both.router.table.inspectObject("default", "box") === undefined);
     });
 
+    test("deploy/agent-sandbox grants what it takes: with it the router is ready, without its right it is not", async () => {
+      await kubernetes.run(["apply", "-k", "deploy/agent-sandbox"]);
+      const kubeconfig = await kubernetes.kubeconfigOf("lychgate", "lychgate");
+      const startGranted = () =>
+        startTestRouter({
+          kubeconfig,
+          watch: { backoffMinMs: 50, backoffMaxMs: 200 },
+          resources: ["agents.kruise.io", "agents.x-k8s.io"],
+        });
+      const granted = await startGranted();
+      await granted.router.synced();
+      expect(await readiness(granted)).toContain("[+]synced ok\n");
+      await granted.router.stop();
+      const remove = JSON.stringify([{ op: "remove", path: "/rules/1" }]);
+      await kubernetes.run(["patch", "clusterrole", "lychgate", "--type=json", "-p", remove]);
+      const denied = await startGranted();
+      denied.router.synced().catch(() => {});
+      await eventually(async () => {
+        const status = await request(`${denied.adminUrl}/api/status`);
+        return (await status.body.text()).includes("sandboxes.agents.x-k8s.io");
+      });
+      expect(denied.router.table.synced).toBe(false);
+      await denied.router.stop();
+    });
+
     test("the schema refuses a mode that the projection does not know", async () => {
       expect((await create("odd", { operatingMode: "Asleep" })).status).toBe(422);
     });
