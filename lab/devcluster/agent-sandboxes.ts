@@ -106,7 +106,12 @@ export class AgentSandboxes {
     const wantsPod =
       sandbox !== undefined && !this.#hasEnded(sandbox) && sandbox.spec.operatingMode !== "Suspended";
     if (work.pod && (!wantsPod || work.uid !== uid)) {
-      this.#later(key, work, sandbox ? delays.pause : delays.end, () => this.#stopPod(key, work));
+      // The status says so before the pod dies. Else a sandbox that is resumed meanwhile would show the old address as ready.
+      if (sandbox) {
+        work.busy = true;
+        this.#writeStatus(sandbox, undefined);
+      }
+      this.#later(key, work, sandbox ? delays.pause : delays.end, () => this.#stopPod(work));
     } else if (!work.pod && wantsPod) {
       this.#later(key, work, delays.start, () => this.#startPod(key, work, sandbox));
     } else if (sandbox === undefined) {
@@ -150,14 +155,11 @@ export class AgentSandboxes {
     work.uid = uid;
   }
 
-  async #stopPod(key: ObjectKey, work: Work): Promise<void> {
+  async #stopPod(work: Work): Promise<void> {
     const { pod } = work;
     if (!pod) return;
     work.pod = undefined;
-    // As the kubelet and the controller do it: first the pod is gone, and its address free, then the status says so.
     await this.#options.pods.stop(pod);
-    const sandbox = this.#find(key);
-    if (sandbox) this.#writeStatus(sandbox, undefined);
   }
 
   #find(key: ObjectKey): StoredSandbox | undefined {

@@ -179,7 +179,13 @@ test("workers know both, and find an object as one process does", async () => {
 });
 
 test("under churn of both, who share few addresses, no answer comes from another's pod", async () => {
-  await start({ churn: { actionsPerSecond: 40, targetClaimed: 2, shortLived: 0 } });
+  // A pod outlives its sandbox for long enough that the router has heard of the end, however busy this machine is.
+  const late = { minMs: 1_500, maxMs: 2_000 };
+  await start({
+    pods: { firstIp: "127.0.74.1", ipCount: 16, ports: [3000, 8888] },
+    delays: { start: { minMs: 1, maxMs: 5 }, pause: late, end: late, notice: { minMs: 1, maxMs: 2 } },
+    churn: { actionsPerSecond: 20, targetClaimed: 2, shortLived: 0 },
+  });
   const claimed = () =>
     [...cluster.store.values()].flatMap(({ metadata: { labels, name } }) => {
       const id = labels?.["agents.kruise.io/sandbox-id"];
