@@ -180,18 +180,20 @@ test("workers know both, and find an object as one process does", async () => {
 
 test("under churn of both, who share few addresses, no answer comes from another's pod", async () => {
   // A pod outlives its sandbox for long enough that the router has heard of the end, however busy this machine is.
-  const late = { minMs: 1_500, maxMs: 2_000 };
+  const late = { minMs: 700, maxMs: 900 };
   await start({
-    pods: { firstIp: "127.0.74.1", ipCount: 16, ports: [3000, 8888] },
+    pods: { firstIp: "127.0.74.1", ipCount: 10, ports: [3000, 8888] },
     delays: { start: { minMs: 1, maxMs: 5 }, pause: late, end: late, notice: { minMs: 1, maxMs: 2 } },
-    churn: { actionsPerSecond: 20, targetClaimed: 2, shortLived: 0 },
+    churn: { actionsPerSecond: 40, targetClaimed: 2, shortLived: 0 },
   });
   const claimed = () =>
     [...cluster.store.values()].flatMap(({ metadata: { labels, name } }) => {
       const id = labels?.["agents.kruise.io/sandbox-id"];
       return id === undefined ? [] : [{ id, name }];
     });
-  const names = ["a", "b", "c", "d"];
+  /** The last that were made, most of which are gone: requests go on for these. */
+  const names: string[] = [];
+  const anyOf = <T>(list: readonly T[]): T | undefined => list[Math.floor(Math.random() * list.length)];
   const stop = new AbortController();
   let answered = { kruise: 0, agent: 0 };
   const misrouted: string[] = [];
@@ -211,26 +213,34 @@ test("under churn of both, who share few addresses, no answer comes from another
   const until = async (act: () => Promise<void>): Promise<void> => {
     while (!stop.signal.aborted) await act();
   };
+  let made = 0;
+  const { agentSandboxes } = cluster;
   const churning = until(async () => {
-    const name = names[Math.floor(Math.random() * names.length)] ?? "a";
-    const existing = cluster.agentSandboxes.store.get("team-b", name);
-    if (!existing) cluster.agentSandboxes.create("team-b", name);
-    else if (Math.random() < 0.5) cluster.agentSandboxes.remove("team-b", name);
+    const living = [...agentSandboxes.store.values()];
+    const { metadata, spec } = anyOf(living) ?? {};
+    if (metadata === undefined || living.length < 3) {
+      const name = `agent-${made++}`;
+      agentSandboxes.create("team-b", name);
+      names.push(name);
+      if (names.length > 12) names.shift();
+    } else if (Math.random() < 0.5) agentSandboxes.remove("team-b", metadata.name);
     else {
-      const isSuspended = existing.spec.operatingMode === "Suspended";
-      cluster.agentSandboxes.setMode("team-b", name, isSuspended ? "Running" : "Suspended");
+      const isSuspended = spec?.operatingMode === "Suspended";
+      agentSandboxes.setMode("team-b", metadata.name, isSuspended ? "Running" : "Suspended");
     }
-    await sleep(15);
+    await sleep(100);
   });
-  const asking = names.map((agent) =>
+  const asking = [1, 2, 3, 4].map(() =>
     until(async () => {
-      await check(() => named(agent, "team-b"), agent, "agent");
-      const [first] = claimed().sort(() => Math.random() - 0.5);
+      const agent = anyOf(names);
+      if (agent) await check(() => named(agent, "team-b"), agent, "agent");
+      const first = anyOf(claimed());
       if (first) await check(() => router.ask(first.id), first.name, "kruise");
+      if (!agent && !first) await sleep(1);
     }),
   );
   const changedHands = (): number => [...tenants.values()].filter(({ size }) => size === 2).length;
-  await eventually(() => answered.kruise > 300 && answered.agent > 300 && changedHands() >= 3);
+  await eventually(() => answered.kruise > 300 && answered.agent > 300 && changedHands() >= 7);
   stop.abort();
   await Promise.all([churning, ...asking]);
   expect(misrouted).toEqual([]);
