@@ -197,6 +197,56 @@ export const ROUTES: DashboardSpec = {
       ],
     },
     {
+      title: "Snapshots",
+      panels: [
+        {
+          title: "Age of the snapshot served",
+          description:
+            "Routers that started while the API server was away serve what was known before. Empty when none does.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          queries: [{ expr: q.series(METRICS.snapshotServedAge), legend: "{{instance}}" }],
+        },
+        {
+          title: "Since the last snapshot was saved",
+          description: "Grows while nothing changes too. Failures are below.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          queries: [{ expr: `time() - ${q.series(METRICS.snapshotSaved)}`, legend: "{{instance}}" }],
+        },
+        {
+          title: "Snapshots saved and loaded",
+          description:
+            "By what came of it. `loaded`, `damaged` and so on: at a start without the API server.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [
+            { expr: q.rate(METRICS.snapshotSaves, WINDOW, "result"), legend: "save {{result}}" },
+            { expr: q.rate(METRICS.snapshotLoads, WINDOW, "result"), legend: "load {{result}}" },
+          ],
+        },
+        {
+          title: "Time to save a snapshot",
+          description: "99th percentile, over all routers.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          queries: [{ expr: q.quantile(0.99, METRICS.snapshotSaveDuration, WINDOW), legend: "p99" }],
+        },
+        {
+          title: "Size of the snapshot",
+          description: "About 500 bytes for each sandbox.",
+          kind: "time",
+          unit: "bytes",
+          width: 8,
+          queries: [{ expr: q.series(METRICS.snapshotBytes), legend: "{{instance}}" }],
+        },
+      ],
+    },
+    {
       title: "Peers",
       panels: [
         {
@@ -261,6 +311,35 @@ export const ROUTES: DashboardSpec = {
           unit: "s",
           width: 8,
           queries: [{ expr: q.buckets(METRICS.pushToApply, WINDOW), legend: "{{le}}" }],
+        },
+        {
+          title: "Comparisons with other replicas",
+          description:
+            "By what came of them. `incomparable`: they watch otherwise; `failed`: no answer, or no good one.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [{ expr: q.rate(METRICS.antiEntropyLooks, WINDOW, "result"), legend: "{{result}}" }],
+        },
+        {
+          title: "Drift between replicas",
+          description:
+            "Objects that stand different at other replicas. For long above 0: pushes get lost, or a watch is behind.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            { expr: q.series(METRICS.antiEntropyDrift), legend: "{{instance}}" },
+            { expr: q.rate(METRICS.antiEntropyDifferences, WINDOW, "kind"), legend: "{{kind}} per second" },
+          ],
+        },
+        {
+          title: "Repairs by outcome",
+          description: "Facts of other replicas that the table was given.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [{ expr: q.rate(METRICS.antiEntropyRepairs, WINDOW, "outcome"), legend: "{{outcome}}" }],
         },
         {
           title: "Members",

@@ -20,6 +20,12 @@ export interface Overview {
   readonly ready: boolean;
   /** Names of the readiness checks that fail, with their reason when they gave one. */
   readonly notReady?: readonly string[];
+  /** The routes are those of a snapshot, since the API server has not given its list. Absent once it has. */
+  readonly snapshot?: {
+    /** When it was taken, in milliseconds since the epoch. */
+    readonly takenAtMs: number;
+    readonly ageSeconds: number;
+  };
   /** Watermark per watched scope: a namespace, or `""` for all of them (docs/agent-sandbox.md#one-table). Absent scopes were not listed yet. */
   readonly watermarks: Readonly<Record<string, string>>;
   readonly counts: RouteCounts;

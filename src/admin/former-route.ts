@@ -53,6 +53,7 @@ function wordsOfEnd({ what, state }: HistoryFact): string {
       return "a pushed update that was given up";
     case "observed":
     case "listed":
+    case "loaded":
     case "read":
       if (state === GONE) return "gone by a read of the API server";
       return state === ENDING ? "being deleted (deletionTimestamp)" : `state ${state ?? "unknown"}`;
@@ -66,7 +67,7 @@ function wordsOfEnd({ what, state }: HistoryFact): string {
 }
 
 /** What shows an object's state. */
-const SHOWING: ReadonlySet<FactWhat> = new Set(["observed", "listed", "read", "update"]);
+const SHOWING: ReadonlySet<FactWhat> = new Set(["observed", "listed", "loaded", "read", "update"]);
 /** What takes a route away. */
 const ENDING_FACTS: ReadonlySet<FactWhat> = new Set(["deleted", "unlisted", "deletion", "shutdown"]);
 /** Outcomes of facts that counted. */

@@ -7,6 +7,8 @@ export interface HealthInput {
   /** Each check of readiness. */
   readonly checks: Health["checks"];
   readonly counts: RouteCounts;
+  /** Age of the snapshot that routes are served from; undefined when the API server has given its list. */
+  readonly snapshotAgeSeconds: number | undefined;
   readonly watch: WatchView | undefined;
   readonly workers: Pick<WorkersView, "wanted" | "ready">;
   /** Pushes wait since the cluster was restored from a backup. */
@@ -41,6 +43,8 @@ export function assess(input: HealthInput): Health {
 }
 
 const CHECK_ADVICE: Readonly<Record<string, string>> = {
+  snapshot:
+    "Requests are served from the snapshot; `snapshot.ready: false` keeps the router from being ready meanwhile.",
   synced: "Requests get 503 (not_ready) until the API server has sent a first list. See Sources.",
   watch:
     "Known routes are served on to whoever still asks. watch.readyWhenStale keeps the router ready. See Sources.",
@@ -88,7 +92,23 @@ function inWords(scope: string): string {
 }
 
 function* degradations(input: HealthInput): Generator<Finding> {
-  const { counts, workers, barred, evictedTombstones, contradicted, requests, failures, bugs } = input;
+  const {
+    counts,
+    snapshotAgeSeconds,
+    workers,
+    barred,
+    evictedTombstones,
+    contradicted,
+    requests,
+    failures,
+    bugs,
+  } = input;
+  if (snapshotAgeSeconds !== undefined) {
+    yield finding(
+      `the routes are those of a snapshot, ${snapshotAgeSeconds} s old`,
+      "The API server has not given its list since this router started. What changed since the snapshot is not known: requests may go to pods that have ended.",
+    );
+  }
   if (workers.ready < workers.wanted && workers.ready > 0) {
     yield finding(
       `${workers.ready} of ${workers.wanted} workers serve`,

@@ -499,6 +499,57 @@ const routes = z.strictObject({
   ),
 });
 
+const antiEntropy = z.strictObject({
+  enabled: bool(
+    false,
+    "Compare the routes of this router with those of other replicas, and learn from them what it missed: pushes that were lost, and what their watch delivered while its own is behind. What is learned is worth what a push is (`peers.trust`). Replicas tell each other access tokens too, so `peers.allowFrom` must name who may ask.",
+  ),
+  peers: list(
+    "peer",
+    peerAddress,
+    100,
+    "Other replicas: addresses, names (all their A and AAAA records) or service records (`_peers._tcp.…`), without a port that of `antiEntropy.port`. A headless Service's name finds all replicas; this router itself among them does no harm. Members of the memberlist whose names begin with `sg-` are added.",
+  ),
+  port: int(1, 65_535, 7789, "Peer port of the replicas that are given without one."),
+  takeSnapshots: bool(
+    false,
+    "At a start, serve the snapshot of another replica while the API server is away, as `snapshot.path` does with this router's own (`snapshot.loadAfterMs` and `snapshot.ready` count for it). The router's own file is taken first. What the other says is believed, whatever `peers.trust` is, until the API server has given its list.",
+  ),
+  intervalMs: int(
+    SECOND_MS,
+    HOUR_MS,
+    10_000,
+    "Wait between two comparisons with each replica. One that finds nothing different costs a request of about 2 KB.",
+  ),
+});
+
+const snapshot = z.strictObject({
+  path: text(
+    "path",
+    "",
+    // oxlint-disable-next-line no-control-regex -- a path may hold anything but NUL
+    /^(\/[^\0]{0,4000})?$/,
+    "empty, or an absolute path",
+    "File in which the router keeps what it knows, for a start while the API server is away; empty: none. It holds the sandboxes' access tokens, and is written with mode 0600: keep it on a disk that only the router's user reads. Each router needs a file of its own. The folder above its folder must exist.",
+  ),
+  intervalMs: int(
+    SECOND_MS,
+    DAY_MS,
+    30_000,
+    "Wait between two snapshots; when nothing has changed, none is written. One more is written at the end of the drain. A snapshot has about 500 bytes for each sandbox.",
+  ),
+  loadAfterMs: int(
+    0,
+    10 * MINUTE_MS,
+    2000,
+    "How long a router that starts waits for the API server's first list; then it serves the snapshot, marked as old, until the list is in. Below the time that a first list takes, every start serves the snapshot for a moment.",
+  ),
+  ready: bool(
+    true,
+    "Be ready while the routes are those of a snapshot: `/readyz` says 200 and names the snapshot's age. Off, it says 503 until the first list is in; requests that come all the same are served.",
+  ),
+});
+
 const admin = z.strictObject({
   token: live(
     secret(
@@ -625,6 +676,8 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   memberlist: "Finding peers by memberlist",
   tombstones: "Remembered deletions",
   routes: "The route table",
+  antiEntropy: "Comparing replicas",
+  snapshot: "Snapshots",
   admin: "The admin port",
   node: "The node's routes",
   anycast: "The router's own anycast addresses",
@@ -716,6 +769,8 @@ export const configSchema = z
     memberlist: memberlist.prefault({}),
     tombstones: tombstones.prefault({}),
     routes: routes.prefault({}),
+    antiEntropy: antiEntropy.prefault({}),
+    snapshot: snapshot.prefault({}),
     admin: admin.prefault({}),
     node: node.prefault({}),
     anycast: anycast.prefault({}),
@@ -770,6 +825,23 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
     yield { path: ["memberlist", "podNamespace"], other: "source", message };
   }
   yield* proofConflicts(config.peers);
+  if (config.antiEntropy.enabled && config.peers.allowFrom.length === 0) {
+    const other = "peers.allowFrom";
+    const message = `needs ${other}: replicas tell each other routes with their access tokens`;
+    yield { path: ["antiEntropy", "enabled"], other, message };
+  }
+  if (config.antiEntropy.enabled && config.peers.require !== "none") {
+    const message = "does not go with a proof that is required: replicas do not prove who they are yet";
+    yield { path: ["antiEntropy", "enabled"], other: "peers.require", message };
+  }
+  if (config.antiEntropy.enabled && config.antiEntropy.peers.length === 0 && !memberlist.enabled) {
+    const message = "needs antiEntropy.peers or memberlist.enabled, to find other replicas";
+    yield { path: ["antiEntropy", "enabled"], other: "antiEntropy.peers", message };
+  }
+  if (config.snapshot.path !== "" && config.source === "none") {
+    const message = "must be empty with `source: none`: a snapshot is of what the API server said";
+    yield { path: ["snapshot", "path"], other: "source", message };
+  }
   const { backoffMinMs, backoffMaxMs } = config.watch;
   if (backoffMinMs > backoffMaxMs) {
     const other = "watch.backoffMaxMs";

@@ -41,6 +41,20 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
   const tableFactsDropped = addCounter(registry, METRICS.tableFactsDropped);
   const incarnationsEnded = addCounter(registry, METRICS.incarnationsEnded);
 
+  const snapshotSaves = addCounter(registry, METRICS.snapshotSaves);
+  const snapshotSaveDuration = addHistogram(registry, METRICS.snapshotSaveDuration);
+  let snapshotBytes = 0;
+  addGauge(registry, METRICS.snapshotBytes, (set) => set(snapshotBytes));
+  addGauge(registry, METRICS.snapshotSaved, (set) => {
+    const atMs = sources().snapshotSavedAtMs?.();
+    if (atMs !== undefined) set(atMs / 1_000);
+  });
+  const snapshotLoads = addCounter(registry, METRICS.snapshotLoads);
+  addGauge(registry, METRICS.snapshotServedAge, (set) => {
+    const atMs = sources().snapshotServedAtMs?.();
+    if (atMs !== undefined) set(Math.max(clock.nowMs() - atMs, 0) / 1_000);
+  });
+
   addGauge(registry, METRICS.watermarkAge, (set) => {
     for (const { scope, lastHeardAtMs } of sources().watch?.() ?? []) {
       if (lastHeardAtMs !== undefined) set(Math.max(clock.nowMs() - lastHeardAtMs, 0) / 1_000, { scope });
@@ -71,6 +85,11 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
   const peerProofs = addCounter(registry, METRICS.peerProofs);
   const pushToApply = addHistogram(registry, METRICS.pushToApply);
 
+  const antiEntropyLooks = addCounter(registry, METRICS.antiEntropyLooks);
+  const antiEntropyDifferences = addCounter(registry, METRICS.antiEntropyDifferences);
+  const antiEntropyRepairs = addCounter(registry, METRICS.antiEntropyRepairs);
+  addGauge(registry, METRICS.antiEntropyDrift, (set) => set(sources().antiEntropyDrift?.() ?? 0));
+
   addGauge(registry, METRICS.members, (set) => {
     const statuses = sources().members?.()?.statuses ?? [];
     if (MEMBER_STATUSES.kind !== "closed") return;
@@ -98,6 +117,23 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
     /** Requests that waited for pushes of their sandbox to be settled. */
     held: { released: (how: string) => requestsHeldTotal.add(1, how) },
     table,
+    /** Comparisons with other replicas. */
+    antiEntropy: {
+      looked: (result: string) => antiEntropyLooks.add(1, result),
+      differed: (kind: string) => antiEntropyDifferences.add(1, kind),
+      repaired: (outcome: string) => antiEntropyRepairs.add(1, outcome),
+    },
+    /** Snapshots on the disk. */
+    snapshots: {
+      saved(tookMs: Milliseconds, bytes: number) {
+        snapshotSaves.add(1, "ok");
+        snapshotSaveDuration.observeMs(tookMs);
+        snapshotBytes = bytes;
+      },
+      saveFailed: () => snapshotSaves.add(1, "failed"),
+      /** `result` is a word of `snapshot_loads_total{result}`. */
+      loaded: (result: string) => snapshotLoads.add(1, result),
+    },
     /** The informer. */
     watch: {
       listed(reason: string, _count: number, tookMs: Milliseconds) {

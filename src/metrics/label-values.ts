@@ -1,4 +1,6 @@
 import { STATUS_CODES } from "node:http";
+import * as replicas from "../peers/anti-entropy/anti-entropy.ts";
+import { DIFFERENCES } from "../peers/anti-entropy/compare-facts.ts";
 import { PROBE_RESULTS } from "../peers/memberlist/probe.ts";
 import { REFUSAL_REASONS } from "../peers/memberlist/refused.ts";
 import * as peers from "../peers/peer-observer.ts";
@@ -7,6 +9,7 @@ import { REASONS } from "../proxy/reply/reasons.ts";
 import * as ends from "../routes/lookup.ts";
 import { AHEAD_FACTS, DROP_REASONS, GUARDS, OUTCOMES } from "../routes/outcome.ts";
 import { KNOWN_STATES } from "../routes/route.ts";
+import { SNAPSHOT_FAULTS } from "../snapshot/snapshot-fault.ts";
 import { FAULT_KINDS } from "../watch/fault.ts";
 import * as lists from "../watch/list-watch-state.ts";
 import * as checks from "../watch/version-check.ts";
@@ -89,6 +92,15 @@ export const FACT_KINDS = closed(AHEAD_FACTS);
 
 /** Why a pushed fact was given up. */
 export const FACT_DROP_REASONS = closed(DROP_REASONS);
+
+/** What came of looking for a snapshot at the start. */
+export const SNAPSHOT_LOADS = closed(["loaded", "late", "none", ...SNAPSHOT_FAULTS]);
+
+/** What came of a comparison with another replica. */
+export const LOOK_RESULTS = closed(replicas.LOOK_RESULTS);
+
+/** How an object differs at another replica. */
+export const REPLICA_DIFFERENCES = closed(DIFFERENCES);
 
 /** What living objects may disagree about. */
 export const CONFLICT_KINDS = closed(["id", "ip"]);

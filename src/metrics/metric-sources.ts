@@ -54,6 +54,12 @@ export interface MetricSources {
   /** Requests that wait for a connection to their pod. */
   readonly upstreamWaiting?: () => number;
   readonly table?: () => TableGauges;
+  /** Objects that stood different at other replicas in the last comparison. */
+  readonly antiEntropyDrift?: () => number;
+  /** When the last snapshot was saved, since the epoch. */
+  readonly snapshotSavedAtMs?: () => Milliseconds | undefined;
+  /** When the snapshot was taken that is served, since the epoch; undefined when none is. */
+  readonly snapshotServedAtMs?: () => Milliseconds | undefined;
   /** The most hints and tombstones that the table keeps. */
   readonly tableLimits?: () => { readonly hints: number; readonly tombstones: number };
   /** One per watched scope; empty without an informer. */

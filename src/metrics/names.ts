@@ -218,6 +218,47 @@ export const METRICS = {
     labels: { reason: label.END_REASONS },
   },
 
+  // ---- snapshots
+  snapshotSaves: {
+    name: "lychgate_snapshot_saves_total",
+    type: "counter",
+    help: "Attempts to save what the table knows to snapshot.path.",
+    labels: { result: label.OK_OR_FAILED },
+    across: "primary",
+  },
+  snapshotSaveDuration: {
+    name: "lychgate_snapshot_save_duration_seconds",
+    type: "histogram",
+    help: "Time to save a snapshot, in slices between which traffic is served.",
+    buckets: LIST_BUCKETS,
+    across: "primary",
+  },
+  snapshotBytes: {
+    name: "lychgate_snapshot_bytes",
+    type: "gauge",
+    help: "Size of the last snapshot that this process saved.",
+    across: "primary",
+  },
+  snapshotSaved: {
+    name: "lychgate_snapshot_saved_timestamp_seconds",
+    type: "gauge",
+    help: "When the last snapshot was taken that this process saved. Absent before the first.",
+    across: "primary",
+  },
+  snapshotLoads: {
+    name: "lychgate_snapshot_loads_total",
+    type: "counter",
+    help: "What came of looking for a snapshot at the start, when the API server had not given its list in time.",
+    labels: { result: label.SNAPSHOT_LOADS },
+    across: "primary",
+  },
+  snapshotServedAge: {
+    name: "lychgate_snapshot_served_age_seconds",
+    type: "gauge",
+    help: "Age of the snapshot that routes are served from. Absent once the API server has given its list.",
+    across: "primary",
+  },
+
   // ---- the informer
   watermarkAge: {
     name: "lychgate_watermark_age_seconds",
@@ -319,6 +360,34 @@ export const METRICS = {
     type: "histogram",
     help: "From a push's arrival until a read or the informer confirmed that version.",
     buckets: LAG_BUCKETS,
+  },
+
+  antiEntropyLooks: {
+    name: "lychgate_anti_entropy_comparisons_total",
+    type: "counter",
+    help: "Comparisons with other replicas, by what came of them.",
+    labels: { result: label.LOOK_RESULTS },
+    across: "primary",
+  },
+  antiEntropyDifferences: {
+    name: "lychgate_anti_entropy_differences_total",
+    type: "counter",
+    help: "Objects that two comparisons in a row showed to differ: update and deletion were missed here, ours there.",
+    labels: { kind: label.REPLICA_DIFFERENCES },
+    across: "primary",
+  },
+  antiEntropyRepairs: {
+    name: "lychgate_anti_entropy_repairs_total",
+    type: "counter",
+    help: "Facts of other replicas that the table was given, by what came of them.",
+    labels: { outcome: label.MUTATION_OUTCOMES },
+    across: "primary",
+  },
+  antiEntropyDrift: {
+    name: "lychgate_anti_entropy_drift",
+    type: "gauge",
+    help: "Objects that stood different in the last round of comparisons, over all other replicas.",
+    across: "primary",
   },
 
   // ---- memberlist

@@ -21,6 +21,7 @@ import { type Admission, PushBudget, type PushRates } from "./push-budget.ts";
 import type { PushSink } from "./push-sink.ts";
 import { askReadiness } from "./readiness.ts";
 import type { ReadinessCheck } from "./readiness.ts";
+import { type ReplicaAnswers, replicaRequestListener } from "./replica-requests.ts";
 import { handleRefresh } from "./refresh-handler.ts";
 
 /** Options of {@link createPeerServer}. */
@@ -39,6 +40,8 @@ export interface PeerServerOptions {
   readonly mayPush?: (address: string) => boolean;
   /** How peers prove who they are. Defaults to not at all. */
   readonly proof?: PeerProofOptions;
+  /** Answers `GET /anti-entropy/…` of those that may push; only with `mayPush`, since the answers hold tokens. Absent: 404. */
+  readonly replicas?: ReplicaAnswers;
   /** What may come to `/refresh` in a second; above, a push gets 429 or 503 and is not read. Defaults to no limit. */
   readonly rates?: PushRates;
   /** Longest body of a push, in bytes. Defaults to 1 MiB, the limit of the gateway that Lychgate replaces. */
@@ -328,6 +331,12 @@ function peerRequestListener(options: PeerServerOptions, tls: PeerTls | undefine
     replyText(response, ready ? 200 : 503, details + (ready ? yes : "gateway is not ready\n"));
   }
 
+  const { replicas } = options;
+  const answerExchange =
+    replicas &&
+    options.mayPush &&
+    replicaRequestListener({ answers: replicas, mayAsk: options.mayPush, clock });
+
   async function route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [path, query = ""] = splitQuery(request.url ?? "/");
     const { method } = request;
@@ -339,6 +348,8 @@ function peerRequestListener(options: PeerServerOptions, tls: PeerTls | undefine
       if (!isRead) replyText(response, 405, "Method Not Allowed\n", { allow: "GET, HEAD" });
       else if (path === "/healthz") replyText(response, 200, "ok\n");
       else readyz(query, response);
+    } else if (answerExchange && path.startsWith("/anti-entropy/")) {
+      answerExchange(request, response, path, query);
     } else {
       replyText(response, 404, "404 page not found\n");
     }

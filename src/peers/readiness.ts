@@ -9,7 +9,7 @@ export interface ReadinessCheck {
   ready(): ReadinessAnswer;
 }
 
-/** What the checks said. */
+/** What the checks said: `[+]snapshot ok: a note` where a check has one. */
 export interface Readiness {
   readonly ready: boolean;
   /** One line per check that was asked, as Kubernetes writes them: `[+]name ok`, `[+]name ok: remark`, `[-]name failed: why`. */

@@ -27,9 +27,11 @@ import { InterfaceAddresses } from "./interface-addresses.ts";
 import { PodAddresses } from "./pod-addresses.ts";
 import { PodIpLog } from "./pod-ip-log.ts";
 import type { RequestObserver } from "../proxy/record/request-record.ts";
+import { createReplicas } from "./replicas.ts";
 import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "../routes/table.ts";
 import { startSettling } from "./settling.ts";
+import { createSnapshots, mayServeSnapshot, servedSnapshotAtMs, snapshotReadiness } from "./snapshots.ts";
 import { tableSink } from "./table-sink.ts";
 import { tableOptionsOf } from "./table-options.ts";
 import { TableTimer } from "./table-timer.ts";
@@ -200,6 +202,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     ...(watching
       ? [{ name: "watch", ready: () => watchReadiness(watching.status().scopes, config.watch) }]
       : []),
+    ...(mayServeSnapshot(config) ? [snapshotReadiness(table, config.snapshot.ready, clock)] : []),
     { name: "draining", ready: () => !draining || "the router is shutting down" },
     ...(workers
       ? [{ name: "workers", ready: () => workers.ready > 0 || "no worker knows the routes yet" }]
@@ -211,6 +214,16 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       ? new HmacKeys({ paths: config.peers.hmacKeyFiles, clock, log })
       : undefined;
   const mayPush = config.peers.allowFrom.length > 0 ? addressIn(config.peers.allowFrom) : undefined;
+  let membership: Membership | undefined;
+  const replicas = await createReplicas({
+    config,
+    table,
+    members: () => membership?.peers,
+    server: watching?.status().server ?? "",
+    metrics,
+    clock,
+    log,
+  });
   const peers = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
     sink,
@@ -236,6 +249,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       observer: (method, result) => metrics.peers.proof(method, result),
       refused: (address) => peerBook.refused(address, clock.nowMs()),
     },
+    ...(replicas && { replicas: replicas.answers }),
     rates: {
       pushesPerSender: config.peers.maxPushesPerSecond,
       bytesPerSender: config.peers.maxPushBytesPerSecond,
@@ -245,7 +259,6 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     clock,
     log,
   });
-  let membership: Membership | undefined;
   const view = createRouterView({
     config,
     live: surroundings.live,
@@ -287,6 +300,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
         healthScore: membership.healthScore(),
       },
     ready: () => askReadiness(readiness, false).ready,
+    snapshotServedAtMs: () => servedSnapshotAtMs(table),
   });
 
   let adminAccess = JSON.stringify([token, adminHosts(config)]);
@@ -300,6 +314,17 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       traffic.apply(next);
       history.setBounds(historyBounds(next));
     };
+  });
+
+  const snapshots = createSnapshots({
+    config,
+    table,
+    server: watching?.status().server ?? "",
+    replicas,
+    loaded: () => workers?.tableSynced(),
+    metrics,
+    clock,
+    log,
   });
 
   const ownAddresses =
@@ -321,6 +346,9 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     settling?.stop();
     interfaces.stop();
     view.stop();
+    await replicas?.stop();
+    if (abrupt) snapshots?.stop();
+    else await snapshots?.finish();
     // First the farewell: managers shall not push to a port that is closed.
     await membership?.stop(abrupt);
     await Promise.all([watching?.stop(), overlap?.stop(), peers.close(), admin.close()]);
@@ -351,6 +379,8 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     view.start();
     overlap?.start();
     watching?.start();
+    snapshots?.start();
+    replicas?.start();
     ownAddresses?.start();
     if (workers)
       watching?.waitForSync().then(

@@ -24,6 +24,7 @@ import { inLookupOrder, tableNamespace } from "../routes/provider.ts";
 import type { RouteTable } from "../routes/table.ts";
 import { providersOf } from "./providers.ts";
 import type { EntryView } from "../routes/table-view.ts";
+import { servedSnapshotAtMs, servedSnapshotNote } from "./snapshots.ts";
 import { READING_METRICS, trafficReadingOf } from "./traffic-reading.ts";
 import { VERSION } from "../system/version.ts";
 import type { Watching } from "./watching.ts";
@@ -126,6 +127,7 @@ function peersView({ peers, membership, clock }: RouterViewParts): PeersView {
 function overviewOf({ table, readiness, clock }: RouterViewParts, startedMs: number): Overview {
   const { ready, lines } = askReadiness(readiness, true);
   const stats = table.stats();
+  const takenAtMs = servedSnapshotAtMs(table);
   return {
     version: VERSION,
     node: process.version,
@@ -133,6 +135,9 @@ function overviewOf({ table, readiness, clock }: RouterViewParts, startedMs: num
     ready,
     ...(!ready && { notReady: lines.filter((line) => line.startsWith("[-]")).map((line) => line.slice(3)) }),
     synced: table.synced,
+    ...(takenAtMs !== undefined && {
+      snapshot: { takenAtMs, ageSeconds: Math.max(0, Math.round((clock.nowMs() - takenAtMs) / 1_000)) },
+    }),
     watermarks: watermarks(stats),
     counts: routeCounts(stats),
   };
@@ -162,6 +167,7 @@ function statusOf(
       return { name: check.name, ok: ready, why };
     }),
     counts: overview.counts,
+    snapshotAgeSeconds: overview.snapshot?.ageSeconds,
     watch,
     workers,
     barred: table.stats().scopes.some(({ barredUntil }) => barredUntil !== undefined),
@@ -238,6 +244,8 @@ function surroundings(
     const name = scope === "" ? "" : ` of ${scope}`;
     return { step: "watch", result: `${connected ? "connected" : "not connected"}${name}, ${heard}${why}` };
   });
+  const note = servedSnapshotNote(table, clock);
+  if (note !== undefined) watch.unshift({ step: "snapshot", result: note });
   const found = target && lookupOf(target, table);
   const incarnation = found?.kind === "found" ? found.incarnation : undefined;
   if (!incarnation || !describeConnectionsTo) return watch;

@@ -28,6 +28,8 @@ interface NewFact {
   readonly from: string;
   /** Whether it counts at once. */
   readonly trusted: boolean;
+  /** See `PushedFactOf`. Default false. */
+  readonly isRelayed?: boolean;
 }
 
 /**
@@ -71,7 +73,12 @@ export class AheadFacts {
   }
 
   /** Keeps a fact, in place of an older one of its kind. */
-  keep(fact: AheadFact, entry: Entry, { version, route, from, trusted }: NewFact, nowMs: Milliseconds): void {
+  keep(
+    fact: AheadFact,
+    entry: Entry,
+    { version, route, from, trusted, isRelayed = false }: NewFact,
+    nowMs: Milliseconds,
+  ): void {
     const { scope } = entry;
     this.#remove(fact, entry);
     const ttlMs = fact === "hint" ? this.#limits.hintTtlMs : this.#limits.tombstoneTtlMs;
@@ -85,6 +92,7 @@ export class AheadFacts {
       serial: ++this.#lastSerial,
       from,
       trusted,
+      isRelayed,
     });
     aheadOf(entry)[fact] = pending;
     this.counts[fact]++;

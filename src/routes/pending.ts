@@ -19,6 +19,8 @@ export interface PendingFields<E> {
   readonly from: string;
   /** It counts at once; otherwise it waits for a read (rule 12). */
   readonly trusted: boolean;
+  /** See `PushedFactOf`. */
+  readonly isRelayed: boolean;
 }
 
 /** A fact that a peer pushed and the informer has not confirmed, and its place in the queue of its kind and scope. */
@@ -32,6 +34,7 @@ export class Pending<E> implements PendingFields<E> {
   readonly serial: number;
   readonly from: string;
   readonly trusted: boolean;
+  readonly isRelayed: boolean;
   /** Its neighbours, and whether it stands in a queue: a {@link PendingQueue}'s business. */
   older: Pending<E> | undefined = undefined;
   newer: Pending<E> | undefined = undefined;
@@ -47,6 +50,7 @@ export class Pending<E> implements PendingFields<E> {
     this.serial = fields.serial;
     this.from = fields.from;
     this.trusted = fields.trusted;
+    this.isRelayed = fields.isRelayed;
   }
 }
 

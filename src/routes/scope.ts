@@ -25,6 +25,8 @@ export class Scope<E> {
   synced: boolean;
   /** The API server does not know the CRD. */
   missing = false;
+  /** When the snapshot was taken that all this is from; `undefined` from the informer's first list on. */
+  snapshotAtMs: Milliseconds | undefined = undefined;
 
   /** What is in force beyond the informer's word. */
   readonly pending: Readonly<Record<AheadFact, PendingQueue<E>>> = {
@@ -112,6 +114,13 @@ export class Scope<E> {
     this.watermark = NOTHING_SEEN;
     this.barredUntil = height;
     this.#pace.reset();
+  }
+
+  /** After {@link Scope.restored}: lets pushes in again when a cluster at `version` can't have been as high as the bar. */
+  liftImplausibleBar(version: ResourceVersion, nowMs: Milliseconds): void {
+    const ceiling = this.#pace.ceiling(version, nowMs);
+    if (ceiling === undefined || this.barredUntil === undefined) return;
+    if (compareResourceVersions(this.barredUntil, ceiling) > 0) this.barredUntil = undefined;
   }
 
   /** Takes out the facts in force that waited for a version up to the watermark, one at a time. */

@@ -1,3 +1,4 @@
+import type { Milliseconds } from "../system/clock.ts";
 import { asRouteInEffect, type Entry } from "./entry.ts";
 import type { FactView, Lookup, RouteInEffect } from "./lookup.ts";
 import type { ResourceVersion } from "./resource-version.ts";
@@ -24,6 +25,8 @@ export interface ScopeStats {
   readonly live: boolean;
   /** Pushes are refused until the watermark has passed this version (a restore from a backup, rule 5). */
   readonly barredUntil: ResourceVersion | undefined;
+  /** Not synced, and served from a snapshot that was taken then, in milliseconds since the epoch. */
+  readonly snapshotAtMs: Milliseconds | undefined;
 }
 
 /** Sizes, for gauges. `states` counts the routes in effect by their state at this moment. */

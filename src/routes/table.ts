@@ -15,6 +15,7 @@ import {
   type ResourceVersion,
 } from "./resource-version.ts";
 import { IncarnationNumbers } from "./incarnations.ts";
+import type { ObjectFacts, PushedFactOf, TableSnapshot } from "./object-facts.ts";
 import { ObjectIndex } from "./object-index.ts";
 import { firstLiving, inLookupOrder, type Provider, providerOf, tableNamespace } from "./provider.ts";
 import { objectKey, type ObjectKey, type Route } from "./route.ts";
@@ -87,6 +88,9 @@ export interface RouteTableOptions {
   readonly rules?: Rules;
 }
 
+/** Called with an object whose facts may have changed. Must not throw and must not mutate the table. */
+export type FactWatcher = (namespace: string, name: string) => void;
+
 /** What a read of one object, begun at {@link RouteTable.pushSerial} `asOf`, says of it. */
 export interface ObjectRead extends Omit<ReadView, "selective"> {
   readonly namespace: string;
@@ -130,6 +134,7 @@ export class RouteTable implements RouteLookup {
   readonly #ahead: AheadFacts;
   readonly #news = new News();
   readonly #effects: RoutesInEffect;
+  readonly #factWatchers = new Set<FactWatcher>();
   #nowMs: Milliseconds = 0;
   #synced = false;
   /** Of the mutation at hand: the entries whose facts changed, and the scopes whose watermark moved. */
@@ -229,7 +234,8 @@ export class RouteTable implements RouteLookup {
 
   /**
    * A consistent snapshot of a scope at `version` (rule 5): what it lists is confirmed, what it lacks is gone.
-   * Returns `behind`, and changes nothing, when the scope has seen a newer version already.
+   * Returns `behind`, and changes nothing, when the scope has seen a newer version already. The first list after
+   * {@link RouteTable.load} replaces the snapshot whole, even if it is older: the informer's word beats a file.
    */
   relist(
     scopeName: string,
@@ -238,8 +244,10 @@ export class RouteTable implements RouteLookup {
     nowMs: Milliseconds,
   ): "applied" | "behind" {
     const scope = this.#begin(scopeName, nowMs);
-    const behind = this.#rules.listIsBehind(version, scope.watermark);
+    const isBehind = this.#rules.listIsBehind(version, scope.watermark);
+    const behind = isBehind && scope.snapshotAtMs === undefined;
     if (behind) this.#tellListed(observations, "ignored_watermark");
+    else if (isBehind) this.#startOver(scope, version, observations);
     else this.#takeList(scope, version, observations);
     this.#ahead.expire(scope, this.#nowMs);
     this.#complete();
@@ -257,18 +265,7 @@ export class RouteTable implements RouteLookup {
     nowMs: Milliseconds,
   ): void {
     const scope = this.#begin(scopeName, nowMs);
-    scope.restored(newerResourceVersion(scope.watermark, scope.barredUntil ?? NOTHING_SEEN));
-    const listed = new Set(observations.map(({ namespace, name }) => objectKey(namespace, name)));
-    for (const entry of this.#entries.ofScope(scope)) {
-      // Versions begin again, so nothing that was known of this one's moment counts. Those that the list lacks leave with it.
-      if (listed.has(entry.key)) entry.unconfirm();
-      this.#ahead.drop("hint", entry, "restored");
-      this.#ahead.drop("tombstone", entry, "restored");
-      this.#ahead.drop("read", entry);
-      this.#touched.push(entry);
-    }
-    this.#news.add((listener) => listener.restored?.(scopeName));
-    this.#takeList(scope, version, observations);
+    this.#startOver(scope, version, observations);
     this.#complete();
   }
 
@@ -357,14 +354,78 @@ export class RouteTable implements RouteLookup {
     this.#watchedScope(scopeName).missing = true;
   }
 
+  // ---- what a snapshot says
+
+  /**
+   * Takes over what a table knew earlier, this router's own before it started again (docs/route-table.md#snapshots). Each
+   * scope whose informer has not spoken yet is as it was then: the same facts, the same watermark, and pushes that were not
+   * settled are still not. Its first list replaces all of it. Returns the scopes taken over; none is when the informers have
+   * spoken already.
+   */
+  load(snapshot: TableSnapshot, nowMs: Milliseconds): readonly string[] {
+    this.#tick(nowMs);
+    const loaded = new Set<Scope<Entry>>();
+    for (const { name, watermark, barredUntil } of snapshot.scopes) {
+      const scope = this.#scopes.get(name);
+      if (!scope?.watched || scope.watermark !== NOTHING_SEEN || watermark === NOTHING_SEEN) continue;
+      scope.watermark = watermark;
+      scope.barredUntil = barredUntil;
+      scope.snapshotAtMs = snapshot.takenAtMs;
+      loaded.add(scope);
+    }
+    const confirmed: Observation[] = [];
+    for (const facts of loaded.size > 0 ? snapshot.objects : []) {
+      const scope = this.#scopeOf(facts.namespace);
+      if (scope === undefined || !loaded.has(scope)) continue;
+      this.#loadObject(scope, facts, confirmed);
+    }
+    this.#news.tell((tell) => {
+      for (const observation of confirmed)
+        tell(toldObservation(observation, "loaded", "applied", undefined, this.#nowMs));
+    });
+    for (const scope of loaded) this.#passWatermark(scope, false);
+    this.#complete();
+    return Array.from(loaded, ({ name }) => name);
+  }
+
+  #loadObject(scope: Scope<Entry>, facts: ObjectFacts, confirmed: Observation[]): void {
+    const { namespace, name, hint, tombstone, read } = facts;
+    const entry = this.#entries.getOrAdd(namespace, name, scope);
+    if (facts.confirmed) {
+      const observation = { ...facts.confirmed, namespace, name };
+      entry.confirm(observation, facts.hold);
+      if (entry.ahead) this.#compareHint(entry, observation);
+      if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
+      confirmed.push(observation);
+    }
+    this.#touched.push(entry);
+    if (read !== undefined && compareResourceVersions(read, scope.watermark) > 0) {
+      this.#ahead.keep("read", entry, { version: read, from: "", trusted: true }, this.#nowMs);
+    }
+    // Judged as if it were pushed now: peers may have pushed newer facts since this router started.
+    if (tombstone) {
+      const { version, from, trusted } = tombstone;
+      const outcome = this.#rules.judgeDelete(entry.trustedFacts, version, this.#viewFor(entry, scope));
+      if (outcome === "applied") this.#keep("tombstone", entry, { version, from, trusted, isRelayed: true });
+    }
+    if (hint) {
+      const { route, from, trusted } = hint;
+      const outcome = this.#rules.judgeUpdate(entry.trustedFacts, route, this.#viewFor(entry, scope));
+      const version = route.resourceVersion;
+      if (outcome === "applied")
+        this.#keep("hint", entry, { version, route, from, trusted, isRelayed: true });
+    }
+  }
+
   // ---- what peers say
 
   /**
    * Any push but a deletion (rule 1). A terminal state makes it one (rule 3). `from`: who pushed, for people to read. `proven`:
-   * the sender proved to be one that does not lie, so it is taken as with `trust: serve`.
+   * the sender proved to be one that does not lie, so it is taken as with `trust: serve`. `isRelayed`: another replica passes it
+   * on, and did not make the change.
    */
-  pushUpdate(push: PushedRoute, nowMs: Milliseconds, from = "", proven = false): Outcome {
-    if (this.#rules.isTerminal(push.state)) return this.pushDelete(push, nowMs, from, proven);
+  pushUpdate(push: PushedRoute, nowMs: Milliseconds, from = "", proven = false, isRelayed = false): Outcome {
+    if (this.#rules.isTerminal(push.state)) return this.pushDelete(push, nowMs, from, proven, isRelayed);
     this.#tick(nowMs);
     const { namespace, name } = push;
     const checked = checkUpdate(push);
@@ -383,7 +444,13 @@ export class RouteTable implements RouteLookup {
         const entry = this.#entries.getOrAdd(namespace, name, scope);
         const isShown = !scope.selective || this.#rules.isShown(facts.confirmed, checked.push);
         const trusted = this.#believes(scope, proven) && isShown;
-        outcome = this.#keep("hint", entry, { version: checked.version, route: checked.push, from, trusted });
+        outcome = this.#keep("hint", entry, {
+          version: checked.version,
+          route: checked.push,
+          from,
+          trusted,
+          isRelayed,
+        });
       }
     }
     this.#news.tell((tell) => tell(this.#pushed(push, outcome, from)));
@@ -391,8 +458,14 @@ export class RouteTable implements RouteLookup {
     return outcome;
   }
 
-  /** A push that ends a sandbox (rule 2). `from` and `proven` as in {@link RouteTable.pushUpdate}. */
-  pushDelete(push: PushedDeletion, nowMs: Milliseconds, from = "", proven = false): Outcome {
+  /** A push that ends a sandbox (rule 2). `from`, `proven` and `isRelayed` as in {@link RouteTable.pushUpdate}. */
+  pushDelete(
+    push: PushedDeletion,
+    nowMs: Milliseconds,
+    from = "",
+    proven = false,
+    isRelayed = false,
+  ): Outcome {
     this.#tick(nowMs);
     const { namespace, name } = push;
     const checked = checkDeletion(push);
@@ -410,7 +483,7 @@ export class RouteTable implements RouteLookup {
       if (outcome === "applied") {
         const entry = this.#entries.getOrAdd(namespace, name, scope);
         const trusted = this.#believes(scope, proven);
-        outcome = this.#keep("tombstone", entry, { version: checked.version, from, trusted });
+        outcome = this.#keep("tombstone", entry, { version: checked.version, from, trusted, isRelayed });
       }
     }
     const { resourceVersion } = push;
@@ -544,6 +617,25 @@ export class RouteTable implements RouteLookup {
   }
 
   /** The keys of all objects that anything is known of, in no particular order. */
+  /** Everything that is known of one object, with its tokens. */
+  factsOf(key: ObjectKey): ObjectFacts | undefined {
+    const entry = this.#entryOf(key);
+    return entry && factsOf(entry);
+  }
+
+  /**
+   * Calls `watcher` with each object whose facts may have changed, at the end of the mutation, perhaps more than once; returns
+   * what stops that. Costs nothing while nobody watches.
+   */
+  watchFacts(watcher: FactWatcher): () => void {
+    this.#factWatchers.add(watcher);
+    return () => void this.#factWatchers.delete(watcher);
+  }
+
+  /**
+   * The keys of all objects that anything is known of, in no particular order. The table may change meanwhile: what comes or
+   * goes then is perhaps among them.
+   */
   keys(): Generator<ObjectKey, void, undefined> {
     return this.#entries.keys();
   }
@@ -559,13 +651,33 @@ export class RouteTable implements RouteLookup {
       doubtful: this.#ahead.doubts.size,
       idConflicts: this.#effects.idConflicts,
       ipConflicts: this.#effects.ipConflicts,
-      scopes: [...this.#scopes.values()].map(({ name, watermark, synced, missing, live, barredUntil }) => {
-        return { name, watermark, synced, missing, live, barredUntil };
-      }),
+      scopes: Array.from(
+        this.#scopes.values(),
+        ({ name, watermark, synced, missing, live, barredUntil, snapshotAtMs }) => {
+          return { name, watermark, synced, missing, live, barredUntil, snapshotAtMs };
+        },
+      ),
     };
   }
 
   // ---- confirmed facts
+
+  #startOver(scope: Scope<Entry>, version: ResourceVersion, observations: readonly Observation[]): void {
+    scope.restored(newerResourceVersion(scope.watermark, scope.barredUntil ?? NOTHING_SEEN));
+    // A height that this cluster can't have had is another cluster's, or invented: it would keep pushes out for ever.
+    if (scope.snapshotAtMs !== undefined) scope.liftImplausibleBar(version, this.#nowMs);
+    const listed = new Set(observations.map(({ namespace, name }) => objectKey(namespace, name)));
+    for (const entry of this.#entries.ofScope(scope)) {
+      // Versions begin again, so nothing that was known of this one's moment counts. Those that the list lacks leave with it.
+      if (listed.has(entry.key)) entry.unconfirm();
+      this.#ahead.drop("hint", entry, "restored");
+      this.#ahead.drop("tombstone", entry, "restored");
+      this.#ahead.drop("read", entry);
+      this.#touched.push(entry);
+    }
+    this.#news.add((listener) => listener.restored?.(scope.name));
+    this.#takeList(scope, version, observations);
+  }
 
   #takeList(scope: Scope<Entry>, version: ResourceVersion, observations: readonly Observation[]): void {
     const before = scope.watermark;
@@ -607,6 +719,7 @@ export class RouteTable implements RouteLookup {
     this.#tellListed(buried, "ignored_tombstone");
     scope.synced = true;
     scope.missing = false;
+    scope.snapshotAtMs = undefined;
     this.#passWatermark(scope, false);
   }
 
@@ -682,6 +795,7 @@ export class RouteTable implements RouteLookup {
       readonly route?: Route;
       readonly from: string;
       readonly trusted: boolean;
+      readonly isRelayed: boolean;
     },
   ): "applied" | "unsettled" {
     if (!push.trusted) {
@@ -781,7 +895,8 @@ export class RouteTable implements RouteLookup {
 
   #hasSynced(): boolean {
     const scopes = [...this.#scopes.values()];
-    return scopes.some(({ synced }) => synced) && scopes.every(({ synced, missing }) => synced || missing);
+    const isKnown = ({ synced, snapshotAtMs }: Scope<Entry>) => synced || snapshotAtMs !== undefined;
+    return scopes.some(isKnown) && scopes.every((scope) => isKnown(scope) || scope.missing);
   }
 
   /** The object that a request names, of whichever CRD. */
@@ -812,11 +927,18 @@ export class RouteTable implements RouteLookup {
       this.#effects.refresh(entry, this.#nowMs);
       if (!entry.hasFacts) this.#entries.remove(entry);
     }
+    if (this.#factWatchers.size > 0) this.#tellFactWatchers();
     this.#touched.length = 0;
     for (const scope of this.#moved) this.#effects.watermarkMoved(scope);
     this.#moved.length = 0;
     this.#effects.decide();
     this.#news.deliver();
+  }
+
+  #tellFactWatchers(): void {
+    for (const { namespace, name } of this.#touched) {
+      for (const watcher of this.#factWatchers) watcher(namespace.name, name);
+    }
   }
 
   #isLiving(namespace: string, name: string): boolean {
@@ -851,6 +973,23 @@ export class RouteTable implements RouteLookup {
     const guard = isRefused ? this.#rules.resurrection(outcome, isLiving) : undefined;
     return toldUpdate(push, outcome, guard, from, this.#nowMs);
   }
+}
+
+function factsOf({ namespace, name, confirmed, hold, ahead }: Entry): ObjectFacts {
+  const { hint, tombstone, read } = ahead ?? {};
+  return {
+    namespace: namespace.name,
+    name,
+    confirmed,
+    hold,
+    hint: hint?.route && { route: hint.route, ...howPushed(hint) },
+    tombstone: tombstone && { version: tombstone.version, ...howPushed(tombstone) },
+    read: read?.version,
+  };
+}
+
+function howPushed({ from, trusted, isRelayed }: PushedFactOf<object>): PushedFactOf<object> {
+  return { from, trusted, isRelayed };
 }
 
 const UNKNOWN: Lookup = { kind: "unknown" };

@@ -10,6 +10,7 @@ import type { PushedRoute } from "./push.ts";
  * |---|---|---|
  * | `listed`, `unlisted` | informer | a whole list shows the object otherwise than it was known, or lacks it |
  * | `observed`, `deleted` | informer | an event of the watch |
+ * | `loaded` | informer | a snapshot from before this router started holds it |
  * | `read` | informer | a read of this one object, since a peer had pushed something of it |
  * | `update`, `deletion` | peer | a push; told again with `ignored_refuted` or `ignored_unselected` when a read says so |
  * | `shutdown` | clock | its shutdownTime came |
@@ -19,6 +20,7 @@ export type ToldHow =
   | "unlisted"
   | "observed"
   | "deleted"
+  | "loaded"
   | "read"
   | "update"
   | "deletion"
@@ -64,10 +66,10 @@ export function toldFact(
   return { atMs, writer, how, outcome, guard, namespace, name, resourceVersion, state, ip, uid, id, from };
 }
 
-/** What an event or a list says. */
+/** What an event, a list or a snapshot says. */
 export function toldObservation(
   { namespace, name, resourceVersion, uid, route }: Observation,
-  how: "listed" | "observed",
+  how: "listed" | "observed" | "loaded",
   outcome: Outcome,
   guard: Guard | undefined,
   atMs: Milliseconds,

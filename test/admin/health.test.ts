@@ -23,6 +23,7 @@ const well: HealthInput = {
   nowMs: 100_000,
   checks: [{ name: "synced", ok: true, why: "" }],
   counts,
+  snapshotAgeSeconds: undefined,
   watch: { server: "http://api", scopes: [scope] },
   workers: { wanted: 0, ready: 0 },
   barred: false,

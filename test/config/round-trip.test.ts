@@ -28,6 +28,11 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
     .filter((text) => !/\0|^-/.test(text) && text.isWellFormed()),
   context: fc.string({ maxLength: 30 }).filter((text) => !text.startsWith("-") && !/\p{Cc}/u.test(text)),
   namespace: fc.uniqueArray(label, { maxLength: 4 }),
+  resources: fc.constantFrom(
+    ["agents.kruise.io"],
+    ["agents.x-k8s.io/v1alpha1"],
+    ["agents.kruise.io", "agents.x-k8s.io"],
+  ),
   selector: fc.constantFrom("", "a=b", "app in (a, b),!c", "tier: x # not a comment", "'q'", '"'),
   "target.domains": fc.uniqueArray(domain, { maxLength: 3 }),
   "target.sandboxHeader": header,
@@ -44,6 +49,12 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "admin.token": fc.constant(""),
   "admin.tokenFile": fc.constantFrom("", "/etc/lychgate/token", "a # b"),
   "admin.hosts": fc.uniqueArray(domain, { maxLength: 3 }),
+  "routes.podCidrs": fc.subarray(["10.244.0.0/16", "127.0.0.0/8", "fd00::/48"]),
+  "peers.allowFrom": fc.subarray(["10.0.0.0/8", "::1"]),
+  // With replicas to compare with and addresses that may; and no snapshot without a source.
+  "antiEntropy.enabled": fc.constant(false),
+  "antiEntropy.peers": fc.subarray(["10.0.0.7", "replicas.example.com:1"]),
+  "snapshot.path": fc.constantFrom("", "/var/lib/lychgate/a: b"),
   // These go together: see PROOFS.
   "peers.require": fc.constant("none"),
   "peers.hmacKeyFiles": fc.constant([]),
@@ -88,6 +99,11 @@ function arbitraryOf(setting: Setting): fc.Arbitrary<SettingValue> {
   const [min = 0, max = 0] = setting.type.match(/\d+/g)?.map(Number) ?? [];
   return fc.oneof(fc.integer({ min, max }), fc.constantFrom(min, max));
 }
+
+test("every text and list has values here, or hardly any configuration would be valid", () => {
+  const needed = SETTINGS.filter(({ kind }) => kind === "text" || kind === "list").map(({ key }) => key);
+  expect(needed.filter((key) => !Object.hasOwn(TEXTS, key))).toEqual([]);
+});
 
 /** Any subset of settings, that together are valid. */
 const configs: fc.Arbitrary<Config> = fc

@@ -7,6 +7,7 @@ const FRESH_MS = 2_000;
 const WHAT = {
   listed: "stands in a list",
   unlisted: "is missing from a list",
+  loaded: "stands in a snapshot",
   observed: "was added or changed",
   deleted: "was deleted",
   read: "was read from the API server",

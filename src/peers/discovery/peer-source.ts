@@ -6,6 +6,8 @@ export interface Peer {
   readonly name: string;
   /** IP address. Where it takes pushes there is up to who pushes. */
   readonly host: string;
+  /** Where it listens, if whoever found it knows. */
+  readonly port?: number;
 }
 
 /**

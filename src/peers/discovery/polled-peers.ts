@@ -60,8 +60,8 @@ export class PolledPeers implements PeerSource {
 
   #set(found: Awaited<ReturnType<FindMembers>>): void {
     if (this.#stopped) return;
-    const byName = new Map(found.map((endpoint) => [endpointText(endpoint), endpoint.host]));
-    const peers = Array.from(byName, ([name, host]) => ({ name, host }));
+    const byName = new Map(found.map((endpoint) => [endpointText(endpoint), endpoint]));
+    const peers = Array.from(byName, ([name, { host, port }]) => ({ name, host, port }));
     peers.sort((a, b) => (a.name < b.name ? -1 : 1));
     if (namesOf(peers) === namesOf(this.#peers)) return;
     this.#peers = peers;

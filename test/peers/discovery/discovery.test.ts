@@ -185,7 +185,7 @@ test("polled peers: looked for again and again; while that fails, the last answe
   source.onChange(() => (changes += 1));
   source.start();
   await clock.advance(0);
-  expect(source.peers()).toEqual([{ name: "10.0.0.2:7946", host: "10.0.0.2" }]);
+  expect(source.peers()).toEqual([{ name: "10.0.0.2:7946", host: "10.0.0.2", port: 7946 }]);
   answer = () => Promise.reject(new Error("no answer"));
   await clock.advance(5_000);
   expect([source.peers().length, changes]).toEqual([1, 1]);

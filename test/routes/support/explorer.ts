@@ -2,7 +2,11 @@ import type { Incarnation, RouteInEffect } from "../../../src/routes/lookup.ts";
 import { type Provider, providerOf } from "../../../src/routes/provider.ts";
 import type { ObjectKey, Route } from "../../../src/routes/route.ts";
 import { RULES, type Rules } from "../../../src/routes/rules.ts";
+import type { TableSnapshot } from "../../../src/routes/object-facts.ts";
 import { type RouteTable } from "../../../src/routes/table.ts";
+import { compareFacts } from "../../../src/peers/anti-entropy/compare-facts.ts";
+import { offeredFact, type ReplicaScope } from "../../../src/peers/anti-entropy/replica-fact.ts";
+import { snapshotOf } from "./snapshot-of.ts";
 import { type Moment, observationOf, rv, stateOf } from "./timeline.ts";
 import { newTable } from "../../support/defaults.ts";
 
@@ -16,7 +20,13 @@ export type Step =
   /** So much time passes, with a live informer, that whatever peers pushed and it did not confirm runs out. */
   | { readonly kind: "sweep" }
   /** The router starts again: its table is empty, and a list comes next. */
-  | { readonly kind: "restart" };
+  | { readonly kind: "restart" }
+  /** This router compares itself with another, whose list was at `listed` and which heard `pushes` after it. */
+  | { readonly kind: "replica"; readonly listed: number; readonly pushes: readonly Step[] }
+  /** A snapshot of the table is taken. */
+  | { readonly kind: "snapshot" }
+  /** The router starts again with the last snapshot that was taken, while the API server is away. */
+  | { readonly kind: "reload" };
 
 /** What went wrong, and the whole way there. */
 export interface Violation {
@@ -98,6 +108,48 @@ function scriptsOf(moments: readonly Moment[], end: number): Step[][] {
   return scripts;
 }
 
+/**
+ * Replicas that a router could compare itself with: listed at any point; or at the first or the last, and then told of one push.
+ */
+export function replicasOf(moments: readonly Moment[]): Step[] {
+  const points = [5, ...moments.map(({ version }) => version)];
+  const pushes = pushesOf(moments);
+  const bare = points.map((listed): Step => ({ kind: "replica", listed, pushes: [] }));
+  const told = [5, points.at(-1) ?? 5].flatMap((listed) =>
+    pushes.map((push): Step => ({ kind: "replica", listed, pushes: [push] })),
+  );
+  return [...bare, ...told];
+}
+
+/**
+ * The ways in which a router can be restarted with a snapshot: taken at some point, loaded at the same or at the last one, and
+ * then the last list, or one that is older than the snapshot (the cluster was restored, or the file is another's).
+ */
+export function snapshotScripts(moments: readonly Moment[]): Step[][] {
+  const end = (moments.at(-1)?.version ?? 0) + 5;
+  const events = (from: number, to: number): Step[] =>
+    moments
+      .filter(({ version }) => version > from && version <= to)
+      .map((moment) => ({ kind: "event", moment }));
+  const bookmark: Step = { kind: "bookmark", version: end };
+  const points = [5, ...moments.map(({ version }) => version)];
+  const lastPoint = points.at(-1) ?? 5;
+  return points.flatMap((taken) =>
+    Array.from(new Set([taken, lastPoint])).flatMap((loaded) =>
+      [5, lastPoint].map((listed): Step[] => [
+        { kind: "list", version: 5 },
+        ...events(5, taken),
+        { kind: "snapshot" },
+        ...events(taken, loaded),
+        { kind: "reload" },
+        { kind: "list", version: listed },
+        ...events(listed, end),
+        bookmark,
+      ]),
+    ),
+  );
+}
+
 /** All ways to merge `a` and `b` that keep the order within each. */
 export function* interleavings<T>(a: readonly T[], b: readonly T[]): Generator<T[]> {
   const [firstA, ...restA] = a;
@@ -118,10 +170,21 @@ export class Witness {
   readonly #providers: readonly Provider[];
   readonly #trail: string[] = [];
   /** The newest end and the newest fact of each object that the table was told of, by each writer. */
-  readonly #told = { informer: new Told(), peer: new Told() };
+  #told: ToldByAll = { informer: new Told(), peer: new Told() };
   #nowMs = 0;
   /** Of each provider's scope. */
   readonly #watermarks = new Map<Provider, number>();
+  /** Pushes at or below it are refused until the watermark has passed it: a list was older than the snapshot. */
+  #barredUntil = -1;
+  /** Whose facts are a snapshot's. */
+  readonly #loaded = new Set<Provider>();
+  #snapshot:
+    | {
+        readonly table: TableSnapshot;
+        readonly watermarks: ReadonlyMap<Provider, number>;
+        readonly told: ToldByAll;
+      }
+    | undefined;
   #attempts = 0;
   #expectedAttempts = 0;
   #ended: Incarnation[] = [];
@@ -203,6 +266,13 @@ export class Witness {
         const moments = this.#moments.filter(({ namespace }) => providerOf(namespace) === provider);
         const listed = stateOf(moments, step.version);
         const result = this.table.relist(provider, rv(step.version), listed.map(observationOf), this.#nowMs);
+        if (this.#loaded.delete(provider) && step.version < this.#watermark(provider)) {
+          // The informer's word, whatever its version, takes the place of all that the snapshot said.
+          this.#barredUntil = this.#watermark(provider);
+          this.#watermarks.set(provider, step.version);
+          this.#told.informer.forget();
+          this.#told.peer.forget();
+        }
         if (step.version < this.#watermark(provider)) {
           this.#expectedAttempts += listed.filter(
             ({ key, route }) => isAlive(route) && !this.#alive(key),
@@ -244,9 +314,9 @@ export class Witness {
       case "push": {
         const key = `ns/${step.route.name}` as const;
         const version = Number(step.route.resourceVersion);
-        const fresh = version > this.#watermark("") && version > this.#newest(key);
+        const fresh = !this.#isBarred && version > this.#watermark("") && version > this.#newest(key);
         const outcome = this.table.pushUpdate(step.route, this.#nowMs);
-        this.#told.peer.fact(key, version);
+        if (!this.#isBarred) this.#told.peer.fact(key, version);
         if (outcome !== "applied" && !this.#alive(key)) this.#expectedAttempts++;
         const inEffect = this.#inEffect(key)?.route;
         return fresh && inEffect !== undefined && Number(inEffect.resourceVersion) !== version
@@ -256,7 +326,7 @@ export class Witness {
             : undefined;
       }
       case "push-delete": {
-        this.#told.peer.end(`ns/${step.name}`, step.version);
+        if (!this.#isBarred) this.#told.peer.end(`ns/${step.name}`, step.version);
         this.table.pushDelete(
           { namespace: "ns", name: step.name, resourceVersion: rv(step.version) },
           this.#nowMs,
@@ -277,14 +347,81 @@ export class Witness {
       case "restart":
         this.table = this.#newTable();
         this.#watermarks.clear();
+        this.#loaded.clear();
+        this.#barredUntil = -1;
         this.#told.peer.forget();
         this.#told.informer.forget();
         return undefined;
+      case "replica":
+        return this.#compareWith(step.listed, step.pushes);
+      case "snapshot":
+        this.#snapshot = {
+          table: snapshotOf(this.table, this.#nowMs),
+          watermarks: new Map(this.#watermarks),
+          told: { informer: this.#told.informer.copy(), peer: this.#told.peer.copy() },
+        };
+        return undefined;
+      case "reload": {
+        this.table = this.#newTable();
+        const { table, watermarks, told } = this.#snapshot ?? {};
+        if (!table || !watermarks || !told) return "there is no snapshot";
+        // Nothing that was told before counts but by the snapshot.
+        this.#watermarks.clear();
+        for (const [provider, watermark] of watermarks) {
+          this.#watermarks.set(provider, watermark);
+          this.#loaded.add(provider);
+        }
+        this.#barredUntil = -1;
+        this.#told = { informer: told.informer.copy(), peer: told.peer.copy() };
+        this.table.load(table, this.#nowMs);
+        return undefined;
+      }
     }
   }
 
   #watermark(provider: Provider): number {
     return this.#watermarks.get(provider) ?? 0;
+  }
+
+  /** Peers' pushes, which name objects of the first provider only, count again once the watermark has its old height. */
+  get #isBarred(): boolean {
+    return this.#watermark("") <= this.#barredUntil;
+  }
+
+  /** What anti-entropy brings, whatever its transport. */
+  #compareWith(listed: number, pushes: readonly Step[]): string | undefined {
+    // Before its first list a router has nothing to compare.
+    if (!this.table.synced) return undefined;
+    const other = newTable({ scopes: [""], rules: this.#rules });
+    other.relist("", rv(listed), stateOf(this.#moments, listed).map(observationOf), this.#nowMs);
+    for (const push of pushes) {
+      if (push.kind === "push") other.pushUpdate(push.route, this.#nowMs);
+      else if (push.kind === "push-delete")
+        other.pushDelete(
+          { namespace: "ns", name: push.name, resourceVersion: rv(push.version) },
+          this.#nowMs,
+        );
+    }
+    const scopeOf = (watermark: number): ReplicaScope => ({
+      name: "",
+      watched: true,
+      watermark: rv(watermark),
+    });
+    for (const key of new Set(this.#moments.map((moment) => moment.key))) {
+      const facts = other.factsOf(key);
+      const difference = compareFacts(
+        this.table.factsOf(key),
+        scopeOf(this.#watermark("")),
+        facts && offeredFact(facts, true),
+        scopeOf(listed),
+      );
+      let wrong: string | undefined;
+      if (difference.kind === "update") wrong = this.#apply({ kind: "push", route: difference.route });
+      if (difference.kind === "deletion")
+        wrong = this.#apply({ kind: "push-delete", name: key.slice(3), version: Number(difference.version) });
+      if (wrong !== undefined) return wrong;
+    }
+    return undefined;
   }
 
   #newest(key: ObjectKey): number {
@@ -356,6 +493,11 @@ export class Witness {
   }
 }
 
+interface ToldByAll {
+  readonly informer: Told;
+  readonly peer: Told;
+}
+
 /** What a writer has told of each object. */
 class Told {
   readonly #ends = new Map<ObjectKey, number>();
@@ -368,6 +510,13 @@ class Told {
   end(key: ObjectKey, version: number): void {
     this.fact(key, version);
     this.#ends.set(key, Math.max(version, this.lastEnd(key)));
+  }
+
+  copy(): Told {
+    const copy = new Told();
+    for (const [key, version] of this.#facts) copy.#facts.set(key, version);
+    for (const [key, version] of this.#ends) copy.#ends.set(key, version);
+    return copy;
   }
 
   newest(key: ObjectKey): number {
@@ -405,7 +554,11 @@ function describeStep(step: Step): string {
       return `push ${describe(step.route)}`;
     case "sweep":
     case "restart":
+    case "snapshot":
+    case "reload":
       return step.kind;
+    case "replica":
+      return `compares with a replica listed @${step.listed} that heard: ${step.pushes.map(describeStep).join(", ") || "nothing"}`;
     case "push-delete":
       return `push delete ${step.name} @${step.version}`;
   }
@@ -424,7 +577,10 @@ export function explore(
 ): { readonly histories: number; readonly violation: Violation | undefined } {
   let histories = 0;
   const last = script.at(-1);
-  const comparable = !script.some(({ kind }) => kind === "sweep" || kind === "restart");
+  // What a replica brings depends on what is known when it is asked.
+  const comparable = ![...script, ...orders.flat()].some(({ kind }) =>
+    ["sweep", "restart", "reload", "replica"].includes(kind),
+  );
   for (const [prefix, done] of [[script.slice(0, 1), false] as const, [script.slice(0, -1), true] as const]) {
     let agreed: string | undefined;
     for (const order of orders.flatMap((pushes) => [...interleavings(prefix, pushes)])) {

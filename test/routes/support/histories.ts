@@ -37,15 +37,30 @@ export function* pairs(pushes: readonly Step[]): Generator<Step[][]> {
   }
 }
 
+/** Every comparison with a replica beside every push, in both orders, and each comparison twice. */
+export function* replicaPairs(replicas: readonly Step[], pushes: readonly Step[]): Generator<Step[][]> {
+  for (const replica of replicas) {
+    yield [[replica, replica]];
+    for (const push of pushes) {
+      yield [
+        [replica, push],
+        [push, replica],
+      ];
+    }
+  }
+}
+
 /** Explores every history of the timelines until a violation is found. */
 export function exploreAll(
   all: Iterable<readonly Moment[]>,
   rules: Rules = RULES,
+  scriptsOf: (moments: readonly Moment[]) => readonly (readonly Step[])[] = informerScripts,
+  ordersOf: (moments: readonly Moment[]) => Iterable<Step[][]> = (moments) => pairs(pushesOf(moments)),
 ): { readonly histories: number; readonly violation: Violation | undefined } {
   let histories = 0;
   for (const moments of all) {
-    for (const script of informerScripts(moments)) {
-      for (const orders of pairs(pushesOf(moments))) {
+    for (const script of scriptsOf(moments)) {
+      for (const orders of ordersOf(moments)) {
         const found = explore(moments, script, orders, rules);
         histories += found.histories;
         if (found.violation) return { histories, violation: found.violation };

@@ -3,6 +3,7 @@ import { RULES, type Rules } from "../../../src/routes/rules.ts";
 import { type RouteTable } from "../../../src/routes/table.ts";
 import type { Violation } from "./explorer.ts";
 import { type Moment, makeRoute, observationOf, rv, stateOf } from "./timeline.ts";
+import { snapshotOf } from "./snapshot-of.ts";
 import { newTable } from "../../support/defaults.ts";
 
 /**
@@ -21,6 +22,8 @@ export type VerifyStep =
       readonly forged: boolean;
     }
   | { readonly kind: "answer" }
+  /** The router starts again, with a snapshot of this moment; reads that were under way are lost. */
+  | { readonly kind: "reload" }
   /** The API server does not answer for so long that requests are held no longer. */
   | { readonly kind: "time" };
 
@@ -103,7 +106,8 @@ export function* mergings<T>(sequences: readonly (readonly T[])[]): Generator<T[
 
 /** A table that verifies, its reader, and what was truly told. Says after each step what is wrong, if anything is. */
 export class VerifyWitness {
-  readonly table: RouteTable;
+  table: RouteTable;
+  readonly #rules: Rules;
   readonly #moments: readonly Moment[];
   readonly #readMoment: ReadMoment;
   readonly #proven: boolean;
@@ -130,9 +134,19 @@ export class VerifyWitness {
     this.#proven = proven;
     this.#hidden = hidden === undefined ? undefined : `ns/${hidden}`;
     this.#keys = [...new Set<ObjectKey>([...moments.map(({ key }) => key), "ns/z"])];
-    this.table = newTable({ scopes: [""], trust: "verify", selective: hidden !== undefined, rules });
-    this.table.setLive("", true, 0);
-    this.table.addListener({
+    this.#rules = rules;
+    this.table = this.#newTable();
+  }
+
+  #newTable(): RouteTable {
+    const table = newTable({
+      scopes: [""],
+      trust: "verify",
+      selective: this.#hidden !== undefined,
+      rules: this.#rules,
+    });
+    table.setLive("", true, this.#nowMs);
+    table.addListener({
       doubted: (key) => {
         if (!this.#reads.some((read) => read.key === key)) this.#begin(key);
       },
@@ -147,6 +161,7 @@ export class VerifyWitness {
       },
       incarnationEnded: ({ key }, reason) => void this.#ended.push(`${key} ${reason}`),
     });
+    return table;
   }
 
   take(step: VerifyStep): Violation | undefined {
@@ -249,6 +264,15 @@ export class VerifyWitness {
       case "answer":
         this.#answer();
         return;
+      case "reload": {
+        // Before the first list no snapshot is taken.
+        if (!this.#synced) return;
+        const snapshot = snapshotOf(this.table, this.#nowMs);
+        this.#reads.length = 0;
+        this.table = this.#newTable();
+        this.table.load(snapshot, this.#nowMs);
+        return;
+      }
       case "time":
         this.#nowMs += 500;
         this.table.advance(this.#nowMs);
@@ -433,6 +457,8 @@ function describeStep(step: VerifyStep): string {
       return `${step.forged ? "forged " : ""}push delete ${step.name} @${step.version}`;
     case "answer":
       return "a read comes back";
+    case "reload":
+      return "starts again with a snapshot";
     case "time":
       return "half a second passes";
   }

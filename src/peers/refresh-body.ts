@@ -1,0 +1,25 @@
+import type { Route } from "../routes/route.ts";
+
+/** A route to push; with the state `dead` it is a deletion, at the last version that was seen. */
+export type OutgoingRoute = Omit<Route, "shutdownAtMs" | "podUid">;
+
+/**
+ * The body of a `POST /refresh`, as OpenKruise's managers write it (docs/peers.md#post-refresh): the same fields in the same
+ * order, `accessToken` and `requireTrafficAuth` only when they are set. Holds a token.
+ */
+export function refreshBody(route: OutgoingRoute): string {
+  const { ip, id, namespace, name, uid, owner, state, resourceVersion, accessToken, requireTrafficAuth } =
+    route;
+  return JSON.stringify({
+    ip,
+    id,
+    namespace,
+    name,
+    uid,
+    owner,
+    state,
+    resourceVersion,
+    ...(accessToken !== "" && { accessToken }),
+    ...(requireTrafficAuth && { requireTrafficAuth }),
+  });
+}
