@@ -202,7 +202,7 @@ export const ROUTES: DashboardSpec = {
         {
           title: "Age of the snapshot served",
           description:
-            "Routers that started while the API server was away serve what was known before. Empty when none does.",
+            "Routers that started while the API server was away serve what was known before. 0 when none does.",
           kind: "time",
           unit: "s",
           width: 8,
@@ -214,7 +214,7 @@ export const ROUTES: DashboardSpec = {
           kind: "time",
           unit: "s",
           width: 8,
-          queries: [{ expr: `time() - ${q.series(METRICS.snapshotSaved)}`, legend: "{{instance}}" }],
+          queries: [{ expr: `time() - (${q.series(METRICS.snapshotSaved)} > 0)`, legend: "{{instance}}" }],
         },
         {
           title: "Snapshots saved and loaded",

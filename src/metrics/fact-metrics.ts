@@ -45,14 +45,11 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
   const snapshotSaveDuration = addHistogram(registry, METRICS.snapshotSaveDuration);
   let snapshotBytes = 0;
   addGauge(registry, METRICS.snapshotBytes, (set) => set(snapshotBytes));
-  addGauge(registry, METRICS.snapshotSaved, (set) => {
-    const atMs = sources().snapshotSavedAtMs?.();
-    if (atMs !== undefined) set(atMs / 1_000);
-  });
+  addGauge(registry, METRICS.snapshotSaved, (set) => set((sources().snapshotSavedAtMs?.() ?? 0) / 1_000));
   const snapshotLoads = addCounter(registry, METRICS.snapshotLoads);
   addGauge(registry, METRICS.snapshotServedAge, (set) => {
     const atMs = sources().snapshotServedAtMs?.();
-    if (atMs !== undefined) set(Math.max(clock.nowMs() - atMs, 0) / 1_000);
+    set(atMs === undefined ? 0 : Math.max(clock.nowMs() - atMs, 0) / 1_000);
   });
 
   addGauge(registry, METRICS.watermarkAge, (set) => {

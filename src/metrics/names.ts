@@ -242,7 +242,7 @@ export const METRICS = {
   snapshotSaved: {
     name: "lychgate_snapshot_saved_timestamp_seconds",
     type: "gauge",
-    help: "When the last snapshot was taken that this process saved. Absent before the first.",
+    help: "When the last snapshot was taken that this process saved. 0 before the first.",
     across: "primary",
   },
   snapshotLoads: {
@@ -255,7 +255,7 @@ export const METRICS = {
   snapshotServedAge: {
     name: "lychgate_snapshot_served_age_seconds",
     type: "gauge",
-    help: "Age of the snapshot that routes are served from. Absent once the API server has given its list.",
+    help: "Age of the snapshot that routes are served from. 0 once the API server has given its list, and without a snapshot.",
     across: "primary",
   },
 
@@ -275,7 +275,7 @@ export const METRICS = {
   watchLastEvent: {
     name: "lychgate_watch_last_event_timestamp_seconds",
     type: "gauge",
-    help: "When the last event of an object was delivered, in seconds since the epoch. Absent before the first.",
+    help: "When the last event of an object was delivered, in seconds since the epoch. 0 before the first.",
     labels: { scope: label.SCOPES },
   },
   watchLists: {

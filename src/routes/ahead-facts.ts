@@ -1,5 +1,5 @@
 import type { Milliseconds } from "../system/clock.ts";
-import { Doubts, podIpOf, withName } from "./doubts.ts";
+import { type DoubtNames, Doubts, podIpOf, withName } from "./doubts.ts";
 import type { Ahead, Doubt, Entry } from "./entry.ts";
 import type { News } from "./news.ts";
 import { type AheadFact, type DropReason, PUSHED_FACTS } from "./outcome.ts";
@@ -172,6 +172,25 @@ export class AheadFacts {
       this.#doubtIps(entry, ahead.doubt, withName(ahead.doubt.ips, podIpOf(push.route)));
     }
     // What is in doubt may be another thing now.
+    this.#touch(entry);
+    this.#news.add((listener) => {
+      listener.doubted?.(entry.key);
+      listener.doubtChanged?.(entry.key);
+    });
+  }
+
+  /** A doubt from before this router started goes on. Not all that was pushed need be kept. */
+  doubtAgain(entry: Entry, names: DoubtNames, isPartlyKept: boolean, nowMs: Milliseconds): void {
+    const ahead = aheadOf(entry);
+    ahead.doubt ??= newDoubt(nowMs, 0, isPartlyKept);
+    ahead.doubt.isPartlyKept ||= isPartlyKept;
+    ahead.doubt.serial = ++this.#lastSerial;
+    this.doubts.begin(entry);
+    const { ids, ips } = this.doubts.namesOf(entry) ?? names;
+    this.doubts.set(entry, {
+      ids: names.ids.reduce(withName, ids),
+      ips: names.ips.reduce(withName, ips),
+    });
     this.#touch(entry);
     this.#news.add((listener) => {
       listener.doubted?.(entry.key);

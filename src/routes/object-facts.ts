@@ -1,4 +1,5 @@
 import type { Milliseconds } from "../system/clock.ts";
+import type { DoubtNames } from "./doubts.ts";
 import type { ResourceVersion } from "./resource-version.ts";
 import type { Route } from "./route.ts";
 import type { Facts, IpHold } from "./rules.ts";
@@ -19,6 +20,8 @@ export interface ObjectFacts {
   readonly tombstone: PushedFactOf<{ readonly version: ResourceVersion }> | undefined;
   /** A read has shown the object at this version, ahead of the watermark (rule 12). */
   readonly read: ResourceVersion | undefined;
+  /** Peers pushed something that no read has settled: the IDs and IPs in it, also those of pushes that were not kept. */
+  readonly doubt: (DoubtNames & { readonly isPartlyKept: boolean }) | undefined;
 }
 
 /** A fact from a peer. */

@@ -415,6 +415,11 @@ export class RouteTable implements RouteLookup {
       if (outcome === "applied")
         this.#keep("hint", entry, { version, route, from, trusted, isRelayed: true });
     }
+    // Where pushes are believed, nothing is in doubt.
+    if (facts.doubt && this.#trust === "verify") {
+      const { isPartlyKept, ...names } = facts.doubt;
+      this.#ahead.doubtAgain(entry, names, isPartlyKept, this.#nowMs);
+    }
   }
 
   // ---- what peers say
@@ -620,7 +625,7 @@ export class RouteTable implements RouteLookup {
   /** Everything that is known of one object, with its tokens. */
   factsOf(key: ObjectKey): ObjectFacts | undefined {
     const entry = this.#entryOf(key);
-    return entry && factsOf(entry);
+    return entry && factsOf(entry, this.#ahead.doubts.namesOf(entry));
   }
 
   /**
@@ -975,8 +980,12 @@ export class RouteTable implements RouteLookup {
   }
 }
 
-function factsOf({ namespace, name, confirmed, hold, ahead }: Entry): ObjectFacts {
-  const { hint, tombstone, read } = ahead ?? {};
+/** `names`: what requests are held for. */
+function factsOf(
+  { namespace, name, confirmed, hold, ahead }: Entry,
+  names: DoubtNames | undefined,
+): ObjectFacts {
+  const { hint, tombstone, read, doubt } = ahead ?? {};
   return {
     namespace: namespace.name,
     name,
@@ -985,6 +994,7 @@ function factsOf({ namespace, name, confirmed, hold, ahead }: Entry): ObjectFact
     hint: hint?.route && { route: hint.route, ...howPushed(hint) },
     tombstone: tombstone && { version: tombstone.version, ...howPushed(tombstone) },
     read: read?.version,
+    doubt: doubt && { ...(names ?? { ids: [], ips: doubt.ips }), isPartlyKept: doubt.isPartlyKept },
   };
 }
 

@@ -32,7 +32,7 @@ export function headLine({ server, selector, scopes }: SnapshotSource): string {
 /** The line of one object; `facts` is undefined when nothing is known of it any more. */
 export function objectLine(key: ObjectKey, facts: ObjectFacts | undefined): string {
   const [namespace, name] = namespaceAndName(key);
-  const { confirmed, hold, hint, tombstone, read } = facts ?? {};
+  const { confirmed, hold, hint, tombstone, read, doubt } = facts ?? {};
   // `undefined` leaves a field out.
   const line = {
     namespace,
@@ -56,6 +56,7 @@ export function objectLine(key: ObjectKey, facts: ObjectFacts | undefined): stri
       version: tombstone.version,
     },
     read,
+    doubt,
   };
   return `${JSON.stringify(line)}\n`;
 }
@@ -156,7 +157,8 @@ export class SnapshotLines {
       part("tombstone"),
     ];
     const key = objectKey(namespace, name);
-    if (!confirmed && !hint && !tombstone && object["read"] === undefined) {
+    const doubt = part("doubt");
+    if (!confirmed && !hint && !tombstone && !doubt && object["read"] === undefined) {
       this.#objects.delete(key);
       return;
     }
@@ -182,6 +184,11 @@ export class SnapshotLines {
         isRelayed: true,
       },
       read: object["read"] === undefined ? undefined : versionIn(object, "read", line),
+      doubt: doubt && {
+        ids: textsIn(doubt, "ids", line),
+        ips: textsIn(doubt, "ips", line),
+        isPartlyKept: doubt["isPartlyKept"] === true,
+      },
     });
   }
 }
@@ -216,6 +223,12 @@ function stringIn(record: JsonRecord, field: string, line: number): string {
   const value = record[field];
   if (typeof value !== "string") throw damaged(line, `${field} is no text`);
   return value;
+}
+
+function textsIn(record: JsonRecord, field: string, line: number): readonly string[] {
+  const value: unknown = record[field];
+  if (!Array.isArray(value)) throw damaged(line, `${field} is no list`);
+  return value.map(String);
 }
 
 function versionIn(record: JsonRecord, field: string, line: number): ResourceVersion {

@@ -66,6 +66,6 @@ test("long random histories of two sandboxes with restarts from snapshots", () =
         expect(goThrough(new VerifyWitness(moments, readMoment), order, last)).toBeUndefined();
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: 5_000 },
   );
 });

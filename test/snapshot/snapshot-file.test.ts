@@ -23,6 +23,7 @@ function running(name: string, version = 40): ObjectFacts {
     hint: undefined,
     tombstone: undefined,
     read: undefined,
+    doubt: undefined,
   };
 }
 
@@ -75,9 +76,12 @@ describe("a snapshot file", () => {
         hint: optional(fc.record({ from: text, route })),
         tombstone: optional(fc.record({ from: text, version })),
         read: optional(version),
+        doubt: optional(fc.record({ ids: fc.array(text), ips: fc.array(text), isPartlyKept: fc.boolean() })),
       })
-      .filter(({ confirmed, hint, tombstone, read }) => Boolean(confirmed ?? hint ?? tombstone ?? read))
-      .map(({ confirmed, hold, hint, tombstone, read }): ObjectFacts => {
+      .filter(({ confirmed, hint, tombstone, read, doubt }) =>
+        Boolean(confirmed ?? hint ?? tombstone ?? read ?? doubt),
+      )
+      .map(({ confirmed, hold, hint, tombstone, read, doubt }): ObjectFacts => {
         const key = { namespace: "ns", name: "one" };
         return {
           namespace: "ns",
@@ -96,6 +100,7 @@ describe("a snapshot file", () => {
             isRelayed: true,
           },
           read,
+          doubt,
         };
       });
     const path = await snapshotPath();
