@@ -62,6 +62,10 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "peers.tlsKeyFile": fc.constant(""),
   "peers.tlsCaFile": fc.constant(""),
   "peers.tlsNames": fc.constant([]),
+  // It goes with others only: see test/router/replicas.test.ts.
+  "antiEntropy.enabled": fc.constant(false),
+  "antiEntropy.peers": fc.subarray(["10.0.0.7", "[fd00::7]:7789", "routers.example.com", "_p._tcp.x.dev"]),
+  "snapshot.path": fc.constantFrom("", "/var/lib/lychgate/a: b # c"),
   "memberlist.listen": address,
   "memberlist.advertiseAddress": fc.constantFrom("", "10.0.0.7", "fd00::7"),
   "memberlist.name": fc.constantFrom("", "sg-a", "two words # not a comment"),

@@ -136,16 +136,13 @@ export function snapshotScripts(moments: readonly Moment[]): Step[][] {
   const lastPoint = points.at(-1) ?? 5;
   return points.flatMap((taken) =>
     Array.from(new Set([taken, lastPoint])).flatMap((loaded) =>
-      [5, lastPoint].map((listed): Step[] => [
-        { kind: "list", version: 5 },
-        ...events(5, taken),
-        { kind: "snapshot" },
-        ...events(taken, loaded),
-        { kind: "reload" },
-        { kind: "list", version: listed },
-        ...events(listed, end),
-        bookmark,
-      ]),
+      [5, lastPoint].map((listed): Step[] => {
+        const reload: Step[] = [{ kind: "snapshot" }, { kind: "reload" }];
+        const first: Step[] = [{ kind: "list", version: 5 }];
+        const list: Step = { kind: "list", version: listed };
+        reload.splice(1, 0, ...events(taken, loaded));
+        return first.concat(events(5, taken), reload, list, events(listed, end), bookmark);
+      }),
     ),
   );
 }
