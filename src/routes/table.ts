@@ -900,8 +900,7 @@ export class RouteTable implements RouteLookup {
 
   #hasSynced(): boolean {
     const scopes = [...this.#scopes.values()];
-    const isKnown = ({ synced, snapshotAtMs }: Scope<Entry>) => synced || snapshotAtMs !== undefined;
-    return scopes.some(isKnown) && scopes.every((scope) => isKnown(scope) || scope.missing);
+    return scopes.some(isTold) && scopes.every((scope) => isTold(scope) || scope.missing);
   }
 
   /** The object that a request names, of whichever CRD. */
@@ -1035,7 +1034,11 @@ function saysTheSame(a: Route | undefined, b: Route | undefined): boolean {
   );
 }
 
-/** @throws RangeError when an object would lie in two of the scopes. */
+/** @throws RangeError when an object would lie in two of the scopes. */ /** A list has told what a scope holds, or a snapshot. */
+function isTold({ synced, snapshotAtMs }: Scope<Entry>): boolean {
+  return synced || snapshotAtMs !== undefined;
+}
+
 function disjoint(scopes: readonly string[]): readonly string[] {
   const twice = scopes.find((name, index) => scopes.indexOf(name) !== index);
   if (twice !== undefined) throw new RangeError(`the scope ${JSON.stringify(twice)} is named twice`);

@@ -51,10 +51,6 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "admin.hosts": fc.uniqueArray(domain, { maxLength: 3 }),
   "routes.podCidrs": fc.subarray(["10.244.0.0/16", "127.0.0.0/8", "fd00::/48"]),
   "peers.allowFrom": fc.subarray(["10.0.0.0/8", "::1"]),
-  // With replicas to compare with and addresses that may; and no snapshot without a source.
-  "antiEntropy.enabled": fc.constant(false),
-  "antiEntropy.peers": fc.subarray(["10.0.0.7", "replicas.example.com:1"]),
-  "snapshot.path": fc.constantFrom("", "/var/lib/lychgate/a: b"),
   // These go together: see PROOFS.
   "peers.require": fc.constant("none"),
   "peers.hmacKeyFiles": fc.constant([]),
