@@ -1,5 +1,5 @@
 import type { Milliseconds } from "../system/clock.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../system/token-bucket.ts";
 
 /** What may come to `/refresh` in a second. 0 is no limit. */
 export interface PushRates {
@@ -85,7 +85,11 @@ export class PushBudget {
 
 function newUse(pushesPerSecond: number, bytesPerSecond: number, nowMs: Milliseconds): Use {
   return {
-    pushes: new TokenBucket(pushesPerSecond || Infinity, nowMs),
-    bytes: new TokenBucket(bytesPerSecond || Infinity, nowMs),
+    pushes: oneSecondsWorth(pushesPerSecond || Infinity, nowMs),
+    bytes: oneSecondsWorth(bytesPerSecond || Infinity, nowMs),
   };
+}
+
+function oneSecondsWorth(perSecond: number, nowMs: Milliseconds): TokenBucket {
+  return new TokenBucket(perSecond, perSecond, nowMs);
 }

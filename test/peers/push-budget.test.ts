@@ -8,7 +8,6 @@ import { systemClock } from "../../src/system/clock.ts";
 import { type LogFields, silentLog } from "../../src/system/log.ts";
 import type { PeerServerOptions } from "../../src/peers/peer-server.ts";
 import { PushBudget, type PushRates } from "../../src/peers/push-budget.ts";
-import { TokenBucket } from "../../src/peers/token-bucket.ts";
 import { pushOf, startPeerServer } from "./peer-fixture.ts";
 
 // Who may push, and how much: no sender takes the event loop that serves traffic.
@@ -233,15 +232,4 @@ test("senders are remembered up to a bound; who is forgotten still meets the bud
   }
   expect(budget.senders).toBe(1_024);
   expect(admitted).toBe(5_000);
-});
-
-test("a clock that stands or goes back gives nothing, and takes nothing", () => {
-  const bucket = new TokenBucket(2, 1_000);
-  bucket.charge(2, 1_000);
-  expect([bucket.hasAny(1_000), bucket.hasAny(0), bucket.hasAny(1_499), bucket.hasAny(1_500)]).toEqual([
-    false,
-    false,
-    false,
-    true,
-  ]);
 });

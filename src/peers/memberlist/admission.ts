@@ -1,9 +1,9 @@
 import type { Clock, Milliseconds } from "../../system/clock.ts";
 import type { Log } from "../../system/log.ts";
+import { TokenBucket } from "../../system/token-bucket.ts";
 import type { MemberlistObserver } from "./parts.ts";
 import type { RefusalReason } from "./refused.ts";
 import type { Bounds } from "./settings.ts";
-import { TokenBucket } from "./token-bucket.ts";
 
 /** Log lines about what is not taken: at most one in this time. */
 const COMPLAINT_MS = 60_000;
@@ -30,8 +30,9 @@ export class Admission {
     this.#observer = observer;
     this.#clock = clock;
     this.#log = log;
-    this.#packets = new TokenBucket(packetsPerSecond, packetsPerSecond);
-    this.#streams = new TokenBucket(streamsPerSecond, streamBurst);
+    const nowMs = clock.monotonicMs();
+    this.#packets = new TokenBucket(packetsPerSecond, packetsPerSecond, nowMs);
+    this.#streams = new TokenBucket(streamsPerSecond, streamBurst, nowMs);
   }
 
   /** True when a packet from `host` may be read now; else it is refused. */

@@ -11,7 +11,6 @@ import {
   retransmitLimit,
   suspicionTimeoutMs,
 } from "../../../src/peers/memberlist/timing.ts";
-import { TokenBucket } from "../../../src/peers/memberlist/token-bucket.ts";
 import { FakeClock } from "./support/fake-clock.ts";
 import type { Member } from "../../../src/peers/memberlist/verdicts.ts";
 
@@ -260,14 +259,4 @@ test("Joining: tries three at a time each address where nobody is known yet, and
   expect(tried).toEqual([2, 3, 5, 3]);
   joining.stop();
   expect(clock.pending).toBe(0);
-});
-
-test("a token bucket lets through its burst, and then its rate", () => {
-  const bucket = new TokenBucket(100, 10);
-  const passed = (nowMs: number, tries: number) =>
-    Array.from({ length: tries }, () => bucket.take(nowMs)).filter(Boolean).length;
-  expect(passed(1_000, 50)).toBe(10);
-  expect(passed(1_000, 50)).toBe(0);
-  expect(passed(1_050, 50)).toBe(5);
-  expect(passed(100_000, 50)).toBe(10);
 });
