@@ -695,6 +695,8 @@ export class RouteTable implements RouteLookup {
     for (const entry of this.#entries.ofScope(scope)) {
       if (entry.confirmedUid === undefined || !this.#rules.isGone(listed.has(entry))) continue;
       if (this.#isReadLater(entry, version)) continue;
+      if (entry.hint && this.#rules.hintIsReached(entry.hint.resourceVersion, version))
+        this.#dropListed(entry, entry.hint, undefined);
       this.#unconfirm(entry, entry.confirmedUid);
       const {
         name,
@@ -781,12 +783,31 @@ export class RouteTable implements RouteLookup {
       if (reached.fact === "read") this.#ahead.drop("read", entry);
       if (entry.hint && this.#rules.hintIsReached(entry.hint.resourceVersion, scope.watermark)) {
         const isShown = !scope.selective || this.#rules.isShown(entry.confirmed, entry.hint);
-        this.#ahead.drop("hint", entry, everyEvent && isShown ? "contradicted" : undefined);
+        if (!everyEvent) this.#dropListed(entry, entry.hint, entry.observation);
+        else this.#ahead.drop("hint", entry, isShown ? "contradicted" : undefined);
       }
       if (this.#tombstoneIsDone(entry)) this.#ahead.drop("tombstone", entry);
       this.#touched.push(entry);
     }
     this.#moved.push(scope);
+  }
+
+  /**
+   * Drops a hint that a list has passed; `observation` is the object as the list shows it. A push that waits for a read is judged
+   * as by that read. One that counts is blamed only when the list shows that the object never had its version.
+   */
+  #dropListed(entry: Entry, hint: Route, observation: Observation | undefined): void {
+    const { scope, ahead } = entry;
+    const { hint: pending, tombstone } = ahead ?? {};
+    const view = { version: scope.watermark, observation, selective: scope.selective };
+    const settled = this.#rules.settleUpdate(hint, view, true, tombstone?.version);
+    const isTrusted = pending?.trusted === true;
+    if (settled !== "refuted") this.#ahead.drop("hint", entry);
+    else if (isTrusted) this.#ahead.drop("hint", entry, observation ? "contradicted" : undefined);
+    else {
+      this.#news.tell((tell) => tell(this.#pushed(hint, "ignored_refuted", pending?.from ?? "")));
+      this.#ahead.drop("hint", entry, "refuted");
+    }
   }
 
   // ---- pushed facts

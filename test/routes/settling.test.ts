@@ -583,3 +583,51 @@ test("how many objects of a namespace are known of", () => {
   update(110, {}, 0, "new");
   expect(table.objectsIn("ns")).toBe(3);
 });
+
+describe("a list that has passed an update which waits says of it what a read would", () => {
+  const list = (table: ReturnType<typeof scene>["table"], version: number, ...routes: Route[]) =>
+    table.relist(
+      "",
+      rv(version),
+      routes.map((route) => observe(route)),
+      7,
+    );
+  const one = makeRoute("one", 50);
+  const two = makeRoute("two", 60, { ip: "10.0.0.2" });
+
+  test.each<[string, Route[]]>([
+    ["shows the object as it was before", [one, two]],
+    ["shows no such object", [two]],
+    ["shows another pod IP at that very version", [makeRoute("one", 105, { ip: "10.0.0.3" }), two]],
+  ])("it %s: its sender is blamed", (_, routes) => {
+    const { table, update, heard } = scene();
+    update(105, { ip: "10.6.6.6" });
+    heard();
+    list(table, 110, ...routes);
+    expect(heard().filter((said) => said.startsWith("hint of ns/one"))).toEqual([
+      expect.stringMatching(/^hint of ns\/one from 10\.9\.9\.9: (refuted|contradicted)$/),
+    ]);
+    expect(table.stats()).toMatchObject({ hints: 0, doubtful: 0 });
+  });
+
+  test.each<[string, Route[]]>([
+    ["at a later version, so it was true perhaps", [makeRoute("one", 107), two]],
+    ["as it says", [makeRoute("one", 105, { ip: "10.6.6.6" }), two]],
+  ])("it shows the object %s: nobody is blamed", (_, routes) => {
+    const { table, update, heard } = scene();
+    update(105, { ip: "10.6.6.6" });
+    heard();
+    list(table, 110, ...routes);
+    expect(heard().filter((said) => said.startsWith("hint of ns/one"))).toEqual([]);
+    expect(table.stats()).toMatchObject({ hints: 0, doubtful: 0 });
+  });
+
+  test("it shows no such object, and a deletion waits beside: nobody is blamed", () => {
+    const { table, update, deletion, heard } = scene();
+    update(105, { ip: "10.6.6.6" });
+    deletion(105);
+    heard();
+    list(table, 110, two);
+    expect(heard().filter((said) => said.includes("refuted"))).toEqual([]);
+  });
+});

@@ -123,7 +123,7 @@ export class VerifyWitness {
   #watermark = 0;
   #ended: string[] = [];
   #blamed: string[] = [];
-  #readAt = 0;
+  #shownAt = 0;
   #nowMs = 0;
   #synced = false;
 
@@ -154,7 +154,7 @@ export class VerifyWitness {
         if (from !== "manager") return;
         if (key === this.#hidden) this.#blamed.push(`${fact} of ${key}, which the selector hides: ${reason}`);
         if (reason !== "refuted") return;
-        const lives = stateOf(this.#moments, this.#readAt).some(
+        const lives = stateOf(this.#moments, this.#shownAt).some(
           (moment) => moment.key === key && !ended(moment),
         );
         if (fact === "tombstone" || lives) this.#blamed.push(`a true ${fact} of ${key} was called a lie`);
@@ -216,6 +216,7 @@ export class VerifyWitness {
       case "list": {
         const listed = this.#shown(step.version);
         this.#tellUpTo(step.version);
+        this.#shownAt = step.version;
         this.table.relist("", rv(step.version), listed.map(observationOf), this.#nowMs);
         this.#watermark = Math.max(this.#watermark, step.version);
         this.#synced = true;
@@ -283,7 +284,7 @@ export class VerifyWitness {
     const read = this.#reads.shift();
     if (!read) return;
     const version = this.#readMoment === "begin" ? read.begunAt : this.#present;
-    this.#readAt = version;
+    this.#shownAt = version;
     const moment = this.#shown(version).find(({ key }) => key === read.key);
     const [namespace = "", name = ""] = read.key.split("/");
     const result = this.table.settle(
