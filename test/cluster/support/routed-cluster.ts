@@ -1,19 +1,47 @@
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { PodIdentity } from "../../../lab/devcluster/pod-handler.ts";
 import { Pod } from "../../../lab/devcluster/pods.ts";
 import { eventually } from "../../support/eventually.ts";
 import { metricOf, type RouterProcess, startRouterProcess } from "../../support/router-process.ts";
 import type { ClusterKind } from "./clusters.ts";
 import type { TestCluster } from "./test-cluster.ts";
 
-const NAMESPACE = "team-a";
-const PORT = 3000;
+/** Where the sandboxes of these tests live, and what their pods listen on. */
+export const NAMESPACE = "team-a";
+export const PORT = 3000;
 
-/** What a client got. `from`: the sandbox whose pod answered. */
+/** What a client got. `from`: the sandbox whose pod answered. `podUid`: what that pod is. */
 export interface Answer {
   readonly status: number;
   readonly reason: string | undefined;
   readonly from: string | undefined;
+  readonly podUid: string | undefined;
+}
+
+/** One request for a sandbox to the traffic port of a router. Rejects when there is no whole answer. */
+export function askRouter(traffic: string, sandbox: string, agent: Agent): Promise<Answer> {
+  const [host, port] = traffic.split(":");
+  return new Promise((resolve, reject) => {
+    const headers = { host: `${PORT}-${NAMESPACE}--${sandbox}.example.com` };
+    const asked = request({ host, port, agent, path: "/", headers, timeout: 30_000 });
+    asked.on("timeout", () => asked.destroy(new Error("timeout"))).on("error", reject);
+    asked.on("response", (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      response.on("error", reject).on("end", () => {
+        const reason = response.headers["x-lychgate-reason"];
+        const pod = response.statusCode === 200 ? (JSON.parse(text) as PodIdentity) : undefined;
+        resolve({
+          status: response.statusCode ?? 0,
+          reason: typeof reason === "string" ? reason : undefined,
+          from: pod?.name,
+          podUid: pod?.podUid,
+        });
+      });
+    });
+    asked.end();
+  });
 }
 
 /** What came of the requests of {@link RoutedCluster.load}. */
@@ -80,25 +108,7 @@ export class RoutedCluster {
   }
 
   ask(name: string): Promise<Answer> {
-    const [host, port] = this.router.traffic.split(":");
-    return new Promise((resolve, reject) => {
-      const headers = { host: `${PORT}-${NAMESPACE}--${name}.example.com` };
-      const asked = request({ host, port, agent: this.#agent, path: "/", headers, timeout: 30_000 });
-      asked.on("timeout", () => asked.destroy(new Error("timeout"))).on("error", reject);
-      asked.on("response", (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-        response.on("error", reject).on("end", () => {
-          const reason = response.headers["x-lychgate-reason"];
-          resolve({
-            status: response.statusCode ?? 0,
-            reason: typeof reason === "string" ? reason : undefined,
-            from: response.statusCode === 200 ? (JSON.parse(text) as { name: string }).name : undefined,
-          });
-        });
-      });
-      asked.end();
-    });
+    return askRouter(this.router.traffic, name, this.#agent);
   }
 
   /** Resolves when the sandbox is served by its own pod. */

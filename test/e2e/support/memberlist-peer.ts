@@ -41,13 +41,15 @@ export interface PeerOptions {
 }
 
 interface PeerEvent {
-  readonly event: "ready" | "join" | "leave" | "update" | "joined" | "members" | "left";
+  readonly event: "ready" | "join" | "leave" | "update" | "joined" | "members" | "left" | "pushed";
   readonly name?: string;
   readonly addr?: string;
   readonly joined?: number;
   readonly error?: string;
   readonly members?: readonly string[];
   readonly health?: number;
+  readonly push?: number;
+  readonly answers?: Readonly<Record<string, number>>;
 }
 
 /** A member in hashicorp/memberlist, in a process of its own. */
@@ -58,6 +60,11 @@ export interface GoPeer {
   readonly process: ChildProcessWithoutNullStreams;
   /** `name address` of all that it holds for alive, sorted. */
   members(): Promise<string[]>;
+  /**
+   * Pushes a route, one line of JSON, to port 7789 of all others that it holds for alive, as a manager does. Resolves to each one's
+   * status, by address; 0 when all tries failed.
+   */
+  push(route: string): Promise<Readonly<Record<string, number>>>;
   /** Says that it leaves; resolves when that is told. */
   leave(): Promise<void>;
   /** kill -9. Resolves when it is gone. */
@@ -71,6 +78,7 @@ export async function startPeer(options: PeerOptions): Promise<GoPeer> {
   const child = spawn(buildPeer(), [JSON.stringify(given)]);
   const events: PeerEvent[] = [];
   let errors = "";
+  let pushes = 0;
   createInterface(child.stdout).on("line", (line) => events.push(JSON.parse(line) as PeerEvent));
   child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
   child.stdin.on("error", () => {});
@@ -80,12 +88,13 @@ export async function startPeer(options: PeerOptions): Promise<GoPeer> {
     await exited;
   };
   onTestFinished(kill);
-  const ask = async (command: string, event: PeerEvent["event"]): Promise<PeerEvent> => {
+  const ask = async (command: string, event: PeerEvent["event"], push?: number): Promise<PeerEvent> => {
     const from = events.length;
     child.stdin.write(`${command}\n`);
     return eventually(
       () =>
-        events.slice(from).find((said) => said.event === event) ?? fail(`no answer to ${command}: ${errors}`),
+        events.slice(from).find((said) => said.event === event && said.push === push) ??
+        fail(`no answer to ${command}: ${errors}`),
       { timeoutMs: 20_000 },
     );
   };
@@ -97,6 +106,7 @@ export async function startPeer(options: PeerOptions): Promise<GoPeer> {
     events,
     process: child,
     members: async () => [...((await ask("members", "members")).members ?? [])].sort(),
+    push: async (route) => (await ask(`push ${route}`, "pushed", ++pushes)).answers ?? {},
     async leave() {
       const { error } = await ask("leave", "left");
       if (error) fail(error);

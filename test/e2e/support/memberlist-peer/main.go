@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,8 +90,14 @@ func main() {
 		joined, err := list.Join(o.Join)
 		say(map[string]any{"event": "joined", "joined": joined, "error": text(err)})
 	}
+	client, number := managersClient(o.Addr), 0
 	commands := bufio.NewScanner(os.Stdin)
 	for commands.Scan() {
+		if body, ok := strings.CutPrefix(commands.Text(), "push "); ok {
+			number++
+			go push(list, client, number, body)
+			continue
+		}
 		switch commands.Text() {
 		case "members":
 			names := []string{}
