@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { buildHelm, helm, NO_HELM } from "./support/helm.ts";
+import { helm, NO_HELM } from "./support/helm.ts";
 import { type Kubernetes, NO_KUBERNETES, startKubernetes } from "./support/kubernetes.ts";
 import { OLD_GATEWAY } from "./support/old-gateway.ts";
 
@@ -34,8 +34,6 @@ interface Manifest {
 const skipped = NO_HELM ?? NO_KUBERNETES;
 
 describe.skipIf(skipped)(`the Helm chart${skipped ? ` (skipped: ${skipped})` : ""}`, () => {
-  beforeAll(() => void buildHelm(), 1_800_000);
-
   test.each(OVERLAYS)(
     "with $values it is $overlay, object for object",
     async ({ overlay, namespace, values }) => {

@@ -4,7 +4,7 @@ import { startRealCluster } from "./real-cluster.ts";
 import type { TestCluster } from "./test-cluster.ts";
 
 /** Undefined unless etcd and the API servers are there (`npm run test:cluster` builds them where Go is). */
-const programs = findPrograms();
+const programs = findPrograms(["etcd", "etcdctl", "etcdutl", "apiextensions-apiserver", "kube-apiserver"]);
 
 /** A way to have a cluster. */
 export interface ClusterKind {

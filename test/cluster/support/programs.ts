@@ -29,35 +29,38 @@ const SOURCES = {
     package: "k8s.io/kubernetes/cmd/kube-apiserver",
     ldflags: KUBERNETES_LDFLAGS,
   },
+  helm: { module: "helm", package: "helm.sh/helm/v3/cmd/helm", ldflags: "-s -w" },
 } as const;
 
-/** A program of a real cluster. */
+/** A program that is built from its Go module. */
 export type ProgramName = keyof typeof SOURCES;
 
 const NAMES = Object.keys(SOURCES) as readonly ProgramName[];
 
 /** The file of each program. */
-export type Programs = Readonly<Record<ProgramName, string>>;
+export type Programs<Name extends ProgramName = ProgramName> = Readonly<Record<Name, string>>;
 
 /**
- * All programs of a real cluster; undefined when one of them is neither built ({@link buildPrograms}) nor in the folder that
+ * Finds all of `names`; undefined when one of them is neither built ({@link buildPrograms}) nor in the folder that
  * `KUBEBUILDER_ASSETS` names, as envtest fills it (etcd, kube-apiserver).
  */
-export function findPrograms(): Programs | undefined {
-  const files = NAMES.map((name) => [name, fileOf(name)] as const);
-  return files.every(([, file]) => existsSync(file)) ? (Object.fromEntries(files) as Programs) : undefined;
+export function findPrograms<Name extends ProgramName>(names: readonly Name[]): Programs<Name> | undefined {
+  const files = names.map((name) => [name, fileOf(name)] as const);
+  return files.every(([, file]) => existsSync(file))
+    ? (Object.fromEntries(files) as Programs<Name>)
+    : undefined;
 }
 
 /** Builds what is missing, once for each version of its sources. Without Go it says so and builds nothing. */
 export function buildPrograms(tell: (line: string) => void): void {
   const missing = NAMES.filter((name) => !existsSync(fileOf(name)));
   if (missing.length === 0) {
-    tell(`etcd and Kubernetes' API servers are in ${cache()}`);
+    tell(`${NAMES.join(", ")} are in ${cache()}`);
     return;
   }
   if (spawnSync("go", ["version"]).status !== 0) {
     tell(
-      `go is not installed: ${missing.join(", ")} can't be built, and tests on a real cluster are skipped`,
+      `go is not installed: ${missing.join(", ")} can't be built, and the tests that need them are skipped`,
     );
     return;
   }

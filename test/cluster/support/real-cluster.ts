@@ -9,7 +9,7 @@ import type { ApiCredentials } from "../../../src/watch/api-credentials.ts";
 import { freePort } from "../../e2e/support/free-port.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KubeClient } from "./kube-client.ts";
-import type { Programs } from "./programs.ts";
+import type { ProgramName, Programs } from "./programs.ts";
 import { NAMESPACES, type TestCluster } from "./test-cluster.ts";
 
 const run = promisify(execFile);
@@ -17,20 +17,29 @@ const run = promisify(execFile);
 /** A cold start of an API server on a busy machine. */
 const START_MS = 120_000;
 
+type ServerName = "apiextensions-apiserver" | "kube-apiserver";
+
+/** Options of {@link startRealCluster}. */
+export interface RealClusterOptions {
+  /**
+   * Whether kube-apiserver wants a service account of each pod, as every cluster does. Default false: without a controller manager
+   * no namespace has one.
+   */
+  readonly admitsServiceAccounts?: boolean;
+}
+
 /**
  * A real etcd and API server on loopback, with TLS, client certificates and the CRD of Sandboxes. There is no controller
- * manager and no kubelet: nothing happens but what the test does.
+ * manager and no kubelet: nothing happens but what the test does. `programs`: etcd and the server; etcdctl and etcdutl for backups.
  */
 export async function startRealCluster(
-  programs: Programs,
-  server: "apiextensions-apiserver" | "kube-apiserver",
-): Promise<TestCluster> {
+  programs: Partial<Programs>,
+  server: ServerName,
+  options: RealClusterOptions = {},
+): Promise<RealCluster> {
   const folder = mkdtempSync(join(tmpdir(), "lychgate-cluster-"));
-  const cluster = new RealCluster(programs, server, folder, {
-    client: await freePort(),
-    peer: await freePort(),
-    api: await freePort(),
-  });
+  const ports = { client: await freePort(), peer: await freePort(), api: await freePort() };
+  const cluster = new RealCluster(programs, server, folder, ports, options);
   try {
     await cluster.startStore();
     await cluster.startApiProcess();
@@ -43,13 +52,16 @@ export async function startRealCluster(
   }
 }
 
-class RealCluster implements TestCluster {
+/** See {@link startRealCluster}. */
+export class RealCluster implements TestCluster {
   readonly credentials: ApiCredentials;
   readonly kubeconfig: string;
   readonly client: KubeClient;
-  readonly #programs: Programs;
-  readonly #server: "apiextensions-apiserver" | "kube-apiserver";
-  readonly #folder: string;
+  /** Where it keeps its files; removed when it stops. */
+  readonly folder: string;
+  readonly #programs: Partial<Programs>;
+  readonly #server: ServerName;
+  readonly #options: RealClusterOptions;
   readonly #ports: { readonly client: number; readonly peer: number; readonly api: number };
   #etcd: ChildProcess | undefined;
   #api: ChildProcess | undefined;
@@ -57,15 +69,17 @@ class RealCluster implements TestCluster {
   #restores = 0;
 
   constructor(
-    programs: Programs,
-    server: "apiextensions-apiserver" | "kube-apiserver",
+    programs: Partial<Programs>,
+    server: ServerName,
     folder: string,
     ports: { readonly client: number; readonly peer: number; readonly api: number },
+    options: RealClusterOptions,
   ) {
     this.#programs = programs;
     this.#server = server;
-    this.#folder = folder;
+    this.folder = folder;
     this.#ports = ports;
+    this.#options = options;
     this.#data = join(folder, "etcd-0");
     makeKeys(folder);
     const url = `https://127.0.0.1:${ports.api}`;
@@ -81,15 +95,21 @@ class RealCluster implements TestCluster {
       defaultNamespace: undefined,
       authHeaders: () => Promise.resolve({}),
     };
-    this.kubeconfig = join(folder, "admin.kubeconfig");
-    writeKubeconfig(
-      this.kubeconfig,
-      { server: url, "certificate-authority": join(folder, "ca.crt") },
-      { "client-certificate": join(folder, "admin.crt"), "client-key": join(folder, "admin.key") },
-    );
+    this.kubeconfig = this.writeKubeconfig("admin", {
+      "client-certificate": join(folder, "admin.crt"),
+      "client-key": join(folder, "admin.key"),
+    });
     // The CRD server asks another API server who a token's owner is and what he may do; there is none.
     writeKubeconfig(join(folder, "nowhere.kubeconfig"), { server: "http://127.0.0.1:1" }, {});
     this.client = new KubeClient(this.credentials);
+  }
+
+  /** A kubeconfig of this cluster for another `user`, as kubeconfigs describe one. Returns its path. */
+  writeKubeconfig(name: string, user: object): string {
+    const path = join(this.folder, `${name}.kubeconfig`);
+    const server = this.credentials.server.origin;
+    writeKubeconfig(path, { server, "certificate-authority": join(this.folder, "ca.crt") }, user);
+    return path;
   }
 
   get #etcdUrl(): string {
@@ -120,7 +140,7 @@ class RealCluster implements TestCluster {
 
   /** Resolves when it answers, not yet for sandboxes. */
   async startApiProcess(): Promise<void> {
-    const file = (name: string): string => join(this.#folder, name);
+    const file = (name: string): string => join(this.folder, name);
     const nowhere = file("nowhere.kubeconfig");
     this.#api = this.#spawn(this.#server, {
       "etcd-servers": this.#etcdUrl,
@@ -137,7 +157,7 @@ class RealCluster implements TestCluster {
             "service-account-key-file": file("sa.pub"),
             "service-account-signing-key-file": file("sa.key"),
             "authorization-mode": "RBAC",
-            "disable-admission-plugins": "ServiceAccount",
+            ...(!this.#options.admitsServiceAccounts && { "disable-admission-plugins": "ServiceAccount" }),
             "endpoint-reconciler-type": "none",
           }
         : {
@@ -184,8 +204,8 @@ class RealCluster implements TestCluster {
   }
 
   async backup(): Promise<{ readonly made: unknown }> {
-    const file = join(this.#folder, `backup-${Date.now()}.db`);
-    await run(this.#programs.etcdctl, ["--endpoints", this.#etcdUrl, "snapshot", "save", file]);
+    const file = join(this.folder, `backup-${Date.now()}.db`);
+    await run(this.#programOf("etcdctl"), ["--endpoints", this.#etcdUrl, "snapshot", "save", file]);
     return { made: file };
   }
 
@@ -193,7 +213,7 @@ class RealCluster implements TestCluster {
     backup: { readonly made: unknown },
     { bumpRevision = 0 }: { readonly bumpRevision?: number } = {},
   ): Promise<void> {
-    this.#data = join(this.#folder, `etcd-${++this.#restores}`);
+    this.#data = join(this.folder, `etcd-${++this.#restores}`);
     const flags = {
       "data-dir": this.#data,
       name: "e",
@@ -202,14 +222,14 @@ class RealCluster implements TestCluster {
       ...(bumpRevision > 0 && { "bump-revision": bumpRevision, "mark-compacted": true }),
     };
     const file = String(backup.made);
-    await run(this.#programs.etcdutl, ["snapshot", "restore", file, ...flagsOf(flags)]);
+    await run(this.#programOf("etcdutl"), ["snapshot", "restore", file, ...flagsOf(flags)]);
   }
 
   async stop(): Promise<void> {
     await this.client.close();
     await killed(this.#api);
     await killed(this.#etcd);
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 
   /** The last that each program wrote. */
@@ -217,7 +237,7 @@ class RealCluster implements TestCluster {
     return ["etcd", this.#server]
       .map((name) => {
         try {
-          return `${name}: ${readFileSync(join(this.#folder, `${name}.log`), "utf8").slice(-2_000)}`;
+          return `${name}: ${readFileSync(join(this.folder, `${name}.log`), "utf8").slice(-2_000)}`;
         } catch {
           return `${name}: not started`;
         }
@@ -225,11 +245,17 @@ class RealCluster implements TestCluster {
       .join("\n");
   }
 
-  #spawn(name: keyof Programs, flags: Flags): ChildProcess {
-    const log = openSync(join(this.#folder, `${name}.log`), "a");
+  #programOf(name: ProgramName): string {
+    const file = this.#programs[name];
+    if (file === undefined) throw new Error(`${name} is not built`);
+    return file;
+  }
+
+  #spawn(name: ProgramName, flags: Flags): ChildProcess {
+    const log = openSync(join(this.folder, `${name}.log`), "a");
     try {
-      return spawn(this.#programs[name], flagsOf(flags), {
-        cwd: this.#folder,
+      return spawn(this.#programOf(name), flagsOf(flags), {
+        cwd: this.folder,
         stdio: ["ignore", log, log],
       });
     } finally {
