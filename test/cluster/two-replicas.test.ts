@@ -203,10 +203,13 @@ test.skipIf(kubeApiserver.isMissing || NO_GO !== undefined)(
     expect(sum("refuted")).toBeGreaterThan(0);
     for (const replica of scene.replicas) {
       expect(await scene.metric(replica, "lychgate_cluster_restores_total")).toBe(1);
-      const { memberlist } = await scene.peersOf(replica);
       // At most the three deletions of the lost future, which it pushed three times: those sandboxes live.
       expect((await managerOf(replica))?.refuted).toBeLessThanOrEqual(9);
-      expect(memberlist?.members.map(({ status }) => status)).toEqual(["alive", "alive"]);
+      // A busy machine makes a member suspect for a moment.
+      await eventually(async () => {
+        const { memberlist } = await scene.peersOf(replica);
+        expect(memberlist?.members.map(({ status }) => status)).toEqual(["alive", "alive"]);
+      });
     }
   },
 );
