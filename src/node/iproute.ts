@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { IpFamily } from "./cidr.ts";
 import { NodeToolError } from "./node-tool-error.ts";
+import { type Ended, endsOf, quoted, scriptOf, type Task } from "./shell-script.ts";
 
 /** Where a command runs: this process's network namespace, one by its name under /run/netns, or one by a path. */
 export type NetworkNamespace =
@@ -86,11 +87,11 @@ const NEEDED_VERSION = "iproute2 4.17";
 const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
   // First: also a namespace that may not be entered.
   [
-    /Operation not permitted|Permission denied \(you must be root\)|\/ns\/.*Permission denied/i,
+    /Operation not permitted|Permission denied \(you must be root\)|\/(ns|netns)\/.*Permission denied/i,
     "not_permitted",
   ],
   [
-    /Cannot open network namespace|cannot open .*\/ns\/|reassociate to namespace|setting the network namespace/i,
+    /Cannot open network namespace|cannot open .*\/(ns|netns)\/|reassociate to namespace|setting the network namespace/i,
     "namespace",
   ],
   [
@@ -124,6 +125,9 @@ export interface BatchFailure {
   readonly error: IpRouteError;
 }
 
+/** Tasks that find out a `T` each. */
+export type Tasks<T extends readonly unknown[]> = readonly [...{ readonly [K in keyof T]: Task<T[K]> }];
+
 /** Options of {@link IpRoute}. */
 export interface IpRouteOptions {
   /** Default: this process's own. */
@@ -153,7 +157,7 @@ export class IpRoute {
   async json(args: readonly string[]): Promise<readonly unknown[]> {
     let stdout = "";
     try {
-      ({ stdout } = await this.#ip(["-json", "-details", "-N", ...args]));
+      ({ stdout } = await this.#ip([...JSON_OPTIONS, ...args]));
     } catch (error) {
       if (error instanceof IpRouteError && error.said.includes("FIB table does not exist")) return [];
       if (error instanceof IpRouteError && NO_JSON.test(error.said)) throw await this.#noJson(args, error);
@@ -199,20 +203,78 @@ export class IpRoute {
    */
   async batch(lines: readonly string[], family?: IpFamily): Promise<readonly BatchFailure[]> {
     if (lines.length === 0) return [];
-    return (await this.#batch(familyOption(family), lines)).failures;
+    return (await this.#batchEnded(lines, await this.#batch(familyOption(family), lines))).failures;
   }
 
-  async #batch(
-    options: readonly string[],
-    lines: readonly string[],
-  ): Promise<{ readonly stdout: string; readonly failures: readonly BatchFailure[] }> {
-    const broken = lines.find((line) => /[\r\n]/.test(line) || line.trim() === "");
-    if (broken !== undefined) {
-      throw new IpRouteError({ reason: "bad_argument", command: broken, said: "not one line" });
+  /**
+   * Runs commands in this namespace one after the other, in one process of this one: starting a process costs Node more than the process
+   * (docs/node/link.md#what-a-move-does). Resolves to what each one found out. Throws what the first one throws, or why none could run.
+   */
+  async together<T extends readonly unknown[]>(tasks: Tasks<T>): Promise<T> {
+    return this.after([], tasks);
+  }
+
+  /** As {@link together}, with `first` before, whose findings are of no use. */
+  async after<T extends readonly unknown[]>(first: readonly Task<unknown>[], tasks: Tasks<T>): Promise<T> {
+    const all: readonly Task<unknown>[] = [...first, ...tasks];
+    if (all.length === 0) return [] as unknown as T;
+    const [program, ...args] = shellIn(this.namespace);
+    const script = await spawnProgram(program, args, scriptOf(all), this.#timeoutMs);
+    const ends = endsOf(script);
+    const found: unknown[] = [];
+    for (const [at, task] of all.entries()) {
+      const end = ends[at];
+      // It could not begin, or was killed.
+      if (!end) throw failure("-batch", { ...script, stderr: script.stderr.split("\0").at(-1) ?? "" });
+      found.push(await task.read(end));
     }
-    const words = [...options, "-force", "-batch", "-"];
-    const { code, stdout, stderr } = await this.#spawn(words, `${lines.join("\n")}\n`);
+    return found.slice(first.length) as unknown as T;
+  }
+
+  /** {@link run} for {@link together}. Tasks that follow are not begun when it fails. */
+  runTask(args: readonly string[]): Task<string> {
+    return {
+      command: ["ip", ...args].map(quoted).join(" "),
+      input: "",
+      isVital: true,
+      read(ended) {
+        if (ended.code !== 0) throw failure(args.join(" "), ended);
+        return ended.stdout;
+      },
+    };
+  }
+
+  /** {@link batch} for {@link together}. Tasks that follow are not begun when a line fails: `read` must throw then. */
+  batchTask(lines: readonly string[], family?: IpFamily): Task<readonly BatchFailure[]> {
+    return {
+      ...batchCommand(familyOption(family), lines),
+      isVital: true,
+      read: async (ended) => (await this.#batchEnded(lines, ended)).failures,
+    };
+  }
+
+  /** {@link jsonBatch} for {@link together}. Tasks that follow are begun in any case. */
+  jsonBatchTask(
+    lines: readonly string[],
+    family?: IpFamily,
+  ): Task<readonly (readonly unknown[] | IpRouteError)[]> {
+    return {
+      ...batchCommand([...familyOption(family), ...JSON_OPTIONS], lines),
+      isVital: false,
+      read: (ended) => this.#answers(lines, ended),
+    };
+  }
+
+  async #batch(options: readonly string[], lines: readonly string[]): Promise<Ended> {
+    return this.#spawn([...options, ...BATCH_OPTIONS], inputOf(lines));
+  }
+
+  async #batchEnded(
+    lines: readonly string[],
+    { code, stdout, stderr }: Ended,
+  ): Promise<{ readonly stdout: string; readonly failures: readonly BatchFailure[] }> {
     if (code === 0) return { stdout, failures: [] };
+    if (code === NOT_FOUND_BY_SHELL) throw failure("-batch", { code, stdout, stderr });
     const { failures, rest } = batchFailures(stderr, lines);
     // Without "Command failed" for the last words, iproute2 gave up in the middle and said nothing of the lines that follow.
     if (rest !== "" || failures.length === 0) {
@@ -237,8 +299,14 @@ export class IpRoute {
     family?: IpFamily,
   ): Promise<readonly (readonly unknown[] | IpRouteError)[]> {
     if (lines.length === 0) return [];
-    const options = [...familyOption(family), "-json", "-details", "-N"];
-    const { stdout, failures } = await this.#batch(options, lines);
+    return this.#answers(lines, await this.#batch([...familyOption(family), ...JSON_OPTIONS], lines));
+  }
+
+  async #answers(
+    lines: readonly string[],
+    ended: Ended,
+  ): Promise<readonly (readonly unknown[] | IpRouteError)[]> {
+    const { stdout, failures } = await this.#batchEnded(lines, ended);
     const refused = new Map(failures.map(({ index, error }) => [index, error]));
     const documents = stdout.split("\n").filter((line) => line.trim() !== "");
     if (documents.length + refused.size !== lines.length)
@@ -254,16 +322,43 @@ export class IpRoute {
   }
 
   async #ip(args: readonly string[]): Promise<{ readonly stdout: string }> {
-    const { code, stdout, stderr } = await this.#spawn(args, "");
-    if (code === 0) return { stdout };
-    const said = stderr.trim();
-    throw new IpRouteError({ reason: classify(said), command: args.join(" "), said, exitCode: code });
+    const ended = await this.#spawn(args, "");
+    if (ended.code === 0) return ended;
+    throw failure(args.join(" "), ended);
   }
 
   #spawn(args: readonly string[], input: string): Promise<Ended> {
     const [program, ...rest] = commandLine(this.namespace, args);
     return spawnProgram(program, rest, input, this.#timeoutMs);
   }
+}
+
+const JSON_OPTIONS = ["-json", "-details", "-N"];
+const BATCH_OPTIONS = ["-force", "-batch", "-"];
+
+/** What a shell ends with for a program that is not installed. */
+const NOT_FOUND_BY_SHELL = 127;
+
+function batchCommand(
+  options: readonly string[],
+  lines: readonly string[],
+): Pick<Task<unknown>, "command" | "input"> {
+  return { command: ["ip", ...options, ...BATCH_OPTIONS].join(" "), input: inputOf(lines) };
+}
+
+/** Throws when a line is none. */
+function inputOf(lines: readonly string[]): string {
+  const broken = lines.find((line) => /[\r\n]/.test(line) || line.trim() === "");
+  if (broken !== undefined) {
+    throw new IpRouteError({ reason: "bad_argument", command: broken, said: "not one line" });
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function failure(command: string, { code, stderr }: Ended): IpRouteError {
+  const said = stderr.trim();
+  const reason = code === NOT_FOUND_BY_SHELL ? "missing_program" : classify(said);
+  return new IpRouteError({ reason, command, said, exitCode: code });
 }
 
 function familyOption(family: IpFamily | undefined): readonly string[] {
@@ -294,10 +389,16 @@ function commandLine(namespace: NetworkNamespace, args: readonly string[]): [str
   }
 }
 
-interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
+/** A shell that reads its script from its standard input. */
+function shellIn(namespace: NetworkNamespace): [string, ...string[]] {
+  switch (namespace.kind) {
+    case "own":
+      return ["sh"];
+    case "name":
+      return ["nsenter", `--net=/run/netns/${namespace.name}`, "--", "sh"];
+    case "path":
+      return ["nsenter", `--net=${namespace.path}`, "--", "sh"];
+  }
 }
 
 function spawnProgram(

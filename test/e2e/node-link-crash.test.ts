@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { differences } from "../../src/node/link/differences.ts";
 import { readMoveState, writeMoveState } from "../../src/node/link/move-state.ts";
-import { moveLink } from "../../src/node/link/mover.ts";
+import { moveLink, rollBack } from "../../src/node/link/mover.ts";
 import type { MoveOptions } from "../../src/node/link/begin-move.ts";
 import { type Death, leftBehind, runMoveChild } from "../node/link/support/deadly-calls.ts";
 import { GATEWAY, look, makeCiliumPod, moveOf, type Pod, surroundings } from "../node/link/support/pod.ts";
@@ -9,7 +9,8 @@ import { NO_NAMESPACES } from "../node/support/namespaces.ts";
 import { eventually } from "../support/eventually.ts";
 
 const title = `a move that is killed${NO_NAMESPACES ? ` (${NO_NAMESPACES})` : ""}`;
-const STEPS = ["", "rehearsing", "moving", "restoring", "pinning", "verifying"] as const;
+/** What `restoring` does after a rehearsal is done in `moving` already. */
+const STEPS = ["", "rehearsing", "moving", "pinning", "verifying"] as const;
 
 /** Rules of both families, a nexthop object, a route that needs order, and a gateway to pin. */
 function furnishedPod(): Pod {
@@ -23,7 +24,7 @@ function furnishedPod(): Pod {
   return made;
 }
 
-/** Before the first call of each step and after its last one, and in the middle of the long ones. */
+/** Before the first call of each step and after its last one, in the middle of the long ones, and after each call while the link is away. */
 function deathsIn(calls: readonly string[], steps: readonly string[]): readonly Death[] {
   return steps.flatMap((step): readonly Death[] => {
     const [first, last] = [calls.indexOf(step) + 1, calls.lastIndexOf(step) + 1];
@@ -32,6 +33,9 @@ function deathsIn(calls: readonly string[], steps: readonly string[]): readonly 
     return [
       { when: "before", call: first },
       ...(last - first > 8 ? [{ when: "after", call: middle } as const] : []),
+      ...(step === "moving"
+        ? Array.from({ length: last - first }, (_, at) => ({ when: "after", call: first + at }) as const)
+        : []),
       { when: "after", call: last },
     ];
   });
@@ -61,6 +65,50 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
       expect(made.pod.sh("link show"), label).not.toContain("eth0");
     }
     expect([...died]).toEqual(expect.arrayContaining([...STEPS]));
+  });
+
+  test("killed as it takes up one that was killed with the link on its way, the third command ends with it whole, or takes it back", async () => {
+    /** Moved, with a part of what it had. */
+    const killedOnItsWay = async (made: Pod): Promise<MoveOptions> => {
+      const options = moveOf(made, { neighbourTimeoutMs: 0 });
+      const call = whole.calls.indexOf("moving") + 3;
+      expect(runMoveChild(options, { when: "after", call }).killed).toBe(true);
+      expect(await stepOf(options)).toBe("moving");
+      expect(made.interior.sh("address show eth0")).toContain("10.8.0.201");
+      return options;
+    };
+    const whole = runMoveChild(moveOf(furnishedPod(), { neighbourTimeoutMs: 0 }));
+    const again = runMoveChild(await killedOnItsWay(furnishedPod()));
+    expect(again).toMatchObject({ step: { at: "restored" } });
+    for (const death of deathsIn(again.calls, ["restoring"])) {
+      const made = furnishedPod();
+      const before = await look(made.pod);
+      const options = await killedOnItsWay(made);
+      expect(runMoveChild(options, death).killed).toBe(true);
+      expect(await stepOf(options)).toBe("restoring");
+      const label = `killed ${death.when} call ${death.call}`;
+      expect(runMoveChild(options), label).toMatchObject({ step: { at: "restored" }, stderr: "" });
+      expect(differences(before, await look(made.interior)), label).toEqual([]);
+      const { step } = await rollBack(options.statePath, surroundings());
+      expect(step, label).toMatchObject({ at: "rolled_back" });
+      expect(differences(before, await look(made.pod)), label).toEqual([]);
+    }
+  });
+
+  test("killed with the link on its way, a rollback brings it back whole", async () => {
+    const whole = runMoveChild(moveOf(furnishedPod(), { neighbourTimeoutMs: 0 }));
+    for (const death of deathsIn(whole.calls, ["moving"])) {
+      const made = furnishedPod();
+      const before = await look(made.pod);
+      const options = moveOf(made, { neighbourTimeoutMs: 0 });
+      expect(runMoveChild(options, death).killed).toBe(true);
+      const label = `killed ${death.when} call ${death.call}`;
+      const { step, differences: found } = await rollBack(options.statePath, surroundings());
+      expect(step, label).toMatchObject({ at: "rolled_back" });
+      expect(found, label).toEqual([]);
+      expect(differences(before, await look(made.pod)), label).toEqual([]);
+      expect(made.interior.sh("rule show").trim().split("\n"), label).toHaveLength(3);
+    }
   });
 
   test("killed on the way back, the same command again ends with it rolled back", async () => {

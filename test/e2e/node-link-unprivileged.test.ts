@@ -36,7 +36,7 @@ describe.skipIf(probe.status !== 0)(`without privileges${reason}`, () => {
       "ip -n pod address add 10.8.0.201/32 dev eth0",
       "ip -n pod route add 10.8.0.157 dev eth0",
       "ip -n pod route add default via 10.8.0.157 dev eth0",
-      'link() { "$1" src/cli.ts host link "$2" eth0 --netns pod --state "$3/state.json" $4; }',
+      'link() { "$1" src/cli.ts node link "$2" eth0 --netns pod --state "$3/state.json" $4; }',
       'link "$1" move "$2" "--to interior --neighbour-timeout-ms 0"',
       "ip -n interior route show",
       'link "$1" rollback "$2"',
@@ -58,7 +58,7 @@ describe.skipIf(probe.status !== 0)(`without privileges${reason}`, () => {
     const script = [
       "ip netns add pod",
       "ip -n pod link add eth0 type veth peer name lxc0",
-      'setpriv --bounding-set -all --inh-caps -all "$1" src/cli.ts host link snapshot eth0 --netns pod',
+      'setpriv --bounding-set -all --inh-caps -all "$1" src/cli.ts node link snapshot eth0 --netns pod',
     ].join("\n");
     const { status, stderr } = unprivileged(script, process.execPath);
     expect(status).toBe(1);

@@ -2,12 +2,11 @@ import type { Clock, Milliseconds } from "../../system/clock.ts";
 import { KERNEL_PROTOCOL } from "../fib/kernel-route.ts";
 import { IpRoute, type NetworkNamespace } from "../iproute.ts";
 import { NodeToolError } from "../node-tool-error.ts";
-import { captureLink, describeNamespace, withLosses } from "./capture.ts";
+import { captureWithLosses, describeNamespace } from "./capture.ts";
 import { routeLine } from "./commands.ts";
 import { captureGateways } from "./gateways.ts";
 import { inodeOf, MOVE_STATE_MARKS, type MoveState } from "./move-state.ts";
 import { dumpNamespace, type NamespaceDump } from "./namespace-dump.ts";
-import { readQdiscs } from "./qdiscs.ts";
 import { listed } from "./rehearsal.ts";
 import { describedException } from "./restorable.ts";
 import { restoreOrder } from "./restore-order.ts";
@@ -50,12 +49,10 @@ export async function beginMove(
     });
   }
   const startedAt = new Date(clock.nowMs()).toISOString();
-  const [bare, there, qdiscs] = await Promise.all([
-    captureLink(from, link, startedAt),
+  const [captured, there] = await Promise.all([
+    captureWithLosses(from, link, startedAt),
     dumpNamespace(new IpRoute({ namespace: to })),
-    readQdiscs(from, link),
   ]);
-  const captured = withLosses(bare, qdiscs);
   checkTarget(to, there, withLinkName(captured, targetName));
   const { unrestorable } = restoreOrder(captured);
   if (unrestorable.length > 0 && !options.acceptLoss) {

@@ -1,8 +1,15 @@
 import { z } from "zod";
 import { NodeToolError } from "../node-tool-error.ts";
 import { IpRoute, type NetworkNamespace } from "../iproute.ts";
-import { dumpNamespace, listedLink, type ListedLink, type NamespaceDump } from "./namespace-dump.ts";
+import {
+  listedLink,
+  type ListedLink,
+  type NamespaceDump,
+  namespaceFrom,
+  readNamespace,
+} from "./namespace-dump.ts";
 import { understood } from "./printed-json.ts";
+import { readQdiscs } from "./qdiscs.ts";
 import type {
   LinkAddress,
   LinkNexthop,
@@ -124,18 +131,45 @@ function portOptions(data: Readonly<Record<string, unknown>> = {}): { name: stri
 }
 
 /**
- * Reads all that the link has and would lose by a move. Its gateways' neighbours and its queueing disciplines are not looked at yet: see
- * {@link captureGateways} and {@link withLosses}. Reading another namespace needs CAP_SYS_ADMIN. Throws `NodeToolError`, `not_found` for the link.
+ * Reads all that the link has and would lose by a move. Its gateways' neighbours and its queueing disciplines are not looked at: see
+ * {@link captureGateways} and {@link captureWithLosses}. Reading another namespace needs CAP_SYS_ADMIN. Throws `NodeToolError`, `not_found` for the link.
  */
 export async function captureLink(
   namespace: NetworkNamespace,
   name: string,
   takenAt: string,
 ): Promise<LinkSnapshot> {
-  const reading = readSysctls(namespace, name);
-  // What keeps iproute2 from its work keeps this from it too: that is told.
-  reading.catch(() => {});
-  const dump = await dumpNamespace(new IpRoute({ namespace }));
+  const ip = new IpRoute({ namespace });
+  const [general, four, six, sysctls] = await ip.together([...readNamespace(ip), readSysctls(name)]);
+  return snapshotOf(namespace, name, takenAt, await namespaceFrom(ip, general, four, six), sysctls);
+}
+
+/**
+ * {@link captureLink}, with what the link has and no tool puts back: queueing disciplines that someone set, and with them filters and
+ * eBPF programs. Without `tc` a note says that nobody looked.
+ */
+export async function captureWithLosses(
+  namespace: NetworkNamespace,
+  name: string,
+  takenAt: string,
+): Promise<LinkSnapshot> {
+  const ip = new IpRoute({ namespace });
+  const [general, four, six, sysctls, qdiscs] = await ip.together([
+    ...readNamespace(ip),
+    readSysctls(name),
+    readQdiscs(name),
+  ]);
+  const dump = await namespaceFrom(ip, general, four, six);
+  return withLosses(snapshotOf(namespace, name, takenAt, dump, sysctls), qdiscs);
+}
+
+function snapshotOf(
+  namespace: NetworkNamespace,
+  name: string,
+  takenAt: string,
+  dump: NamespaceDump,
+  sysctls: LinkSnapshot["sysctls"],
+): LinkSnapshot {
   const link = settingsIn(dump, name);
   if (!link) throw linkNotFound(name, namespace);
   const listed = dump.links.find(({ ifname }) => ifname === name);
@@ -153,7 +187,7 @@ export async function captureLink(
     rules: dump.rules.filter((rule) => isOfLink(rule, name)),
     nexthops: nexthopsOf(dump.nexthops, name, routes),
     routes,
-    sysctls: await reading,
+    sysctls,
     permanentNeighbours: dump.neighbours.filter(({ dev }) => dev === name).flatMap(permanentOf),
     proxyNeighbours: dump.proxies.filter(({ dev }) => dev === name).map(({ dst }) => dst),
     gateways: [],
@@ -174,11 +208,7 @@ export async function captureLink(
   };
 }
 
-/**
- * The snapshot with what the link has and no tool puts back: queueing disciplines that someone set, and with them filters and
- * eBPF programs. Without `tc` a note says that nobody looked.
- */
-export function withLosses(snapshot: LinkSnapshot, qdiscs: readonly string[] | undefined): LinkSnapshot {
+function withLosses(snapshot: LinkSnapshot, qdiscs: readonly string[] | undefined): LinkSnapshot {
   if (qdiscs === undefined) {
     const note = "tc is not there: queueing disciplines, which a move loses, were not looked for";
     return { ...snapshot, notes: [...snapshot.notes, note] };

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "../../system/clock.ts";
 import { describeNodeToolError, NodeToolError } from "../node-tool-error.ts";
 import { IpRoute, type NetworkNamespace } from "../iproute.ts";
-import { captureLink, readSettings, withLosses } from "./capture.ts";
+import { captureLink, captureWithLosses, readSettings } from "./capture.ts";
 import { captureGateways, gatewaysOf } from "./gateways.ts";
 import { defaultStatePath, inodeOf } from "./move-state.ts";
 import { describedException } from "./restorable.ts";
@@ -12,7 +12,6 @@ import { devicesOf } from "./namespace-dump.ts";
 import { moveLink, type MoveResult, rollBack } from "./mover.ts";
 import type { MoveOptions } from "./begin-move.ts";
 import { pinGateways } from "./gateways.ts";
-import { readQdiscs } from "./qdiscs.ts";
 import { listed, rehearse } from "./rehearsal.ts";
 import { type RestoreOrder, restoreOrder } from "./restore-order.ts";
 import { restoreLink, restoreOrOnlink, verifyLink } from "./restore.ts";
@@ -37,11 +36,7 @@ export async function snapshotLink(
   neighbourTimeoutMs: number,
   clock: Clock = systemClock,
 ): Promise<LinkSnapshot> {
-  const [bare, qdiscs] = await Promise.all([
-    captureLink(namespace, link, new Date(clock.nowMs()).toISOString()),
-    readQdiscs(namespace, link),
-  ]);
-  const captured = withLosses(bare, qdiscs);
+  const captured = await captureWithLosses(namespace, link, new Date(clock.nowMs()).toISOString());
   return captureGateways(namespace, captured, { timeoutMs: neighbourTimeoutMs, clock });
 }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
 import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import type { Task } from "../shell-script.ts";
 import { understood } from "./printed-json.ts";
 import { haveMetrics, nexthopsFrom, routesFrom } from "./route-dump.ts";
 import { rulesFrom } from "./rule-dump.ts";
@@ -69,20 +70,34 @@ export interface NamespaceDump extends RoutingDump {
 /** Tables that change while they are read are read again, this often. */
 const TRIES = 5;
 
-/** Reads all of it, in three processes side by side (five where routes have metrics). Throws `NodeToolError`. */
-export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
-  const [general, four, six] = await Promise.all([
-    ask(ip, [
-      "link show",
-      "address show",
-      "neighbour show nud all",
-      "neighbour show proxy",
-      "token list",
-      "nexthop show",
-    ]),
-    dumpFamily(ip, 4),
-    dumpFamily(ip, 6),
+type Answers = readonly (readonly unknown[])[];
+type ReadTasks = readonly [general: Task<Answers>, four: Task<Answers>, six: Task<Answers>];
+
+/** What reads a namespace: for `ip.together`, and then {@link namespaceFrom}. */
+export function readNamespace(ip: IpRoute): ReadTasks {
+  const general = ask(ip, [
+    "link show",
+    "address show",
+    "neighbour show nud all",
+    "neighbour show proxy",
+    "token list",
+    "nexthop show",
   ]);
+  return [general, ...readRouting(ip)];
+}
+
+/** What reads rules and routes: for `ip.together`, and then {@link routingFrom}. */
+export function readRouting(ip: IpRoute): readonly [four: Task<Answers>, six: Task<Answers>] {
+  return [ask(ip, FAMILY_QUESTIONS, 4), ask(ip, [...FAMILY_QUESTIONS, "nexthop show"], 6)];
+}
+
+/** The namespace from what {@link readNamespace} was answered. Routes that have metrics take another process. Throws `NodeToolError`. */
+export async function namespaceFrom(
+  ip: IpRoute,
+  general: Answers,
+  four: Answers,
+  six: Answers,
+): Promise<NamespaceDump> {
   const [links = [], addressed = [], neighbours = [], proxies = [], tokens = [], nexthops = []] = general;
   const addresses = new Map(
     addressed
@@ -90,7 +105,7 @@ export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
       .map((entry) => [entry.ifindex, entry.addr_info] as const),
   );
   return {
-    ...joined(four, six),
+    ...(await routingFrom(ip, four, six)),
     // "address show" lacks some of what a link is set to.
     links: links
       .map((entry) => understood(listedLink, entry))
@@ -100,32 +115,37 @@ export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
     tokens: new Map(
       tokens.map((entry) => understood(listedToken, entry)).map(({ ifname, token }) => [ifname, token]),
     ),
-    nexthops: nexthopsFrom(nexthops, six.nexthops),
+    nexthops: nexthopsFrom(nexthops, six[FAMILY_QUESTIONS.length] ?? []),
   };
+}
+
+/** Rules and routes from what {@link readRouting} was answered, as {@link namespaceFrom}. */
+export async function routingFrom(ip: IpRoute, four: Answers, six: Answers): Promise<RoutingDump> {
+  const [one, other] = await Promise.all([familyFrom(ip, 4, four), familyFrom(ip, 6, six)]);
+  return { rules: [...one.rules, ...other.rules], routes: [...one.routes, ...other.routes] };
+}
+
+/** Reads all of it, in one process (three where routes have metrics). Throws `NodeToolError`. */
+export async function dumpNamespace(ip: IpRoute): Promise<NamespaceDump> {
+  return namespaceFrom(ip, ...(await ip.together(readNamespace(ip))));
 }
 
 /** Reads rules and routes alone. Throws `NodeToolError`. */
 export async function dumpRouting(ip: IpRoute): Promise<RoutingDump> {
-  return joined(...(await Promise.all([dumpFamily(ip, 4), dumpFamily(ip, 6)])));
+  return routingFrom(ip, ...(await ip.together(readRouting(ip))));
 }
 
-function joined(four: RoutingDump, six: RoutingDump): RoutingDump {
-  return { rules: [...four.rules, ...six.rules], routes: [...four.routes, ...six.routes] };
-}
+const FAMILY_QUESTIONS = ["rule show", "route show table all"];
 
-/** Of a family; `nexthops` as iproute2 lists them. */
-async function dumpFamily(
-  ip: IpRoute,
-  family: IpFamily,
-): Promise<RoutingDump & { readonly nexthops: readonly unknown[] }> {
+async function familyFrom(ip: IpRoute, family: IpFamily, answers: Answers): Promise<RoutingDump> {
+  let [rules = [], routes = []] = answers;
   for (let tries = 0; tries < TRIES; tries += 1) {
-    const questions = ["rule show", "route show table all", "nexthop show"];
-    const [rules = [], routes = [], nexthops = []] = await ask(ip, questions, family);
     const text = haveMetrics(routes)
       ? await ip.run([`-${family}`, "-details", "-N", "route", "show", "table", "all"])
       : undefined;
     const read = routesFrom(routes, text, family);
-    if (read) return { rules: rulesFrom(rules, family), routes: read, nexthops };
+    if (read) return { rules: rulesFrom(rules, family), routes: read };
+    [[rules = [], routes = []]] = await ip.together([ask(ip, FAMILY_QUESTIONS, family)]);
   }
   throw new NodeToolError("failed", "the routes keep changing while they are read", {
     fix: "stop what changes them, and try again",
@@ -133,17 +153,18 @@ async function dumpFamily(
 }
 
 /** What a kernel without IPv6, without nexthop objects or without tables does not have is empty. */
-async function ask(
-  ip: IpRoute,
-  lines: readonly string[],
-  family?: IpFamily,
-): Promise<readonly (readonly unknown[])[]> {
-  const answers = await ip.jsonBatch(lines, family);
-  return answers.map((answer) => {
-    if (!(answer instanceof IpRouteError)) return answer;
-    if (/FIB table does not exist|not supported/i.test(answer.said)) return [];
-    throw answer;
-  });
+function ask(ip: IpRoute, lines: readonly string[], family?: IpFamily): Task<Answers> {
+  const task = ip.jsonBatchTask(lines, family);
+  return {
+    ...task,
+    async read(ended) {
+      return (await task.read(ended)).map((answer) => {
+        if (!(answer instanceof IpRouteError)) return answer;
+        if (/FIB table does not exist|not supported/i.test(answer.said)) return [];
+        throw answer;
+      });
+    },
+  };
 }
 
 /** Names of the links of a namespace. */

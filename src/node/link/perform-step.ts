@@ -1,5 +1,6 @@
 import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import { NodeToolError } from "../node-tool-error.ts";
+import { type Ended, quoted } from "../shell-script.ts";
 import { linkNotFound } from "./capture.ts";
 import { pinGateways } from "./gateways.ts";
 import { locate } from "./locate.ts";
@@ -8,7 +9,7 @@ import { devicesOf, dumpRouting } from "./namespace-dump.ts";
 import { listed, rehearse } from "./rehearsal.ts";
 import {
   changeRules,
-  replay,
+  replayTasks,
   type Restored,
   restoreLink,
   restoreOrOnlink,
@@ -22,8 +23,8 @@ import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
 export interface MoveMemory {
   /** What the rehearsal told the kernel. */
   rehearsed?: Restored;
-  /** This process has just moved the link: it is as it arrived. */
-  hasJustArrived?: boolean;
+  /** What the rehearsal told the kernel was told again as the link arrived, and the kernel took all of it. */
+  hasReplayed?: boolean;
 }
 
 /** Does a step, from its beginning, however much of it an earlier run had done. Returns what it found out. */
@@ -40,17 +41,11 @@ export async function performStep(state: MoveState, memory: MoveMemory): Promise
       // After a rehearsal of this process it is where it was captured a moment ago; should it be gone, the kernel says so.
       const at = memory.rehearsed ? "source" : await locate(state);
       if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
-      if (at === "source") {
-        await send(from, snapshot.link.name, to, targetName);
-        memory.hasJustArrived = true;
-      }
+      if (at === "source") memory.hasReplayed = await sendAndReplay(state, there, memory.rehearsed);
       return {};
     }
     case "restoring":
-      if (memory.rehearsed && memory.hasJustArrived) {
-        memory.hasJustArrived = false;
-        if (await replay(to, there, memory.rehearsed.batches, new Set(state.rulesBefore))) return {};
-      }
+      if (memory.hasReplayed) return {};
       await restoreLink(to, there, {
         onlink: new Map(state.onlink.map(({ key, why }) => [key, why])),
       });
@@ -83,15 +78,46 @@ export async function performStep(state: MoveState, memory: MoveMemory): Promise
   }
 }
 
+/**
+ * Moves the link to the target and repeats there what the rehearsal did, in one process, so that it is away for a short time only. Resolves to whether
+ * the kernel took all of the latter. Throws when the link did not move.
+ */
+async function sendAndReplay(
+  { from, to, targetName, snapshot, rulesBefore }: MoveState,
+  there: LinkSnapshot,
+  rehearsed: Restored | undefined,
+): Promise<boolean> {
+  const ip = new IpRoute({ namespace: to });
+  const replay = rehearsed ? replayTasks(ip, there, rehearsed.batches, new Set(rulesBefore)) : [];
+  const words = sendWords(snapshot.link.name, to, targetName);
+  const sending = new IpRoute({ namespace: from }).runTask(words);
+  let hasMoved = false;
+  const read = async (ended: Ended): Promise<void> => {
+    await sending.read(ended);
+    hasMoved = true;
+  };
+  const enter = ["nsenter", `--net=${pathOfNamespace(from)}`, "--"].map(quoted).join(" ");
+  try {
+    await ip.after([{ ...sending, command: `${enter} ${sending.command}`, read }, ...replay], []);
+  } catch (error) {
+    if (!hasMoved) throw error;
+    return false;
+  }
+  return rehearsed !== undefined;
+}
+
 async function send(
   from: NetworkNamespace,
   name: string,
   to: NetworkNamespace,
   newName: string,
 ): Promise<void> {
-  const ip = new IpRoute({ namespace: from });
+  await new IpRoute({ namespace: from }).run(sendWords(name, to, newName));
+}
+
+function sendWords(name: string, to: NetworkNamespace, newName: string): readonly string[] {
   const rename = newName === name ? [] : ["name", newName];
-  await ip.run(["link", "set", "dev", name, "netns", pathOfNamespace(to), ...rename]);
+  return ["link", "set", "dev", name, "netns", pathOfNamespace(to), ...rename];
 }
 
 /** A rule has no link: those that came with this one would stay. */

@@ -1,27 +1,26 @@
 import { z } from "zod";
-import type { NetworkNamespace } from "../iproute.ts";
+import { quoted, type Task } from "../shell-script.ts";
 import { understood } from "./printed-json.ts";
-import { runIn } from "./run-in.ts";
 
 const listed = z.object({ kind: z.string(), handle: z.string().default("0:"), dev: z.string().optional() });
 
 /**
- * Queueing disciplines of the link that someone set, such as `clsact` or `fq`; those that the kernel gave it have no handle. `undefined` when iproute2's
- * `tc` is missing or says nothing of use.
+ * Reads the queueing disciplines of the link that someone set, such as `clsact` or `fq`; those that the kernel gave it have no handle. `undefined` when
+ * iproute2's `tc` is missing or says nothing of use.
  */
-export async function readQdiscs(
-  namespace: NetworkNamespace,
-  link: string,
-): Promise<readonly string[] | undefined> {
-  let text: string;
-  try {
-    text = (await runIn(namespace, ["tc", "-json", "qdisc", "show", "dev", link])).stdout;
-  } catch {
-    return undefined;
-  }
+export function readQdiscs(link: string): Task<readonly string[] | undefined> {
+  return {
+    command: `tc -json qdisc show dev ${quoted(link)}`,
+    input: "",
+    isVital: false,
+    read: ({ code, stdout }) => (code === 0 ? qdiscsIn(stdout) : undefined),
+  };
+}
+
+function qdiscsIn(printed: string): readonly string[] | undefined {
   let entries: unknown;
   try {
-    entries = JSON.parse(text.trim() || "[]");
+    entries = JSON.parse(printed.trim() || "[]");
   } catch {
     return undefined;
   }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { NodeToolError } from "../node-tool-error.ts";
 import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import { linkNotFound, readSettings } from "./capture.ts";
+import type { RestorePlace } from "./restorable.ts";
 import { type Restored, restoreOrOnlink, verifyLink } from "./restore.ts";
 import { pathOfNamespace } from "./run-in.ts";
 import type { LinkSettings, LinkSnapshot } from "./snapshot.ts";
@@ -34,18 +35,13 @@ async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapsho
   const settings = [isEthernet(mac) ? `address ${mac}` : "", `mtu ${mtu}`, `txqueuelen ${queueLength}`].join(
     " ",
   );
-  const [refused] = await ip.batch([
+  const making = [
     "link set lo up",
     `link add ${name} ${settings} type veth peer name ${peer}`,
     `link set ${peer} up`,
-  ]);
-  if (refused) throw refused.error;
-  const wanted = { ...snapshot, link: await standInFor(snapshot, ip) };
-  const order = await restoreOrOnlink(
-    namespace,
-    wanted,
-    isEthernet(mac) ? { made: newVeth(wanted.link) } : {},
-  );
+  ];
+  const [wanted, place] = await standInFor(snapshot, ip, making);
+  const order = await restoreOrOnlink(namespace, wanted, place);
   const found = await verifyLink(namespace, wanted, { ...order, pinned: false });
   if (found.length > 0) {
     throw new NodeToolError("failed", `it came out otherwise: ${listed(found)}`, {
@@ -86,12 +82,21 @@ function immovable(name: string, why: string): NodeToolError {
   });
 }
 
-/** A veth stands in for whatever the link is; one without an Ethernet address keeps its own. */
-async function standInFor({ link }: LinkSnapshot, ip: IpRoute): Promise<LinkSettings> {
-  if (isEthernet(link.mac)) return { ...link, kind: "veth", arp: true };
+/** A veth stands in for whatever the link is; one without an Ethernet address keeps its own, and must be there to be asked for it. */
+async function standInFor(
+  snapshot: LinkSnapshot,
+  ip: IpRoute,
+  making: readonly string[],
+): Promise<[LinkSnapshot, RestorePlace]> {
+  const link = { ...snapshot.link, kind: "veth", arp: true };
+  if (isEthernet(link.mac)) {
+    return [{ ...snapshot, link }, { made: { by: making, settings: newVeth(link) } }];
+  }
+  const [refused] = await ip.batch(making);
+  if (refused) throw refused.error;
   const made = await readSettings(ip, link.name);
   if (!made) throw linkNotFound(link.name, ip.namespace);
-  return { ...link, kind: "veth", arp: true, mac: made.mac };
+  return [{ ...snapshot, link: { ...link, mac: made.mac } }, {}];
 }
 
 /** What the kernel sets a veth to that was made like this. */

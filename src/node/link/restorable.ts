@@ -16,8 +16,8 @@ export function describedException({ what, why }: Exception): string {
 
 /** What is there already where the link is put up again. */
 export interface RestorePlace {
-  /** The link was made a moment ago and is set to this; nothing else is there. Default: the kernel is asked. */
-  readonly made?: LinkSettings;
+  /** The link is to be made first, `by` these lines, and is set to `settings` then; nothing else is there. Default: it is there, and the kernel is asked. */
+  readonly made?: { readonly by: readonly string[]; readonly settings: LinkSettings };
   /** Links that are there. Default: only this one. */
   readonly devices?: ReadonlySet<string>;
   /**

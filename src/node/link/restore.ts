@@ -1,6 +1,7 @@
 import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
 import { IpRoute, type IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import type { Ended, Task } from "../shell-script.ts";
 import { captureLink, linkNotFound, settingsIn } from "./capture.ts";
 import {
   addressLine,
@@ -13,7 +14,7 @@ import {
 } from "./commands.ts";
 import type { Excused } from "./differences.ts";
 import { differences } from "./differences.ts";
-import { dumpNamespace, dumpRouting, type NamespaceDump } from "./namespace-dump.ts";
+import { dumpNamespace, type NamespaceDump, readRouting, routingFrom } from "./namespace-dump.ts";
 import { type RestoreOrder, restoreOrder } from "./restore-order.ts";
 import { type RestorePlace, routeKey } from "./restorable.ts";
 import type { RestoreStep } from "./restore-graph.ts";
@@ -37,41 +38,34 @@ interface Batch {
   readonly lines: readonly string[];
 }
 
+interface StepBatch extends Batch {
+  /** What each line does. */
+  readonly steps: readonly RestoreStep[];
+}
+
 /** What a restore did. */
 export interface Restored extends RestoreOrder {
-  /** What it told the kernel once the link was set as wanted, but for rules: for {@link replay}. */
+  /** What it told the kernel once the link was set as wanted, but for rules: for {@link replayTasks}. */
   readonly batches: readonly Batch[];
 }
 
 /**
- * Does again what a rehearsal did to its stand-in, to a link that has just arrived (down, without addresses, its own settings kept): in two processes, so
- * that the link is away for a short time only. Resolves to whether the kernel took all of it; if not, {@link restoreLink} begins from nothing.
+ * What does again what a rehearsal did to its stand-in, to a link that has just arrived (down, without addresses, its own settings kept). If one of these
+ * fails, {@link restoreLink} begins from nothing.
  */
-export async function replay(
-  namespace: NetworkNamespace,
+export function replayTasks(
+  ip: IpRoute,
   snapshot: LinkSnapshot,
   batches: readonly Batch[],
   rulesThere: ReadonlySet<string>,
-): Promise<boolean> {
-  const ip = new IpRoute({ namespace });
+): readonly Task<unknown>[] {
   const missing = snapshot.rules.filter(
     (rule) => rule.unknown.length === 0 && !rulesThere.has(ruleKey(rule)),
   );
-  const linesOf = (family: IpFamily): readonly string[] =>
-    missing.filter((rule) => rule.family === family).map((rule) => ruleLine("add", rule));
   const [addresses, ...rest] = batches;
-  const all: readonly Batch[] = [
-    ...(addresses ? [addresses] : []),
-    { family: undefined, lines: linesOf(4) },
-    { family: 6, lines: linesOf(6) },
-    ...rest,
-  ];
-  await writeSysctls(namespace, snapshot.link.name, snapshot.sysctls);
-  for (const { family, lines } of joined(all)) {
-    if ((await ip.batch(lines, family)).length > 0) return false;
-  }
-  await writeSysctls(namespace, snapshot.link.name, snapshot.sysctls);
-  return true;
+  const all: readonly Batch[] = [...(addresses ? [addresses] : []), ...ruleBatches("add", missing), ...rest];
+  const sysctls = writeSysctls(snapshot.link.name, snapshot.sysctls);
+  return [sysctls, ...joined(all).flatMap(({ family, lines }) => allOf(ip, lines, family)), sysctls];
 }
 
 function joined(batches: readonly Batch[]): readonly Batch[] {
@@ -99,7 +93,7 @@ export async function restoreLink(
   const { link } = snapshot;
   const { name } = link;
   const before = place.made ? undefined : await dumpNamespace(ip);
-  const have = place.made ?? (before && settingsIn(before, name));
+  const have = place.made?.settings ?? (before && settingsIn(before, name));
   if (!have) throw linkNotFound(name, namespace);
   const order = restoreOrder(snapshot, place);
 
@@ -112,11 +106,7 @@ export async function restoreLink(
       .filter((other) => !have.alternativeNames.includes(other))
       .map((other) => `link property add dev ${name} altname ${other}`),
   ];
-  await runAll(ip, lines);
-  // May have spaces and quotes: not for a batch.
-  if (link.alias !== have.alias) await ip.run(["link", "set", "dev", name, "alias", link.alias]);
-  await writeSysctls(namespace, name, snapshot.sysctls);
-
+  const sysctls = writeSysctls(name, snapshot.sysctls);
   const addresses = [
     ...snapshot.addresses.filter(({ family }) => family === 4),
     // The kernel lists the newest first.
@@ -133,17 +123,30 @@ export async function restoreLink(
       : []),
     ...(link.token === undefined ? [] : [`token set ${link.token} dev ${name}`]),
   ];
-  await runAll(ip, putUp);
-  const now = await dumpRouting(ip);
-  await changeRules(ip, "add", missingRules(now.rules, snapshot));
-  const routing = await restoreRoutes(ip, snapshot, order, now.routes);
-  // Coming up resets some, such as the MTU of IPv6.
-  await writeSysctls(namespace, name, snapshot.sysctls);
+  const preparing = [
+    ...allOf(ip, place.made?.by ?? []),
+    ...allOf(ip, lines),
+    // May have spaces and quotes: not for a batch.
+    ...(link.alias === have.alias ? [] : [ip.runTask(["link", "set", "dev", name, "alias", link.alias])]),
+    sysctls,
+    ...allOf(ip, putUp),
+  ];
+  const [four, six] = await ip.after(preparing, readRouting(ip));
+  const now = await routingFrom(ip, four, six);
   const neighbours = [
     ...snapshot.permanentNeighbours.map((entry) => pinLine(entry, name)),
     ...snapshot.proxyNeighbours.map((address) => proxyLine(address, name)),
   ];
-  await runAll(ip, neighbours);
+  const routing = routeBatches(snapshot, order, now.routes);
+  await ip.together([
+    ...ruleBatches("add", missingRules(now.rules, snapshot)).flatMap(({ family, lines: rules }) =>
+      allOf(ip, rules, family),
+    ),
+    ...routing.flatMap((batch) => allOf(ip, batch.lines, batch.family, batch.steps)),
+    // Coming up resets some, such as the MTU of IPv6.
+    sysctls,
+    ...allOf(ip, neighbours),
+  ]);
   const batches = [{ family: undefined, lines: putUp }, ...routing, { family: undefined, lines: neighbours }];
   return { ...order, batches };
 }
@@ -203,16 +206,24 @@ function missingRules(there: readonly LinkRule[], { rules }: LinkSnapshot): read
   return rules.filter((rule) => rule.unknown.length === 0 && !present.has(ruleKey(rule)));
 }
 
-/** Adds or deletes rules. `ip rule` takes the family from `-6` alone. Throws the first refusal. */
+/** Adds or deletes rules. Throws the first refusal. */
 export async function changeRules(
   ip: IpRoute,
   verb: "add" | "delete",
   rules: readonly LinkRule[],
 ): Promise<void> {
-  for (const family of [4, 6] as const) {
-    const lines = rules.filter((rule) => rule.family === family).map((rule) => ruleLine(verb, rule));
-    await runAll(ip, lines, family);
-  }
+  const batches = ruleBatches(verb, rules);
+  await ip.together(batches.flatMap(({ family, lines }) => allOf(ip, lines, family)));
+}
+
+/** `ip rule` takes the family from `-6` alone. */
+function ruleBatches(verb: "add" | "delete", rules: readonly LinkRule[]): readonly Batch[] {
+  const linesOf = (family: IpFamily): readonly string[] =>
+    rules.filter((rule) => rule.family === family).map((rule) => ruleLine(verb, rule));
+  return [
+    { family: undefined, lines: linesOf(4) },
+    { family: 6, lines: linesOf(6) },
+  ];
 }
 
 /** Two rules with the same key do the same. */
@@ -221,40 +232,42 @@ export function ruleKey(rule: LinkRule): string {
 }
 
 /** Addresses bring routes along: those that the snapshot lacks go, those that it has stay, the rest is added in order. */
-async function restoreRoutes(
-  ip: IpRoute,
-  snapshot: LinkSnapshot,
+function routeBatches(
+  { link, routes }: LinkSnapshot,
   order: RestoreOrder,
   there: readonly LinkRoute[],
-): Promise<readonly Batch[]> {
-  const { link, routes } = snapshot;
+): readonly StepBatch[] {
   const now = there.filter(({ hops }) => hops.some(({ dev }) => dev === link.name));
   const wanted = new Set(routes.map(routeKey));
   const kept = new Set(now.map(routeKey).filter((key) => wanted.has(key)));
   const surplus = now.filter((route) => !wanted.has(routeKey(route)));
   const deletions = surplus.map((route) => routeLine("delete", route));
-  await runAll(ip, deletions);
-  const batches: Batch[] = [{ family: undefined, lines: deletions }];
-  let open: RestoreStep[] = [];
-  const flush = async (): Promise<void> => {
-    const family = open[0]?.needsSix ? 6 : undefined;
-    const lines = open.map(({ line }) => line);
-    const [first] = await ip.batch(lines, family);
-    const step = first && open[first.index];
-    if (step) throw new StepRefusedError(step, first.error);
-    batches.push({ family, lines });
-    open = [];
-  };
+  const batches: { family: IpFamily | undefined; lines: string[]; steps: RestoreStep[] }[] = [];
   for (const step of order.steps.filter(({ key }) => !kept.has(key))) {
-    if (open[0] && open[0].needsSix !== step.needsSix) await flush();
-    open.push(step);
+    const family = step.needsSix ? 6 : undefined;
+    const last = batches.at(-1);
+    if (last && last.family === family) {
+      last.lines.push(step.line);
+      last.steps.push(step);
+    } else batches.push({ family, lines: [step.line], steps: [step] });
   }
-  await flush();
-  return batches;
+  return [{ family: undefined, lines: deletions, steps: [] }, ...batches];
 }
 
-/** Runs lines that must all succeed. Throws the first refusal: those after it may only follow from it. */
-async function runAll(ip: IpRoute, lines: readonly string[], family?: IpFamily): Promise<void> {
-  const [first] = await ip.batch(lines, family);
-  if (first) throw first.error;
+/** Lines that must all succeed, as tasks: one, or none without lines. Throws the first refusal: those after it may only follow from it. */
+function allOf(
+  ip: IpRoute,
+  lines: readonly string[],
+  family?: IpFamily,
+  steps: readonly RestoreStep[] = [],
+): readonly Task<unknown>[] {
+  if (lines.length === 0) return [];
+  const task = ip.batchTask(lines, family);
+  const read = async (ended: Ended): Promise<void> => {
+    const [first] = await task.read(ended);
+    if (!first) return;
+    const step = steps[first.index];
+    throw step ? new StepRefusedError(step, first.error) : first.error;
+  };
+  return [{ ...task, read }];
 }

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileS
 import { delimiter, dirname, join } from "node:path";
 import type { MoveOptions } from "../../../../src/node/link/begin-move.ts";
 
-/** Where a process is to be killed: before or after one of the calls of iproute2 or nsenter that it makes. */
+/** Where a process is to be killed: before or after one of the calls of iproute2 or nsenter that it or a shell of its makes. */
 export interface Death {
   readonly when: "before" | "after";
   /** From 1. */
@@ -19,6 +19,8 @@ export interface ChildRun {
   readonly stderr: string;
   /** For each call, the step that the state file had then; empty before there was one. */
   readonly calls: readonly string[];
+  /** The same for those calls that the process itself started: what Node pays for. */
+  readonly spawned: readonly string[];
 }
 
 const CHILD = join(import.meta.dirname, "move-child.ts");
@@ -39,11 +41,13 @@ export function runMoveChild(options: MoveOptions, death?: Death): ChildRun {
       ...(death && { [death.when === "before" ? "LYCH_DIE_BEFORE" : "LYCH_DIE_AFTER"]: String(death.call) }),
     },
   });
+  const calls = readFileSync(log, "utf8").split("\n").slice(0, -1);
   return {
     killed: ended.signal === "SIGKILL",
     step: ended.status === 0 ? JSON.parse(ended.stdout) : "",
     stderr: ended.stderr,
-    calls: readFileSync(log, "utf8").split("\n").slice(0, -1),
+    calls: calls.map((call) => call.replace(" inner", "")),
+    spawned: calls.filter((call) => !call.endsWith(" inner")),
   };
 }
 
@@ -58,7 +62,10 @@ export function leftBehind({ statePath }: MoveOptions): readonly string[] {
   });
 }
 
-/** Programs in front of the real ones. Each writes a line to the log, and kills its caller when its turn has come. */
+/**
+ * Programs in front of the real ones. Each writes a line to the log, and kills the process under test when its turn has come, together with
+ * the shell that it may have been started by.
+ */
 function writePrograms(folder: string): void {
   mkdirSync(folder);
   for (const program of ["ip", "nsenter"]) {
@@ -66,13 +73,14 @@ function writePrograms(folder: string): void {
     const script = [
       "#!/bin/sh",
       // What nsenter runs is the same call.
-      `if [ -n "$LYCH_COUNTED" ]; then exec ${real} "$@"; fi`,
-      "export LYCH_COUNTED=1",
-      `echo "$(sed -n 's/.*"at": "\\([a-z_]*\\)".*/\\1/p' "$LYCH_STATE" 2>/dev/null)" >> "$LYCH_LOG"`,
+      `if [ "$LYCH_CALL" = $$ ]; then exec ${real} "$@"; fi`,
+      'if [ -n "$LYCH_CALL" ]; then inner=" inner"; else inner=; export LYCH_CALLER=$PPID; fi',
+      "export LYCH_CALL=$$",
+      `echo "$(sed -n 's/.*"at": "\\([a-z_]*\\)".*/\\1/p' "$LYCH_STATE" 2>/dev/null)$inner" >> "$LYCH_LOG"`,
       'number=$(wc -l < "$LYCH_LOG")',
       // Some calls are made side by side: two may count themselves at once.
-      'if [ "$number" -ge "${LYCH_DIE_BEFORE:-1000000}" ]; then kill -9 $PPID; exit 1; fi',
-      `if [ "$number" -ge "\${LYCH_DIE_AFTER:-1000000}" ]; then ${real} "$@"; kill -9 $PPID; exit 1; fi`,
+      'if [ "$number" -ge "${LYCH_DIE_BEFORE:-1000000}" ]; then kill -9 $PPID $LYCH_CALLER; exit 1; fi',
+      `if [ "$number" -ge "\${LYCH_DIE_AFTER:-1000000}" ]; then ${real} "$@"; kill -9 $PPID $LYCH_CALLER; exit 1; fi`,
       `exec ${real} "$@"`,
       "",
     ].join("\n");
