@@ -249,7 +249,7 @@ describe.skipIf(NO_NAMESPACES)(`a move that the kernel refuses touches nothing${
 });
 
 test.skipIf(NO_NAMESPACES)(
-  `a move without routes starts seven processes, and one for its scratch namespace; one of them while the link is away${skipped}`,
+  `a move without routes starts six processes, and one for its scratch namespace; one of them while the link is away${skipped}`,
   () => {
     const made = makePod();
     made.pod.sh("address add 10.8.0.201/24 dev eth0");
@@ -257,18 +257,18 @@ test.skipIf(NO_NAMESPACES)(
     expect(step).toEqual({ at: "restored" });
     expect(spawned.filter((at) => at === "moving")).toHaveLength(1);
     expect(spawned.filter((at) => at === "restoring")).toHaveLength(0);
-    expect(spawned).toHaveLength(7);
+    expect(spawned).toHaveLength(6);
   },
 );
 
 test.skipIf(NO_NAMESPACES)(
-  `with routes and gateways it starts twelve, and one of them while the link is away${skipped}`,
+  `with routes and gateways it starts ten, and one of them while the link is away${skipped}`,
   () => {
     const { spawned, step } = runMoveChild(moveOf(makeCiliumPod(), quick));
     expect(step).toEqual({ at: "restored" });
     expect(spawned.filter((at) => at === "moving")).toHaveLength(1);
     expect(spawned.filter((at) => at === "restoring")).toHaveLength(0);
-    expect(spawned.length).toBeLessThanOrEqual(12);
+    expect(spawned.length).toBeLessThanOrEqual(10);
   },
 );
 

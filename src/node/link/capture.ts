@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute, type NetworkNamespace, type Tasks } from "../iproute.ts";
 import {
+  type Answers,
   listedLink,
   type ListedLink,
   type NamespaceDump,
@@ -140,9 +141,25 @@ export async function captureLink(
   takenAt: string,
 ): Promise<LinkSnapshot> {
   const ip = new IpRoute({ namespace });
-  const [general, four, six, sysctls] = await ip.together([...readNamespace(ip), readSysctls(name)]);
-  return snapshotOf(namespace, name, takenAt, await namespaceFrom(ip, general, four, six), sysctls);
+  return linkFrom(ip, name, takenAt, await ip.together(readLink(ip, name)));
 }
+
+/** What {@link captureLink} reads: for `ip.together`, and then {@link linkFrom}. */
+export function readLink(ip: IpRoute, name: string): Tasks<LinkAnswers> {
+  return [...readNamespace(ip), readSysctls(name)];
+}
+
+/** The link from what {@link readLink} was answered. */
+export async function linkFrom(
+  ip: IpRoute,
+  name: string,
+  takenAt: string,
+  [general, four, six, sysctls]: LinkAnswers,
+): Promise<LinkSnapshot> {
+  return snapshotOf(ip.namespace, name, takenAt, await namespaceFrom(ip, general, four, six), sysctls);
+}
+
+type LinkAnswers = readonly [general: Answers, four: Answers, six: Answers, LinkSnapshot["sysctls"]];
 
 /**
  * {@link captureLink}, with what the link has and no tool puts back: queueing disciplines that someone set, and with them filters and

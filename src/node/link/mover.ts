@@ -14,6 +14,7 @@ import {
 } from "./move-state.ts";
 import { isOver, type MoveStep, nextStep } from "./move-step.ts";
 import { type MoveMemory, performStep } from "./perform-step.ts";
+import { makeScratchNamespace } from "./rehearsal.ts";
 
 /** How a move ended: `restored` (in the target), `refused` (nothing moved) or `rolled_back`. */
 export type MoveResult = Pick<
@@ -48,11 +49,21 @@ export async function moveLink(options: MoveOptions, surroundings: MoveSurroundi
     if (left && at === "nowhere" && !isOver(left.step)) {
       surroundings.progress(`the link of the move of ${left.startedAt} is gone: this is a new one`);
     }
-    const ended = await run(await beginMove(options, surroundings), statePath, surroundings);
+    const ended = await beginAndRun(options, surroundings);
     await removeStaleStates(statePath);
     return ended;
   } finally {
     await unlock();
+  }
+}
+
+async function beginAndRun(options: MoveOptions, surroundings: MoveSurroundings): Promise<MoveResult> {
+  const scratch = makeScratchNamespace();
+  try {
+    return await run(await beginMove(options, surroundings), options.statePath, surroundings, { scratch });
+  } finally {
+    // Not before: while the kernel removes it, the link would wait on its way.
+    scratch.close();
   }
 }
 
@@ -92,8 +103,12 @@ async function checkNotGone(state: MoveState, statePath: string): Promise<void> 
   );
 }
 
-async function run(from: MoveState, statePath: string, surroundings: MoveSurroundings): Promise<MoveResult> {
-  const memory: MoveMemory = {};
+async function run(
+  from: MoveState,
+  statePath: string,
+  surroundings: MoveSurroundings,
+  memory: MoveMemory = {},
+): Promise<MoveResult> {
   let state = from;
   await writeMoveState(statePath, state);
   while (!isOver(state.step)) {

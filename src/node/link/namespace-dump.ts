@@ -70,7 +70,8 @@ export interface NamespaceDump extends RoutingDump {
 /** Tables that change while they are read are read again, this often. */
 const TRIES = 5;
 
-type Answers = readonly (readonly unknown[])[];
+/** What the questions of one task were answered. */
+export type Answers = readonly (readonly unknown[])[];
 type ReadTasks = readonly [general: Task<Answers>, four: Task<Answers>, six: Task<Answers>];
 
 /** What reads a namespace: for `ip.together`, and then {@link namespaceFrom}. */

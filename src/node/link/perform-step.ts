@@ -2,11 +2,12 @@ import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import { NodeToolError } from "../node-tool-error.ts";
 import { type Ended, quoted } from "../shell-script.ts";
 import { linkNotFound } from "./capture.ts";
+import { differences } from "./differences.ts";
 import { pinGateways } from "./gateways.ts";
 import { locate } from "./locate.ts";
 import type { MoveState } from "./move-state.ts";
 import { devicesOf, dumpRouting } from "./namespace-dump.ts";
-import { listed, rehearse } from "./rehearsal.ts";
+import { listed, rehearse, type ScratchNamespace } from "./rehearsal.ts";
 import {
   changeRules,
   replayTasks,
@@ -21,6 +22,8 @@ import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
 
 /** What one process knows of its own steps. */
 export interface MoveMemory {
+  /** Where to rehearse. */
+  readonly scratch?: ScratchNamespace;
   /** What the rehearsal told the kernel. */
   rehearsed?: Restored;
   /** What the rehearsal told the kernel was told again as the link arrived, and the kernel took all of it. */
@@ -33,7 +36,7 @@ export async function performStep(state: MoveState, memory: MoveMemory): Promise
   const there = withLinkName(snapshot, targetName);
   switch (state.step.at) {
     case "rehearsing": {
-      const order = await rehearse(there);
+      const order = await rehearse(there, memory.scratch);
       memory.rehearsed = order;
       return { onlink: [...order.onlink], unrestorable: [...order.unrestorable] };
     }
@@ -67,9 +70,9 @@ export async function performStep(state: MoveState, memory: MoveMemory): Promise
     }
     case "restoring_back": {
       const place = { devices: await devicesOf(from), isHome: true };
-      const { onlink: exempt, unrestorable } = await restoreOrOnlink(from, snapshot, place);
-      const found = await verifyLink(from, snapshot, { onlink: exempt, unrestorable, pinned: false });
-      return { onlink: [...exempt], unrestorable: [...unrestorable], differences: [...found] };
+      const { onlink: exempt, unrestorable, found } = await restoreOrOnlink(from, snapshot, place);
+      const differing = differences(snapshot, found, { onlink: exempt, unrestorable, pinned: false });
+      return { onlink: [...exempt], unrestorable: [...unrestorable], differences: [...differing] };
     }
     case "restored":
     case "refused":

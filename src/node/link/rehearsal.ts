@@ -1,10 +1,11 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { NodeToolError } from "../node-tool-error.ts";
 import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import { linkNotFound, readSettings } from "./capture.ts";
+import { differences } from "./differences.ts";
 import type { RestorePlace } from "./restorable.ts";
-import { type Restored, restoreOrOnlink, verifyLink } from "./restore.ts";
+import { type Restored, restoreOrOnlink } from "./restore.ts";
 import { pathOfNamespace } from "./run-in.ts";
 import type { LinkSettings, LinkSnapshot } from "./snapshot.ts";
 
@@ -13,11 +14,12 @@ const READY_WITHIN_MS = 10_000;
 /**
  * Restores the snapshot to a stand-in in a network namespace of its own, which is gone afterwards, and compares. What the kernel
  * can't resolve there is tried with `onlink`: returned for the restore that follows. Needs CAP_SYS_ADMIN. Throws the first refusal, what came out
- * otherwise, or that the kernel lets no link of this kind go.
+ * otherwise, or that the kernel lets no link of this kind go. `scratch`: an empty one that was made before. Default: one for this call.
  */
-export async function rehearse(snapshot: LinkSnapshot): Promise<Restored> {
+export async function rehearse(snapshot: LinkSnapshot, scratch?: ScratchNamespace): Promise<Restored> {
   try {
     await tryToMove(snapshot.link);
+    if (scratch) return await restoreStandIn(await scratch.namespace, snapshot);
     return await inScratchNamespace((namespace) => restoreStandIn(namespace, snapshot));
   } catch (error) {
     if (!(error instanceof NodeToolError)) throw error;
@@ -42,7 +44,7 @@ async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapsho
   ];
   const [wanted, place] = await standInFor(snapshot, ip, making);
   const order = await restoreOrOnlink(namespace, wanted, place);
-  const found = await verifyLink(namespace, wanted, { ...order, pinned: false });
+  const found = differences(wanted, order.found, { ...order, pinned: false });
   if (found.length > 0) {
     throw new NodeToolError("failed", `it came out otherwise: ${listed(found)}`, {
       fix: "see lychgate node link plan --rehearse",
@@ -124,14 +126,33 @@ export function listed(lines: readonly string[]): string {
   return `${lines.slice(0, 3).join("; ")}${more}`;
 }
 
-/**
- * Runs `doing` with a network namespace that has no name and lives as long as a process that reads from this one: should
- * this one be killed, nothing is left over.
- */
-export async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace) => Promise<T>): Promise<T> {
+/** A network namespace that has no name and lives as long as a process that reads from this one: should this one be killed, nothing is left over. */
+export interface ScratchNamespace {
+  /** Rejects with `NodeToolError` when none could be made. */
+  readonly namespace: Promise<NetworkNamespace>;
+  /** Removes it, and all that is in it. Does not wait for the kernel, which keeps others from changing links meanwhile. */
+  close(): void;
+}
+
+/** Begins to make one: that takes a while, in which other things can be done. */
+export function makeScratchNamespace(): ScratchNamespace {
   const holder = spawn("unshare", ["--net", "--", "sh", "-c", "echo ready; exec cat >/dev/null"], {
     stdio: ["pipe", "pipe", "pipe"],
   });
+  holder.stdin.on("error", () => {});
+  const namespace = namespaceOf(holder);
+  // Told to who asks for it.
+  namespace.catch(() => {});
+  return {
+    namespace,
+    close() {
+      // It ends by itself now, and its namespace with it.
+      holder.stdin.end();
+    },
+  };
+}
+
+async function namespaceOf(holder: ChildProcessWithoutNullStreams): Promise<NetworkNamespace> {
   const ended = new Promise<void>((resolve) => {
     holder.once("close", () => resolve());
   });
@@ -141,7 +162,6 @@ export async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace)
   holder.stderr.on("data", (chunk: Buffer) => {
     said += chunk.toString();
   });
-  holder.stdin.on("error", () => {});
   try {
     const signal = AbortSignal.timeout(READY_WITHIN_MS);
     const isReady = await Promise.race([
@@ -156,10 +176,14 @@ export async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace)
       fix: "run it with CAP_SYS_ADMIN, and install util-linux for unshare",
     });
   }
+  return { kind: "path", path: `/proc/${holder.pid}/ns/net` };
+}
+
+async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace) => Promise<T>): Promise<T> {
+  const scratch = makeScratchNamespace();
   try {
-    return await doing({ kind: "path", path: `/proc/${holder.pid}/ns/net` });
+    return await doing(await scratch.namespace);
   } finally {
-    // It ends by itself now, and its namespace with it.
-    holder.stdin.end();
+    scratch.close();
   }
 }

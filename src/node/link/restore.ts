@@ -2,7 +2,7 @@ import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
 import { IpRoute, type IpRouteError, type NetworkNamespace } from "../iproute.ts";
 import type { Ended, Task } from "../shell-script.ts";
-import { captureLink, linkNotFound, settingsIn } from "./capture.ts";
+import { captureLink, linkFrom, linkNotFound, readLink, settingsIn } from "./capture.ts";
 import {
   addressLine,
   masterLines,
@@ -47,6 +47,8 @@ interface StepBatch extends Batch {
 export interface Restored extends RestoreOrder {
   /** What it told the kernel once the link was set as wanted, but for rules: for {@link replayTasks}. */
   readonly batches: readonly Batch[];
+  /** What the link had at its end. */
+  readonly found: LinkSnapshot;
 }
 
 /**
@@ -138,7 +140,7 @@ export async function restoreLink(
     ...snapshot.proxyNeighbours.map((address) => proxyLine(address, name)),
   ];
   const routing = routeBatches(snapshot, order, now.routes);
-  await ip.together([
+  const restoring = [
     ...ruleBatches("add", missingRules(now.rules, snapshot)).flatMap(({ family, lines: rules }) =>
       allOf(ip, rules, family),
     ),
@@ -146,9 +148,10 @@ export async function restoreLink(
     // Coming up resets some, such as the MTU of IPv6.
     sysctls,
     ...allOf(ip, neighbours),
-  ]);
+  ];
+  const found = await linkFrom(ip, name, snapshot.takenAt, await ip.after(restoring, readLink(ip, name)));
   const batches = [{ family: undefined, lines: putUp }, ...routing, { family: undefined, lines: neighbours }];
-  return { ...order, batches };
+  return { ...order, batches, found };
 }
 
 /** As a link is when it has just arrived: down, without addresses and routes. */
