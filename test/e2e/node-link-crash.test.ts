@@ -118,7 +118,7 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
       await moveLink(options, surroundings());
       const state = await readMoveState(options.statePath);
       if (!state) throw new Error("no state");
-      await writeMoveState(options.statePath, { ...state, step: { at: "moving_back", cause: "the first" } });
+      writeMoveState(options.statePath, { ...state, step: { at: "moving_back", cause: "the first" } });
       return options;
     };
     const whole = runMoveChild(await sentBack(furnishedPod()));

@@ -72,7 +72,7 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
       const { fromInode } = { fromInode: statSync(next.pod.path).ino };
       del(old.interior);
       del(old.pod);
-      await writeMoveState(options.statePath, { ...state, fromInode, step });
+      writeMoveState(options.statePath, { ...state, fromInode, step });
       const moved = await moveLink(
         { ...moveOf(next, { neighbourTimeoutMs: 0 }), statePath: options.statePath },
         surroundings(),
@@ -88,7 +88,7 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
     await moveLink(options, surroundings());
     const state = await readMoveState(options.statePath);
     if (!state) throw new Error("no state");
-    await writeMoveState(options.statePath, { ...state, step: { at: "verifying" } });
+    writeMoveState(options.statePath, { ...state, step: { at: "verifying" } });
     made.interior.sh("link del eth0");
     await makeLinkAgain(made);
     made.pod.sh("link set eth0 down");

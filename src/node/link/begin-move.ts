@@ -36,10 +36,14 @@ export interface MoveSurroundings {
   readonly progress: (line: string) => void;
 }
 
-/** Looks at both sides and captures; nothing is changed but neighbour entries of gateways. */
+/**
+ * Looks at both sides and captures; nothing is changed but neighbour entries of gateways. `meanwhile` is called when the reading has begun: other programs
+ * do it, and this process waits.
+ */
 export async function beginMove(
   options: MoveOptions,
   { clock, progress }: MoveSurroundings,
+  meanwhile: () => void,
 ): Promise<MoveState> {
   const { from, to, link, targetName = link } = options;
   const [fromInode, toInode] = await Promise.all([inodeOf(from), inodeOf(to)]);
@@ -49,10 +53,12 @@ export async function beginMove(
     });
   }
   const startedAt = new Date(clock.nowMs()).toISOString();
-  const [captured, there] = await Promise.all([
+  const reading = Promise.all([
     captureWithLosses(from, link, startedAt),
     dumpNamespace(new IpRoute({ namespace: to })),
   ]);
+  meanwhile();
+  const [captured, there] = await reading;
   checkTarget(to, there, withLinkName(captured, targetName));
   const { unrestorable } = restoreOrder(captured);
   if (unrestorable.length > 0 && !options.acceptLoss) {

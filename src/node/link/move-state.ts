@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from "node:fs";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
@@ -120,18 +121,21 @@ export async function readMoveState(path: string): Promise<MoveState | undefined
   return parseFile(text, path, stateSchema, "look where the link is, and remove the file");
 }
 
-/** Replaces the file as a whole, on the disk when this resolves: a reader sees the old state or the new one. */
-export async function writeMoveState(path: string, state: MoveState): Promise<void> {
+/**
+ * Replaces the file as a whole, on the disk when this returns: a reader sees the old state or the new one. Synchronous: nothing else is to be done meanwhile,
+ * and each of these calls would wait for a thread otherwise, longer than the file system takes.
+ */
+export function writeMoveState(path: string, state: MoveState): void {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const file = await open(`${path}.new`, "w", 0o600);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const file = openSync(`${path}.new`, "w", 0o600);
     try {
-      await file.writeFile(`${JSON.stringify(state, undefined, 2)}\n`);
-      await file.sync();
+      writeFileSync(file, `${JSON.stringify(state, undefined, 2)}\n`);
+      fsyncSync(file);
     } finally {
-      await file.close();
+      closeSync(file);
     }
-    await rename(`${path}.new`, path);
+    renameSync(`${path}.new`, path);
   } catch (cause) {
     throw new NodeToolError("failed", `writing the state file ${path}: ${String(cause)}`, {
       cause,

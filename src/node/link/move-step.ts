@@ -8,8 +8,8 @@ const ended = z.string();
  * | at             | what is done                                          | done            | failed           |
  * | -------------- | ----------------------------------------------------- | --------------- | ---------------- |
  * | rehearsing     | the restore, in a scratch namespace                   | moving          | refused          |
- * | moving         | the link goes to the target                           | restoring       | moving_back; refused when it did not move |
- * | restoring      | the snapshot is put back there                        | pinning         | moving_back      |
+ * | moving         | the link goes to the target, where the rehearsal is repeated at once | restoring       | moving_back; refused when it did not move |
+ * | restoring      | the snapshot is put back there, unless that was done  | pinning         | moving_back      |
  * | pinning        | the gateways become permanent neighbours              | verifying       | moving_back      |
  * | verifying      | a second snapshot is compared with the first          | restored        | moving_back      |
  * | restored       | end: the link is in the target                        |                 |                  |

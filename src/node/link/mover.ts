@@ -14,7 +14,7 @@ import {
 } from "./move-state.ts";
 import { isOver, type MoveStep, nextStep } from "./move-step.ts";
 import { type MoveMemory, performStep } from "./perform-step.ts";
-import { makeScratchNamespace } from "./rehearsal.ts";
+import { makeScratchNamespace, type ScratchNamespace } from "./rehearsal.ts";
 
 /** How a move ended: `restored` (in the target), `refused` (nothing moved) or `rolled_back`. */
 export type MoveResult = Pick<
@@ -58,12 +58,13 @@ export async function moveLink(options: MoveOptions, surroundings: MoveSurroundi
 }
 
 async function beginAndRun(options: MoveOptions, surroundings: MoveSurroundings): Promise<MoveResult> {
-  const scratch = makeScratchNamespace();
+  let scratch: ScratchNamespace | undefined;
   try {
-    return await run(await beginMove(options, surroundings), options.statePath, surroundings, { scratch });
+    const begun = await beginMove(options, surroundings, () => (scratch = makeScratchNamespace()));
+    return await run(begun, options.statePath, surroundings, { scratch });
   } finally {
     // Not before: while the kernel removes it, the link would wait on its way.
-    scratch.close();
+    scratch?.close();
   }
 }
 
@@ -110,11 +111,11 @@ async function run(
   memory: MoveMemory = {},
 ): Promise<MoveResult> {
   let state = from;
-  await writeMoveState(statePath, state);
+  writeMoveState(statePath, state);
   while (!isOver(state.step)) {
     surroundings.progress(PROGRESS[state.step.at](state));
     state = await afterStep(state, memory, surroundings);
-    await writeMoveState(statePath, state);
+    writeMoveState(statePath, state);
   }
   // Only a link that is in the target can be taken back.
   if (state.step.at !== "restored") await removeMoveState(statePath);

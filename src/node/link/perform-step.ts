@@ -23,7 +23,7 @@ import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
 /** What one process knows of its own steps. */
 export interface MoveMemory {
   /** Where to rehearse. */
-  readonly scratch?: ScratchNamespace;
+  readonly scratch?: ScratchNamespace | undefined;
   /** What the rehearsal told the kernel. */
   rehearsed?: Restored;
   /** What the rehearsal told the kernel was told again as the link arrived, and the kernel took all of it. */
