@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ListWay } from "../../src/watch/list-way.ts";
 import { endChild, firstLine, spawnNode } from "./table-child.ts";
 import type { ClusterLine } from "./table-cluster.ts";
 
@@ -10,6 +11,8 @@ import type { ClusterLine } from "./table-cluster.ts";
 export interface SyncFigures {
   readonly sandboxes: number;
   readonly bytesPerSandbox: number;
+  /** `watch.list` of the router. */
+  readonly list: ListWay;
   /** From the start of the process until it is ready. */
   readonly secondsToReady: number;
   /** The time that the list itself took, as the router's own metric says. */
@@ -27,14 +30,14 @@ const LYCHGATE = join(import.meta.dirname, "../../bin/lychgate.mjs");
  * Starts the dev cluster's API in one process and `lychgate serve` with its kubeconfig in another, and measures the
  * second until it is ready.
  */
-export async function measureSync(sandboxes: number, bytes: number): Promise<SyncFigures> {
+export async function measureSync(sandboxes: number, bytes: number, list: ListWay): Promise<SyncFigures> {
   const directory = await mkdtemp(join(tmpdir(), "lychgate-bench-"));
   const kubeconfig = join(directory, "kubeconfig");
   const script = join(import.meta.dirname, "table-cluster.ts");
   const cluster = spawnNode([script, String(sandboxes), String(bytes), kubeconfig]);
   try {
     const { bytesPerSandbox } = JSON.parse(await firstLine(cluster, "stdout", () => true)) as ClusterLine;
-    return { sandboxes, bytesPerSandbox, ...(await measureServe(kubeconfig, sandboxes)) };
+    return { sandboxes, bytesPerSandbox, list, ...(await measureServe(kubeconfig, sandboxes, list)) };
   } finally {
     await endChild(cluster);
     await rm(directory, { recursive: true });
@@ -44,11 +47,13 @@ export async function measureSync(sandboxes: number, bytes: number): Promise<Syn
 async function measureServe(
   kubeconfig: string,
   sandboxes: number,
-): Promise<Omit<SyncFigures, "sandboxes" | "bytesPerSandbox">> {
+  list: ListWay,
+): Promise<Omit<SyncFigures, "sandboxes" | "bytesPerSandbox" | "list">> {
   const startedAt = performance.now();
   const listen = ["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const logs = ["--log-format", "json", "--access-log", "off"];
-  const serve = spawnNode([LYCHGATE, "serve", "--kubeconfig", kubeconfig, ...listen, ...logs]);
+  const informer = ["--kubeconfig", kubeconfig, "--watch-list", list];
+  const serve = spawnNode([LYCHGATE, "serve", ...informer, ...listen, ...logs]);
   try {
     const text = await firstLine(serve, "stderr", (line) => line.includes("is listening"));
     const { peers, admin } = JSON.parse(text) as { readonly peers: string; readonly admin: string };

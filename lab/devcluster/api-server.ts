@@ -41,6 +41,8 @@ export interface ApiServerOptions {
   readonly maxWatchBufferBytes?: number;
   /** How a watch from a compacted version is refused: ERROR event (default) or HTTP 410. */
   readonly expiredAs?: "event" | "status";
+  /** Whether a watch may begin with a list (WatchList). Default true, as Kubernetes 1.34. */
+  readonly watchList?: boolean;
 }
 
 /**
@@ -241,6 +243,7 @@ export class ApiServer {
       bookmarkIntervalMs: this.#options.bookmarkIntervalMs ?? 10_000,
       maxBufferedBytes: this.#options.maxWatchBufferBytes ?? 8 * 1024 * 1024,
       expiredAs: this.#options.expiredAs ?? "event",
+      watchList: this.#options.watchList ?? true,
       delayMs: this.#watchDelayMs,
       held: this.#outage === "stall",
     });

@@ -5,7 +5,7 @@ import { ApiError, toApiError } from "./api-error.ts";
 import { negotiateRepresentation, type Representation } from "./content-negotiation.ts";
 import { wholeNumber } from "./list-page.ts";
 import { jsonOf } from "./object-json.ts";
-import { type ObjectStore, versionText } from "./object-store.ts";
+import { type ObjectStore, tooLargeVersion, versionText } from "./object-store.ts";
 import { type Random, randomInteger } from "./random.ts";
 import { SANDBOX_KIND, type ServedCrd } from "./sandbox.ts";
 import { parseSelector } from "./selector.ts";
@@ -33,6 +33,8 @@ export interface WatchSettings {
   readonly delayMs: Milliseconds;
   /** True while the server stalls: new watches say nothing either. */
   readonly held: boolean;
+  /** A watch may begin with a list (`sendInitialEvents`), as in Kubernetes 1.34; otherwise 422, as with the feature gate off. */
+  readonly watchList: boolean;
 }
 
 /** The watches on the `sandboxes` of a store. */
@@ -59,13 +61,9 @@ export class SandboxWatches {
    */
   serve(request: WatchRequest, response: ServerResponse, settings: WatchSettings): void {
     const { query } = request;
-    if (query.get("sendInitialEvents")) {
-      // The words of a server without the WatchList feature: clients then list and watch.
-      throw new ApiError(
-        "Invalid",
-        'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled',
-      );
-    }
+    checkListOptions(query, settings.watchList);
+    const isList = query.get("sendInitialEvents") === "true";
+    const hasBookmarks = query.get("allowWatchBookmarks") === "true";
     const selects = parseSelector(request.namespace, query);
     const representation = negotiateRepresentation(request.accept);
     const timeoutSeconds = wholeNumber(query, "timeoutSeconds");
@@ -73,7 +71,7 @@ export class SandboxWatches {
     if (wanted !== "" && wanted !== "0" && parseResourceVersion(wanted) === undefined) {
       throw new ApiError("BadRequest", `invalid resource version ${JSON.stringify(wanted)}`);
     }
-    const backlog = this.#backlog(wanted, settings.expiredAs);
+    const backlog = isList ? this.#initialEvents(wanted) : this.#backlog(wanted, settings.expiredAs);
     if (response.destroyed) return;
     const cleanUp: (() => void)[] = [];
     const stream = new WatchStream(response, {
@@ -94,16 +92,18 @@ export class SandboxWatches {
       stream.finish();
       return;
     }
-    const since = wanted === "" ? 0n : BigInt(wanted);
+    const since = wanted === "" || isList ? 0n : BigInt(wanted);
     const deliver = (event: StoreEvent, isBacklog = false): void => {
       const selected = event.version > since ? selectEvent(event, selects) : undefined;
       if (selected) stream.send(selected, isBacklog);
     };
     // All in one turn: nothing can happen between the backlog and the first live event.
     cleanUp.push(this.#store.subscribe((event) => deliver(event)));
-    if (query.get("allowWatchBookmarks") === "true")
-      this.#bookmark(stream, since, settings.bookmarkIntervalMs, cleanUp);
+    if (hasBookmarks) this.#bookmark(stream, since, settings.bookmarkIntervalMs, cleanUp);
     for (const event of backlog) deliver(event, true);
+    if (isList && hasBookmarks) {
+      stream.send({ type: "BOOKMARK", version: this.#store.version, endsInitialEvents: true }, true);
+    }
   }
 
   /**
@@ -118,6 +118,13 @@ export class SandboxWatches {
     };
     let timer = this.#clock.setTimeout(tick, intervalMs);
     cleanUp.push(() => timer.clear());
+  }
+
+  /** What a watch that begins with a list is told first: all objects as they are. */
+  #initialEvents(wanted: string): readonly StoreEvent[] | ApiError {
+    const { version } = this.#store;
+    if (wanted !== "" && BigInt(wanted) > version) return tooLargeVersion(BigInt(wanted), version);
+    return this.#backlog("", "event");
   }
 
   /** What a new watch is told first: what happened since its version, or everything that is there. */
@@ -146,7 +153,7 @@ export class SandboxWatches {
       if (representation.as === "object") {
         const object =
           event.type === "BOOKMARK"
-            ? JSON.stringify(bookmarkObject(event.version, this.#store.crd))
+            ? JSON.stringify(bookmarkObject(event, this.#store.crd))
             : jsonOf(event.object);
         return `{"type":"${event.type}","object":${object}}`;
       }
@@ -167,10 +174,40 @@ export class SandboxWatches {
   }
 }
 
-function bookmarkObject(version: bigint, { apiVersion }: ServedCrd): unknown {
+/** @throws ApiError for options that kube-apiserver 1.35 refuses. */
+function checkListOptions(query: URLSearchParams, watchList: boolean): void {
+  const sendInitialEvents = query.get("sendInitialEvents");
+  const match = query.get("resourceVersionMatch");
+  const refuse = (field: string, why: string): never => {
+    throw new ApiError("Invalid", `ListOptions.meta.k8s.io "" is invalid: ${field}: Forbidden: ${why}`);
+  };
+  if (sendInitialEvents && !watchList) {
+    const why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+    refuse("sendInitialEvents", why);
+  }
+  if (sendInitialEvents && match !== "NotOlderThan") {
+    refuse("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+  }
+  if (!sendInitialEvents && match) {
+    refuse(
+      "resourceVersionMatch",
+      "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+    );
+  }
+}
+
+function bookmarkObject(
+  { version, endsInitialEvents }: WatchEvent & { readonly type: "BOOKMARK" },
+  { apiVersion }: ServedCrd,
+): unknown {
+  const annotations = { "k8s.io/initial-events-end": "true" };
   return {
     apiVersion,
     kind: SANDBOX_KIND,
-    metadata: { resourceVersion: versionText(version), creationTimestamp: null },
+    metadata: {
+      resourceVersion: versionText(version),
+      creationTimestamp: null,
+      ...(endsInitialEvents && { annotations }),
+    },
   };
 }

@@ -8,7 +8,7 @@ import type { StoreEvent } from "./store-history.ts";
 /** One line of a watch, before it is written. */
 export type WatchEvent =
   | { readonly type: "ADDED" | "MODIFIED" | "DELETED"; readonly object: StoredSandbox }
-  | { readonly type: "BOOKMARK"; readonly version: bigint }
+  | { readonly type: "BOOKMARK"; readonly version: bigint; readonly endsInitialEvents?: boolean }
   | { readonly type: "ERROR"; readonly error: ApiError };
 
 /** How a {@link WatchStream} behaves. */

@@ -37,6 +37,12 @@ const DAY_MS = 24 * HOUR_MS;
 const MIB = 1024 * 1024;
 
 const watch = z.strictObject({
+  list: z
+    .enum(["stream", "paged"])
+    .default("stream")
+    .describe(
+      "How whole lists are read. `stream`: as the first events of a watch (WatchList, Kubernetes 1.34 or newer, or 1.32), which spares the API server memory; where the server can't do that, in pages. `paged`: always in pages. Kubernetes before 1.27 does not say that it can't: with `stream` the first list takes half a minute longer there.",
+    ),
   pageSize: int(
     1,
     10_000,

@@ -133,8 +133,8 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
     },
     /** The informer. */
     watch: {
-      listed(reason: string, _count: number, tookMs: Milliseconds) {
-        watchLists.add(1, reason);
+      listed(reason: string, _count: number, tookMs: Milliseconds, way: string) {
+        watchLists.add(1, reason, way);
         watchListDuration.observeMs(tookMs);
       },
       relisted: (reason: string) => watchRelists.add(1, reason),

@@ -12,6 +12,7 @@ import { KNOWN_STATES } from "../routes/route.ts";
 import { SNAPSHOT_FAULTS } from "../snapshot/snapshot-fault.ts";
 import { FAULT_KINDS } from "../watch/fault.ts";
 import * as lists from "../watch/list-watch-state.ts";
+import * as ways from "../watch/list-way.ts";
 import * as checks from "../watch/version-check.ts";
 import { INVALID_REASONS } from "../watch/watched-resource.ts";
 
@@ -107,6 +108,9 @@ export const CONFLICT_KINDS = closed(["id", "ip"]);
 
 /** Why the informer read a whole list. */
 export const LIST_REASONS = closed(lists.LIST_REASONS, "other");
+
+/** How it read one: as the first events of a watch, or in pages. */
+export const LIST_WAYS = closed(ways.LIST_WAYS, "other");
 
 /** Why it read one again. */
 export const RELIST_REASONS = closed(

@@ -281,8 +281,8 @@ export const METRICS = {
   watchLists: {
     name: "lychgate_watch_lists_total",
     type: "counter",
-    help: "Whole lists that were read and taken, by why they were read.",
-    labels: { reason: label.LIST_REASONS },
+    help: "Whole lists that were read and taken, by why and in which way they were read.",
+    labels: { reason: label.LIST_REASONS, way: label.LIST_WAYS },
   },
   watchListDuration: {
     name: "lychgate_watch_list_duration_seconds",

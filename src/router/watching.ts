@@ -43,7 +43,7 @@ export async function createWatching(options: WatchingOptions): Promise<Watching
   const { config, credentials, table, sink, metrics, clock, log } = options;
   // Imported late: undici costs 30 MB, which a router that is only pushed to, or a worker, need not have.
   const { createInformerOf } = await import("../watch/informer.ts");
-  const { pageSize, stallTimeoutMs, checkIntervalMs, backoffMinMs, backoffMaxMs } = config.watch;
+  const { list, pageSize, stallTimeoutMs, checkIntervalMs, backoffMinMs, backoffMaxMs } = config.watch;
   const retry = { ...DEFAULT_RETRY_POLICY, backoff: { baseMs: backoffMinMs, maxMs: backoffMaxMs } };
   const providers = providersOf(config);
   const sync = Promise.withResolvers<void>();
@@ -63,7 +63,7 @@ export async function createWatching(options: WatchingOptions): Promise<Watching
       observer: metrics.watch,
       log: providers.length > 1 ? logWith(log, { crd: crdName(resource) }) : log,
       clock,
-      settings: { pageSize, stallTimeoutMs, checkIntervalMs, retry },
+      settings: { list, pageSize, stallTimeoutMs, checkIntervalMs, retry },
     }),
   }));
   const first = watched.find(({ provider }) => provider === "");

@@ -11,8 +11,8 @@ export interface ApiRequest {
   readonly path: string;
   /** Longest wait for the credentials, and then for the head of the answer, connecting included. */
   readonly firstByteTimeoutMs: Milliseconds;
-  /** Longest silence within the body. */
-  readonly idleTimeoutMs: Milliseconds;
+  /** Longest silence within the body; a function is asked again after each chunk was taken. */
+  readonly idleTimeoutMs: Milliseconds | (() => Milliseconds);
   /** Read the credentials again before asking. A 401 to a request without it is asked once more with it, at once. */
   readonly reloadCredentials: boolean;
   /** Aborts the request and its body at any point. */
@@ -186,14 +186,23 @@ function silent(what: string, afterMs: Milliseconds): ApiFault {
 async function* readChunks(
   body: AsyncIterable<unknown>,
   watchdog: Watchdog,
-  idleTimeoutMs: Milliseconds,
+  idleTimeoutMs: ApiRequest["idleTimeoutMs"],
 ): AsyncGenerator<Buffer, void, undefined> {
-  const stalled = silent("no bytes", idleTimeoutMs);
+  let withinMs = -1;
+  let stalled: ApiFault;
+  const expectBytes = (): void => {
+    const nowWithinMs = typeof idleTimeoutMs === "number" ? idleTimeoutMs : idleTimeoutMs();
+    if (nowWithinMs !== withinMs) {
+      withinMs = nowWithinMs;
+      stalled = silent("no bytes", withinMs);
+    }
+    watchdog.expectWithin(withinMs, stalled);
+  };
   try {
-    watchdog.expectWithin(idleTimeoutMs, stalled);
+    expectBytes();
     for await (const chunk of body) {
-      watchdog.expectWithin(idleTimeoutMs, stalled);
       yield chunk as Buffer;
+      expectBytes();
     }
   } catch (error) {
     const reason = messageOf(error);

@@ -16,7 +16,7 @@ export interface WatchTarget<T extends WatchedObject = Observation> {
  * One page of a consistent list: "most recent", which the API server says by no `resourceVersion` at all. It shows whatever was true
  * when it was sent, or later. `limit` 0 asks for everything at once.
  *
- * `resourceVersionMatch` is never sent. What each choice means (Kubernetes API concepts, "Semantics for get and list"; the answers
+ * `resourceVersionMatch` is not sent. What each choice means (Kubernetes API concepts, "Semantics for get and list"; the answers
  * are those of a Kubernetes 1.35 server):
  *
  * | asked | meaning | why not |
@@ -59,6 +59,28 @@ export function watchPath<T extends WatchedObject>(
     allowWatchBookmarks: "true",
     timeoutSeconds: String(timeoutSeconds),
     resourceVersion: from,
+  });
+  if (target.selector) query.set("labelSelector", target.selector);
+  if (target.fieldSelector) query.set("fieldSelector", target.fieldSelector);
+  return `${collectionPath(target)}?${query.toString()}`;
+}
+
+/**
+ * A watch that begins with all objects as they are ("most recent", as {@link listPath}), ends them by a bookmark with the annotation
+ * `k8s.io/initial-events-end`, and goes on from there. The server ends it by itself after `timeoutSeconds`.
+ *
+ * What servers answer: since Kubernetes 1.34 and in 1.32 as above; 1.27 to 1.31 and 1.33, where the feature gate `WatchList` is off
+ * by default, 422; older ones send all objects and no such bookmark, since they do not know the parameter. Without
+ * `resourceVersionMatch` it is a 422 everywhere. A `resourceVersion` is not sent: above the server's present it is an ERROR event
+ * 504 after 3 s, which would hide a restore.
+ */
+export function streamPath<T extends WatchedObject>(target: WatchTarget<T>, timeoutSeconds: number): string {
+  const query = new URLSearchParams({
+    watch: "true",
+    allowWatchBookmarks: "true",
+    sendInitialEvents: "true",
+    resourceVersionMatch: "NotOlderThan",
+    timeoutSeconds: String(timeoutSeconds),
   });
   if (target.selector) query.set("labelSelector", target.selector);
   if (target.fieldSelector) query.set("fieldSelector", target.fieldSelector);

@@ -16,7 +16,7 @@ import { isJsonObject, stringOrEmpty } from "./json-fields.ts";
  * | `unauthorized` | 401 | credentials are read again, once at once, then with waits |
  * | `forbidden` | 403 | wait |
  * | `not_found` | 404: the CRD is not installed | wait; a new list after a few |
- * | `bad_request` | 400: the selector | wait; a new list after a few |
+ * | `bad_request` | 400, 422: the selector | wait; a new list after a few |
  * | `unreachable` | no connection, or lost before an answer (DNS, refused, TLS) | wait a second |
  * | `reset` | the answer was cut | wait; a new list after a few without progress |
  * | `stalled` | no bytes for too long | a watch is opened again at once, a list after a wait |
@@ -88,6 +88,7 @@ export function statusFault(code: number, status: unknown, retryAfterMs?: Millis
 function kindOfStatus(code: number): FaultKind {
   switch (code) {
     case 400:
+    case 422:
       return "bad_request";
     case 401:
       return "unauthorized";

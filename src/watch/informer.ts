@@ -196,7 +196,7 @@ function scopedObserver(
     }
   };
   return {
-    listed: (reason, count, tookMs) => safely(() => observer.listed(reason, count, tookMs)),
+    listed: (reason, count, tookMs, way) => safely(() => observer.listed(reason, count, tookMs, way)),
     relisted: (reason) => safely(() => observer.relisted(reason)),
     watchRestarted: (reason) => safely(() => observer.watchRestarted(reason)),
     invalidObject: (reason) => safely(() => observer.invalidObject(reason)),

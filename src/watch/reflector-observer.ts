@@ -1,4 +1,5 @@
 import type { FaultKind } from "./fault.ts";
+import type { ListWay } from "./list-way.ts";
 import type { ListReason } from "./list-watch-state.ts";
 import type { VersionCheckResult } from "./version-check.ts";
 import type { InvalidReason } from "./watched-resource.ts";
@@ -11,8 +12,8 @@ export type RejectedReason = InvalidReason | "out_of_scope" | "unknown_event_typ
  * logged and stops nothing. No argument holds anything that a tenant controls.
  */
 export interface ReflectorObserver {
-  /** A whole list was read and taken: why it was read, how many objects it held, and how long it took. */
-  listed(reason: ListReason, count: number, tookMs: number): void;
+  /** A whole list was read and taken: why and in which way it was read, how many objects it held, and how long it took. */
+  listed(reason: ListReason, count: number, tookMs: number, way: ListWay): void;
   /** A list other than the first begins. */
   relisted(reason: Exclude<ListReason, "initial">): void;
   /** A watch ended, and another follows (after a list, if it `expired`). `closed` is ordinary rotation. */

@@ -1,8 +1,11 @@
 import type { Milliseconds } from "../system/clock.ts";
+import type { ListWay } from "./list-way.ts";
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from "./list-watch-state.ts";
 
 /** How a reflector works. Every field has a default in {@link DEFAULT_REFLECTOR_SETTINGS}. */
 export interface ReflectorSettings {
+  /** How lists are read. Default `stream`, which falls back to `paged` where the server can't. */
+  readonly list: ListWay;
   /** Objects per page of a list, at least 1. Default 500, as client-go. Smaller pages need less memory. */
   readonly pageSize: number;
   /** Largest page, in bytes; above it pages are halved. Default 128 MiB. */
@@ -11,7 +14,7 @@ export interface ReflectorSettings {
   readonly maxEventBytes: number;
   /** Longest wait for the head of an answer, connecting included. Default 30 s. */
   readonly firstByteTimeoutMs: Milliseconds;
-  /** Longest silence within a page. Default 30 s. The list as a whole may take any time. */
+  /** Longest silence within a page, or before the end of a list that is streamed. Default 30 s. The list as a whole may take any time. */
   readonly listIdleTimeoutMs: Milliseconds;
   /**
    * Longest silence of a watch before it counts as stalled. Default 90 s. Servers send a bookmark about once a
@@ -32,6 +35,7 @@ export interface ReflectorSettings {
 
 /** See {@link ReflectorSettings}. */
 export const DEFAULT_REFLECTOR_SETTINGS: ReflectorSettings = {
+  list: "stream",
   pageSize: 500,
   maxPageBytes: 128 * 1024 * 1024,
   maxEventBytes: 8 * 1024 * 1024,

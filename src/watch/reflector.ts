@@ -3,11 +3,14 @@ import type { Log } from "../system/log.ts";
 import { PacedLog } from "../system/paced-log.ts";
 import type { Observation } from "../routes/observation.ts";
 import { compareResourceVersions, type ResourceVersion } from "../routes/resource-version.ts";
-import type { ApiClient } from "./api-client.ts";
-import { listPath, type WatchTarget, watchPath } from "./api-paths.ts";
+import type { ApiClient, ApiRequest } from "./api-client.ts";
+import { listPath, streamPath, type WatchTarget, watchPath } from "./api-paths.ts";
+import { EventStream } from "./event-stream.ts";
 import { ApiFault, type FaultKind, faultFrom } from "./fault.ts";
 import { adviceFor } from "./fault-advice.ts";
+import { InitialEvents, NoInitialEvents, type WholeList } from "./initial-events.ts";
 import { listPages, readVersion } from "./list-pages.ts";
+import { ListWays } from "./list-way.ts";
 import {
   IDLE,
   mustStartOver,
@@ -23,8 +26,6 @@ import { ScopeFeed } from "./scope-feed.ts";
 
 import { becomesReady } from "./server-readiness.ts";
 import { checkVersions, waitFor } from "./version-check.ts";
-import { parseWatchEvent } from "./watch-event.ts";
-import { LineSplitter } from "./watch-lines.ts";
 import type { WatchedObject } from "./watched-object.ts";
 
 /** Options of {@link Reflector}. */
@@ -71,6 +72,18 @@ export interface ReflectorStatus {
 /** While a fault lasts, each kind of it is logged once in this time: a server that is away is tried each second. */
 const FAULT_LOG_EVERY_MS: Milliseconds = 30_000;
 
+/** Ends a request, and what runs beside it, when told or when the reflector is stopped. */
+interface Ending {
+  readonly over: AbortController;
+  /** Ends it, and leaves nothing on the signal of the reflector. */
+  readonly end: () => void;
+}
+
+/** A watch whose list was read, and whose events after it were not. */
+interface OpenWatch extends Ending {
+  readonly events: EventStream;
+}
+
 /**
  * Keeps a sink equal to one scope of a Kubernetes API server: list, watch, and so on until `stop`, in the sense of
  * client-go's reflector (docs/architecture.md#reflector). Whatever the server does, no event is lost between a list and its
@@ -87,9 +100,13 @@ export class Reflector<T extends WatchedObject = Observation> {
   readonly #sync = Promise.withResolvers<void>();
   #synced = false;
   #relisting = false;
-  /** The list came right before: the watch that follows needs no other proof that the server has not gone back in time. */
+  /** A paged list came right before: the watch that follows needs no other proof that the server has not gone back in time. */
   #listedBefore = false;
+  readonly #ways: ListWays;
+  /** Where the list was streamed: what the next watch goes on with. */
+  #opened: OpenWatch | undefined;
   #complaints: PacedLog;
+  readonly #checkComplaints: PacedLog;
   #relists = 0;
   #restarts = 0;
   #lastHeard: { readonly atMs: Milliseconds; readonly monotonicMs: Milliseconds } | undefined;
@@ -98,7 +115,9 @@ export class Reflector<T extends WatchedObject = Observation> {
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
     this.#feed = new ScopeFeed(options);
+    this.#ways = new ListWays(options.settings.list);
     this.#complaints = this.#newComplaints();
+    this.#checkComplaints = this.#newComplaints();
     this.#sync.promise.catch(() => {});
     this.#liveness = new Liveness(options.clock, options.settings.liveGraceMs, (live) =>
       this.#feed.setLive(live),
@@ -127,6 +146,7 @@ export class Reflector<T extends WatchedObject = Observation> {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+    await this.#leaveOpened();
     this.#advance({ kind: "stop" });
     this.#liveness.stop();
     this.#sync.reject(
@@ -199,7 +219,7 @@ export class Reflector<T extends WatchedObject = Observation> {
   // ---- listing
 
   async #list(state: ReflectorState & { readonly kind: "listing" }): Promise<ReflectorEvent> {
-    const { clock, settings, observer, target } = this.#options;
+    const { clock, settings, observer } = this.#options;
     const { reason, tries } = state;
     // A list that is tried again is still the same relist.
     if (reason !== "initial" && !this.#relisting) {
@@ -208,40 +228,103 @@ export class Reflector<T extends WatchedObject = Observation> {
       observer.relisted(reason);
     }
     const startedMs = clock.monotonicMs();
-    let observations: T[] = [];
-    let reloadCredentials = tries.unauthorized;
+    let way = this.#ways.next;
     try {
-      const version = await listPages({
-        pageSize: settings.pageSize,
-        maxPageBytes: settings.maxPageBytes,
-        onRestart: () => void (observations = []),
-        onObject: (object) => {
-          const observation = this.#feed.project(object);
-          if (observation !== undefined) observations.push(observation);
-        },
-        getPage: async (limit, continueToken) => {
-          const response = await this.#get(listPath(target, limit, continueToken), {
-            idleTimeoutMs: settings.listIdleTimeoutMs,
-            reloadCredentials,
-          });
-          reloadCredentials = false;
-          return response.chunks;
-        },
-      });
-      this.#feed.replace(version, observations, mustStartOver(tries, settings.retry));
+      let list = way === "stream" ? await this.#streamList(tries.unauthorized) : undefined;
+      if (list === undefined) {
+        way = "paged";
+        list = await this.#readPages(tries.unauthorized);
+      }
+      this.#feed.replace(list.version, list.observations, mustStartOver(tries, settings.retry));
+      this.#ways.taken();
       this.#heard();
       this.#relisting = false;
-      this.#listedBefore = true;
+      // Asked at once after a stream: a router that may watch and not list says so now, and not in a minute.
+      this.#listedBefore = way === "paged";
       this.#liveness.listed();
       if (!this.#synced) {
         this.#synced = true;
         this.#sync.resolve();
       }
-      observer.listed(reason, observations.length, clock.monotonicMs() - startedMs);
+      observer.listed(reason, list.observations.length, clock.monotonicMs() - startedMs, way);
       return { kind: "listed" };
     } catch (error) {
-      return this.#failed("list", faultFrom(error));
+      await this.#leaveOpened();
+      const fault = faultFrom(error);
+      if (way === "stream") this.#ways.failed(fault.code);
+      return this.#failed("list", fault);
     }
+  }
+
+  async #readPages(unauthorized: boolean): Promise<WholeList<T>> {
+    const { settings, target } = this.#options;
+    let observations: T[] = [];
+    let reloadCredentials = unauthorized;
+    const version = await listPages({
+      pageSize: settings.pageSize,
+      maxPageBytes: settings.maxPageBytes,
+      onRestart: () => void (observations = []),
+      onObject: (object) => {
+        const observation = this.#feed.project(object);
+        if (observation !== undefined) observations.push(observation);
+      },
+      getPage: async (limit, continueToken) => {
+        const response = await this.#get(listPath(target, limit, continueToken), {
+          idleTimeoutMs: settings.listIdleTimeoutMs,
+          reloadCredentials,
+        });
+        reloadCredentials = false;
+        return response.chunks;
+      },
+    });
+    return { version, observations };
+  }
+
+  /**
+   * Reads a list as the first events of a watch, which stays open ({@link OpenWatch}); `undefined` when the server can't do that. A
+   * stream that breaks before its end is no list: nothing of it is used.
+   */
+  async #streamList(reloadCredentials: boolean): Promise<WholeList<T> | undefined> {
+    const { settings, target } = this.#options;
+    const initial = new InitialEvents<T>((object) => this.#feed.project(object));
+    const ending = this.#ending();
+    let events: EventStream | undefined;
+    try {
+      const { chunks } = await this.#get(streamPath(target, this.#watchSeconds()), {
+        idleTimeoutMs: () =>
+          initial.list === undefined ? settings.listIdleTimeoutMs : settings.stallTimeoutMs,
+        reloadCredentials,
+        signal: ending.over.signal,
+      });
+      events = new EventStream(chunks, settings.maxEventBytes);
+      const take: Parameters<EventStream["read"]>[0] = (event) => {
+        if (event.kind !== "unknown") return initial.take(event);
+        this.#feed.deliver(event);
+        return false;
+      };
+      await events.read(take, () => {});
+      if (initial.list === undefined)
+        throw new ApiFault("reset", "the API server ended the watch before its list was whole");
+      this.#opened = { ...ending, events };
+      return initial.list;
+    } catch (error) {
+      ending.end();
+      await events?.close();
+      if (this.#stopped || !isRefusal(error, events !== undefined)) throw error;
+      this.#ways.refused();
+      this.#options.log.info("the API server streams no lists: they are read in pages", {
+        scope: this.#scope || "all namespaces",
+        message: error.message,
+      });
+      return undefined;
+    }
+  }
+
+  async #leaveOpened(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    opened?.end();
+    await opened?.events.close();
   }
 
   // ---- watching
@@ -250,21 +333,17 @@ export class Reflector<T extends WatchedObject = Observation> {
     const { clock, observer } = this.#options;
     const startedMs = clock.monotonicMs();
     const from = this.#feed.watermark;
-    const { signal } = this.#stopping;
-    // Ends this watch and what runs beside it.
-    const over = new AbortController();
-    const onStop = (): void => over.abort();
-    signal.addEventListener("abort", onStop, { once: true });
-    if (signal.aborted) onStop();
+    const opened = this.#opened;
+    this.#opened = undefined;
+    const { over, end } = opened ?? this.#ending();
     let fault: ApiFault;
     try {
-      await this.#readWatch(from, state.tries.unauthorized, over);
+      await this.#readWatch(opened?.events, state.tries.unauthorized, over);
       fault = new ApiFault("closed", "the API server ended the watch");
     } catch (error) {
       fault = faultFrom(over.signal.reason instanceof ApiFault ? over.signal.reason : error);
     } finally {
-      over.abort();
-      signal.removeEventListener("abort", onStop);
+      end();
     }
     if (this.#liveness.connected) observer.connected(false);
     if (this.#stopped) return { kind: "stop" };
@@ -284,30 +363,49 @@ export class Reflector<T extends WatchedObject = Observation> {
     return ended;
   }
 
-  async #readWatch(from: ResourceVersion, reloadCredentials: boolean, over: AbortController): Promise<void> {
-    const { settings, target, random, observer } = this.#options;
-    const [minSeconds, maxSeconds] = settings.watchSeconds;
-    const seconds = Math.floor(minSeconds + random() * (maxSeconds - minSeconds));
+  /** Reads `opened`, or else a watch from the watermark, to its end. */
+  async #readWatch(
+    opened: EventStream | undefined,
+    reloadCredentials: boolean,
+    over: AbortController,
+  ): Promise<void> {
+    const { settings, observer } = this.#options;
     const listedBefore = this.#listedBefore;
     this.#listedBefore = false;
-    const { chunks } = await this.#get(watchPath(target, from, seconds), {
+    const events = opened ?? (await this.#openWatch(reloadCredentials, over));
+    try {
+      this.#liveness.answered();
+      observer.connected(true);
+      void this.#checkVersions(listedBefore ? settings.checkIntervalMs : 0, over);
+      await events.read(
+        (event) => {
+          this.#feed.deliver(event);
+          return false;
+        },
+        () => {
+          this.#heard();
+          this.#liveness.heard();
+        },
+      );
+    } finally {
+      await events.close();
+    }
+  }
+
+  async #openWatch(reloadCredentials: boolean, over: AbortController): Promise<EventStream> {
+    const { settings, target } = this.#options;
+    const { chunks } = await this.#get(watchPath(target, this.#feed.watermark, this.#watchSeconds()), {
       idleTimeoutMs: settings.stallTimeoutMs,
       reloadCredentials,
       signal: over.signal,
     });
-    this.#liveness.answered();
-    observer.connected(true);
-    void this.#checkVersions(listedBefore ? settings.checkIntervalMs : 0, over);
-    const lines = new LineSplitter(settings.maxEventBytes);
-    for await (const chunk of chunks) {
-      for (const line of lines.push(chunk)) {
-        this.#feed.deliver(parseWatchEvent(line));
-      }
-      this.#heard();
-      this.#liveness.heard();
-    }
-    if (lines.pendingBytes > 0)
-      throw new ApiFault("reset", "the API server's answer was cut within an event");
+    return new EventStream(chunks, settings.maxEventBytes);
+  }
+
+  #watchSeconds(): number {
+    const { settings, random } = this.#options;
+    const [minSeconds, maxSeconds] = settings.watchSeconds;
+    return Math.floor(minSeconds + random() * (maxSeconds - minSeconds));
   }
 
   /** Ends the watch when the server is found to have gone back in time. Never rejects. */
@@ -331,7 +429,10 @@ export class Reflector<T extends WatchedObject = Observation> {
       firstAfterMs,
       intervalMs: settings.checkIntervalMs,
       retryMs: settings.retry.steadyMs,
-      checked: (result) => observer.versionChecked(result),
+      checked: (result, fault) => {
+        observer.versionChecked(result);
+        if (fault !== undefined) this.#complainOfCheck(fault);
+      },
       signal: over.signal,
     });
     if (behind) over.abort(behind);
@@ -342,7 +443,7 @@ export class Reflector<T extends WatchedObject = Observation> {
   #get(
     path: string,
     options: {
-      readonly idleTimeoutMs: Milliseconds;
+      readonly idleTimeoutMs: ApiRequest["idleTimeoutMs"];
       readonly reloadCredentials: boolean;
       readonly signal?: AbortSignal;
     },
@@ -353,6 +454,21 @@ export class Reflector<T extends WatchedObject = Observation> {
       signal: this.#stopping.signal,
       ...options,
     });
+  }
+
+  #ending(): Ending {
+    const { signal } = this.#stopping;
+    const over = new AbortController();
+    const onStop = (): void => over.abort();
+    signal.addEventListener("abort", onStop, { once: true });
+    if (signal.aborted) onStop();
+    return {
+      over,
+      end: () => {
+        over.abort();
+        signal.removeEventListener("abort", onStop);
+      },
+    };
   }
 
   #heard(): void {
@@ -392,16 +508,24 @@ export class Reflector<T extends WatchedObject = Observation> {
     );
   }
 
+  /** Of what waiting does not cure; the watch tells of the rest by itself. */
+  #complainOfCheck(fault: ApiFault): void {
+    const advice = adviceFor(fault, this.#options.target);
+    if (this.#stopped || advice === undefined) return;
+    this.#checkComplaints.tell("error", "the version check failed and is tried again", () => ({
+      scope: this.#scope || "all namespaces",
+      reason: fault.code,
+      message: fault.message,
+      advice,
+    }));
+  }
+
   async #wait({
     fault,
     delayMs,
   }: ReflectorState & { readonly kind: "backing_off" }): Promise<ReflectorEvent> {
     const { clock, settings } = this.#options;
-    const { signal } = this.#stopping;
-    const over = new AbortController();
-    const onStop = (): void => over.abort();
-    signal.addEventListener("abort", onStop, { once: true });
-    if (signal.aborted) onStop();
+    const { over, end } = this.#ending();
     // Only its Retry-After makes it longer: a server that is starting may be ready long before.
     if (fault === "unavailable" && delayMs > settings.retry.steadyMs) {
       const ask = (): Promise<boolean> => this.#asksReadyz(over.signal);
@@ -410,8 +534,7 @@ export class Reflector<T extends WatchedObject = Observation> {
       );
     }
     await waitFor(clock, delayMs, over.signal);
-    over.abort();
-    signal.removeEventListener("abort", onStop);
+    end();
     return this.#stopped ? { kind: "stop" } : { kind: "waited" };
   }
 
@@ -426,6 +549,15 @@ export class Reflector<T extends WatchedObject = Observation> {
       return false;
     }
   }
+}
+
+/** The server, or what stands before it, does not know how to stream a list. `answered`: with 200. */
+function isRefusal(error: unknown, answered: boolean): error is NoInitialEvents | ApiFault {
+  if (error instanceof NoInitialEvents) return true;
+  // Stalled: Kubernetes before 1.27 sends all objects, and then waits for changes.
+  return (
+    error instanceof ApiFault && (error.code === "bad_request" || (error.code === "stalled" && answered))
+  );
 }
 
 function describeScope(scope: string): string {

@@ -21,8 +21,8 @@ export interface VersionCheckOptions {
   readonly intervalMs: Milliseconds;
   /** From a question that failed to the next, unless the server asks for a longer wait (`Retry-After`). */
   readonly retryMs: Milliseconds;
-  /** Told of each question that was answered, or failed. */
-  readonly checked: (result: VersionCheckResult) => void;
+  /** Told of each question that was answered, or failed, and then why. */
+  readonly checked: (result: VersionCheckResult, fault?: ApiFault) => void;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -60,7 +60,7 @@ export async function checkVersions(options: VersionCheckOptions): Promise<ApiFa
       if (signal.aborted) return undefined;
       const fault = faultFrom(error);
       unauthorized = fault.code === "unauthorized";
-      checked("failed");
+      checked("failed", fault);
       waitMs = Math.max(retryMs, fault.retryAfterMs ?? 0);
     }
   }

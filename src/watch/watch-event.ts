@@ -6,7 +6,12 @@ import { isJsonObject, objectOrEmpty } from "./json-fields.ts";
 export type WatchEvent =
   | { readonly kind: "changed"; readonly object: unknown; readonly version: ResourceVersion }
   | { readonly kind: "deleted"; readonly object: unknown; readonly version: ResourceVersion }
-  | { readonly kind: "bookmark"; readonly version: ResourceVersion }
+  | {
+      readonly kind: "bookmark";
+      readonly version: ResourceVersion;
+      /** What came before it since the watch began is a whole list (`sendInitialEvents`). */
+      readonly endsInitialEvents: boolean;
+    }
   /** A type that this watch does not know; newer servers may have more. */
   | { readonly kind: "unknown" };
 
@@ -32,7 +37,7 @@ export function parseWatchEvent(line: string): WatchEvent {
     case "DELETED":
       return { kind: "deleted", object, version: versionOf(object) };
     case "BOOKMARK":
-      return { kind: "bookmark", version: versionOf(object) };
+      return { kind: "bookmark", version: versionOf(object), endsInitialEvents: endsInitialEvents(object) };
     case "ERROR": {
       const code = objectOrEmpty(object)["code"];
       throw statusFault(typeof code === "number" ? code : 500, object);
@@ -41,6 +46,12 @@ export function parseWatchEvent(line: string): WatchEvent {
       if (typeof type !== "string") throw new ApiFault("protocol", "a watch event has no type");
       return { kind: "unknown" };
   }
+}
+
+/** The annotation's value is `true` (Kubernetes API concepts, "Streaming lists"). */
+function endsInitialEvents(object: unknown): boolean {
+  const { annotations } = objectOrEmpty(objectOrEmpty(object)["metadata"]);
+  return objectOrEmpty(annotations)["k8s.io/initial-events-end"] === "true";
 }
 
 function versionOf(object: unknown): ResourceVersion {

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Agent, request } from "undici";
 import { systemClock } from "../../src/system/clock.ts";
 import { createInformer, type Informer } from "../../src/watch/informer.ts";
+import { LIST_WAYS, type ListWay } from "../../src/watch/list-way.ts";
 import type { ReflectorSettings } from "../../src/watch/reflector-settings.ts";
 import { eventually } from "../support/eventually.ts";
 import { RecordingSink } from "../watch/support/recording-sink.ts";
@@ -11,9 +12,11 @@ import type { TestCluster } from "./support/test-cluster.ts";
 
 // The informer beside Kubernetes' API servers and beside the dev cluster. What differs is a fault of the dev cluster.
 
-describe.each(CLUSTERS)("the informer of $name", ({ isMissing, start }) => {
+const CASES = CLUSTERS.flatMap((cluster) => LIST_WAYS.map((list) => ({ ...cluster, list })));
+
+describe.each(CASES)("the informer of $name, lists: $list", ({ isMissing, start, list }) => {
   let cluster: TestCluster;
-  const running: { informer: Informer; sink: RecordingSink }[] = [];
+  const running: { informer: Informer; sink: RecordingSink; observer: RecordingObserver }[] = [];
 
   beforeAll(async () => {
     if (!isMissing) cluster = await start();
@@ -22,10 +25,12 @@ describe.each(CLUSTERS)("the informer of $name", ({ isMissing, start }) => {
     await cluster?.stop();
   });
   afterEach(async () => {
-    for (const { informer, sink } of running.splice(0)) {
+    for (const { informer, sink, observer } of running.splice(0)) {
       await informer.stop();
       sink.closed = true;
       expect(sink.violations).toEqual([]);
+      // All API servers here stream lists; a fall back to pages would pass unseen.
+      expect(wayOf(observer)).toEqual([list]);
     }
   });
 
@@ -48,18 +53,22 @@ describe.each(CLUSTERS)("the informer of $name", ({ isMissing, start }) => {
       observer,
       log,
       clock: systemClock,
-      settings,
+      settings: { list, ...settings },
     });
     informer.start();
-    running.push({ informer, sink });
+    running.push({ informer, sink, observer });
     return { sink, observer, log, informer };
   }
+
+  /** Ways in which lists were read. */
+  const wayOf = ({ notes }: RecordingObserver): ListWay[] =>
+    LIST_WAYS.filter((way) => notes.includes(`way ${way}`));
 
   /** Both ask again and again: a watch may be some milliseconds late. */
   const sameAsCluster = (sink: RecordingSink) =>
     eventually(async () => expect(sink.contents).toEqual(await cluster.client.contents()));
 
-  test.skipIf(isMissing)("a paged first list is the cluster's, and the watch goes on from it", async () => {
+  test.skipIf(isMissing)("the first list is the cluster's, and the watch goes on from it", async () => {
     const { client } = cluster;
     await Promise.all(Array.from({ length: 23 }, (_, i) => client.create("team-a", `listed-${i}`)));
     const { sink, informer, observer } = watching({ settings: { pageSize: 5 } });
@@ -74,7 +83,8 @@ describe.each(CLUSTERS)("the informer of $name", ({ isMissing, start }) => {
     await eventually(() => sink.count("remove") === 1);
     expect(sink.contents).toEqual(await client.contents());
     expect(sink.observations.get("team-b/added")?.route?.ip).toBe("10.0.0.2");
-    expect(observer.count("checked passed")).toBe(0);
+    if (list === "paged") expect(observer.count("checked passed")).toBe(0);
+    else await eventually(() => observer.count("checked passed") === 1);
   });
 
   test.skipIf(isMissing)("a deletion that a finalizer holds up is an end, then a deletion", async () => {

@@ -91,6 +91,7 @@ describe("a loaded configuration", () => {
     const config = configFrom({ listen: "127.0.0.1:0", watch: { pageSize: 2 } });
     expect(config.listen).toBe("127.0.0.1:0");
     expect(config.watch).toEqual({
+      list: "stream",
       pageSize: 2,
       stallTimeoutMs: 90_000,
       checkIntervalMs: 60_000,

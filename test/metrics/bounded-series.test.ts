@@ -58,7 +58,7 @@ describe("whatever words come, the number of series has a bound", () => {
     fc.assert(
       fc.property(word, (any) => {
         metrics.upstream.connectFailed(any);
-        metrics.watch.listed(any, 1, 1);
+        metrics.watch.listed(any, 1, 1, any);
         metrics.watch.relisted(any);
         metrics.watch.watchRestarted(any);
         metrics.watch.invalidObject(any);

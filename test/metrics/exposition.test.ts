@@ -165,7 +165,7 @@ describe("/metrics", () => {
     metrics.table.incarnationEnded({ number: 1, key: "ns/one", uid: "uid", ip: "10.0.0.1" }, "dead");
     metrics.table.factDropped("tombstone", "evicted", "ns/one", "10.0.0.7");
     metrics.table.hintConfirmed(40);
-    metrics.watch.listed("initial", 3, 20);
+    metrics.watch.listed("initial", 3, 20, "stream");
     metrics.watch.relisted("expired");
     metrics.watch.watchRestarted("stalled");
     metrics.watch.invalidObject("no_uid");
@@ -192,7 +192,8 @@ describe("/metrics", () => {
       ["lychgate_table_facts_dropped_total", { kind: "tombstone", reason: "evicted" }, 1],
       ["lychgate_push_to_apply_seconds_bucket", { le: "0.05" }, 1],
       ["lychgate_push_to_apply_seconds_bucket", { le: "0.01" }, 0],
-      ["lychgate_watch_lists_total", { reason: "initial" }, 1],
+      ["lychgate_watch_lists_total", { reason: "initial", way: "stream" }, 1],
+      ["lychgate_watch_lists_total", { reason: "initial", way: "paged" }, 0],
       ["lychgate_watch_list_duration_seconds_count", {}, 1],
       ["lychgate_watch_relists_total", { reason: "expired" }, 1],
       ["lychgate_watch_restarts_total", { reason: "stalled" }, 1],

@@ -63,7 +63,7 @@ function reflecting(answer: (request: ApiRequest, number: number) => Answer | un
     log,
     clock,
     random: () => 0,
-    settings: DEFAULT_REFLECTOR_SETTINGS,
+    settings: { ...DEFAULT_REFLECTOR_SETTINGS, list: "paged" },
   });
   return { reflector, requests, checks, waits, observer, log, silent };
 }

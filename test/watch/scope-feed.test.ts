@@ -58,7 +58,11 @@ const deleted = (version: number, what: unknown = object(version)): WatchEvent =
   object: what,
   version: rv(version),
 });
-const bookmark = (version: number): WatchEvent => ({ kind: "bookmark", version: rv(version) });
+const bookmark = (version: number): WatchEvent => ({
+  kind: "bookmark",
+  version: rv(version),
+  endsInitialEvents: false,
+});
 
 test("events and bookmarks are told once each, and move the watermark; when an event came is known", () => {
   const { feed, heard, observer, pass, now } = feeding();

@@ -43,48 +43,55 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   ),
 );
 
-test("whatever goes wrong while objects change, the sink misses nothing, repeats nothing, and the loop goes on", async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(step, { minLength: 20, maxLength: 60 }),
-      fc.array(fc.option(fault, { nil: undefined, freq: 3 }), { maxLength: 40 }),
-      async (steps, faults) => {
-        const left = [...faults];
-        await using w = await watching({
-          settings: {
-            stallTimeoutMs: 25,
-            firstByteTimeoutMs: 25,
-            listIdleTimeoutMs: 25,
-            maxEventBytes: 8_000,
-          },
-          bookmarkEveryMs: 7,
-          before: (store, server) => {
-            for (const initial of ["a", "b", "c", "d"]) store.put("ns", initial);
-            server.chooseFault = () => left.shift();
-          },
-        });
-        for (const step of steps) {
-          if (step.kind === "put") w.store.put("ns", step.name);
-          else if (step.kind === "delete") w.store.delete("ns", step.name);
-          else if (step.kind === "compact") w.store.compact();
-          else if (step.kind === "end-watches") w.server.endWatches();
-          else await new Promise((resolve) => void setTimeout(resolve, step.ms));
-        }
-        left.length = 0;
-        w.store.put("ns", "last");
-        await eventually(() => {
-          expect(w.sink.contents).toEqual(w.store.contents());
-          return true;
-        });
-        // The recording sink notes every version that is not above the last: so nothing was told twice.
-        expect(w.sink.violations).toEqual([]);
-        expect(w.log.lines.filter((line) => line["reason"] === "internal")).toEqual([]);
-        await eventually(() => w.informer.status().scopes[0]?.state === "watching");
-      },
-    ),
-    { numRuns: 60 },
-  );
-});
+test.each([
+  ["streamed", "stream"],
+  ["paged", "paged"],
+] as const)(
+  "whatever goes wrong while objects change, with lists that are %s, the sink misses nothing, repeats nothing, and the loop goes on",
+  async (_, list) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 20, maxLength: 60 }),
+        fc.array(fc.option(fault, { nil: undefined, freq: 3 }), { maxLength: 40 }),
+        async (steps, faults) => {
+          const left = [...faults];
+          await using w = await watching({
+            settings: {
+              list,
+              stallTimeoutMs: 25,
+              firstByteTimeoutMs: 25,
+              listIdleTimeoutMs: 25,
+              maxEventBytes: 8_000,
+            },
+            bookmarkEveryMs: 7,
+            before: (store, server) => {
+              for (const initial of ["a", "b", "c", "d"]) store.put("ns", initial);
+              server.chooseFault = () => left.shift();
+            },
+          });
+          for (const step of steps) {
+            if (step.kind === "put") w.store.put("ns", step.name);
+            else if (step.kind === "delete") w.store.delete("ns", step.name);
+            else if (step.kind === "compact") w.store.compact();
+            else if (step.kind === "end-watches") w.server.endWatches();
+            else await new Promise((resolve) => void setTimeout(resolve, step.ms));
+          }
+          left.length = 0;
+          w.store.put("ns", "last");
+          await eventually(() => {
+            expect(w.sink.contents).toEqual(w.store.contents());
+            return true;
+          });
+          // The recording sink notes every version that is not above the last: so nothing was told twice.
+          expect(w.sink.violations).toEqual([]);
+          expect(w.log.lines.filter((line) => line["reason"] === "internal")).toEqual([]);
+          await eventually(() => w.informer.status().scopes[0]?.state === "watching");
+        },
+      ),
+      { numRuns: 60 },
+    );
+  },
+);
 
 test("between two lists every event is delivered exactly once, whatever cuts the watch", async () => {
   await fc.assert(

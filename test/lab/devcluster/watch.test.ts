@@ -144,12 +144,57 @@ describe("watching sandboxes", () => {
     expect(api.watchCount).toBe(0);
   });
 
-  it("refuses sendInitialEvents so that clients fall back to list and watch", async () => {
-    const { status, body } = await call(
-      api,
-      `${SANDBOXES}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan`,
-    );
+  const LIST = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+
+  it("begins with a list when asked, ends it by a bookmark, and goes on", async () => {
+    store.create(manifest("a"));
+    store.create(manifest("b"));
+    store.delete("ns", "a");
+    const watch = await openWatch(api, `${LIST}&allowWatchBookmarks=true`);
+    await watch.first(2);
+    pause("b");
+    await eventually(() => watch.story.includes("MODIFIED b"));
+    expect(watch.story.slice(0, 2)).toEqual(["ADDED b", "BOOKMARK 1003"]);
+    const [, end, ...later] = watch.events;
+    expect(end?.object.metadata).toMatchObject({
+      resourceVersion: "1003",
+      annotations: { "k8s.io/initial-events-end": "true" },
+    });
+    // No bookmark but that one ends a list.
+    expect(later.filter(({ object }) => object.metadata.annotations !== undefined)).toEqual([]);
+  });
+
+  it("ends the list by no bookmark when bookmarks are not allowed", async () => {
+    store.create(manifest("a"));
+    const watch = await openWatch(api, LIST);
+    await watch.first(1);
+    pause("a");
+    await watch.first(2);
+    expect(watch.story).toEqual(["ADDED a", "MODIFIED a"]);
+  });
+
+  it("tells by an ERROR event that a list not older than the future can't be had", async () => {
+    const watch = await openWatch(api, `${LIST}&allowWatchBookmarks=true&resourceVersion=9000`);
+    await eventually(() => watch.ended);
+    expect(watch.events.map(({ object }) => object.reason)).toEqual(["Timeout"]);
+  });
+
+  it.each([
+    ["sendInitialEvents without resourceVersionMatch", "sendInitialEvents=true"],
+    ["resourceVersionMatch without sendInitialEvents", "resourceVersionMatch=NotOlderThan"],
+  ])("refuses %s", async (_, query) => {
+    const { status, body } = await call(api, `${SANDBOXES}?watch=true&${query}`);
     expect([status, body.reason]).toEqual([422, "Invalid"]);
+  });
+
+  it("refuses sendInitialEvents where the feature is off", async () => {
+    const older = await startApi(store, { watchList: false });
+    try {
+      const { status, body } = await call(older, `${SANDBOXES}?watch=true&${LIST}`);
+      expect([status, body.reason]).toEqual([422, "Invalid"]);
+    } finally {
+      await older.stop();
+    }
   });
 
   it("cuts a watcher that does not read", async () => {

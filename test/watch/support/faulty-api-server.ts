@@ -28,14 +28,25 @@ export type Fault =
     }
   /** RST before the head. */
   | { readonly kind: "reset" }
+  /** In a streamed list, after so many objects: bytes of the test's, or an end in good order; `noEnd`: nothing more of the list. */
+  | {
+      readonly kind: "in-list";
+      readonly afterEvents: number;
+      readonly bytes?: string;
+      readonly end?: boolean;
+      readonly meanwhile?: () => void;
+      readonly noEnd?: boolean;
+    }
   /** The watch ends in good order at once. */
   | { readonly kind: "end" }
   /** The body dribbles: so many bytes every so many milliseconds. */
   | { readonly kind: "slow"; readonly bytes: number; readonly everyMs: number };
 
 export interface Request {
-  /** `check`: a list of one object, which asks for the present version. `ready`: of `/readyz`. */
-  readonly kind: "list" | "watch" | "check" | "ready";
+  /**
+   * `check`: a list of one object, which asks for the present version. `ready`: of `/readyz`. `stream`: a watch that begins with a list.
+   */
+  readonly kind: "list" | "watch" | "stream" | "check" | "ready";
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: ReadonlyMap<string, string>;
@@ -45,6 +56,11 @@ export interface Request {
 
 interface Options {
   readonly bookmarkEveryMs?: number;
+  /**
+   * What it makes of `sendInitialEvents`. `yes` (default): as Kubernetes 1.34. `refused`: 422, as with the feature gate off. `ignored`: as
+   * before 1.27, all objects and no bookmark that ends them.
+   */
+  readonly streamsLists?: "yes" | "refused" | "ignored";
   readonly tls?: tls.TlsOptions;
 }
 
@@ -62,7 +78,13 @@ const EXPIRED = {
  */
 export class FaultyApiServer {
   readonly store: ObjectStore;
-  readonly faults: Record<Request["kind"], Fault[]> = { list: [], watch: [], check: [], ready: [] };
+  readonly faults: Record<Request["kind"], Fault[]> = {
+    list: [],
+    watch: [],
+    stream: [],
+    check: [],
+    ready: [],
+  };
   chooseFault: (request: Request) => Fault | undefined = () => undefined;
   /** Called before a request is answered; what it does to the store is then what the request sees. */
   onRequest: (request: Request) => void = () => {};
@@ -143,7 +165,10 @@ export class FaultyApiServer {
       sendWhole(socket, fault.code, JSON.stringify(body), fault.headers);
     } else if (request.kind === "ready") {
       sendWhole(socket, 200, "ok");
-    } else if (request.kind !== "watch") {
+    } else if (request.kind === "stream" && this.#options.streamsLists === "refused") {
+      const message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+      sendWhole(socket, 422, JSON.stringify({ kind: "Status", code: 422, reason: "Invalid", message }));
+    } else if (request.kind === "list" || request.kind === "check") {
       this.#list(socket, request, fault);
     } else {
       this.#watch(socket, request, fault);
@@ -198,11 +223,12 @@ export class FaultyApiServer {
     }
   }
 
-  #watch(socket: net.Socket, { path, query }: Request, fault: Fault | undefined): void {
+  #watch(socket: net.Socket, { kind, path, query }: Request, fault: Fault | undefined): void {
     const { store } = this;
     const matches = this.#scoped(path, query);
-    let sent = Number(query.get("resourceVersion"));
-    if (sent < store.compactedAt) {
+    const isStream = kind === "stream";
+    let sent = isStream ? store.version : Number(query.get("resourceVersion"));
+    if (!isStream && sent < store.compactedAt) {
       sendWhole(socket, 410, JSON.stringify(EXPIRED));
       return;
     }
@@ -238,6 +264,25 @@ export class FaultyApiServer {
       if (!open) return;
       close();
       socket.write("0\r\n\r\n");
+    };
+    const listFirst = (): void => {
+      const version = store.version;
+      for (const object of [...store.objects.values()].filter(matches)) {
+        write(`${JSON.stringify({ type: "ADDED", object })}\n`);
+        events += 1;
+        if (fault?.kind === "cut" && fault.afterEvents === events) cut(fault.by);
+        if (fault?.kind === "in-list" && fault.afterEvents === events) {
+          write(fault.bytes ?? "");
+          if (fault.end) end();
+          // What the test does now happens in the middle of the list.
+          fault.meanwhile?.();
+          if (fault.noEnd) return;
+        }
+      }
+      if (this.#options.streamsLists === "ignored") return;
+      const annotations = { "k8s.io/initial-events-end": "true" };
+      const metadata = { resourceVersion: String(Math.max(version, sent)), annotations };
+      write(`${JSON.stringify({ type: "BOOKMARK", object: { kind: "Sandbox", metadata } })}\n`);
     };
     const pump = (): void => {
       for (const entry of store.history) {
@@ -283,6 +328,7 @@ export class FaultyApiServer {
     } else if (fault?.kind === "end") {
       end();
     } else {
+      if (isStream) listFirst();
       pump();
     }
   }
@@ -301,7 +347,9 @@ function parseRequest(head: string, connection: number): Request {
   );
   const isCheck = url.searchParams.get("limit") === "1" && !url.searchParams.has("continue");
   const isWatch = url.searchParams.get("watch") === "true";
-  const kind = url.pathname.endsWith("/readyz") ? "ready" : isWatch ? "watch" : isCheck ? "check" : "list";
+  const isStream = url.searchParams.get("sendInitialEvents") === "true";
+  const watch = isStream ? "stream" : "watch";
+  const kind = url.pathname.endsWith("/readyz") ? "ready" : isWatch ? watch : isCheck ? "check" : "list";
   return { kind, path: url.pathname, query: url.searchParams, headers, connection };
 }
 

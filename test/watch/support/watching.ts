@@ -10,6 +10,7 @@ import { SandboxStore } from "./sandbox-store.ts";
 
 /** Fast enough for tests; the shapes are those of production. */
 export const FAST: Partial<ReflectorSettings> = {
+  list: "paged",
   pageSize: 3,
   firstByteTimeoutMs: 20_000,
   listIdleTimeoutMs: 20_000,
@@ -51,7 +52,8 @@ export class RecordingLog implements Log {
 export class RecordingObserver implements ReflectorObserver {
   readonly notes: string[] = [];
   events = 0;
-  listed = (reason: string, count: number): void => void this.notes.push(`listed ${reason} ${count}`);
+  listed = (reason: string, count: number, _tookMs: number, way: string): void =>
+    void this.notes.push(`listed ${reason} ${count}`, `way ${way}`);
   relisted = (reason: string): void => void this.notes.push(`relisted ${reason}`);
   watchRestarted = (reason: string): void => void this.notes.push(`restarted ${reason}`);
   invalidObject = (reason: string): void => void this.notes.push(`invalid ${reason}`);
@@ -80,6 +82,7 @@ export interface WatchingOptions {
   readonly selector?: string;
   readonly settings?: Partial<ReflectorSettings>;
   readonly bookmarkEveryMs?: number;
+  readonly streamsLists?: "yes" | "refused" | "ignored";
   readonly random?: () => number;
   /** Puts objects and faults in place before anything runs. */
   readonly before?: (store: SandboxStore, server: FaultyApiServer) => void;
@@ -88,10 +91,11 @@ export interface WatchingOptions {
 /** A store, a faulty server over it, and a started informer that feeds a recording sink. */
 export async function watching(options: WatchingOptions = {}): Promise<Watching> {
   const store = new SandboxStore();
-  const server = await FaultyApiServer.start(
-    store,
-    options.bookmarkEveryMs === undefined ? {} : { bookmarkEveryMs: options.bookmarkEveryMs },
-  );
+  const { bookmarkEveryMs, streamsLists } = options;
+  const server = await FaultyApiServer.start(store, {
+    ...(bookmarkEveryMs !== undefined && { bookmarkEveryMs }),
+    ...(streamsLists !== undefined && { streamsLists }),
+  });
   const namespaces = options.namespaces ?? [];
   const sink = new RecordingSink(namespaces[0] ?? "");
   const observer = new RecordingObserver();
