@@ -15,7 +15,7 @@ import { PolledPeers } from "../peers/discovery/polled-peers.ts";
 import type { ReplicaAnswers } from "../peers/replica-requests.ts";
 import type { RouteTable } from "../routes/table.ts";
 import { SnapshotBytes, SnapshotChecksum } from "../snapshot/snapshot-bytes.ts";
-import { writeSnapshot } from "../snapshot/snapshot-writer.ts";
+import { isHeard, writeSnapshot } from "../snapshot/snapshot-writer.ts";
 import { type SnapshotGivers, snapshotSourceOf } from "./snapshots.ts";
 
 /** What comparing replicas is made of. */
@@ -125,8 +125,7 @@ export async function createReplicas(options: ReplicasOptions): Promise<Replicas
     answers: {
       answer: (path, query) => answerExchange(local, path, query),
       snapshot() {
-        // What is itself from a snapshot is not to look younger than it is.
-        if (config.source === "none" || !table.stats().scopes.every(({ synced }) => synced)) return undefined;
+        if (config.source === "none" || !isHeard(table)) return undefined;
         return async (write) => {
           const checksum = new SnapshotChecksum();
           const writeLines = async (lines: string): Promise<void> => {

@@ -9,6 +9,7 @@ import type { RouteTable } from "../routes/table.ts";
 import { SnapshotFault } from "../snapshot/snapshot-fault.ts";
 import { type ReadSnapshot, readSnapshot } from "../snapshot/snapshot-file.ts";
 import type { SnapshotSource } from "../snapshot/snapshot-format.ts";
+import { isHeard } from "../snapshot/snapshot-writer.ts";
 import { SnapshotKeeper } from "../snapshot/snapshot-keeper.ts";
 
 /** Other routers that may give a snapshot. */
@@ -95,7 +96,7 @@ export function createSnapshots(options: SnapshotsOptions): Snapshots | undefine
   };
   const loadReplica = async (): Promise<boolean> => {
     for (const address of replicas?.addresses() ?? []) {
-      if (isStopped || isSynced(table)) return true;
+      if (isStopped || isHeard(table)) return true;
       const from = `${address.host} port ${address.port}`;
       try {
         const snapshot = await replicas?.snapshotOf(address);
@@ -109,7 +110,7 @@ export function createSnapshots(options: SnapshotsOptions): Snapshots | undefine
   };
   const takesThem = config.antiEntropy.enabled && config.antiEntropy.takeSnapshots;
   const begin = async (isFirst: boolean): Promise<void> => {
-    if (isStopped || isSynced(table)) return;
+    if (isStopped || isHeard(table)) return;
     if (isFirst && (await loadFile())) return;
     if (!takesThem || (await loadReplica())) return;
     if (!isStopped) timer = clock.setTimeout(() => void begin(false), ASK_AGAIN_MS);
@@ -152,10 +153,6 @@ async function readOrComplain(
     log.error("the snapshot is not used: the router waits for the API server's list", { path, code, error });
   }
   return undefined;
-}
-
-function isSynced(table: RouteTable): boolean {
-  return table.stats().scopes.every(({ synced }) => synced);
 }
 
 /** When the oldest snapshot was taken that routes are served from; undefined when the API server has given its lists. */

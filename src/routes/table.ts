@@ -367,7 +367,12 @@ export class RouteTable implements RouteLookup {
     const loaded = new Set<Scope<Entry>>();
     for (const { name, watermark, barredUntil } of snapshot.scopes) {
       const scope = this.#scopes.get(name);
-      if (!scope?.watched || scope.watermark !== NOTHING_SEEN || watermark === NOTHING_SEEN) continue;
+      if (!scope?.watched || scope.watermark !== NOTHING_SEEN) continue;
+      if (watermark === NOTHING_SEEN) {
+        // Its CRD was not installed.
+        scope.missing = true;
+        continue;
+      }
       scope.watermark = watermark;
       scope.barredUntil = barredUntil;
       scope.snapshotAtMs = snapshot.takenAtMs;
@@ -621,7 +626,6 @@ export class RouteTable implements RouteLookup {
     return undefined;
   }
 
-  /** The keys of all objects that anything is known of, in no particular order. */
   /** Everything that is known of one object, with its tokens. */
   factsOf(key: ObjectKey): ObjectFacts | undefined {
     const entry = this.#entryOf(key);
@@ -921,7 +925,7 @@ export class RouteTable implements RouteLookup {
 
   #hasSynced(): boolean {
     const scopes = [...this.#scopes.values()];
-    return scopes.some(isTold) && scopes.every((scope) => isTold(scope) || scope.missing);
+    return scopes.some(isKnown) && scopes.every((scope) => isKnown(scope) || scope.missing);
   }
 
   /** The object that a request names, of whichever CRD. */
@@ -1022,6 +1026,11 @@ function howPushed({ from, trusted, isRelayed }: PushedFactOf<object>): PushedFa
   return { from, trusted, isRelayed };
 }
 
+/** Whether what a scope watches is known: by a list, or by a snapshot. */
+function isKnown({ synced, snapshotAtMs }: Scope<Entry>): boolean {
+  return synced || snapshotAtMs !== undefined;
+}
+
 const UNKNOWN: Lookup = { kind: "unknown" };
 
 /** What is known of an object that nobody has told of. */
@@ -1055,11 +1064,7 @@ function saysTheSame(a: Route | undefined, b: Route | undefined): boolean {
   );
 }
 
-/** @throws RangeError when an object would lie in two of the scopes. */ /** A list has told what a scope holds, or a snapshot. */
-function isTold({ synced, snapshotAtMs }: Scope<Entry>): boolean {
-  return synced || snapshotAtMs !== undefined;
-}
-
+/** @throws RangeError when an object would lie in two of the scopes. */
 function disjoint(scopes: readonly string[]): readonly string[] {
   const twice = scopes.find((name, index) => scopes.indexOf(name) !== index);
   if (twice !== undefined) throw new RangeError(`the scope ${JSON.stringify(twice)} is named twice`);

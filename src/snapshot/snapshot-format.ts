@@ -1,7 +1,7 @@
 import { isObjectName } from "../routes/names.ts";
-import { realNamespace } from "../routes/provider.ts";
 import type { ObjectFacts, ScopeSnapshot, TableSnapshot } from "../routes/object-facts.ts";
 import { NOTHING_SEEN, parseResourceVersion, type ResourceVersion } from "../routes/resource-version.ts";
+import { realNamespace } from "../routes/provider.ts";
 import { namespaceAndName, objectKey, type ObjectKey, type Route } from "../routes/route.ts";
 import { SnapshotFault } from "./snapshot-fault.ts";
 

@@ -4,7 +4,7 @@ import type { Log } from "../system/log.ts";
 import { PacedLog } from "../system/paced-log.ts";
 import { SnapshotDraft } from "./snapshot-file.ts";
 import type { SnapshotSource } from "./snapshot-format.ts";
-import { type SnapshotTable, writeSnapshot } from "./snapshot-writer.ts";
+import { isHeard, type SnapshotTable, writeSnapshot } from "./snapshot-writer.ts";
 
 /** Told of each attempt to save. */
 export interface SnapshotObserver {
@@ -93,7 +93,7 @@ export class SnapshotKeeper {
   async #save(): Promise<void> {
     const { table, path, source, observer, clock } = this.#options;
     // What is itself from a snapshot is not to look younger than it is.
-    if (!this.#hasChanged || !table.stats().scopes.every(({ synced }) => synced)) return;
+    if (!this.#hasChanged || !isHeard(table)) return;
     this.#hasChanged = false;
     const startedMs = clock.monotonicMs();
     let draft: SnapshotDraft | undefined;

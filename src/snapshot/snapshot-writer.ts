@@ -12,6 +12,15 @@ export interface SnapshotTable {
   stats(): { readonly scopes: readonly ScopeStats[] };
 }
 
+/**
+ * Whether what a table knows is what the API server said, and not a snapshot's: that is not to look younger than it is. A CRD that
+ * is not installed is not waited for.
+ */
+export function isHeard(table: Pick<SnapshotTable, "stats">): boolean {
+  const { scopes } = table.stats();
+  return scopes.some(({ synced }) => synced) && scopes.every(({ synced, missing }) => synced || missing);
+}
+
 /** Objects that are put into text between two turns of the event loop: less than a millisecond's work. */
 const SLICE = 256;
 /** So few may be left for the last slice, which must be one with the watermarks. */

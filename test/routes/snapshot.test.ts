@@ -45,8 +45,8 @@ describe("a table that starts with a snapshot", () => {
       {
         name: "",
         watermark: "50",
-        missing: false,
         synced: false,
+        missing: false,
         live: false,
         barredUntil: undefined,
         snapshotAtMs: TAKEN_AT_MS,
@@ -180,6 +180,31 @@ describe("a table that starts with a snapshot", () => {
     expect(served(table, "a")).toBe("unknown");
     expect(table.lookupObject("other", "b").kind).toBe("found");
     expect(table.synced).toBe(true);
+  });
+
+  test("a CRD that was not installed is not waited for; objects of another one come back under their own key", () => {
+    const sigs = "agents.x-k8s.io:";
+    const options = { scopes: ["", sigs] };
+    const neither = takenOf((before) => {
+      listed(before);
+      before.setMissing(sigs, 0);
+    }, options);
+    const first = newTable(options);
+    expect(first.load(neither, STARTED_AT_MS)).toEqual([""]);
+    expect(first.synced).toBe(true);
+    const both = takenOf((before) => {
+      listed(before);
+      before.relist(
+        sigs,
+        rv(60),
+        [observe(makeRoute("a", 55, { namespace: `${sigs}ns`, id: "x", ip: "10.0.0.7" }))],
+        0,
+      );
+    }, options);
+    const second = newTable(options);
+    expect(second.load(both, STARTED_AT_MS)).toEqual(["", sigs]);
+    expect(second.inspect(`${sigs}ns/a`)?.inEffect?.route.ip).toBe("10.0.0.7");
+    expect(second.inspect("ns/a")?.inEffect?.route.ip).toBe("10.0.0.1");
   });
 
   test("a push that came before the snapshot was loaded ends when the snapshot knows better", () => {

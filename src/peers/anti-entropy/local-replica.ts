@@ -37,8 +37,8 @@ export class LocalReplica {
   constructor(options: LocalReplicaOptions) {
     this.#options = options;
     const { table } = options;
-    // Of other CRDs nobody pushes anything: their informer's word is all that there is to know.
     const take = (key: ObjectKey): void => {
+      // Only objects of the first CRD can be pushed, and so repaired.
       if (providerOf(key) === "") this.#digests.set(key, agreementText(table.factsOf(key)));
     };
     for (const key of table.keys()) take(key);

@@ -173,14 +173,10 @@ export class Witness {
   readonly #watermarks = new Map<Provider, number>();
   /** Pushes at or below it are refused until the watermark has passed it: a list was older than the snapshot. */
   #barredUntil = -1;
-  /** Whose facts are a snapshot's. */
-  readonly #loaded = new Set<Provider>();
+  /** What is known is a snapshot's. */
+  #isLoaded = false;
   #snapshot:
-    | {
-        readonly table: TableSnapshot;
-        readonly watermarks: ReadonlyMap<Provider, number>;
-        readonly told: ToldByAll;
-      }
+    | { readonly table: TableSnapshot; readonly watermark: number; readonly told: ToldByAll }
     | undefined;
   #attempts = 0;
   #expectedAttempts = 0;
@@ -263,13 +259,15 @@ export class Witness {
         const moments = this.#moments.filter(({ namespace }) => providerOf(namespace) === provider);
         const listed = stateOf(moments, step.version);
         const result = this.table.relist(provider, rv(step.version), listed.map(observationOf), this.#nowMs);
-        if (this.#loaded.delete(provider) && step.version < this.#watermark(provider)) {
+        const startsOver = this.#isLoaded && step.version < this.#watermark(provider);
+        if (startsOver) {
           // The informer's word, whatever its version, takes the place of all that the snapshot said.
           this.#barredUntil = this.#watermark(provider);
           this.#watermarks.set(provider, step.version);
           this.#told.informer.forget();
           this.#told.peer.forget();
         }
+        this.#isLoaded = false;
         if (step.version < this.#watermark(provider)) {
           this.#expectedAttempts += listed.filter(
             ({ key, route }) => isAlive(route) && !this.#alive(key),
@@ -311,9 +309,10 @@ export class Witness {
       case "push": {
         const key = `ns/${step.route.name}` as const;
         const version = Number(step.route.resourceVersion);
-        const fresh = !this.#isBarred && version > this.#watermark("") && version > this.#newest(key);
+        const isBarred = this.#watermark("") <= this.#barredUntil;
+        const fresh = !isBarred && version > this.#watermark("") && version > this.#newest(key);
         const outcome = this.table.pushUpdate(step.route, this.#nowMs);
-        if (!this.#isBarred) this.#told.peer.fact(key, version);
+        if (!isBarred) this.#told.peer.fact(key, version);
         if (outcome !== "applied" && !this.#alive(key)) this.#expectedAttempts++;
         const inEffect = this.#inEffect(key)?.route;
         return fresh && inEffect !== undefined && Number(inEffect.resourceVersion) !== version
@@ -323,7 +322,7 @@ export class Witness {
             : undefined;
       }
       case "push-delete": {
-        if (!this.#isBarred) this.#told.peer.end(`ns/${step.name}`, step.version);
+        if (this.#watermark("") > this.#barredUntil) this.#told.peer.end(`ns/${step.name}`, step.version);
         this.table.pushDelete(
           { namespace: "ns", name: step.name, resourceVersion: rv(step.version) },
           this.#nowMs,
@@ -344,7 +343,6 @@ export class Witness {
       case "restart":
         this.table = this.#newTable();
         this.#watermarks.clear();
-        this.#loaded.clear();
         this.#barredUntil = -1;
         this.#told.peer.forget();
         this.#told.informer.forget();
@@ -354,22 +352,20 @@ export class Witness {
       case "snapshot":
         this.#snapshot = {
           table: snapshotOf(this.table, this.#nowMs),
-          watermarks: new Map(this.#watermarks),
+          watermark: this.#watermark(""),
           told: { informer: this.#told.informer.copy(), peer: this.#told.peer.copy() },
         };
         return undefined;
       case "reload": {
         this.table = this.#newTable();
-        const { table, watermarks, told } = this.#snapshot ?? {};
-        if (!table || !watermarks || !told) return "there is no snapshot";
+        const { table, watermark, told } = this.#snapshot ?? {};
+        if (!table || watermark === undefined || !told) return "there is no snapshot";
         // Nothing that was told before counts but by the snapshot.
         this.#watermarks.clear();
-        for (const [provider, watermark] of watermarks) {
-          this.#watermarks.set(provider, watermark);
-          this.#loaded.add(provider);
-        }
+        this.#watermarks.set("", watermark);
         this.#barredUntil = -1;
         this.#told = { informer: told.informer.copy(), peer: told.peer.copy() };
+        this.#isLoaded = true;
         this.table.load(table, this.#nowMs);
         return undefined;
       }
@@ -378,11 +374,6 @@ export class Witness {
 
   #watermark(provider: Provider): number {
     return this.#watermarks.get(provider) ?? 0;
-  }
-
-  /** Peers' pushes, which name objects of the first provider only, count again once the watermark has its old height. */
-  get #isBarred(): boolean {
-    return this.#watermark("") <= this.#barredUntil;
   }
 
   /** What anti-entropy brings, whatever its transport. */
