@@ -26,6 +26,9 @@ export interface SyncFigures {
 
 const LYCHGATE = join(import.meta.dirname, "../../bin/lychgate.mjs");
 
+/** As the image starts it (Dockerfile). */
+const IMAGE_FLAGS = ["--max-semi-space-size=4", "--v8-pool-size=1"];
+
 /**
  * Starts the dev cluster's API in one process and `lychgate serve` with its kubeconfig in another, and measures the
  * second until it is ready.
@@ -53,7 +56,7 @@ async function measureServe(
   const listen = ["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const logs = ["--log-format", "json", "--access-log", "off"];
   const informer = ["--kubeconfig", kubeconfig, "--watch-list", list];
-  const serve = spawnNode([LYCHGATE, "serve", ...informer, ...listen, ...logs]);
+  const serve = spawnNode([...IMAGE_FLAGS, LYCHGATE, "serve", ...informer, ...listen, ...logs]);
   try {
     const text = await firstLine(serve, "stderr", (line) => line.includes("is listening"));
     const { peers, admin } = JSON.parse(text) as { readonly peers: string; readonly admin: string };
@@ -66,6 +69,9 @@ async function measureServe(
     const metrics = await (await fetch(`http://${admin}/metrics`)).text();
     const metric = (name: string): number =>
       Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(metrics)?.[1]);
+    if (metric(`lychgate_watch_lists_total\\{reason="initial",way="${list}"\\}`) !== 1) {
+      throw new Error(`the list was not read so: ${list}`);
+    }
     const running = metric('lychgate_routes\\{state="running"\\}');
     if (running !== sandboxes) throw new Error(`${running} routes run, not ${sandboxes}`);
     return {

@@ -7,7 +7,7 @@ import type { ReflectorSettings } from "../../src/watch/reflector-settings.ts";
 import { eventually } from "../support/eventually.ts";
 import { RecordingSink } from "../watch/support/recording-sink.ts";
 import { RecordingLog, RecordingObserver } from "../watch/support/watching.ts";
-import { CLUSTERS } from "./support/clusters.ts";
+import { CLUSTERS, WITHOUT_WATCH_LIST } from "./support/clusters.ts";
 import type { TestCluster } from "./support/test-cluster.ts";
 
 // The informer beside Kubernetes' API servers and beside the dev cluster. What differs is a fault of the dev cluster.
@@ -223,5 +223,43 @@ describe.each(CASES)("the informer of $name, lists: $list", ({ isMissing, start,
     expect(sink.count("startOver")).toBe(0);
     expect(observer.count("relisted expired")).toBe(1);
     expect(BigInt(sink.watermark)).toBeGreaterThan(1_000_000_000n);
+  });
+});
+
+describe.each(WITHOUT_WATCH_LIST)("the informer of $name without WatchList", ({ isMissing, start }) => {
+  test.skipIf(isMissing)("reads pages at once, says so once, and follows the cluster", async () => {
+    const cluster = await start();
+    const sink = new RecordingSink("");
+    const observer = new RecordingObserver();
+    const log = new RecordingLog();
+    const informer = createInformer({
+      credentials: cluster.credentials,
+      namespaces: [],
+      sink,
+      observer,
+      log,
+      clock: systemClock,
+      settings: { list: "stream" },
+    });
+    try {
+      await cluster.client.create("team-a", "before");
+      informer.start();
+      await informer.waitForSync();
+      expect(sink.contents).toEqual(await cluster.client.contents());
+      expect(observer.notes).toContain("way paged");
+      await eventually(() => observer.count("connected true") === 1);
+      await cluster.client.create("team-a", "after");
+      await eventually(() => sink.contents.has("team-a/after"));
+      const said = log.lines.filter(({ level }) => level !== "debug");
+      expect(said.map(({ level, text }) => `${level}: ${text}`)).toEqual([
+        "info: the API server streams no lists: they are read in pages",
+        "info: listed",
+      ]);
+    } finally {
+      await informer.stop();
+      sink.closed = true;
+      await cluster.stop();
+    }
+    expect(sink.violations).toEqual([]);
   });
 });

@@ -8,12 +8,12 @@ import { seededRandom } from "../../../lab/devcluster/random.ts";
 import { systemClock } from "../../../src/system/clock.ts";
 import { anonymousCredentials } from "../../../src/watch/api-credentials.ts";
 import { KubeClient } from "./kube-client.ts";
-import type { TestCluster } from "./test-cluster.ts";
+import type { ClusterOptions, TestCluster } from "./test-cluster.ts";
 
 /** The dev cluster's store and API, with no controller: nothing happens but what the test does. */
-export async function startDevApi(): Promise<TestCluster> {
+export async function startDevApi({ watchList = true }: ClusterOptions = {}): Promise<TestCluster> {
   const store = new ObjectStore({ clock: systemClock, random: seededRandom(1) });
-  const api = await ApiServer.start({ store, clock: systemClock, random: seededRandom(2) });
+  const api = await ApiServer.start({ store, clock: systemClock, random: seededRandom(2), watchList });
   const folder = await mkdtemp(join(tmpdir(), "lychgate-dev-api-"));
   const kubeconfig = join(folder, "kubeconfig");
   await writeKubeconfig(kubeconfig, { server: api.url });

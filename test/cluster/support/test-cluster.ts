@@ -22,6 +22,12 @@ export interface TestCluster {
   stop(): Promise<void>;
 }
 
+/** How a {@link TestCluster} is started. */
+export interface ClusterOptions {
+  /** The feature gate `WatchList`. Default true, as in Kubernetes 1.35. */
+  readonly watchList?: boolean;
+}
+
 /** What {@link TestCluster.backup} made; only the cluster that made it can read it. */
 export type Backup = { readonly made: unknown };
 

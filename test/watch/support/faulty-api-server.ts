@@ -93,6 +93,8 @@ export class FaultyApiServer {
   readonly #server: net.Server;
   readonly #options: Options;
   #connections = 0;
+  /** Watches that were answered and are open on both sides. */
+  openWatches = 0;
   /** Snapshots by continue token, so that pages are consistent. */
   readonly #snapshots = new Map<string, { version: number; rest: StoredSandbox[] }>();
   #tokens = 0;
@@ -236,9 +238,11 @@ export class FaultyApiServer {
     if (fault?.kind === "stall") return;
 
     let open = true;
+    this.openWatches += 1;
     let bytes = 0;
     let events = 0;
     const close = (): void => {
+      if (open) this.openWatches -= 1;
       open = false;
       unsubscribe();
       clearInterval(bookmarks);

@@ -1,4 +1,4 @@
-import { systemClock } from "../../../src/system/clock.ts";
+import { type Clock, systemClock } from "../../../src/system/clock.ts";
 import type { Log, LogFields } from "../../../src/system/log.ts";
 import { anonymousCredentials, type ApiCredentials } from "../../../src/watch/api-credentials.ts";
 import { createInformer, type Informer, type SandboxInformerOptions } from "../../../src/watch/informer.ts";
@@ -84,6 +84,7 @@ export interface WatchingOptions {
   readonly bookmarkEveryMs?: number;
   readonly streamsLists?: "yes" | "refused" | "ignored";
   readonly random?: () => number;
+  readonly clock?: Clock;
   /** Puts objects and faults in place before anything runs. */
   readonly before?: (store: SandboxStore, server: FaultyApiServer) => void;
 }
@@ -108,7 +109,7 @@ export async function watching(options: WatchingOptions = {}): Promise<Watching>
     sink,
     observer,
     log,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     settings: { ...FAST, ...options.settings },
     ...(options.random === undefined ? {} : { random: options.random }),
   };
