@@ -178,9 +178,6 @@ export class SandboxWatches {
 function checkListOptions(query: URLSearchParams, watchList: boolean): void {
   const sendInitialEvents = query.get("sendInitialEvents");
   const match = query.get("resourceVersionMatch");
-  const refuse = (field: string, why: string): never => {
-    throw new ApiError("Invalid", `ListOptions.meta.k8s.io "" is invalid: ${field}: Forbidden: ${why}`);
-  };
   if (sendInitialEvents && !watchList) {
     const why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
     refuse("sendInitialEvents", why);
@@ -194,6 +191,10 @@ function checkListOptions(query: URLSearchParams, watchList: boolean): void {
       "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
     );
   }
+}
+
+function refuse(field: string, why: string): never {
+  throw new ApiError("Invalid", `ListOptions.meta.k8s.io "" is invalid: ${field}: Forbidden: ${why}`);
 }
 
 function bookmarkObject(
