@@ -9,13 +9,8 @@ import type { ApiCredentials } from "../../../src/watch/api-credentials.ts";
 import { freePort } from "../../e2e/support/free-port.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KubeClient } from "./kube-client.ts";
-<<<<<<< HEAD
 import type { ProgramName, Programs } from "./programs.ts";
-import { NAMESPACES, type TestCluster } from "./test-cluster.ts";
-=======
-import type { Programs } from "./programs.ts";
 import { type ClusterOptions, NAMESPACES, type TestCluster } from "./test-cluster.ts";
->>>>>>> 4ce5ec9 (watch: tests of streamed lists on both API servers with and without WatchList, of their faults, and what they cost)
 
 const run = promisify(execFile);
 
@@ -25,7 +20,7 @@ const START_MS = 120_000;
 type ServerName = "apiextensions-apiserver" | "kube-apiserver";
 
 /** Options of {@link startRealCluster}. */
-export interface RealClusterOptions {
+export interface RealClusterOptions extends ClusterOptions {
   /**
    * Whether kube-apiserver wants a service account of each pod, as every cluster does. Default false: without a controller manager
    * no namespace has one.
@@ -38,7 +33,6 @@ export interface RealClusterOptions {
  * manager and no kubelet: nothing happens but what the test does. `programs`: etcd and the server; etcdctl and etcdutl for backups.
  */
 export async function startRealCluster(
-<<<<<<< HEAD
   programs: Partial<Programs>,
   server: ServerName,
   options: RealClusterOptions = {},
@@ -46,20 +40,6 @@ export async function startRealCluster(
   const folder = mkdtempSync(join(tmpdir(), "lychgate-cluster-"));
   const ports = { client: await freePort(), peer: await freePort(), api: await freePort() };
   const cluster = new RealCluster(programs, server, folder, ports, options);
-=======
-  programs: Programs,
-  server: "apiextensions-apiserver" | "kube-apiserver",
-  options: ClusterOptions = {},
-): Promise<TestCluster> {
-  const folder = mkdtempSync(join(tmpdir(), "lychgate-cluster-"));
-  const cluster = new RealCluster(
-    programs,
-    server,
-    folder,
-    { client: await freePort(), peer: await freePort(), api: await freePort() },
-    options,
-  );
->>>>>>> 4ce5ec9 (watch: tests of streamed lists on both API servers with and without WatchList, of their faults, and what they cost)
   try {
     await cluster.startStore();
     await cluster.startApiProcess();
@@ -83,7 +63,6 @@ export class RealCluster implements TestCluster {
   readonly #server: ServerName;
   readonly #options: RealClusterOptions;
   readonly #ports: { readonly client: number; readonly peer: number; readonly api: number };
-  readonly #options: ClusterOptions;
   #etcd: ChildProcess | undefined;
   #api: ChildProcess | undefined;
   #data: string;
@@ -94,11 +73,7 @@ export class RealCluster implements TestCluster {
     server: ServerName,
     folder: string,
     ports: { readonly client: number; readonly peer: number; readonly api: number },
-<<<<<<< HEAD
     options: RealClusterOptions,
-=======
-    options: ClusterOptions,
->>>>>>> 4ce5ec9 (watch: tests of streamed lists on both API servers with and without WatchList, of their faults, and what they cost)
   ) {
     this.#options = options;
     this.#programs = programs;
