@@ -92,7 +92,6 @@ describe.skipIf(NO_KUBERNETES)(
         "lychgate/lychgate",
         "lychgate/lychgate",
         "lychgate/lychgate",
-        "lychgate/lychgate",
         "sandbox-system/sandbox-gateway",
         "lychgate-node/lychgate-overlap",
         "lychgate-anycast/lychgate-anycast",

@@ -36,6 +36,7 @@ export async function startRealCluster(
   programs: Partial<Programs>,
   server: ServerName,
   options: RealClusterOptions = {},
+  tries = 3,
 ): Promise<RealCluster> {
   const folder = mkdtempSync(join(tmpdir(), "lychgate-cluster-"));
   const ports = { client: await freePort(), peer: await freePort(), api: await freePort() };
@@ -48,6 +49,10 @@ export async function startRealCluster(
   } catch (error) {
     const tail = cluster.logTail();
     await cluster.stop();
+    // A port that was free a moment ago may be somebody's connection by now.
+    if (tries > 1 && tail.includes("address already in use")) {
+      return startRealCluster(programs, server, options, tries - 1);
+    }
     throw new Error(`the cluster did not start:\n${tail}`, { cause: error });
   }
 }
