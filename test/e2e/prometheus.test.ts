@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -49,6 +50,8 @@ describe.skipIf(NO_PROMETHEUS)(title, () => {
 
   beforeAll(async () => {
     const ports = [await freePort(), await freePort(), await freePort()] as const;
+    const snapshots = mkdtempSync(join(tmpdir(), "lychgate-snapshots-"));
+    stops.push(() => rmSync(snapshots, { recursive: true, force: true }));
     demo = await startDemoProcess({ host: "127.0.0.1", ports }, [
       "--workers",
       "2",
@@ -58,6 +61,10 @@ describe.skipIf(NO_PROMETHEUS)(title, () => {
       "600",
       "--seed",
       "7",
+      "--snapshot-path",
+      join(snapshots, "routes.snapshot"),
+      "--snapshot-interval-ms",
+      "1000",
     ]);
     stops.push(() => demo.stop());
     const node = await serveHostMetrics();
