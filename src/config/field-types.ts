@@ -45,7 +45,7 @@ export const RESOURCES = ["agents.kruise.io", "agents.x-k8s.io", "agents.x-k8s.i
 /** One or more of {@link RESOURCES}, each group once. */
 export const resourceList = (description: string) =>
   z
-    .array(z.enum(RESOURCES))
+    .array(z.enum(RESOURCES, `must be among ${RESOURCES.join(", ")}`))
     .min(1, "must name at least one CRD")
     .refine((names) => {
       const groups = names.map((name) => name.split("/", 1)[0]);

@@ -57,6 +57,12 @@ describe("a name that a setting had before works for one version, with a warning
   });
 });
 
+test("a CRD that is not known is named, with those that are", () => {
+  expect(faults({ argv: ["--resources", "agents.kruise.io,nonsense"] })).toEqual([
+    '--resources: resources must be among agents.kruise.io, agents.x-k8s.io, agents.x-k8s.io/v1alpha1; it is "nonsense"',
+  ]);
+});
+
 describe("every setting is documented", () => {
   test.each(SETTINGS.map((setting) => [setting.key, setting] as const))(
     "%s",
