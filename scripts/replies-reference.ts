@@ -27,9 +27,19 @@ Every reply that is Lychgate's own carries \`x-lychgate-reason\` with one of the
 of the access log and of \`lychgate_requests_total\`), \`x-request-id\` and \`cache-control: no-store\`. A reply without that
 header is the sandbox's: Lychgate removes it from what a pod sends.
 
-The body is plain text, in the words of the OpenKruise gateway where that has them; JSON \`{"code", "message", "sandbox"}\`
-when the client's \`Accept\` puts JSON first; for gRPC a trailers-only answer (HTTP 200) with \`grpc-status\` and
-\`grpc-message\`. \`499\` is never sent: it stands in the log for a client that left first.
+The body is plain text, in the words of the OpenKruise gateway where that has them. Others get another form:
+
+- a **browser that opens a page** (\`Sec-Fetch-Mode: navigate\`, or an \`Accept\` that puts HTML first where no script asked): a page that
+  says in one sentence what happened and what the reader can do. It needs nothing from elsewhere, and asks again by itself
+  (\`Refresh\`) while a sandbox is being made. \`client.errorPageFile\` puts a page of yours in its place;
+- who puts **JSON** first in \`Accept\`: \`{"code", "message", "sandbox"}\`;
+- **gRPC**: a trailers-only answer (HTTP 200) with \`grpc-status\` and \`grpc-message\`.
+
+A script of **another origin** may read each of these replies, reasons included (\`Access-Control-Allow-Origin: *\`, without
+credentials). Where Lychgate would refuse a preflight it answers it with 204 and yes, not to be kept: so the request itself comes, and its
+answer tells the script what is wrong. A preflight of a sandbox that can answer is the sandbox's.
+
+\`499\` is never sent: it stands in the log for a client that left first.
 
 ${repliesTable().join("\n")}
 

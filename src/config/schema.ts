@@ -256,6 +256,9 @@ const client = z.strictObject({
     100_000,
     "Requests on one client connection; the last is answered with `Connection: close`, so that clients spread anew over workers and replicas. 0: no limit.",
   ),
+  errorPageFile: optionalFilePath(
+    "HTML file to show to a browser that opens a page and gets a reply of the router's own, in place of the built-in page. `{{title}}`, `{{what}}` and `{{advice}}` are filled in, and `{{reason}}`, `{{status}}`, `{{message}}`, `{{sandbox}}`, `{{port}}` and `{{requestId}}`, all escaped; another name ends the start. At most 256 KiB. It is sent from the sandbox's own origin: let it load nothing from a Host that is a sandbox.",
+  ),
   minUploadBytesPerSecond: int(
     0,
     1_000_000,

@@ -17,6 +17,7 @@ import type { LaneOptions } from "./passage/lane.ts";
 import { LeastRate } from "./limits/least-rate.ts";
 import { RefusalLog } from "./record/refusal-log.ts";
 import { RefusedConnections } from "./limits/refused-connections.ts";
+import type { ReplyPage } from "./reply/reply-page.ts";
 import type { RequestObserver } from "./record/request-record.ts";
 import type { RequestTracing } from "./record/request-spans.ts";
 import { acceptWithSharedBuffer } from "./fast/shared-read-buffer.ts";
@@ -97,6 +98,8 @@ export interface ProxyServerOptions {
    * same for all processes of one router and nobody else's. Default: {@link newViaPseudonym}.
    */
   readonly viaPseudonym?: string;
+  /** For browsers that open a page and get a reply of our own (`client.errorPageFile`). Default: the built-in page. */
+  readonly replyPage?: ReplyPage | undefined;
   readonly observer?: ProxyObserver;
   /** Spans for each request; see `openTelemetry`. Default: none. */
   readonly tracing?: RequestTracing | undefined;
@@ -214,6 +217,7 @@ class HttpProxyServer implements ProxyServer {
       }),
       trustForwarded: options.trustForwarded,
       viaPseudonym: options.viaPseudonym ?? newViaPseudonym(),
+      replyPage: options.replyPage,
       held: options.held ?? holdNone(options.routes, this.#clock),
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),

@@ -36,6 +36,7 @@ import { tableSink } from "./table-sink.ts";
 import { tableOptionsOf } from "./table-options.ts";
 import { TableTimer } from "./table-timer.ts";
 import { newViaPseudonym } from "../proxy/server.ts";
+import { errorPageOf } from "./error-page-file.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
 import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
@@ -118,6 +119,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const watched = config.source === "kubernetes";
   // First of all: a file that is missing must not leave half a router.
   const token = readToken(config);
+  const replyPage = errorPageOf(config);
   const live = surroundings.live ?? new LiveConfig({ config, origins: new Map(), file: undefined });
   const metrics = createMetrics({ version: VERSION, clock });
   const distrust = new Distrust(clock);
@@ -169,6 +171,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       routes: table,
       parseTarget,
       viaPseudonym,
+      replyPage,
       metrics,
       accessLog: surroundings.accessLog,
       clock,

@@ -7,6 +7,7 @@ import type { RequestObserver } from "../proxy/record/request-record.ts";
 import { fittingConnections } from "./open-files.ts";
 import { HeldRequests } from "../proxy/limits/held-requests.ts";
 import { openTelemetry } from "../proxy/record/opentelemetry.ts";
+import type { ReplyPage } from "../proxy/reply/reply-page.ts";
 import { createProxyServer, type ProxyServerOptions } from "../proxy/server.ts";
 import { createTargetParser, type TargetParser } from "../proxy/target/target.ts";
 import { Upstreams } from "../proxy/upstream/upstreams.ts";
@@ -40,6 +41,8 @@ export interface TrafficOptions {
   readonly parseTarget: TargetParser;
   /** See {@link ProxyServerOptions.viaPseudonym}. */
   readonly viaPseudonym: string;
+  /** See `TraceSurroundings.replyPage`. */
+  readonly replyPage: ReplyPage | undefined;
   readonly metrics: Metrics;
   /** Gets every request when it is over. */
   readonly accessLog: RequestObserver | undefined;
@@ -49,7 +52,8 @@ export interface TrafficOptions {
 
 /** Serves traffic in this process. Its upstreams listen to the routes before anybody who adds a listener later. */
 export function createTraffic(options: TrafficOptions): Traffic {
-  const { config, listen, routes, parseTarget, viaPseudonym, metrics, accessLog, clock, log } = options;
+  const { config, listen, routes, parseTarget, viaPseudonym, replyPage, metrics, accessLog, clock, log } =
+    options;
   const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
   const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   routes.addListener(upstreams);
@@ -65,6 +69,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     routes,
     parseTarget,
     viaPseudonym,
+    replyPage,
     verdict: config.auth,
     upstreams,
     held,

@@ -2,6 +2,7 @@ import { systemClock } from "../system/clock.ts";
 import type { Log, LogFields } from "../system/log.ts";
 import { createMetrics } from "../metrics/registry.ts";
 import { AccessLog, operationalLog } from "./router-logs.ts";
+import { errorPageOf } from "./error-page-file.ts";
 import { createTraffic, targetParserOf } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
 import type { WorkerSettings } from "./worker-traffic.ts";
@@ -44,6 +45,7 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
     routes: mirror,
     parseTarget: targetParserOf(config),
     viaPseudonym,
+    replyPage: errorPageOf(config),
     metrics,
     accessLog: accessLog.record,
     clock: systemClock,

@@ -47,6 +47,7 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "auth.accessTokenHeader": header,
   // What is set is not written; see secrets.test.ts.
   "admin.token": fc.constant(""),
+  "client.errorPageFile": fc.constantFrom("", "/etc/lychgate/page.html", "a # b"),
   "admin.tokenFile": fc.constantFrom("", "/etc/lychgate/token", "a # b"),
   "admin.hosts": fc.uniqueArray(domain, { maxLength: 3 }),
   "routes.podCidrs": fc.subarray(["10.244.0.0/16", "127.0.0.0/8", "fd00::/48"]),

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
@@ -5,6 +7,7 @@ import { REASONS } from "../../src/proxy/reply/reasons.ts";
 
 import type { Reason, RefusalReason } from "../../src/proxy/reply/reasons.ts";
 import { replyFor } from "../../src/proxy/reply/reply.ts";
+import { templatePage } from "../../src/proxy/reply/reply-page.ts";
 import type { Reply, ReplyContext } from "../../src/proxy/reply/reply.ts";
 
 const context: ReplyContext = { method: "GET", requestId: "request-1", sandbox: "abc", port: 3000 };
@@ -161,7 +164,6 @@ describe("JSON", () => {
     [""],
     ["*/*"],
     ["application/*"],
-    ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
     ["text/plain, application/json"],
     ["application/json;q=0.5, */*"],
     ["application/json;q=0"],
@@ -255,6 +257,174 @@ describe("gRPC", () => {
         expect(encoded).toMatch(/^[\x20-\x7e]*$/);
         expect(decodeURIComponent(encoded)).toBe(message);
       }),
+    );
+  });
+});
+
+const BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+describe("a page", () => {
+  it.each([
+    ["a browser that opens a page", { accept: BROWSER, fetchMode: "navigate" }],
+    [
+      "one that takes JSON first, since it was told to show it",
+      { accept: "application/json", fetchMode: "navigate" },
+    ],
+    ["a browser that tells no Sec-Fetch-Mode", { accept: BROWSER }],
+    ["who puts XHTML first", { accept: "application/xhtml+xml" }],
+  ])("is given to %s", (_who, wishes) => {
+    const reply = replyFor("sandbox_paused", { ...context, ...wishes });
+    expect(reply.status).toBe(502);
+    expect(headersOf(reply)).toMatchObject({
+      "content-type": "text/html; charset=utf-8",
+      "content-length": String(reply.body.length),
+      "x-lychgate-reason": "sandbox_paused",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+    });
+    const html = reply.body.toString();
+    expect(html).toContain("<h1>The sandbox is paused</h1>");
+    expect(html).toContain("<dd>abc</dd>");
+    expect(html).toContain("<dd>request-1</dd>");
+  });
+
+  it.each([
+    ["a script's fetch", { accept: BROWSER, fetchMode: "cors" }],
+    ["an image", { accept: "image/avif,image/webp,*/*;q=0.8", fetchMode: "no-cors" }],
+    ["curl", { accept: "*/*" }],
+    ["who says nothing", {}],
+  ])("is not given to %s", (_who, wishes) => {
+    const reply = replyFor("sandbox_paused", { ...context, ...wishes });
+    expect(reply.body.toString()).toBe("healthy sandbox not found: abc");
+  });
+
+  it("has words for each reason, none with a gap left open, and asks again by itself only where the state passes soon", () => {
+    const again = refusals.filter((reason) => {
+      const reply = replyFor(reason, { ...context, fetchMode: "navigate" });
+      const html = reply.body.toString();
+      expect(html, reason).toMatch(/<title>[^<]+<\/title>/);
+      expect(html, reason).not.toMatch(/\{\{|&lt;port|undefined/);
+      return headersOf(reply)["refresh"] !== undefined;
+    });
+    expect(again).toEqual(["not_ready", "sandbox_creating", "sandbox_in_doubt"]);
+    // What a form sent would be sent anew.
+    const post = replyFor("sandbox_creating", { ...context, method: "POST", fetchMode: "navigate" });
+    expect(headersOf(post)["refresh"]).toBeUndefined();
+  });
+
+  it("leaves the port out where none is known", () => {
+    const reply = replyFor("connect_timeout", { method: "GET", requestId: "r", fetchMode: "navigate" });
+    expect(reply.body.toString()).toContain("No connection to port of the sandbox");
+    expect(reply.body.toString()).toContain("<dt>Sandbox</dt><dd>-</dd>");
+  });
+
+  it("lets a browser use its own style and nothing else", () => {
+    const reply = replyFor("sandbox_paused", { ...context, fetchMode: "navigate" });
+    const policy = headersOf(reply)["content-security-policy"] ?? "";
+    const style = /<style>([^]*)<\/style>/.exec(reply.body.toString())?.[1] ?? "";
+    const hash = createHash("sha256").update(style).digest("base64");
+    expect(policy).toBe(
+      `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`,
+    );
+  });
+
+  it("shows what a client sent as text, whatever it is", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), (text) => {
+        const sent = { sandbox: text, requestId: text, message: text };
+        const reply = replyFor("bad_target", { ...context, ...sent, fetchMode: "navigate" });
+        const html = reply.body.toString();
+        const plain = replyFor("bad_target", { ...context, fetchMode: "navigate" }).body.toString();
+        // Not a mark more than with harmless text.
+        expect(html.match(/[<>"]/g)?.length).toBe(plain.match(/[<>"]/g)?.length);
+      }),
+    );
+  });
+});
+
+describe("a template of one's own", () => {
+  it("is filled in, escaped", () => {
+    const page = templatePage("<p title='{{ sandbox }}'>{{status}} {{reason}} {{port}} {{message}}</p>");
+    const reply = replyFor("bad_target", {
+      ...context,
+      sandbox: "<'&\">",
+      message: "{{title}} $&",
+      fetchMode: "navigate",
+      page,
+    });
+    expect(reply.body.toString()).toBe(
+      "<p title='&lt;&#39;&amp;&quot;&gt;'>400 bad_target 3000 {{title}} $&amp;</p>",
+    );
+    expect(headersOf(reply)["content-security-policy"]).toBeUndefined();
+  });
+
+  it.each([["{{sandbx}}"], ["{{constructor}}"], ["{{}}"], ["{{#sandbox}}x{{/sandbox}}"]])(
+    "that has %s is refused, and told what there is",
+    (template) => {
+      expect(() => templatePage(template)).toThrow(/is not one of \{\{title\}\}, .*\{\{requestId\}\}/);
+    },
+  );
+});
+
+describe("a script of another origin", () => {
+  const origin = "https://ide.example";
+
+  it("may read status and reason, without credentials", () => {
+    for (const more of [{}, { contentType: "application/grpc-web" }]) {
+      const headers = headersOf(replyFor("sandbox_paused", { ...context, origin, ...more }));
+      expect(headers["access-control-allow-origin"]).toBe("*");
+      expect(headers["access-control-expose-headers"]).toContain("x-lychgate-reason");
+      expect(headers["access-control-allow-credentials"]).toBeUndefined();
+    }
+    expect(headersOf(replyFor("sandbox_paused", context))["access-control-allow-origin"]).toBeUndefined();
+  });
+
+  it("gets its preflight answered, so that the request itself can tell what is wrong", () => {
+    const preflight = {
+      ...context,
+      method: "OPTIONS",
+      origin,
+      requestedMethod: "PUT",
+      requestedHeaders: "content-type, x-access-token,bad name",
+    };
+    const reply = replyFor("unauthorized", preflight);
+    expect(reply.status).toBe(204);
+    expect(reply.body).toHaveLength(0);
+    expect(headersOf(reply)).toEqual({
+      "x-lychgate-reason": "unauthorized",
+      "cache-control": "no-store",
+      "x-request-id": "request-1",
+      "access-control-allow-origin": "*",
+      "access-control-expose-headers":
+        "x-lychgate-reason, x-request-id, retry-after, grpc-status, grpc-message",
+      "access-control-max-age": "0",
+      "access-control-allow-methods": "PUT",
+      "access-control-allow-headers": "content-type, x-access-token",
+    });
+    // What may have been read wrongly is no preflight.
+    expect(replyFor("bad_request", preflight).status).toBe(400);
+    // Nor is an OPTIONS that no browser sent for a script.
+    expect(replyFor("unauthorized", { ...preflight, requestedMethod: undefined }).status).toBe(401);
+    expect(replyFor("unauthorized", { ...preflight, method: "GET" }).status).toBe(401);
+  });
+
+  it("sends nothing that comes back as more than names", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "binary" }),
+        fc.string({ unit: "binary" }),
+        (requestedMethod, requestedHeaders) => {
+          const { headers } = replyFor("no_sandbox", {
+            ...context,
+            method: "OPTIONS",
+            origin,
+            requestedMethod,
+            requestedHeaders,
+          });
+          for (const text of headers) expect(text).toMatch(/^[\x20-\x7e]*$/);
+        },
+      ),
     );
   });
 });

@@ -7,6 +7,7 @@ import type { ForwardedRequest } from "../forwarding/forwarding.ts";
 import type { LeastRate } from "../limits/least-rate.ts";
 import type { HeldRequests } from "../limits/held-requests.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
+import type { ReplyPage } from "../reply/reply-page.ts";
 import type { RefusalLog } from "../record/refusal-log.ts";
 import type { RequestObserver } from "../record/request-record.ts";
 import type { RequestTrace } from "../record/request-trace.ts";
@@ -37,6 +38,8 @@ export interface LaneOptions {
   readonly trustForwarded: boolean;
   /** See `ProxyServerOptions.viaPseudonym`. */
   readonly viaPseudonym: string;
+  /** See `TraceSurroundings.replyPage`. */
+  readonly replyPage?: ReplyPage | undefined;
   /** Where requests wait whose sandbox is in doubt. */
   readonly held: HeldRequests;
   readonly draining: () => boolean;

@@ -2,6 +2,7 @@ import type { Clock, Milliseconds } from "../../system/clock.ts";
 import type { UsedConnection } from "../target/pod-address.ts";
 import type { Reason } from "../reply/reasons.ts";
 import type { ReplyContext } from "../reply/reply.ts";
+import type { ReplyPage } from "../reply/reply-page.ts";
 import { allValues, firstValue } from "../http1/request-head.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import { recordPath } from "./request-record.ts";
@@ -15,6 +16,8 @@ export interface TraceSurroundings {
   readonly observer: RequestObserver;
   /** Absent: no spans, at no cost. */
   readonly tracing?: RequestTracing | undefined;
+  /** For browsers that open a page and get a reply of our own. Absent: the built-in one. */
+  readonly replyPage?: ReplyPage | undefined;
 }
 
 /** Gathers what is told of one request, and tells it once. */
@@ -45,15 +48,17 @@ export class RequestTrace {
   readonly #clock: Clock;
   readonly #startedMs: Milliseconds;
   readonly #observer: RequestObserver;
+  readonly #page: ReplyPage | undefined;
   #ended = false;
 
-  constructor(request: TracedRequest, { clock, observer, tracing }: TraceSurroundings) {
+  constructor(request: TracedRequest, { clock, observer, tracing, replyPage }: TraceSurroundings) {
     this.head = request.head;
     this.requestId = request.requestId;
     this.clientAddress = request.clientAddress;
     this.protocol = request.protocol;
     this.#clock = clock;
     this.#observer = observer;
+    this.#page = replyPage;
     this.#startedMs = request.begunMs ?? clock.monotonicMs();
     this.spans = tracing?.begin(request);
   }
@@ -84,6 +89,11 @@ export class RequestTrace {
       message,
       accept: allValues(rawHeaders, "accept").join(", ") || undefined,
       contentType: firstValue(rawHeaders, "content-type"),
+      fetchMode: firstValue(rawHeaders, "sec-fetch-mode"),
+      origin: firstValue(rawHeaders, "origin"),
+      requestedMethod: firstValue(rawHeaders, "access-control-request-method"),
+      requestedHeaders: allValues(rawHeaders, "access-control-request-headers").join(",") || undefined,
+      page: this.#page,
     };
   }
 

@@ -1,8 +1,15 @@
+import { isPreflight, preflightAnswer, readableElsewhere } from "./cross-origin.ts";
+import type { OriginFields } from "./cross-origin.ts";
+import { PAGE_WORDS } from "./page-words.ts";
 import { REASONS } from "./reasons.ts";
-import type { RefusalReason } from "./reasons.ts";
+import type { ReasonSpec, RefusalReason } from "./reasons.ts";
+import { replyForm } from "./reply-form.ts";
+import type { ReplyWishes } from "./reply-form.ts";
+import { builtInPage } from "./reply-page.ts";
+import type { ReplyPage } from "./reply-page.ts";
 
 /** What a reply of our own says and to whom. */
-export interface ReplyContext {
+export interface ReplyContext extends ReplyWishes, OriginFields {
   /** The request's method: a HEAD gets the headers alone. */
   readonly method: string;
   /** From `requestIdOf`. */
@@ -12,10 +19,8 @@ export interface ReplyContext {
   readonly port?: number | undefined;
   /** What is wrong, for a reason whose message is `<message>`; ignored for others. Never holds a secret. */
   readonly message?: string | undefined;
-  /** The request's `Accept`, several joined by `,`. */
-  readonly accept?: string | undefined;
-  /** The request's `Content-Type`. `application/grpc*` gets `grpc-status`. */
-  readonly contentType?: string | undefined;
+  /** Absent: the built-in page. */
+  readonly page?: ReplyPage | undefined;
 }
 
 /** A reply of our own, complete but for what the connection adds (`Connection`, `Date`). */
@@ -26,6 +31,17 @@ export interface Reply {
   /** Empty for HEAD, whose `content-length` tells what a GET would get. */
   readonly body: Buffer;
 }
+
+const NOTHING = Buffer.alloc(0);
+
+const CONTENT_TYPE = {
+  text: "text/plain; charset=utf-8",
+  json: "application/json",
+  page: "text/html; charset=utf-8",
+} as const;
+
+/** Made when the first page is asked for. */
+let builtIn: ReplyPage | undefined;
 
 /** Codes of google.rpc.Code for the statuses that {@link REASONS} uses; others are UNKNOWN (2). */
 const GRPC_STATUS: Readonly<Record<number, number>> = {
@@ -46,12 +62,14 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
 
 /**
  * Makes the reply for a reason (docs/architecture.md#replies): plain text as the gateway we replace; JSON `{code, message,
- * sandbox}` when the client's `Accept` puts JSON first; for gRPC a trailers-only answer (HTTP 200, `grpc-status`,
- * `grpc-message`). Always with `x-lychgate-reason`, `cache-control: no-store`, `x-request-id` and `content-length`;
- * `retry-after` and `allow` where the reason has them.
+ * sandbox}`, a page or a trailers-only answer of gRPC (HTTP 200, `grpc-status`, `grpc-message`) for those who want that
+ * ({@link replyForm}). Always with `x-lychgate-reason`, `cache-control: no-store`, `x-request-id` and `content-length`;
+ * `retry-after` and `allow` where the reason has them, `refresh` on a page of a state that passes soon. Scripts of other origins may read it,
+ * and their preflights are answered with 204 in its place, so that the browser lets them learn what is wrong.
  */
 export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
-  const { status, retryAfterS, allow } = REASONS[reason];
+  const { method, requestId, sandbox, port } = context;
+  const { status, retryAfterS, allow, closes }: ReasonSpec = REASONS[reason];
   const message = messageFor(reason, context);
   const headers = [
     "x-lychgate-reason",
@@ -59,24 +77,35 @@ export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
     "cache-control",
     "no-store",
     "x-request-id",
-    context.requestId,
+    requestId,
+    ...readableElsewhere(context),
   ];
   if (retryAfterS !== undefined) headers.push("retry-after", String(retryAfterS));
   if (allow !== undefined) headers.push("allow", allow);
-
-  const grpcType = grpcContentType(context.contentType);
-  if (grpcType !== undefined) {
-    headers.push("content-type", grpcType, "content-length", "0");
-    headers.push("grpc-status", String(GRPC_STATUS[status] ?? 2), "grpc-message", percentEncode(message));
-    return { status: 200, headers, body: Buffer.alloc(0) };
+  if (isPreflight(method, context) && !closes) {
+    headers.push(...preflightAnswer(context));
+    return { status: 204, headers, body: NOTHING };
   }
-  const json = acceptsJsonFirst(context.accept);
-  const body = Buffer.from(
-    json ? JSON.stringify({ code: reason, message, sandbox: context.sandbox }) : message,
-  );
-  headers.push("content-type", json ? "application/json" : "text/plain; charset=utf-8");
-  headers.push("content-length", String(body.length));
-  return { status, headers, body: context.method === "HEAD" ? Buffer.alloc(0) : body };
+
+  const form = replyForm(context);
+  if (form.kind === "grpc") {
+    headers.push("content-type", form.contentType, "content-length", "0");
+    headers.push("grpc-status", String(GRPC_STATUS[status] ?? 2), "grpc-message", percentEncode(message));
+    return { status: 200, headers, body: NOTHING };
+  }
+  let text = message;
+  if (form.kind === "json") {
+    text = JSON.stringify({ code: reason, message, sandbox });
+  } else if (form.kind === "page") {
+    const page = context.page ?? (builtIn ??= builtInPage());
+    text = page.render({ reason, status, message, requestId, sandbox, port });
+    headers.push(...page.headers);
+    const { refreshS } = PAGE_WORDS[reason];
+    if (refreshS !== undefined && method === "GET") headers.push("refresh", String(refreshS));
+  }
+  const body = Buffer.from(text);
+  headers.push("content-type", CONTENT_TYPE[form.kind], "content-length", String(body.length));
+  return { status, headers, body: method === "HEAD" ? NOTHING : body };
 }
 
 /** The reason's message with its gaps filled in, all at once: what fills one is not searched for another. */
@@ -87,33 +116,6 @@ function messageFor(reason: RefusalReason, { message, sandbox, port }: ReplyCont
     "<port>": port,
   };
   return REASONS[reason].message.replace(/<[a-z]+>/g, (gap) => String(gaps[gap] ?? "(unknown)"));
-}
-
-/** `application/grpc`, `application/grpc+proto`, `application/grpc-web` …, or `undefined`. */
-function grpcContentType(contentType = ""): string | undefined {
-  return /^application\/grpc([+-][a-z0-9+.-]*)?(?=\s*(;|$))/i.exec(contentType)?.[0].toLowerCase();
-}
-
-/**
- * Whether the media range with the highest quality, the first of them on a tie, is JSON (RFC 9110 12.5.1). Wildcards
- * are not: who doesn't care gets text.
- */
-function acceptsJsonFirst(accept: string | undefined): boolean {
-  if (!accept) return false;
-  let best: { readonly type: string; readonly quality: number } | undefined;
-  for (const range of accept.split(",")) {
-    const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
-    const quality = qualityOf(parameters);
-    if (type !== "" && quality > (best?.quality ?? 0)) best = { type, quality };
-  }
-  return best !== undefined && /^application\/([a-z0-9.-]+\+)?json$/.test(best.type);
-}
-
-/** The q parameter, 1 when there is none, 0 when it is not a quality. */
-function qualityOf(parameters: readonly string[]): number {
-  const parameter = parameters.find((text) => text.startsWith("q="));
-  if (parameter === undefined) return 1;
-  return /^(0(\.[0-9]{0,3})?|1(\.0{0,3})?)$/.test(parameter.slice(2)) ? Number(parameter.slice(2)) : 0;
 }
 
 /** The encoding of `grpc-message`: UTF-8 bytes other than visible ASCII and space, and `%`, as `%XX`. */
