@@ -1,23 +1,14 @@
 import type { Socket } from "node:net";
 import { connectToProxy } from "./load-connection.ts";
-import { type CapturedHead, capturedHeads, requestHead } from "./heads/heads.ts";
-import { requestPath } from "./load-plan.ts";
+import { type Exchange, exchanges } from "./exchanges.ts";
 import type { LoadPlan } from "./load-plan.ts";
 import type { LoadTally } from "./load-tally.ts";
 import { createHeadMemory, ResponseCheck } from "./response-check.ts";
-import { bodyOf, type Sandbox, sandboxes } from "./sandboxes.ts";
 
 /** A running load. */
 export interface Load {
   /** No request is sent any more; resolves when none is under way, or after two seconds, and then closes all. */
   stop(): Promise<void>;
-}
-
-/** What a request to one host is, and what must come back. */
-interface Exchange {
-  readonly request: string;
-  readonly body: Buffer | undefined;
-  readonly response: Buffer;
 }
 
 const STOP_TIMEOUT_MS = 2000;
@@ -69,9 +60,11 @@ class HttpLoad implements Load {
 
   /**
    * Request k is due at k / rate, and its latency counts from then on even when no connection was free. The loop
-   * turns without a timer, which would be a millisecond late: only the load's own core pays for that.
+   * turns without a timer, which would be a millisecond late: only the load's own core pays for that. A plan that
+   * asks for a timer gets one.
    */
   #pace(ratePerSecond: number): void {
+    const again = (): unknown => (this.plan.timerClock === true ? setTimeout(turn, 1) : setImmediate(turn));
     const turn = (): void => {
       if (this.#stopped) return;
       const due = ((performance.now() - this.#startedMs) / 1000) * ratePerSecond;
@@ -81,9 +74,9 @@ class HttpLoad implements Load {
         connection.send(this.#startedMs + (this.#sentByClock / ratePerSecond) * 1000);
         this.#sentByClock += 1;
       }
-      setImmediate(turn);
+      again();
     };
-    setImmediate(turn);
+    again();
   }
 
   async stop(): Promise<void> {
@@ -173,57 +166,4 @@ class HttpConnection {
     if (error === undefined && !wasBusy) return this.#load.ready(this);
     setTimeout(() => this.#load.ready(this), RECONNECT_DELAY_MS);
   }
-}
-
-/** Bodies up to this size are sent in one write with their head. */
-const INLINE_BODY_BYTES = 16_384;
-
-/** Every host with every head and every size, so that what follows each other differs in all of them. */
-function exchanges(plan: LoadPlan, podPort: number): Exchange[] {
-  const heads = headsOf(plan);
-  const sizes = plan.responseSizes ?? [plan.responseBytes];
-  const rounds = heads.length * sizes.length;
-  return Array.from({ length: rounds }, (_, round) =>
-    sandboxes(plan.hosts, podPort).map((sandbox) => {
-      const turn = round + sandbox.index;
-      const head = at(heads, turn);
-      const responseBytes = at(sizes, Math.floor(turn / heads.length));
-      return exchangeOf(plan, sandbox, podPort, head, responseBytes);
-    }),
-  ).flat();
-}
-
-function headsOf({ heads, clientCloses, requestBytes }: LoadPlan): Pick<CapturedHead, "fields" | "hostAt">[] {
-  const corpus = capturedHeads();
-  if (heads !== undefined) return corpus.filter(({ name }) => heads.includes(name));
-  const fields = ["User-Agent: lychgate-bench", "Accept: */*"];
-  if (requestBytes > 0) fields.push("Content-Type: application/octet-stream");
-  return [{ hostAt: 0, fields: clientCloses ? [...fields, "Connection: close"] : fields }];
-}
-
-function exchangeOf(
-  plan: LoadPlan,
-  { index, id, host }: Sandbox,
-  podPort: number,
-  { fields, hostAt }: Pick<CapturedHead, "fields" | "hostAt">,
-  responseBytes: number,
-): Exchange {
-  // Programs that name the sandbox in a field as well must name this one: Lychgate goes by the field.
-  const named = fields.map((field) =>
-    field.replace(/^(e2b-sandbox-id: ).*/i, `$1${id}`).replace(/^(e2b-sandbox-port: ).*/i, `$1${podPort}`),
-  );
-  const path = requestPath({ responseBytes, podsClose: plan.podsClose });
-  const head = requestHead({ fields: named, hostAt }, path, host, plan.requestBytes);
-  const response = bodyOf(index, responseBytes);
-  const body = plan.requestBytes > 0 ? bodyOf(index, plan.requestBytes) : undefined;
-  if (body !== undefined && body.length <= INLINE_BODY_BYTES) {
-    return { request: head + body.toString("latin1"), body: undefined, response };
-  }
-  return { request: head, body, response };
-}
-
-function at<T>(list: readonly T[], turn: number): T {
-  const item = list[turn % list.length];
-  if (item === undefined) throw new Error("no head of that name in the corpus");
-  return item;
 }

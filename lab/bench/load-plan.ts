@@ -23,6 +23,8 @@ export interface LoadPlan {
   readonly podsClose: boolean;
   /** Requests per second, sent by the clock whatever the answers do. Without it each connection sends when it got its answer. */
   readonly ratePerSecond?: number;
+  /** The clock is a timer: a request may be a millisecond late, and the load's core is not full. For long runs. */
+  readonly timerClock?: boolean;
   /** Further client connections that send one request and then nothing. 0 for none. */
   readonly idleConnections: number;
   /** Changes to other sandboxes, pushed meanwhile to `POST /refresh` on this port. */

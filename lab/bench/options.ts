@@ -76,13 +76,21 @@ function names(flag: string, values: readonly string[] = [], known: readonly str
   return asked;
 }
 
-function number(flag: string, text: string | undefined, fallback: number, min: number, max: number): number {
+/** The number that `flag` was given, or `fallback`; throws {@link UsageError} outside `min` to `max`. */
+export function number(
+  flag: string,
+  text: string | undefined,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
   const value = text === undefined ? fallback : Number(text);
   if (text === "" || !(value >= min && value <= max)) throw new UsageError(`${flag} takes ${min} to ${max}`);
   return value;
 }
 
-function cores(text: string): [number, number] {
+/** Two different cores, written as `0,1`; throws {@link UsageError}. */
+export function cores(text: string): [number, number] {
   const [, proxy, load] = /^(\d{1,4}),(\d{1,4})$/.exec(text) ?? [];
   if (proxy === undefined || load === undefined || Number(proxy) === Number(load)) {
     throw new UsageError("--cores takes two different cores, such as 0,1: the proxy's and the load's");

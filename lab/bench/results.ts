@@ -124,7 +124,8 @@ export async function writeReadme(results: Results): Promise<string> {
   return path;
 }
 
-function machineText(): string {
+/** The machine that a run was made on, in a few words. */
+export function machineText(): string {
   const [cpu] = cpus();
   return `${cpu?.model.trim() ?? "unknown CPU"}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split("-")[0]}`;
 }

@@ -9,13 +9,22 @@ import type { Sandbox } from "./sandboxes.ts";
 const PAYLOAD_BYTES = 32;
 const MASK = Buffer.from([0x11, 0x22, 0x33, 0x44]);
 
-/** Opens WebSockets and sends on each the next small frame when the last one came back. */
-export function startWebSocketLoad(plan: LoadPlan, podPort: number, tally: LoadTally): Load {
+/** What decides a load of WebSockets. */
+export type WebSocketPlan = Pick<LoadPlan, "port" | "hosts" | "connections">;
+
+/** Opens WebSockets and sends on each the next small frame `pauseMs` after the last one came back; by default at once. */
+export function startWebSocketLoad(
+  plan: WebSocketPlan,
+  podPort: number,
+  tally: LoadTally,
+  pauseMs = 0,
+): Load {
   const targets = sandboxes(plan.hosts, podPort);
   let stopped = false;
   const connections = Array.from(
     { length: plan.connections },
-    (_, index) => new WebSocketConnection(plan.port, targets[index % targets.length]!, tally, () => stopped),
+    (_, index) =>
+      new WebSocketConnection(plan.port, targets[index % targets.length]!, tally, pauseMs, () => stopped),
   );
   return {
     async stop() {
@@ -30,6 +39,7 @@ class WebSocketConnection {
   readonly #socket: Socket;
   readonly #sandbox: Sandbox;
   readonly #tally: LoadTally;
+  readonly #pauseMs: number;
   readonly #isStopped: () => boolean;
   #open = false;
   #failed = false;
@@ -39,9 +49,10 @@ class WebSocketConnection {
   #received = 0;
   #sentMs = 0;
 
-  constructor(port: number, sandbox: Sandbox, tally: LoadTally, isStopped: () => boolean) {
+  constructor(port: number, sandbox: Sandbox, tally: LoadTally, pauseMs: number, isStopped: () => boolean) {
     this.#sandbox = sandbox;
     this.#tally = tally;
+    this.#pauseMs = pauseMs;
     this.#isStopped = isStopped;
     const payload = Buffer.from(sandbox.id.padEnd(PAYLOAD_BYTES, "."), "latin1");
     this.#frame = Buffer.concat([
@@ -64,6 +75,7 @@ class WebSocketConnection {
   }
 
   #send(): void {
+    if (this.#isStopped() || this.#failed) return;
     this.#received = 0;
     this.#sentMs = performance.now();
     this.#socket.write(this.#frame);
@@ -78,7 +90,8 @@ class WebSocketConnection {
     this.#received = to;
     if (to < this.#echo.length) return;
     this.#tally.answered(performance.now() - this.#sentMs);
-    if (!this.#isStopped()) this.#send();
+    if (this.#pauseMs > 0) setTimeout(() => this.#send(), this.#pauseMs);
+    else this.#send();
   }
 
   #handshake(text: string): void {

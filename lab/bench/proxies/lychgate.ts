@@ -58,7 +58,7 @@ async function start(context: ProxyContext, flags: readonly string[]): Promise<R
     ],
   }));
   await pushRoutes(peerPort);
-  return { ...running, peerPort };
+  return { ...running, peerPort, adminPort };
 }
 
 function helpText(): Promise<string> {

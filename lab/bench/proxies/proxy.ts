@@ -21,6 +21,8 @@ export interface RunningProxy {
   readonly port: number;
   /** Where it hears `POST /refresh`; only lychgate. */
   readonly peerPort?: number;
+  /** Where it tells its metrics; only lychgate. */
+  readonly adminPort?: number;
   stop(): Promise<void>;
 }
 
