@@ -56,7 +56,7 @@ const FLOORS: readonly (readonly Room[])[] = [
   [["router", /^src\/router\/[\w-]+\.ts$/]],
   [
     ["lab/demo", /^lab\/demo\/[\w-]+\.ts$/],
-    ["lab/bench", /^lab\/bench\/(?:(?:proxies|heads|soak)\/)?[\w-]+\.ts$/],
+    ["lab/bench", /^lab\/bench\/(?:(?:proxies|heads|soak|wrk)\/)?[\w-]+\.ts$/],
   ],
   [["cli", /^src\/cli\/[\w-]+\.ts$/]],
   [["entry", /^src\/cli\.ts$/]],

@@ -1,10 +1,11 @@
-import type { LoadResult } from "./load-plan.ts";
+import type { Generator, LoadResult } from "./load-plan.ts";
 import { median } from "./statistics.ts";
 
 /** One measurement: one proxy under one workload in one round. */
 export interface Sample {
   readonly proxy: string;
   readonly workload: string;
+  readonly generator: Generator;
   readonly round: number;
   readonly result: LoadResult;
 }
@@ -13,6 +14,7 @@ export interface Sample {
 export interface Cell {
   readonly proxy: string;
   readonly workload: string;
+  readonly generator: Generator;
   readonly rounds: number;
   /** CPU microseconds of the proxy's processes per request; NaN without requests. */
   readonly cpuUs: number;
@@ -41,17 +43,20 @@ export interface Cell {
 
 const MB = 1_000_000;
 
-/** Pools the samples of each proxy and workload. Kept in the order of their first appearance. */
+/** Pools the samples of each proxy, workload and generator. Kept in the order of their first appearance. */
 export function cellsOf(samples: readonly Sample[]): Cell[] {
-  const groups = Map.groupBy(samples, ({ proxy, workload }) => `${workload} ${proxy}`);
+  const groups = Map.groupBy(
+    samples,
+    ({ proxy, workload, generator }) => `${workload} ${proxy} ${generator}`,
+  );
   return [...groups.values()].map((group) => {
-    const { workload, proxy } = group[0]!;
-    return cellOf(group, ratioOf(samples, workload, proxy, "nginx"));
+    const { workload, proxy, generator } = group[0]!;
+    return cellOf(group, ratioOf(samples, workload, proxy, "nginx", cpuUsPerRequest, generator));
   });
 }
 
 function cellOf(group: readonly Sample[], timesNginx: number): Cell {
-  const { proxy, workload } = group[0]!;
+  const { proxy, workload, generator } = group[0]!;
   const results = group.map(({ result }) => result);
   const middle = (figure: (result: LoadResult) => number): number => median(results.map(figure));
   const latency = (figure: (result: LoadResult) => number): number =>
@@ -62,6 +67,7 @@ function cellOf(group: readonly Sample[], timesNginx: number): Cell {
   return {
     proxy,
     workload,
+    generator,
     rounds: group.length,
     cpuUs: median(cpu),
     cpuUsMin: cpu.length > 0 ? Math.min(...cpu) : Number.NaN,
@@ -89,7 +95,7 @@ export function cpuUsPerRequest({ cpuUs, requests }: LoadResult): number {
 
 /**
  * The median over the rounds of `figure` of `proxy` divided by that of `other` in the same round: what slowed the
- * machine for a while slowed both. NaN when they have no round in common.
+ * machine for a while slowed both. Only samples of one generator are compared. NaN when they have no round in common.
  */
 export function ratioOf(
   samples: readonly Sample[],
@@ -97,9 +103,12 @@ export function ratioOf(
   proxy: string,
   other: string,
   figure: (result: LoadResult) => number = cpuUsPerRequest,
+  generator: Generator = "own",
 ): number {
   const of = (name: string): Sample[] =>
-    samples.filter((each) => each.workload === workload && each.proxy === name);
+    samples.filter(
+      (each) => each.workload === workload && each.proxy === name && each.generator === generator,
+    );
   const others = new Map(of(other).map(({ round, result }) => [round, figure(result)]));
   const ratios = of(proxy).map(({ round, result }) => figure(result) / (others.get(round) ?? Number.NaN));
   return median(ratios.filter(Number.isFinite));

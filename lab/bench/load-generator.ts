@@ -2,13 +2,16 @@ import { resolve } from "node:path";
 import type { ChildProcess } from "node:child_process";
 import { outputOf } from "./children.ts";
 import type { Children } from "./children.ts";
-import type { LoadCommand, LoadMessage, LoadPlan, LoadResult } from "./load-plan.ts";
+import type { LoadCommand, LoadMessage, LoadPlan, LoadResult, WrkProgram } from "./load-plan.ts";
 
 /** The load process as `run.ts` sees it. */
 export interface LoadGenerator {
   readonly podPort: number;
-  /** One at a time. Rejects when the measurement did not end in time or the process ended. */
-  measure(plan: LoadPlan): Promise<LoadResult>;
+  /**
+   * One at a time. With `wrk` that program sends the load. Rejects when the measurement did not end in time or the
+   * process ended.
+   */
+  measure(plan: LoadPlan, wrk?: WrkProgram): Promise<LoadResult>;
 }
 
 /** Time that a measurement may take beyond its own. */
@@ -34,8 +37,8 @@ export async function startLoadGenerator(
   let lastId = 0;
   return {
     podPort: started.port,
-    async measure(plan) {
-      const command: LoadCommand = { id: (lastId += 1), plan };
+    async measure(plan, wrk) {
+      const command: LoadCommand = { id: (lastId += 1), plan, ...(wrk && { wrk }) };
       const answer = nextMessage(child, directory, plan.warmupMs * 2 + plan.measureMs + GRACE_MS);
       child.send(command);
       const message = await answer;

@@ -59,10 +59,23 @@ export interface LoadResult {
   readonly pushes: number;
 }
 
+/** Programs that send the load: the benchmark's own, which checks each byte, and wrk, which is faster. */
+export const GENERATORS = ["own", "wrk"] as const;
+export type Generator = (typeof GENERATORS)[number];
+
+/** An installed wrk. */
+export interface WrkProgram {
+  readonly program: string;
+  /** For its script and requests. */
+  readonly directory: string;
+}
+
 /** From `run.ts` to the load process. */
 export interface LoadCommand {
   readonly id: number;
   readonly plan: LoadPlan;
+  /** wrk sends the load; left out: the load process itself. */
+  readonly wrk?: WrkProgram;
 }
 
 /** From the load process to `run.ts`. */

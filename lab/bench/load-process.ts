@@ -1,6 +1,7 @@
 import { measure } from "./measure.ts";
 import type { LoadCommand, LoadMessage } from "./load-plan.ts";
 import { startPods } from "./pods.ts";
+import { measureWithWrk } from "./wrk/measure.ts";
 
 /*
  * The process on the load's core: the pods and the load generator together. In one process they share each turn of
@@ -10,8 +11,8 @@ import { startPods } from "./pods.ts";
 const pods = await startPods();
 send({ kind: "pods", port: pods.port });
 
-process.on("message", ({ id, plan }: LoadCommand) => {
-  measure(plan, pods.port).then(
+process.on("message", ({ id, plan, wrk }: LoadCommand) => {
+  (wrk === undefined ? measure(plan, pods.port) : measureWithWrk(plan, wrk, pods)).then(
     (result) => send({ kind: "result", id, result }),
     (error: unknown) => send({ kind: "failed", id, message: String(error) }),
   );

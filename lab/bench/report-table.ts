@@ -18,25 +18,34 @@ const COLUMNS = [
   "p99 ms",
   "p99.9 ms",
   "RSS MB",
-  "",
 ] as const;
+/** Columns of the same measurements with wrk. */
+const WRK_COLUMNS = ["wrk µs/req", "wrk × nginx", "wrk req/s", "wrk p99 ms"] as const;
 
 /** One Markdown table per workload that was measured, cheapest proxy first. */
 export function reportTables(cells: readonly Cell[], workloads: readonly Workload[]): string {
   return workloads
     .map((workload) => {
-      const rows = cells
-        .filter((cell) => cell.workload === workload.name)
+      const here = cells.filter((cell) => cell.workload === workload.name);
+      const byWrk = new Map(
+        here.filter(({ generator }) => generator === "wrk").map((cell) => [cell.proxy, cell]),
+      );
+      const rows = here
+        .filter(({ generator }) => generator === "own")
         .toSorted((a, b) => a.cpuUs - b.cpuUs)
-        .map((cell) => rowOf(cell, workload));
+        .map((cell) => [
+          ...rowOf(cell),
+          ...(byWrk.size > 0 ? wrkRowOf(byWrk.get(cell.proxy)) : []),
+          remarks(cell, workload, byWrk.get(cell.proxy)).join("; "),
+        ]);
       if (rows.length === 0) return "";
-      return `### ${workload.name}: ${workload.title}\n\n${markdownTable([COLUMNS, ...rows])}`;
+      return `### ${workload.name}: ${workload.title}\n\n${markdownTable([[...COLUMNS, ...(byWrk.size > 0 ? WRK_COLUMNS : []), ""], ...rows])}`;
     })
     .filter((each) => each !== "")
     .join("\n\n");
 }
 
-function rowOf(cell: Cell, workload: Workload): string[] {
+function rowOf(cell: Cell): string[] {
   return [
     cell.proxy,
     fixed(cell.cpuUs, 1),
@@ -48,13 +57,23 @@ function rowOf(cell: Cell, workload: Workload): string[] {
     fixed(cell.p99Ms, 2),
     fixed(cell.p999Ms, 2),
     fixed(cell.residentMb, 0),
-    remarks(cell, workload).join("; "),
   ];
 }
 
-function remarks(cell: Cell, workload: Workload): string[] {
+function wrkRowOf(cell: Cell | undefined): string[] {
+  if (cell === undefined) return WRK_COLUMNS.map(() => "");
+  return [
+    fixed(cell.cpuUs, 1),
+    fixed(cell.timesNginx, 2),
+    Math.round(cell.perSecond).toLocaleString("en"),
+    fixed(cell.p99Ms, 2),
+  ];
+}
+
+function remarks(cell: Cell, workload: Workload, byWrk: Cell | undefined): string[] {
   return [
     ...(cell.errors > 0 ? [`${cell.errors} errors`] : []),
+    ...(byWrk !== undefined && byWrk.errors > 0 ? [`${byWrk.errors} errors by wrk`] : []),
     ...(cell.kibPerIdleClient === undefined
       ? []
       : [`${fixed(cell.kibPerIdleClient, 1)} KiB per idle client`]),

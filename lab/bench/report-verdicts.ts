@@ -1,10 +1,11 @@
 import { markdownTable } from "./markdown-table.ts";
-import { verdictOf } from "./verdicts.ts";
+import type { Sample } from "./figures.ts";
+import { verdictOf, worstHead } from "./verdicts.ts";
 import type { Check, Verdict } from "./verdicts.ts";
 
 const SAID: Readonly<Record<Verdict, string>> = {
-  aim: "reached, and the aim",
-  must: "reached",
+  aim: "met, and the aim",
+  must: "met",
   miss: "MISSED",
   told: "",
   "not measured": "not measured",
@@ -22,17 +23,33 @@ export function verdictTable(checks: readonly Check[], shared: readonly Check[])
       check.subject,
       check.figure,
       valueOf(check),
+      check.worst ?? "",
       beside === undefined ? "" : valueOf(beside),
       limitOf(check, check.must),
       limitOf(check, check.aim),
-      SAID[verdictOf(check)],
+      saidOf(check),
     ];
   });
-  const head = ["traffic", "figure", "lychgate", "shared buffer", "must", "aim", "verdict"];
+  const head = ["traffic", "figure", "lychgate", "the worst is", "shared buffer", "must", "aim", "verdict"];
   const rest = checks.length - measured.length;
   if (rows.length === 0) return undefined;
   const table = markdownTable([head, ...rows]);
   return rest === 0 ? table : `${table}\n\nNot measured: ${rest} of ${checks.length} figures.`;
+}
+
+/** The verdict; of a figure that is the worst of several, with how many of them were measured when some were not. */
+function saidOf(check: Check): string {
+  const said = SAID[verdictOf(check)];
+  const { count, all } = check.measured ?? { count: 0, all: 0 };
+  return count === all || said === "" ? said : `${said} (${count} of ${all} measured)`;
+}
+
+/** The first line of a result: whatever a real program sends, and the worst of them by name. */
+export function headline(samples: readonly Sample[]): string | undefined {
+  const worst = worstHead(samples);
+  if (worst === undefined) return undefined;
+  const by = worst.generator === "wrk" ? "wrk" : "the benchmark's own load";
+  return `**${worst.ratio.toFixed(2)} × nginx** for the worst head of a real program: ${worst.head}, by ${by}.`;
 }
 
 function valueOf({ unit, value }: Check): string {

@@ -16,6 +16,7 @@ import type { Results } from "./results.ts";
 import { runSession } from "./session.ts";
 import { sandboxes } from "./sandboxes.ts";
 import { STAGES } from "./workloads.ts";
+import { findWrk } from "./wrk/program.ts";
 
 /* `npm run bench`: see README.md in this folder. */
 
@@ -74,12 +75,18 @@ async function compare(options: BenchOptions, children: Children, directory: str
   const stages = STAGES.map((stage) =>
     stage.filter(({ name }) => options.workloads.length === 0 || options.workloads.includes(name)),
   );
+  const wrk = options.withWrk ? await findWrk() : { missing: "--without-wrk was given" };
+  if ("missing" in wrk) {
+    missing.set("wrk", wrk.missing);
+    progress(`left out: wrk: ${wrk.missing}`);
+  }
   const load = await startLoadGenerator(children, options.cores[1], directory);
   const { samples, failed } = await runSession({
     options,
     children,
     directory,
     load,
+    ...("program" in wrk && { wrk: { program: wrk.program, directory } }),
     sandboxes: sandboxes(ROUTES, load.podPort),
     proxies: [...found.keys()],
     stages,
@@ -88,7 +95,10 @@ async function compare(options: BenchOptions, children: Children, directory: str
   const results: Results = {
     startedAt,
     options,
-    versions: Object.fromEntries([...found].map(([{ name }, version]) => [name, version])),
+    versions: Object.fromEntries([
+      ...[...found].map(([{ name }, version]) => [name, version]),
+      ...("version" in wrk ? [["wrk", wrk.version]] : []),
+    ]),
     missing: Object.fromEntries([...missing, ...failed]),
     samples,
   };

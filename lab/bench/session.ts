@@ -3,12 +3,14 @@ import type { BenchOptions } from "./options.ts";
 import type { Children } from "./children.ts";
 import type { Sample } from "./figures.ts";
 import type { LoadGenerator } from "./load-generator.ts";
-import type { LoadPlan, LoadResult } from "./load-plan.ts";
+import { GENERATORS } from "./load-plan.ts";
+import type { Generator, LoadPlan, LoadResult, WrkProgram } from "./load-plan.ts";
 import type { Proxy, ProxyContext, RunningProxy } from "./proxies/proxy.ts";
 import type { Sandbox } from "./sandboxes.ts";
 import { median } from "./statistics.ts";
 import { MAIN_PROXIES, SMALL_GET } from "./workloads.ts";
 import type { Workload } from "./workloads.ts";
+import { wrkCanSend } from "./wrk/script.ts";
 
 /** What a session works with. */
 export interface SessionOptions {
@@ -16,6 +18,8 @@ export interface SessionOptions {
   readonly children: Children;
   readonly directory: string;
   readonly load: LoadGenerator;
+  /** Sends the load a second time where it can; undefined when it is not installed or not wanted. */
+  readonly wrk?: WrkProgram;
   readonly sandboxes: readonly Sandbox[];
   readonly proxies: readonly Proxy[];
   readonly stages: readonly (readonly Workload[])[];
@@ -41,15 +45,21 @@ export async function runSession(session: SessionOptions): Promise<SessionResult
     for (let round = 1; round <= session.options.rounds; round += 1) {
       for (const [proxy, common] of running) {
         for (const workload of stage.filter((each) => takesPart(proxy, each))) {
-          const result = await quietCell(session, retries, () =>
-            oneCell(session, proxy, common, workload, peak),
-          );
-          samples.push({ proxy: proxy.name, workload: workload.name, round, result });
+          for (const generator of generatorsFor(session, workload)) {
+            const result = await quietCell(session, retries, () =>
+              oneCell(session, proxy, common, workload, peak, generator),
+            );
+            samples.push({ proxy: proxy.name, workload: workload.name, generator, round, result });
+          }
         }
       }
     }
   }
   return { samples, failed };
+}
+
+function generatorsFor({ wrk }: SessionOptions, workload: Workload): Generator[] {
+  return GENERATORS.filter((each) => each === "own" || (wrk !== undefined && wrkCanSend(workload)));
 }
 
 /** Whether `proxy` is meant for `workload`, and able. */
@@ -108,7 +118,9 @@ async function peakFor(
   const [proxy, common] = all.find(([{ name }]) => name === "lychgate") ?? all[0] ?? [];
   if (proxy === undefined || common === undefined) return undefined;
   const known = samples
-    .filter((each) => each.proxy === proxy.name && each.workload === SMALL_GET.name)
+    .filter(
+      (each) => each.proxy === proxy.name && each.workload === SMALL_GET.name && each.generator === "own",
+    )
     .map(({ result }) => perSecond(result));
   return known.length > 0 ? median(known) : perSecond(await oneCell(session, proxy, common, SMALL_GET));
 }
@@ -143,15 +155,20 @@ async function oneCell(
   common: RunningProxy,
   workload: Workload,
   peak?: number,
+  generator: Generator = "own",
 ): Promise<LoadResult> {
   const { progress, load } = session;
   const fresh =
     workload.freshProxy === true ? await proxy.start(contextOf(session, proxy, "-fresh")) : undefined;
   try {
-    const result = await load.measure(planOf(session, fresh ?? common, workload, peak));
+    const result = await load.measure(
+      planOf(session, fresh ?? common, workload, peak),
+      generator === "wrk" ? session.wrk : undefined,
+    );
     const perRequest = result.requests > 0 ? `${(result.cpuUs / result.requests).toFixed(1)} µs` : "done";
     const errors = result.errors > 0 ? `, ${result.errors} ERRORS, the first: ${result.firstError}` : "";
-    progress(`${workload.name} ${proxy.name}: ${perRequest}${errors}`);
+    const by = generator === "wrk" ? " by wrk" : "";
+    progress(`${workload.name} ${proxy.name}${by}: ${perRequest}${errors}`);
     return result;
   } finally {
     await fresh?.stop();

@@ -1,6 +1,7 @@
 import { capturedHeads } from "./heads/heads.ts";
 import type { LoadPlan } from "./load-plan.ts";
 import { HOT_SANDBOXES } from "./sandboxes.ts";
+import { drawnSizes } from "./size-distribution.ts";
 
 /** One kind of traffic. */
 export interface Workload {
@@ -66,19 +67,10 @@ export const SMALL_GET: Workload = {
 /** Who is compared where each head counts. */
 const HEAD_PROXIES = [...LYCHGATES, "nginx", "haproxy"] as const;
 const HEADS = capturedHeads().map(({ name }) => name);
-/** Sizes of answers as pages, APIs and files have them: many small ones, few large. */
-const MIXED_SIZES: readonly number[] = [
-  200,
-  500,
-  KIB,
-  KIB,
-  2 * KIB,
-  4 * KIB,
-  8 * KIB,
-  16 * KIB,
-  64 * KIB,
-  256 * KIB,
-];
+/** Sizes of responses for `mixed-sizes`: always the same ones. */
+const MIXED_SIZES = drawnSizes(200, 12, KIB * KIB);
+/** Connections of a load beside the 64 that every other workload has. */
+const OTHER_CONNECTIONS = [1, 16, 512] as const;
 /** Of {@link headWorkload}. */
 const HEAD_PREFIX = "head-";
 
@@ -90,6 +82,18 @@ export function headWorkload(head: string): string {
 /** The heads that a workload was measured with, by its name; undefined for other workloads. */
 export function headOf(workload: string): string | undefined {
   return workload.startsWith(HEAD_PREFIX) ? workload.slice(HEAD_PREFIX.length) : undefined;
+}
+
+/** `base` with other numbers of connections, each a stage: `mixed-1`. */
+function byConnections({ name, title, load, proxies }: Workload): (readonly Workload[])[] {
+  return OTHER_CONNECTIONS.map((connections) => [
+    {
+      name: `${name}-${connections}`,
+      title: `${title}, ${connections === 1 ? "one connection" : `${connections} connections`}`,
+      load: { ...load, connections },
+      ...(proxies !== undefined && { proxies }),
+    },
+  ]);
 }
 
 /** All workloads, in stages: within a stage each round runs each workload on each proxy in turn. */
@@ -128,19 +132,23 @@ export const STAGES: readonly (readonly Workload[])[] = [
   [
     {
       name: "mixed-sizes",
-      title: "all heads in turn, responses of 200 bytes to 256 KiB",
+      title: "all heads in turn, responses of 1 KB to 1 MiB: many small, few large",
       load: { ...smallGet, heads: HEADS, responseSizes: MIXED_SIZES },
       proxies: HEAD_PROXIES,
     },
   ],
-  ...[1, 16, 512].map((connections): readonly Workload[] => [
-    {
-      name: `mixed-${connections}`,
-      title: `all heads in turn, ${connections === 1 ? "one connection" : `${connections} connections`}`,
-      load: { ...smallGet, heads: HEADS, connections },
-      proxies: HEAD_PROXIES,
-    },
-  ]),
+  ...byConnections({
+    name: "mixed",
+    title: `all heads and ${HOT_SANDBOXES} hosts in turn`,
+    load: { ...smallGet, heads: HEADS, hosts: HOT_SANDBOXES },
+    proxies: HEAD_PROXIES,
+  }),
+  ...byConnections({
+    name: "small-get",
+    title: "GET, 1 KiB response",
+    load: smallGet,
+    proxies: HEAD_PROXIES,
+  }),
   [
     {
       name: "small-post",

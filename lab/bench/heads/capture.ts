@@ -1,6 +1,7 @@
 /*
  * Captures the heads of requests that real programs send: `node lab/bench/heads/capture.ts FOLDER [NAME ...]`. FOLDER has
- * what the clients need: `npm i axios e2b got undici @modelcontextprotocol/sdk` and, in FOLDER/v, a Python environment with
+ * what the clients need: `npm i axios e2b got undici @modelcontextprotocol/sdk @connectrpc/connect @connectrpc/connect-web
+ * @bufbuild/protobuf esbuild` and, in FOLDER/v, a Python environment with
  * httpx, aiohttp, requests, e2b and openai. curl, go, nginx, chromium and firefox-esr are taken from PATH; what is missing is
  * said and keeps the head that it had. Each head is written to `NAME.http`, byte for byte but for its Host.
  */
@@ -17,12 +18,15 @@ const here = import.meta.dirname;
 const [folder = "", ...only] = process.argv.slice(2);
 const WAIT_MS = 60_000;
 
-const page = `<!doctype html><link rel="icon" href="data:,"><script>
+const shopPage = `<!doctype html><link rel="icon" href="data:,"><script>
 document.cookie = "session=${"s3".repeat(40)}; path=/"; document.cookie = "_ga=GA1.1.1234567890.1700000000; path=/";
 document.cookie = "prefs=${"p".repeat(1200)}; path=/";
 setTimeout(() => fetch("/api?json", { headers: { "X-CSRF-Token": "${"c".repeat(32)}" } }), 200);
 </script>`;
-const ANSWER = `HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: ${page.length}\r\n\r\n${page}`;
+/** What every request is answered with. */
+let page = shopPage;
+const answer = (): string =>
+  `HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: ${Buffer.byteLength(page)}\r\n\r\n${page}`;
 
 /** Heads that came, without their bodies, in order. */
 const heads: string[] = [];
@@ -38,7 +42,7 @@ const server = createServer((socket) => {
     if (end === -1) return;
     heads.push(bytes.slice(0, end + 4));
     bytes = "";
-    socket.end(ANSWER);
+    socket.end(answer());
   });
 });
 server.listen(0, "127.0.0.1");
@@ -116,6 +120,21 @@ const firefox = (to: string) =>
     env: { ...process.env, HOME: scratch },
   });
 
+/** A page that calls a service by gRPC-Web as soon as it is open. */
+async function chromiumWithGrpcWeb(): Promise<void> {
+  const { stdout } = await run(
+    join(folder, "node_modules/.bin/esbuild"),
+    [join(here, "clients/grpc-web.mjs"), "--bundle", "--minify", "--format=iife"],
+    { env: { ...process.env, NODE_PATH: resolve(folder, "node_modules") }, maxBuffer: 16_000_000 },
+  );
+  page = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script>${stdout.replaceAll("</script", "<\\/script")}</script>`;
+  try {
+    await chromium(`${url}/`);
+  } finally {
+    page = shopPage;
+  }
+}
+
 /** The first head whose first line matches counts. */
 const PROGRAMS: Readonly<Record<string, readonly [send: () => Promise<unknown>, firstLine?: RegExp]>> = {
   curl: [() => curl(`${url}/`)],
@@ -134,6 +153,7 @@ const PROGRAMS: Readonly<Record<string, readonly [send: () => Promise<unknown>, 
   "traced-fetch": [() => node("traced-fetch")],
   "chrome-page": [() => chromium(`${url}/`), /^GET \/ /],
   "chrome-fetch": [() => chromium(`${url}/`), /^GET \/api/],
+  "grpc-web": [chromiumWithGrpcWeb, /^POST \/process/],
   "firefox-page": [() => firefox(`${url}/`), /^GET \/ /],
   "behind-nginx": [
     () =>

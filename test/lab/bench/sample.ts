@@ -1,5 +1,5 @@
 import type { Sample } from "../../../lab/bench/figures.ts";
-import type { LoadResult } from "../../../lab/bench/load-plan.ts";
+import type { Generator, LoadResult } from "../../../lab/bench/load-plan.ts";
 
 /** A sample with 1,000 requests in a second, 10 µs of CPU each, but for what `result` says. */
 export function sample(
@@ -7,6 +7,7 @@ export function sample(
   workload: string,
   round: number,
   result: Partial<LoadResult> = {},
+  generator: Generator = "own",
 ): Sample {
   const plain: LoadResult = {
     requests: 1000,
@@ -22,5 +23,5 @@ export function sample(
     errors: 0,
     pushes: 0,
   };
-  return { proxy, workload, round, result: { ...plain, ...result } };
+  return { proxy, workload, generator, round, result: { ...plain, ...result } };
 }
