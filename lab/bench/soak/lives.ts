@@ -115,18 +115,22 @@ async function wrongAnswer(port: number, host: string, address: number): Promise
   return body === expected ? undefined : `the body begins with ${body.slice(0, 24)}`;
 }
 
-/** One GET on a connection that is closed afterwards. Rejects without a whole answer. */
-function ask(port: number, host: string): Promise<{ readonly status: number; readonly body: string }> {
+/** One GET on a connection of its own. Rejects without a whole answer. */
+function ask(port: number, host: string): Promise<Answer> {
   return new Promise((done, fail) => {
     let text = "";
     const socket = connectToProxy(port, {
-      read: (buffer, length) => (text += buffer.toString("latin1", 0, length)),
+      read: (buffer, length) => {
+        text += buffer.toString("latin1", 0, length);
+        const answer = answerIn(text);
+        if (answer === undefined) return;
+        done(answer);
+        socket.destroy();
+      },
       closed: (error) => {
         clearTimeout(timer);
-        const end = text.indexOf("\r\n\r\n");
-        const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1] ?? Number.NaN);
-        if (end >= 0 && status > 0) done({ status, body: text.slice(end + 4) });
-        else fail(error ?? new Error(`the connection ended after ${JSON.stringify(text.slice(0, 200))}`));
+        // After a whole answer it has no effect.
+        fail(error ?? new Error(`the connection ended after ${JSON.stringify(text.slice(0, 200))}`));
       },
     });
     const timer = setTimeout(
@@ -135,4 +139,19 @@ function ask(port: number, host: string): Promise<{ readonly status: number; rea
     );
     socket.write(`GET /r/${RESPONSE_BYTES} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`, "latin1");
   });
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** The answer that `text` holds, by its Content-Length; undefined while it is not whole. */
+function answerIn(text: string): Answer | undefined {
+  const end = text.indexOf("\r\n\r\n");
+  if (end < 0) return undefined;
+  const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1]);
+  const length = Number(/\r\ncontent-length: *(\d+)/i.exec(text.slice(0, end))?.[1]);
+  const body = text.slice(end + 4);
+  return body.length >= length ? { status, body } : undefined;
 }

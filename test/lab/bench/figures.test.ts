@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { cellsOf, ratioOf } from "../../../lab/bench/figures.ts";
+import { reportTables } from "../../../lab/bench/report-table.ts";
+import { SMALL_GET } from "../../../lab/bench/workloads.ts";
 import { median } from "../../../lab/bench/statistics.ts";
 import { sample } from "./sample.ts";
 
@@ -59,5 +61,27 @@ describe("the benchmark's figures", () => {
     expect(ratioOf(samples, "small-get", "lychgate", "nginx")).toBeCloseTo(1.2);
     expect(ratioOf(samples, "small-get", "lychgate", "haproxy")).toBeNaN();
     expect(ratioOf(samples, "websocket", "lychgate", "nginx")).toBeNaN();
+  });
+
+  it("keep those of each load generator apart", () => {
+    const samples = [
+      sample("lychgate", "small-get", 1, { cpuUs: 30_000 }),
+      sample("nginx", "small-get", 1, { cpuUs: 20_000 }),
+      sample("lychgate", "small-get", 1, { cpuUs: 20_000 }, "wrk"),
+      sample("nginx", "small-get", 1, { cpuUs: 10_000 }, "wrk"),
+    ];
+    expect(
+      cellsOf(samples).map(({ generator, cpuUs, timesNginx }) => [generator, cpuUs, timesNginx]),
+    ).toEqual([
+      ["own", 30, 1.5],
+      ["own", 20, 1],
+      ["wrk", 20, 2],
+      ["wrk", 10, 1],
+    ]);
+    const table = reportTables(cellsOf(samples), [SMALL_GET]);
+    expect(table).toContain("| wrk µs/req | wrk × nginx |");
+    expect(table).toMatch(/\| lychgate \| +30\.0 .* 20\.0 \| +2\.00 \|/);
+    const own = reportTables(cellsOf(samples.slice(0, 2)), [SMALL_GET]);
+    expect(own).not.toContain("wrk");
   });
 });

@@ -1,6 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { capturedHeads, requestHead } from "../../../lab/bench/heads/heads.ts";
 
+const PROGRAMS = [
+  ...[
+    "e2b-js",
+    "e2b-python",
+    "curl",
+    "httpx",
+    "aiohttp",
+    "undici",
+    "axios",
+    "go",
+    "chrome-page",
+    "chrome-fetch",
+  ],
+  ...["firefox-page", "grpc-web", "mcp-js", "openai-python", "behind-nginx", "behind-alb"],
+];
+
 describe("the corpus of heads", () => {
   const heads = capturedHeads();
 
@@ -9,6 +25,7 @@ describe("the corpus of heads", () => {
     const names = new Set(
       heads.flatMap(({ fields }) => fields.map((field) => field.split(":")[0]?.toLowerCase())),
     );
+    for (const program of PROGRAMS) expect(heads.map(({ name }) => name)).toContain(program);
     for (const name of [
       "x-access-token",
       "authorization",
@@ -19,6 +36,7 @@ describe("the corpus of heads", () => {
       "via",
       "traceparent",
       "e2b-sandbox-id",
+      "x-grpc-web",
     ])
       expect(names).toContain(name);
     expect(Math.max(...heads.map(({ fields }) => fields.join("\r\n").length))).toBeGreaterThan(1_500);

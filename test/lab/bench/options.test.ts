@@ -11,7 +11,9 @@ describe("the benchmark's flags", () => {
       only: [],
       workloads: [],
       cores: [0, 1],
+      withWrk: true,
     });
+    expect(parseOptions(["--without-wrk"], known)).toMatchObject({ withWrk: false });
     expect(parseOptions(["--quick"], known)).toMatchObject({ rounds: 1, seconds: 0.8, quick: true });
     expect(parseOptions(["--quick", "--rounds", "2"], known)).toMatchObject({ rounds: 2 });
     expect(parseOptions(["--help"], known)).toBe("help");
