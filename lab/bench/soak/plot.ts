@@ -58,6 +58,11 @@ const PANELS: readonly Panel[] = [
       { label: "p99.9", colour: MAIN, valueOf: ({ p999Ms }) => p999Ms },
     ],
   },
+  {
+    title: "What other processes took of its core",
+    unit: "%",
+    lines: [{ label: "", colour: SECOND, valueOf: ({ othersShare }) => othersShare * 100 }],
+  },
 ];
 
 /**
@@ -131,11 +136,12 @@ function verdictSvg(finding: SoakFinding | undefined, y: number): string {
   if (finding === undefined) return "";
   const colour = finding.verdict === "grows" ? GROWS : MUTED;
   const { trend, watched, verdict } = finding;
+  const said = verdict === "too few readings" ? "not judged" : verdict;
   const growth =
     trend === undefined
       ? ""
       : `, ${trend.growth < 0 ? "−" : "+"}${Math.abs(trend.growth).toFixed(1)} ${watched.unit}`;
-  return `<text x="${WIDTH - RIGHT}" y="${y}" text-anchor="end" fill="${colour}">second half: ${escapeMarkup(verdict + growth.trimEnd())}</text>`;
+  return `<text x="${WIDTH - RIGHT}" y="${y}" text-anchor="end" fill="${colour}">second half: ${escapeMarkup(said + growth.trimEnd())}</text>`;
 }
 
 /** The trend as a line through the middle of the judged half. */
@@ -143,8 +149,8 @@ function trendSvg(finding: SoakFinding | undefined, from: number, scale: (value:
   if (finding?.trend === undefined) return "";
   const { level, growth } = finding.trend;
   const colour = finding.verdict === "grows" ? GROWS : INK;
-  const [start, end] = [scale(level - growth / 2), scale(level + growth / 2)];
-  return `<line x1="${pixels(from)}" y1="${pixels(start)}" x2="${WIDTH - RIGHT}" y2="${pixels(end)}" stroke="${colour}" stroke-dasharray="4 3"/>`;
+  const [start, end] = [level - growth / 2, level + growth / 2].map((value) => scale(Math.max(0, value)));
+  return `<line x1="${pixels(from)}" y1="${pixels(start ?? 0)}" x2="${WIDTH - RIGHT}" y2="${pixels(end ?? 0)}" stroke="${colour}" stroke-dasharray="4 3"/>`;
 }
 
 /** Four to eight whole steps of minutes, or seconds for a short run. */
@@ -154,10 +160,10 @@ function timeTicks(untilMs: number): number[] {
   return Array.from({ length: Math.floor(untilMs / step) + 1 }, (_, index) => index * step);
 }
 
-/** The next of 1, 2, 5 times a power of ten. */
+/** The next number that reads well at the end of an axis. */
 function niceCeiling(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value));
-  return ([1, 2, 5, 10].find((each) => each * power >= value) ?? 10) * power;
+  return ([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((each) => each * power >= value) ?? 10) * power;
 }
 
 function amount(value: number): string {

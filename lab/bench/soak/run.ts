@@ -19,7 +19,7 @@ import type { SoakOptions } from "./options.ts";
 import { soakSvg } from "./plot.ts";
 import { findingLines, findingsOf, paceWarning, soakPasses } from "./verdict.ts";
 import type { SoakSample } from "./verdict.ts";
-import { takeSample } from "./watch.ts";
+import { Watch } from "./watch.ts";
 
 /* `npm run bench:soak`: see README.md of the benchmark. The load and the pods are in this process. */
 
@@ -101,13 +101,14 @@ async function startLychgate(
 
 /** Runs the load and takes samples until the time is over, `signal` aborts, lychgate is gone or too much is wrong. */
 async function soak(
-  { minutes, ratePerSecond, livesPerSecond }: SoakOptions,
+  { minutes, ratePerSecond, livesPerSecond, cores }: SoakOptions,
   { pid, port, peerPort, adminPort }: RunningProxy,
   podPort: number,
   signal: AbortSignal,
 ): Promise<SoakResult> {
   if (peerPort === undefined || adminPort === undefined) throw new Error("lychgate told no ports");
   const load = startSoakLoad({ port, peerPort, podPort, ratePerSecond, livesPerSecond });
+  const watch = new Watch({ pid, adminPort, core: cores[0], tally: load.requests });
   const startedMs = performance.now();
   const durationMs = minutes * 60_000;
   const intervalMs = Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, durationMs / SAMPLES));
@@ -117,7 +118,7 @@ async function soak(
     await pause(startedMs + dueMs - performance.now(), signal);
     if (signal.aborted) break;
     try {
-      samples.push(await takeSample(pid, adminPort, load.requests, performance.now() - startedMs));
+      samples.push(await watch.sample());
     } catch (error) {
       load.requests.failed(`lychgate's metrics: ${messageOf(error)}`);
     }
@@ -147,8 +148,8 @@ function errorsOf({ requests, webSockets }: SoakLoad): number {
 
 function progressLine(load: SoakLoad, sample: SoakSample | undefined): string {
   if (sample === undefined) return "no sample yet";
-  const { atMs, residentBytes, openFiles, lagP99Ms, p999Ms } = sample;
-  return `${Math.round(atMs / 60_000)} min: ${Math.round(residentBytes / 1e6)} MB, ${openFiles} descriptors, lag p99 ${lagP99Ms.toFixed(1)} ms, p99.9 ${p999Ms.toFixed(1)} ms, ${errorsOf(load)} wrong answers`;
+  const { atMs, residentBytes, openFiles, lagP99Ms, p999Ms, othersShare } = sample;
+  return `${Math.round(atMs / 60_000)} min: ${Math.round(residentBytes / 1e6)} MB, ${openFiles} descriptors, lag p99 ${lagP99Ms.toFixed(1)} ms, p99.9 ${p999Ms.toFixed(1)} ms, others took ${Math.round(othersShare * 100)} % of its core, ${errorsOf(load)} wrong answers`;
 }
 
 async function report(

@@ -61,8 +61,8 @@ export function trendOf(readings: readonly Reading[]): Trend | undefined {
   };
 }
 
-/** The readings of the second half of the time: the first is for warming up and filling caches. */
-export function secondHalf(readings: readonly Reading[]): readonly Reading[] {
+/** What was read in the second half of the time: the first is for warming up and filling caches. */
+export function secondHalf<T extends Pick<Reading, "atMs">>(readings: readonly T[]): readonly T[] {
   const [first, last] = [readings[0], readings.at(-1)];
   if (first === undefined || last === undefined) return [];
   const middleMs = (first.atMs + last.atMs) / 2;

@@ -14,6 +14,8 @@ export interface SoakSample {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly p999Ms: number;
+  /** Share of lychgate's core that other processes took since the sample before, 0 to 1. */
+  readonly othersShare: number;
 }
 
 /** A figure that is watched. */
@@ -22,8 +24,12 @@ export interface Watched {
   readonly unit: "MB" | "ms" | "";
   readonly valueOf: (sample: SoakSample) => number;
   readonly allowance: Allowance;
+  /** Other processes on lychgate's core move it too: only samples of calm times are judged. */
+  readonly needsCalm: boolean;
 }
 
+/** A time is calm when others took no more of lychgate's core. */
+export const MAX_OTHERS_SHARE = 0.2;
 const MB = 1_000_000;
 
 /** What must not grow over the second half, and what still counts as no growth: more than noise, less than a leak. */
@@ -33,24 +39,29 @@ export const WATCHED: readonly Watched[] = [
     unit: "MB",
     valueOf: ({ residentBytes }) => residentBytes / MB,
     allowance: { absolute: 5, relative: 0.05 },
+    needsCalm: false,
   },
   {
     title: "Open file descriptors",
     unit: "",
     valueOf: ({ openFiles }) => openFiles,
+    // Slow answers are more requests at a time, so more connections to pods.
     allowance: { absolute: 10, relative: 0.05 },
+    needsCalm: true,
   },
   {
     title: "Event loop lag, p99",
     unit: "ms",
     valueOf: ({ lagP99Ms }) => lagP99Ms,
     allowance: { absolute: 5, relative: 0.5 },
+    needsCalm: true,
   },
   {
     title: "Latency of requests, p99.9",
     unit: "ms",
     valueOf: ({ p999Ms }) => p999Ms,
     allowance: { absolute: 5, relative: 0.5 },
+    needsCalm: true,
   },
 ];
 
@@ -63,11 +74,11 @@ export interface SoakFinding {
 
 export function findingsOf(samples: readonly SoakSample[]): SoakFinding[] {
   return WATCHED.map((watched) => {
-    const readings = samples.map((sample): Reading => ({
-      atMs: sample.atMs,
-      value: watched.valueOf(sample),
-    }));
-    const trend = trendOf(secondHalf(readings.filter(({ value }) => Number.isFinite(value))));
+    const readings = secondHalf(samples)
+      .filter(({ othersShare }) => !watched.needsCalm || othersShare <= MAX_OTHERS_SHARE)
+      .map((sample): Reading => ({ atMs: sample.atMs, value: watched.valueOf(sample) }))
+      .filter(({ value }) => Number.isFinite(value));
+    const trend = trendOf(readings);
     return { watched, trend, verdict: judgeTrend(trend, watched.allowance) };
   });
 }
@@ -96,8 +107,11 @@ export function paceWarning(samples: readonly SoakSample[], ratePerSecond: numbe
 
 /** The findings as lines for people. */
 export function findingLines(findings: readonly SoakFinding[]): string[] {
-  return findings.map(({ watched: { title, unit, allowance }, trend, verdict }) => {
-    if (trend === undefined) return `${title}: too few readings to say whether it grows`;
+  return findings.map(({ watched: { title, unit, allowance, needsCalm }, trend, verdict }) => {
+    if (trend === undefined) {
+      const calm = needsCalm ? ` while others took at most ${MAX_OTHERS_SHARE * 100} % of the core` : "";
+      return `${title}: NOT JUDGED: too few readings${calm}`;
+    }
     const amount = (value: number): string => `${value.toFixed(1)}${unit === "" ? "" : ` ${unit}`}`;
     const signed = (value: number): string => `${value < 0 ? "−" : "+"}${amount(Math.abs(value))}`;
     const allowed = Math.max(allowance.absolute, allowance.relative * trend.level);

@@ -1,36 +1,66 @@
 import { readdirSync } from "node:fs";
 import type { LoadTally } from "../load-tally.ts";
-import { processFigures } from "../process-figures.ts";
+import { coreBusyUs, processFigures } from "../process-figures.ts";
 import type { SoakSample } from "./verdict.ts";
 
 const SCRAPE_TIMEOUT_MS = 10_000;
 
-/**
- * Reads one sample of the process `pid` and of the load, and forgets the latencies so far. A figure that the metrics
- * lack is NaN. Rejects when `/metrics` does not answer.
- */
-export async function takeSample(
-  pid: number,
-  adminPort: number,
-  tally: LoadTally,
-  atMs: number,
-): Promise<SoakSample> {
-  const metrics = await scrape(adminPort);
-  const [p50Ms, p99Ms, p999Ms] = [0.5, 0.99, 0.999].map((share) => tally.latencies.quantile(share) / 1000);
-  const requests = tally.latencies.count();
-  tally.startMeasuring();
-  return {
-    atMs,
-    residentBytes: processFigures(pid).residentBytes,
-    heapBytes: gauge(metrics, "nodejs_heap_size_used_bytes"),
-    openFiles: openFiles(pid),
-    lagP99Ms: gauge(metrics, "nodejs_eventloop_lag_p99_seconds") * 1000,
-    lagMaxMs: gauge(metrics, "nodejs_eventloop_lag_max_seconds") * 1000,
-    requests,
-    p50Ms: p50Ms ?? Number.NaN,
-    p99Ms: p99Ms ?? Number.NaN,
-    p999Ms: p999Ms ?? Number.NaN,
-  };
+/** What is watched. */
+export interface Subject {
+  readonly pid: number;
+  readonly adminPort: number;
+  /** The core that it is pinned to. */
+  readonly core: number;
+  /** Its requests. */
+  readonly tally: LoadTally;
+}
+
+/** Takes the samples of a soak, whose time began with it. */
+export class Watch {
+  readonly #subject: Subject;
+  readonly #startedMs = performance.now();
+  #lastMs = this.#startedMs;
+  #lastCpuUs: number;
+  #lastBusyUs: number;
+
+  constructor(subject: Subject) {
+    this.#subject = subject;
+    this.#lastCpuUs = processFigures(subject.pid).cpuUs;
+    this.#lastBusyUs = coreBusyUs(subject.core);
+  }
+
+  /**
+   * Reads a sample, and forgets the latencies so far. A figure that the metrics lack is NaN. Rejects when
+   * `/metrics` does not answer.
+   */
+  async sample(): Promise<SoakSample> {
+    const { pid, adminPort, core, tally } = this.#subject;
+    const metrics = await scrape(adminPort);
+    const [p50Ms, p99Ms, p999Ms] = [0.5, 0.99, 0.999].map((share) => tally.latencies.quantile(share) / 1000);
+    const requests = tally.latencies.count();
+    tally.startMeasuring();
+    const { cpuUs, residentBytes } = processFigures(pid);
+    const busyUs = coreBusyUs(core);
+    const nowMs = performance.now();
+    const othersUs = busyUs - this.#lastBusyUs - (cpuUs - this.#lastCpuUs);
+    const othersShare = Math.min(1, Math.max(0, othersUs / 1000 / (nowMs - this.#lastMs)));
+    this.#lastMs = nowMs;
+    this.#lastCpuUs = cpuUs;
+    this.#lastBusyUs = busyUs;
+    return {
+      atMs: nowMs - this.#startedMs,
+      residentBytes,
+      heapBytes: gauge(metrics, "nodejs_heap_size_used_bytes"),
+      openFiles: openFiles(pid),
+      lagP99Ms: gauge(metrics, "nodejs_eventloop_lag_p99_seconds") * 1000,
+      lagMaxMs: gauge(metrics, "nodejs_eventloop_lag_max_seconds") * 1000,
+      requests,
+      p50Ms: p50Ms ?? Number.NaN,
+      p99Ms: p99Ms ?? Number.NaN,
+      p999Ms: p999Ms ?? Number.NaN,
+      othersShare,
+    };
+  }
 }
 
 async function scrape(adminPort: number): Promise<string> {

@@ -13,7 +13,7 @@ import type { RunningProxy } from "../../../lab/bench/proxies/proxy.ts";
 import { podAddress, sandboxes } from "../../../lab/bench/sandboxes.ts";
 import { startLives } from "../../../lab/bench/soak/lives.ts";
 import { startSoakLoad } from "../../../lab/bench/soak/load.ts";
-import { takeSample } from "../../../lab/bench/soak/watch.ts";
+import { Watch } from "../../../lab/bench/soak/watch.ts";
 import { eventually } from "../../support/eventually.ts";
 
 /** The traffic of a soak, against the real lychgate. */
@@ -55,16 +55,19 @@ describe("the load of a soak", () => {
       ratePerSecond: 200,
       livesPerSecond: 10,
     });
+    const { pid, adminPort } = lychgate;
+    const watch = new Watch({ pid, adminPort, core: 0, tally: load.requests });
     await eventually(() => {
       expect(load.requests.latencies.count()).toBeGreaterThan(200);
       expect(load.webSockets.latencies.count()).toBeGreaterThan(64);
       expect(load.livesEnded()).toBeGreaterThan(5);
       expect(load.pushes()).toBeGreaterThan(50);
     });
-    const sample = await takeSample(lychgate.pid, lychgate.adminPort, load.requests, 1000);
+    const sample = await watch.sample();
     await load.stop();
     expect(load.requests.firstError ?? load.webSockets.firstError).toBeUndefined();
     for (const value of Object.values(sample)) expect(value).toBeGreaterThanOrEqual(0);
+    expect(sample.othersShare).toBeLessThanOrEqual(1);
     expect(sample.requests).toBeGreaterThan(200);
     expect(sample.residentBytes).toBeGreaterThan(20e6);
     expect(sample.openFiles).toBeGreaterThan(64);

@@ -20,6 +20,7 @@ function samples(grown: (share: number) => Partial<SoakSample> = () => ({})): So
     p50Ms: 0.5,
     p99Ms: 3,
     p999Ms: 8,
+    othersShare: 0.05,
     ...grown((index + 1) / COUNT),
   }));
 }
@@ -61,6 +62,32 @@ describe("the verdict of a soak", () => {
     expect(findingLines(findingsOf([]))[0]).toContain("too few readings");
   });
 
+  it("takes no growth of a busy machine for lychgate's, and does not pass without a calm one", () => {
+    const slower = (share: number): Partial<SoakSample> => ({
+      lagP99Ms: 2 + share * 90,
+      p999Ms: 8 + share * 900,
+    });
+    const busy = findingsOf(samples((share) => ({ ...slower(share), othersShare: 0.9 })));
+    expect(busy.map(({ verdict }) => verdict)).toStrictEqual([
+      "steady",
+      ...Array.from({ length: 3 }, () => "too few readings"),
+    ]);
+    expect(soakPasses(busy, 0)).toBe(false);
+    expect(findingLines(busy)[3]).toContain("NOT JUDGED: too few readings while others took at most 20 %");
+    // Every other sample was disturbed.
+    const now = samples().map((sample, index) =>
+      index % 2 === 0 ? { ...sample, ...slower(index / COUNT), othersShare: 0.9 } : sample,
+    );
+    expect(soakPasses(findingsOf(now), 0)).toBe(true);
+  });
+
+  it("finds memory that grows on a busy machine too", () => {
+    const findings = findingsOf(
+      samples((share) => ({ residentBytes: (100 + share * 40) * 1e6, othersShare: 0.9 })),
+    );
+    expect(findings[0]?.verdict).toBe("grows");
+  });
+
   it("says when the load did not keep its pace", () => {
     expect(paceWarning(samples(), 1000)).toBeUndefined();
     expect(paceWarning(samples(), 1040)).toBeUndefined();
@@ -73,7 +100,7 @@ describe("the plot of a soak", () => {
     const some = samples((share) => ({ residentBytes: (100 + share * 40) * 1e6 }));
     const svg = soakSvg(some, findingsOf(some), text);
     expect(svg).toContain("A &#38; B");
-    expect(svg.match(/<polyline/g)).toHaveLength(6);
+    expect(svg.match(/<polyline/g)).toHaveLength(7);
     expect(svg.match(/second half: steady/g)).toHaveLength(3);
     expect(svg).toMatch(/fill="#c2410c">second half: grows, \+\d+\.\d MB</);
     expect(svg).not.toMatch(/NaN|undefined|Infinity/);
