@@ -112,9 +112,9 @@ export function helpText(known: {
   return `Usage: npm run bench -- [flags]
 
 Compares lychgate with other proxies: each pinned to one core, the load and the pods to another.
-A full run takes about a quarter of an hour.
+A full run takes about an hour, without wrk half of that.
 
-  --quick               One short round of everything, about two minutes; figures are rough
+  --quick               One short round of everything, about ten minutes; figures are rough
   --only <a,b>          Only these set-ups
   --workload <a,b>      Only these workloads
   --rounds <n>          Rounds of each workload (3; quick: 1)

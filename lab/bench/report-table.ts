@@ -33,11 +33,11 @@ export function reportTables(cells: readonly Cell[], workloads: readonly Workloa
       const rows = here
         .filter(({ generator }) => generator === "own")
         .toSorted((a, b) => a.cpuUs - b.cpuUs)
-        .map((cell) => [
-          ...rowOf(cell),
-          ...(byWrk.size > 0 ? wrkRowOf(byWrk.get(cell.proxy)) : []),
-          remarks(cell, workload, byWrk.get(cell.proxy)).join("; "),
-        ]);
+        .map((cell) => {
+          const wrk = byWrk.get(cell.proxy);
+          const remark = remarks(cell, workload, wrk).join("; ");
+          return rowOf(cell).concat(byWrk.size > 0 ? wrkRowOf(wrk) : [], remark);
+        });
       if (rows.length === 0) return "";
       return `### ${workload.name}: ${workload.title}\n\n${markdownTable([[...COLUMNS, ...(byWrk.size > 0 ? WRK_COLUMNS : []), ""], ...rows])}`;
     })

@@ -59,5 +59,5 @@ Runs lychgate under a steady load of everything for an hour, and says whether so
   --no-output           Write no files
   -h, --help            Print this
 
-Exits 0, or 1 when something grows or one answer was wrong.
+Exits 0, or 1 when something grows, when that could not be judged, or when one answer was wrong.
 `;

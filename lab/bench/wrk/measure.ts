@@ -108,11 +108,12 @@ function runWrk(
 }
 
 async function untilAnswered(pods: Pods, before: number, ended: Promise<unknown>): Promise<void> {
-  const deadlineMs = performance.now() + START_TIMEOUT_MS;
-  let hasEnded = false;
-  const end = (): void => void (hasEnded = true);
+  const giveUp = new AbortController();
+  const end = (): void => giveUp.abort();
+  const timer = setTimeout(end, START_TIMEOUT_MS);
   ended.then(end, end);
-  while (pods.answered() === before && !hasEnded && performance.now() < deadlineMs) await pause(5);
+  while (pods.answered() === before && !giveUp.signal.aborted) await pause(5);
+  clearTimeout(timer);
 }
 
 function pause(ms: number): Promise<void> {

@@ -1,21 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { capturedHeads, requestHead } from "../../../lab/bench/heads/heads.ts";
 
-const PROGRAMS = [
-  ...[
-    "e2b-js",
-    "e2b-python",
-    "curl",
-    "httpx",
-    "aiohttp",
-    "undici",
-    "axios",
-    "go",
-    "chrome-page",
-    "chrome-fetch",
-  ],
-  ...["firefox-page", "grpc-web", "mcp-js", "openai-python", "behind-nginx", "behind-alb"],
-];
+const PROGRAMS =
+  `e2b-js e2b-python curl httpx aiohttp undici axios go chrome-page chrome-fetch firefox-page grpc-web mcp-js
+  openai-python behind-nginx behind-alb`.split(/\s+/);
 
 describe("the corpus of heads", () => {
   const heads = capturedHeads();
