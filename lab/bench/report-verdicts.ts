@@ -49,7 +49,7 @@ export function headline(samples: readonly Sample[]): string | undefined {
   const worst = worstHead(samples);
   if (worst === undefined) return undefined;
   const by = worst.generator === "wrk" ? "wrk" : "the benchmark's own load";
-  return `**${worst.ratio.toFixed(2)} × nginx** for the worst head of a real program: ${worst.head}, by ${by}.`;
+  return `**${worst.ratio.toFixed(2)} × nginx** for the worst head of a real program: ${worst.workload}, by ${by}.`;
 }
 
 function valueOf({ unit, value }: Check): string {

@@ -104,7 +104,8 @@ async function compare(options: BenchOptions, children: Children, directory: str
   };
   process.stdout.write(resultsText(results));
   if (options.output !== undefined) {
-    const isWhole = !options.quick && options.only.length === 0 && options.workloads.length === 0;
+    const isWhole =
+      !options.quick && options.withWrk && options.only.length === 0 && options.workloads.length === 0;
     const paths = await writeResults(results, options.output, isWhole ? "latest" : "partial");
     if (isWhole && options.output === DEFAULT_OUTPUT) paths.push(await writeReadme(results));
     progress(`wrote ${paths.join(", ")}`);

@@ -185,14 +185,11 @@ function nameOf({ workload, generator }: Measured): string {
 }
 
 /** The headline: the head that costs `lychgate` most beside nginx. Undefined when no head was measured with both. */
-export function worstHead(
-  samples: readonly Sample[],
-  lychgate = "lychgate",
-): { readonly head: string; readonly generator: Generator; readonly ratio: number } | undefined {
+export function worstHead(samples: readonly Sample[], lychgate = "lychgate"): Measured | undefined {
   const heads = WORKLOADS.filter(({ name }) => headOf(name) !== undefined);
   const ratios = ratiosOf(samples, heads, lychgate, "nginx").filter(({ ratio }) => Number.isFinite(ratio));
   const worst = worstOf(ratios);
-  return worst && { head: headOf(worst.workload) ?? "", generator: worst.generator, ratio: worst.ratio };
+  return worst && { workload: worst.workload, generator: worst.generator, ratio: worst.ratio };
 }
 
 function memoryChecks(samples: readonly Sample[], lychgate: string): Check[] {

@@ -67,21 +67,19 @@ export const SMALL_GET: Workload = {
 /** Who is compared where each head counts. */
 const HEAD_PROXIES = [...LYCHGATES, "nginx", "haproxy"] as const;
 const HEADS = capturedHeads().map(({ name }) => name);
+/** Those of requests that were POSTs when they were captured: they are sent as POSTs too. */
+const POST_HEADS = capturedHeads()
+  .filter(({ isPost }) => isPost)
+  .map(({ name }) => name);
 /** Sizes of responses for `mixed-sizes`: always the same ones. */
 const MIXED_SIZES = drawnSizes(200, 12, KIB * KIB);
 /** Connections of a load beside the 64 that every other workload has. */
 const OTHER_CONNECTIONS = [1, 16, 512] as const;
-/** Of {@link headWorkload}. */
-const HEAD_PREFIX = "head-";
+const HEAD_WORKLOAD = /^(?:head|post)-(.+)$/;
 
-/** The workload that sends one head of the corpus. */
-export function headWorkload(head: string): string {
-  return `${HEAD_PREFIX}${head}`;
-}
-
-/** The heads that a workload was measured with, by its name; undefined for other workloads. */
+/** The head of the corpus that a workload sends and no other, by the workload's name; undefined for other workloads. */
 export function headOf(workload: string): string | undefined {
-  return workload.startsWith(HEAD_PREFIX) ? workload.slice(HEAD_PREFIX.length) : undefined;
+  return HEAD_WORKLOAD.exec(workload)?.[1];
 }
 
 /** `base` with other numbers of connections, each a stage: `mixed-1`. */
@@ -108,9 +106,17 @@ export const STAGES: readonly (readonly Workload[])[] = [
   ],
   ...HEADS.map((head): readonly Workload[] => [
     {
-      name: headWorkload(head),
+      name: `head-${head}`,
       title: `GET as ${head} sends it, 1 KiB response`,
       load: { ...smallGet, heads: [head] },
+      proxies: HEAD_PROXIES,
+    },
+  ]),
+  ...POST_HEADS.map((head): readonly Workload[] => [
+    {
+      name: `post-${head}`,
+      title: `POST of 1 KiB as ${head} sends it, 1 KiB response`,
+      load: { ...smallGet, requestBytes: KIB, heads: [head] },
       proxies: HEAD_PROXIES,
     },
   ]),

@@ -97,14 +97,27 @@ describe("the benchmark's verdicts", () => {
   ];
 
   it("have the worst head over both load generators as their headline, and name both", () => {
-    expect(worstHead(heads)).toStrictEqual({ head: "e2b-js", generator: "own", ratio: 1.9 });
-    expect(worstHead([...heads, ...byWrk])).toStrictEqual({ head: "curl", generator: "wrk", ratio: 2.2 });
+    expect(worstHead(heads)).toStrictEqual({
+      workload: "head-e2b-js",
+      generator: "own",
+      ratio: 1.9,
+    });
+    expect(worstHead([...heads, ...byWrk])).toStrictEqual({
+      workload: "head-curl",
+      generator: "wrk",
+      ratio: 2.2,
+    });
     expect(worstHead([])).toBeUndefined();
     expect(headline([...heads, ...byWrk])).toBe(
-      "**2.20 × nginx** for the worst head of a real program: curl, by wrk.",
+      "**2.20 × nginx** for the worst head of a real program: head-curl, by wrk.",
     );
-    expect(headline(heads)).toContain("e2b-js, by the benchmark's own load");
+    expect(headline(heads)).toContain("head-e2b-js, by the benchmark's own load");
     expect(headline([])).toBeUndefined();
+    const posts = [
+      sample("lychgate", "post-grpc-web", 1, { cpuUs: 40_000 }),
+      sample("nginx", "post-grpc-web", 1, { cpuUs: 10_000 }),
+    ];
+    expect(worstHead([...heads, ...posts])).toMatchObject({ workload: "post-grpc-web", ratio: 4 });
     const [row] = checksOf([...heads, ...byWrk]);
     expect(row).toMatchObject({ value: 2.2, worst: "head-curl, wrk" });
   });
