@@ -53,6 +53,19 @@ describe("the trend of a soak's figures", () => {
     expect(judgeTrend(trendOf(readings(60, (hours) => 1000 + 60 * hours)), allowance)).toBe("grows");
   });
 
+  it("takes a rise for no growth that may be chance: the confidence interval holds 0", () => {
+    const noise = [0, 100, 10, 90, 20, 110, 5, 95, 30, 115, 15, 105];
+    const trend = trendOf(readings(noise.length, (_, index) => 100 + (noise[index] ?? 0)));
+    expect(trend?.growth).toBeGreaterThan(2 * allowance.absolute);
+    expect(trend?.atLeastPerHour).toBeLessThan(0);
+    expect(judgeTrend(trend, allowance)).toBe("steady");
+    // The same rise without the noise is one.
+    const growth = trend?.growth ?? 0;
+    expect(judgeTrend(trendOf(readings(noise.length, (hours) => 100 + growth * hours)), allowance)).toBe(
+      "grows",
+    );
+  });
+
   it("takes a fall for no growth", () => {
     expect(judgeTrend(trendOf(readings(60, (hours) => 1000 - 500 * hours)), allowance)).toBe("steady");
   });
