@@ -1,21 +1,31 @@
-import { seededRandom } from "../devcluster/random.ts";
-
-/** Scale and shape of the Pareto distribution of {@link drawnSizes}. */
-const SMALLEST_BYTES = 1000;
-const SHAPE = 1;
+import { randomInteger, seededRandom } from "../devcluster/random.ts";
+import type { Random } from "../devcluster/random.ts";
 
 /**
- * `count` sizes of responses as the web has them: many small, few large. The same `seed` gives the same sizes, in bytes,
- * none above `largestBytes`. The shape is that of the sizes transferred in SURGE (P. Barford and M. Crovella,
- * "Generating Representative Web Workloads", SIGMETRICS 1998): Pareto with k = 1,000 bytes and α = 1, so that half of all
- * are below 2,000 bytes and one in a hundred is above 100,000. Without a bound its mean would be infinite.
+ * Classes of sizes with their share of all requests, those of SPECweb96 and SPECweb99: half of all are for 1 to 9 KB, 35 % for 100
+ * to 900 bytes, 14 % for 10 to 90 KB and 1 % for 100 to 900 KB
+ * (https://www.usenix.org/legacy/events/usenix06/tech/full_papers/ruan/ruan_html/node5.html).
  */
-export function drawnSizes(count: number, seed: number, largestBytes: number): number[] {
+const CLASSES: readonly { readonly share: number; readonly stepBytes: number }[] = [
+  { share: 0.35, stepBytes: 100 },
+  { share: 0.5, stepBytes: 1000 },
+  { share: 0.14, stepBytes: 10_000 },
+  { share: 0.01, stepBytes: 100_000 },
+];
+/** A class has the sizes of 1 to 9 steps, here all as likely. */
+const STEPS = 9;
+
+/**
+ * `count` sizes of responses as the web has them: many small, few large. The same `seed` gives the same sizes, in bytes, none
+ * above `largestBytes`.
+ */
+export function drawnSizes(count: number, seed: number, largestBytes = Number.POSITIVE_INFINITY): number[] {
   const random = seededRandom(seed);
-  return Array.from({ length: count }, () => paretoBytes(random.next(), largestBytes));
+  return Array.from({ length: count }, () => Math.min(largestBytes, drawnSize(random)));
 }
 
-/** The size that the share `quantile` (0 to 1, not 1) of all sizes is below, cut at `largestBytes`. */
-export function paretoBytes(quantile: number, largestBytes: number): number {
-  return Math.min(largestBytes, Math.round(SMALLEST_BYTES / (1 - quantile) ** (1 / SHAPE)));
+function drawnSize(random: Random): number {
+  let left = random.next();
+  const drawn = CLASSES.find(({ share }) => (left -= share) < 0) ?? CLASSES.at(-1);
+  return (drawn?.stepBytes ?? 0) * randomInteger(random, 1, STEPS);
 }

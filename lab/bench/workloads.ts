@@ -72,7 +72,7 @@ const POST_HEADS = capturedHeads()
   .filter(({ isPost }) => isPost)
   .map(({ name }) => name);
 /** Sizes of responses for `mixed-sizes`: always the same ones. */
-const MIXED_SIZES = drawnSizes(200, 12, KIB * KIB);
+const MIXED_SIZES = drawnSizes(200, 12);
 /** Connections of a load beside the 64 that every other workload has. */
 const OTHER_CONNECTIONS = [1, 16, 512] as const;
 const HEAD_WORKLOAD = /^(?:head|post)-(.+)$/;
@@ -138,7 +138,7 @@ export const STAGES: readonly (readonly Workload[])[] = [
   [
     {
       name: "mixed-sizes",
-      title: "all heads in turn, responses of 1 KB to 1 MiB: many small, few large",
+      title: "all heads in turn, responses of 100 bytes to 900 KB: many small, few large",
       load: { ...smallGet, heads: HEADS, responseSizes: MIXED_SIZES },
       proxies: HEAD_PROXIES,
     },
