@@ -480,6 +480,44 @@ const memberlist = z.strictObject({
   ),
 });
 
+const wake = z.strictObject({
+  enabled: bool(
+    false,
+    'Wake a paused sandbox for a request, where its owner allows that: an OpenKruise Sandbox by `spec.autoPausePolicy.resume.onIngressTraffic`, one of kubernetes-sigs by the annotation `lychgate.dev/wake-on-traffic: "true"`. The request waits until the sandbox runs. Needs the right to patch Sandboxes (`deploy/overlays/wake`), and `source: kubernetes`.',
+  ),
+  timeoutMs: int(
+    SECOND_MS,
+    10 * MINUTE_MS,
+    60_000,
+    "How long a sandbox may take to run again, and so the longest that a request waits; then the reply is 503 (`wake_failed`). Load balancers in front must wait longer.",
+  ),
+  maxHeld: int(
+    1,
+    1_000_000,
+    10_000,
+    "Requests that wait at a time, in each process; more are refused (503, `overloaded`). Each holds a client connection and at most 64 KiB of its body.",
+  ),
+  maxHeldPerSandbox: int(1, 1_000_000, 1_000, "The same for one sandbox."),
+  maxHeldPerAddress: int(
+    0,
+    1_000_000,
+    1_000,
+    "The same for one client address. 0: no limit, for a router whose clients all come through one load balancer.",
+  ),
+  pageAfterMs: int(
+    0,
+    10 * MINUTE_MS,
+    0,
+    "When a browser that opens a page gets one that says so and asks again (503, `sandbox_waking`), while its sandbox is woken. 0: it waits as others do.",
+  ),
+  maxAttempts: int(
+    1,
+    1_000,
+    32,
+    "Requests to the API server that wake sandboxes, at a time. When very many sandboxes are woken at once, more of them wake sooner and cost the API server more.",
+  ),
+});
+
 const tombstones = z.strictObject({
   ttlMs: int(
     SECOND_MS,
@@ -683,6 +721,7 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   client: "Connections from clients",
   peers: "Pushes from peers",
   memberlist: "Finding peers by memberlist",
+  wake: "Waking sandboxes",
   tombstones: "Remembered deletions",
   routes: "The route table",
   antiEntropy: "Comparing replicas",
@@ -776,6 +815,7 @@ export const configSchema = z
     client: client.prefault({}),
     peers: peers.prefault({}),
     memberlist: memberlist.prefault({}),
+    wake: wake.prefault({}),
     tombstones: tombstones.prefault({}),
     routes: routes.prefault({}),
     antiEntropy: antiEntropy.prefault({}),
@@ -832,6 +872,10 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
   if (memberlist.podNamespace !== "" && config.source === "none") {
     const message = "must be empty with `source: none`: pods are listed by the API server";
     yield { path: ["memberlist", "podNamespace"], other: "source", message };
+  }
+  if (config.wake.enabled && config.source === "none") {
+    const message = "must be off with `source: none`: sandboxes are woken by the API server";
+    yield { path: ["wake", "enabled"], other: "source", message };
   }
   yield* proofConflicts(config.peers);
   if (config.antiEntropy.enabled && config.peers.allowFrom.length === 0) {

@@ -31,6 +31,11 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
   });
   addGauge(registry, METRICS.requestsHeld, (set) => set(sources().requestsHeld?.() ?? 0));
   const requestsHeldTotal = addCounter(registry, METRICS.requestsHeldTotal);
+  addGauge(registry, METRICS.wakeRequestsHeld, (set) => set(sources().wakeRequestsHeld?.() ?? 0));
+  const wakeRequestsHeldTotal = addCounter(registry, METRICS.wakeRequestsHeldTotal);
+  const wakeAttempts = addCounter(registry, METRICS.wakeAttempts);
+  const wakes = addCounter(registry, METRICS.wakes);
+  const wakeDuration = addHistogram(registry, METRICS.wakeDuration);
   addGauge(registry, METRICS.tableDoubts, (set) => set(sources().table?.().doubtful ?? 0));
   addGauge(registry, METRICS.tableFactsLimit, (set) => {
     const limits = sources().tableLimits?.();
@@ -114,6 +119,15 @@ export function addFactMetrics(registry: Registry, sources: () => MetricSources,
     /** Requests that waited for pushes of their sandbox to be settled. */
     held: { released: (how: string) => requestsHeldTotal.add(1, how) },
     table,
+    /** Sandboxes that are woken, and the requests that wait for them. */
+    wake: {
+      released: (how: string) => wakeRequestsHeldTotal.add(1, how),
+      attempted: (result: string) => wakeAttempts.add(1, result),
+      ended(how: string, tookMs: Milliseconds) {
+        wakes.add(1, how);
+        if (how === "woken") wakeDuration.observeMs(tookMs);
+      },
+    },
     /** Comparisons with other replicas. */
     antiEntropy: {
       looked: (result: string) => antiEntropyLooks.add(1, result),

@@ -10,6 +10,7 @@ import * as ends from "../routes/lookup.ts";
 import { AHEAD_FACTS, DROP_REASONS, GUARDS, OUTCOMES } from "../routes/outcome.ts";
 import { KNOWN_STATES } from "../routes/route.ts";
 import { SNAPSHOT_FAULTS } from "../snapshot/snapshot-fault.ts";
+import * as wakes from "../wake/waker.ts";
 import { FAULT_KINDS } from "../watch/fault.ts";
 import * as lists from "../watch/list-watch-state.ts";
 import * as ways from "../watch/list-way.ts";
@@ -141,6 +142,15 @@ export const PUSH_RESULTS = closed(peers.PUSH_RESULTS, "other");
 
 /** How it ended that a request was held: the doubt was settled, it lasted for too long, or the client left. */
 export const HOLD_ENDS = closed(["settled", "timeout", "left"]);
+
+/** How it ended that a request waited for a sandbox that slept: `WAKE_RELEASES` of the proxy. */
+export const WAKE_HOLD_ENDS = closed(["woken", "failed", "unavailable", "timeout", "page", "left", "gone"]);
+
+/** What asking to wake a sandbox came to. */
+export const WAKE_ATTEMPTS = closed(wakes.WAKE_ATTEMPTS);
+
+/** How waking a sandbox ended. */
+export const WAKE_ENDS = closed(wakes.WAKE_ENDS);
 
 /** What is read to settle pushes. */
 export const PUSH_READ_KINDS = closed(["object", "namespace"]);

@@ -50,6 +50,7 @@ export interface MetricSources {
   readonly clientConnectionsLimit?: () => number;
   /** Requests that wait for a doubt to end. */
   readonly requestsHeld?: () => number;
+  readonly wakeRequestsHeld?: () => number;
   readonly upstreamPools?: () => number;
   /** Requests that wait for a connection to their pod. */
   readonly upstreamWaiting?: () => number;

@@ -193,6 +193,38 @@ export const METRICS = {
     help: "Requests that waited so, by how it ended.",
     labels: { end: label.HOLD_ENDS },
   },
+  wakeRequestsHeld: {
+    name: "lychgate_wake_requests_held",
+    type: "gauge",
+    help: "Requests that wait until their sandbox, which slept, runs.",
+  },
+  wakeRequestsHeldTotal: {
+    name: "lychgate_wake_requests_held_total",
+    type: "counter",
+    help: "Requests that waited so, by how it ended.",
+    labels: { end: label.WAKE_HOLD_ENDS },
+  },
+  wakeAttempts: {
+    name: "lychgate_wake_attempts_total",
+    type: "counter",
+    help: "Times that the API server was asked to wake a sandbox, by what came of it. Of several routers that do so at once, one gets `patched`.",
+    labels: { result: label.WAKE_ATTEMPTS },
+    across: "primary",
+  },
+  wakes: {
+    name: "lychgate_wakes_total",
+    type: "counter",
+    help: "Sandboxes that were to be woken for requests, by how it ended.",
+    labels: { end: label.WAKE_ENDS },
+    across: "primary",
+  },
+  wakeDuration: {
+    name: "lychgate_wake_duration_seconds",
+    type: "histogram",
+    help: "From the first request for a sandbox that slept until it ran.",
+    buckets: LIST_BUCKETS,
+    across: "primary",
+  },
   tableDoubts: {
     name: "lychgate_table_doubts",
     type: "gauge",

@@ -5,11 +5,22 @@ export type OutgoingRoute = Omit<Route, "shutdownAtMs" | "podUid">;
 
 /**
  * The body of a `POST /refresh`, as OpenKruise's managers write it (docs/peers.md#post-refresh): the same fields in the same
- * order, `accessToken` and `requireTrafficAuth` only when they are set. Holds a token.
+ * order, `accessToken`, `requireTrafficAuth` and `wakeOnTraffic` only when they are set. Holds a token.
  */
 export function refreshBody(route: OutgoingRoute): string {
-  const { ip, id, namespace, name, uid, owner, state, resourceVersion, accessToken, requireTrafficAuth } =
-    route;
+  const {
+    ip,
+    id,
+    namespace,
+    name,
+    uid,
+    owner,
+    state,
+    resourceVersion,
+    accessToken,
+    requireTrafficAuth,
+    wake,
+  } = route;
   return JSON.stringify({
     ip,
     id,
@@ -21,5 +32,6 @@ export function refreshBody(route: OutgoingRoute): string {
     resourceVersion,
     ...(accessToken !== "" && { accessToken }),
     ...(requireTrafficAuth && { requireTrafficAuth }),
+    ...(wake !== undefined && { wakeOnTraffic: true }),
   });
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
 import type { PacedLog } from "../system/paced-log.ts";
 import type { Outcome } from "../routes/outcome.ts";
+import type { PushedRoute } from "../routes/push.ts";
 import { isTerminal } from "../routes/route.ts";
 import type { PeerObserver, PushResult } from "./peer-observer.ts";
 import type { PushSink } from "./push-sink.ts";
@@ -58,6 +59,15 @@ export function handleRefresh(body: Buffer, context: RefreshContext): RefreshRep
   return judge(payload, context);
 }
 
+/**
+ * What is pushed, in the table's words. A peer says that traffic may wake a sandbox, and not whether it was told to sleep: one that is
+ * paused most likely was.
+ */
+function pushedRoute({ wakeOnTraffic, ...route }: RefreshPayload): PushedRoute {
+  const isAsleep = wakeOnTraffic && route.state === "paused";
+  return { ...route, ip: plainIp(route.ip), ...(isAsleep && { wake: "asleep" }) };
+}
+
 function judge(payload: RefreshPayload, context: RefreshContext): RefreshReply {
   const { sink, observer, clock, log, refusals, from, proven } = context;
   const { namespace, name, resourceVersion } = payload;
@@ -66,7 +76,7 @@ function judge(payload: RefreshPayload, context: RefreshContext): RefreshReply {
   const outcome =
     kind === "delete"
       ? sink.pushDelete({ namespace, name, resourceVersion }, from, proven)
-      : sink.pushUpdate({ ...payload, ip: plainIp(payload.ip) }, from, proven);
+      : sink.pushUpdate(pushedRoute(payload), from, proven);
   const result = resultOf(outcome);
   if (result === "invalid") log.debug("refused a push", { fault: outcome });
   if (outcome === "ignored_implausible") {

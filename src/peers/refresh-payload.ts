@@ -13,6 +13,8 @@ export interface RefreshPayload {
   /** A secret. */
   accessToken: string;
   requireTrafficAuth: boolean;
+  /** Traffic may wake the sandbox. */
+  wakeOnTraffic: boolean;
 }
 
 /** What {@link decodeRefreshPayload} makes of a body. `fault` says what is wrong and quotes nothing of it. */
@@ -53,14 +55,17 @@ export function decodeRefreshPayload(body: Buffer): DecodedRefresh {
   return { kind: "payload", payload };
 }
 
-type TextField = Exclude<keyof RefreshPayload, "requireTrafficAuth">;
+type FlagField = "requireTrafficAuth" | "wakeOnTraffic";
+type TextField = Exclude<keyof RefreshPayload, FlagField>;
 
 const TEXT_FIELDS: ReadonlyMap<string, TextField> = new Map(
   (["ip", "id", "namespace", "name", "uid", "owner", "state", "resourceVersion", "accessToken"] as const).map(
     (field) => [foldKey(field), field],
   ),
 );
-const REQUIRE_TRAFFIC_AUTH = foldKey("requireTrafficAuth");
+const FLAG_FIELDS: ReadonlyMap<string, FlagField> = new Map(
+  (["requireTrafficAuth", "wakeOnTraffic"] as const).map((field) => [foldKey(field), field]),
+);
 
 /** Folds the characters that stand for an ASCII letter in Go's `EqualFold`; no other character can match a field. */
 function foldKey(key: string): string {
@@ -78,16 +83,17 @@ function readMembers(text: string, start: number, payload: RefreshPayload): stri
     const valueStart = skipSpace(text, skipSpace(text, keyEnd) + 1);
     const valueEnd = endOfValue(text, valueStart);
     const field = TEXT_FIELDS.get(key);
+    const flag = field === undefined ? FLAG_FIELDS.get(key) : undefined;
     const isNull = text[valueStart] === "n";
     if (field !== undefined && !isNull) {
       // Parsed, not sliced: a slice would keep the whole body alive for as long as the route.
       if (text[valueStart] === '"') {
         payload[field] = (JSON.parse(text.slice(valueStart, valueEnd)) as string).toWellFormed();
       } else mistyped ??= field;
-    } else if (key === REQUIRE_TRAFFIC_AUTH && !isNull) {
+    } else if (flag !== undefined && !isNull) {
       const literal = text.slice(valueStart, valueEnd);
-      if (literal === "true" || literal === "false") payload.requireTrafficAuth = literal === "true";
-      else mistyped ??= "requireTrafficAuth";
+      if (literal === "true" || literal === "false") payload[flag] = literal === "true";
+      else mistyped ??= flag;
     }
     at = skipSpace(text, valueEnd);
     if (text[at] === ",") at = skipSpace(text, at + 1);
@@ -164,5 +170,6 @@ function emptyPayload(): RefreshPayload {
     resourceVersion: "",
     accessToken: "",
     requireTrafficAuth: false,
+    wakeOnTraffic: false,
   };
 }

@@ -13,6 +13,7 @@ import type { ConnectionLimit, ConnectionLimitOptions } from "./limits/connectio
 import { FastLane } from "./fast/fast-lane.ts";
 import type { FullLaneServer, FullLaneServerOptions } from "./full/full-lane-server.ts";
 import { HeldRequests } from "./limits/held-requests.ts";
+import type { WakingRequests } from "./limits/waking-requests.ts";
 import type { LaneOptions } from "./passage/lane.ts";
 import { LeastRate } from "./limits/least-rate.ts";
 import { RefusalLog } from "./record/refusal-log.ts";
@@ -54,6 +55,8 @@ export interface ProxyServerOptions {
   readonly upstreams: Upstreams;
   /** Where requests wait whose sandbox is in doubt; it must listen to `routes`. Default: none are held. */
   readonly held?: HeldRequests;
+  /** Where requests wait whose sandbox is woken for them; it must listen to `routes`. Default: none is woken. */
+  readonly waking?: WakingRequests | undefined;
   /** From a request's last byte to the pod's response head; then 504. 0: no limit (`upstream.firstByteTimeoutMs`). */
   readonly firstByteTimeoutMs: Milliseconds;
   /** Longest silence of a request, a response or a tunnel, both directions counted. 0: no limit (`upstream.idleTimeoutMs`). */
@@ -219,6 +222,7 @@ class HttpProxyServer implements ProxyServer {
       viaPseudonym: options.viaPseudonym ?? newViaPseudonym(),
       replyPage: options.replyPage,
       held: options.held ?? holdNone(options.routes, this.#clock),
+      waking: options.waking,
       draining: () => this.#draining,
       observer: (record) => options.observer?.requestEnded?.(record),
       tracing: options.tracing,

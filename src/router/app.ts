@@ -37,6 +37,7 @@ import { tableOptionsOf } from "./table-options.ts";
 import { TableTimer } from "./table-timer.ts";
 import { newViaPseudonym } from "../proxy/server.ts";
 import { errorPageOf } from "./error-page-file.ts";
+import { Waker } from "../wake/waker.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
 import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
@@ -159,9 +160,21 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   // First of all listeners: when others hear of an end, its connections are closed already.
   const listen = listenAddress(config.listen);
   const viaPseudonym = newViaPseudonym();
+  const wakes =
+    config.wake.enabled && watching
+      ? new Waker({
+          api: watching.waker,
+          timeoutMs: config.wake.timeoutMs,
+          maxAttempts: config.wake.maxAttempts,
+          failed: (key, uid, failure) => traffic.wakeFailed(key, uid, failure),
+          observer: metrics.wake,
+          clock,
+          log,
+        })
+      : undefined;
   const workers =
     config.workers > 1
-      ? createWorkerTraffic({ config, listen, table, viaPseudonym, metrics, clock, log })
+      ? createWorkerTraffic({ config, listen, table, viaPseudonym, wakes, metrics, clock, log })
       : undefined;
   const traffic: Traffic =
     workers ??
@@ -172,11 +185,13 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       parseTarget,
       viaPseudonym,
       replyPage,
+      wakes,
       metrics,
       accessLog: surroundings.accessLog,
       clock,
       log,
     });
+  if (wakes) table.addListener({ routeChanged: (key, route) => wakes.routeChanged(key, route) });
   table.addListener(metrics.table);
   table.addListener(recordFacts({ history, peers: peerBook, clock }));
   const reader = watching?.reader;
@@ -350,6 +365,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     interfaces.stop();
     view.stop();
     await replicas?.stop();
+    wakes?.stop();
     if (abrupt) snapshots?.stop();
     else await snapshots?.finish();
     // First the farewell: managers shall not push to a port that is closed.

@@ -6,12 +6,15 @@ import type { Metrics } from "../metrics/registry.ts";
 import type { RequestObserver } from "../proxy/record/request-record.ts";
 import { fittingConnections } from "./open-files.ts";
 import { HeldRequests } from "../proxy/limits/held-requests.ts";
+import { WakingRequests } from "../proxy/limits/waking-requests.ts";
+import type { Wakes } from "../proxy/limits/waking-requests.ts";
 import { openTelemetry } from "../proxy/record/opentelemetry.ts";
 import type { ReplyPage } from "../proxy/reply/reply-page.ts";
 import { createProxyServer, type ProxyServerOptions } from "../proxy/server.ts";
 import { createTargetParser, type TargetParser } from "../proxy/target/target.ts";
 import { Upstreams } from "../proxy/upstream/upstreams.ts";
 import type { Incarnation, IncarnationListener, RouteLookup } from "../routes/lookup.ts";
+import type { ObjectKey } from "../routes/route.ts";
 import { VERSION } from "../system/version.ts";
 
 /** The half of a router that clients talk to: this process, or several. */
@@ -24,6 +27,8 @@ export interface Traffic {
   close(): Promise<void>;
   /** Takes the live keys of `config` (`client.max…`, `upstream.max…`; workers take their logs' as well). */
   apply(config: Config): void;
+  /** A sandbox that requests wait for was not woken; see `WakingRequests`. */
+  wakeFailed(key: ObjectKey, uid: string, failure: "failed" | "unavailable"): void;
   /** Connections to a pod now, in words; absent where other processes have them. */
   describeConnectionsTo?(incarnation: Incarnation): string;
 }
@@ -43,6 +48,8 @@ export interface TrafficOptions {
   readonly viaPseudonym: string;
   /** See `TraceSurroundings.replyPage`. */
   readonly replyPage: ReplyPage | undefined;
+  /** Who wakes sandboxes for requests; absent: nobody. */
+  readonly wakes: Wakes | undefined;
   readonly metrics: Metrics;
   /** Gets every request when it is over. */
   readonly accessLog: RequestObserver | undefined;
@@ -52,14 +59,27 @@ export interface TrafficOptions {
 
 /** Serves traffic in this process. Its upstreams listen to the routes before anybody who adds a listener later. */
 export function createTraffic(options: TrafficOptions): Traffic {
-  const { config, listen, routes, parseTarget, viaPseudonym, replyPage, metrics, accessLog, clock, log } =
-    options;
+  const {
+    config,
+    listen,
+    routes,
+    parseTarget,
+    viaPseudonym,
+    replyPage,
+    wakes,
+    metrics,
+    accessLog,
+    clock,
+    log,
+  } = options;
   const { firstByteTimeoutMs, idleTimeoutMs, ...connections } = config.upstream;
   const upstreams = new Upstreams({ ...connections, observer: metrics.upstream, clock });
   routes.addListener(upstreams);
   const { settleMs, maxHeldRequests: maxHeld } = config.peers;
   const held = new HeldRequests({ routes, clock, settleMs, maxHeld }, metrics.held);
   routes.addListener(held);
+  const waking = wakes && new WakingRequests({ ...config.wake, wakes, clock, observer: metrics.wake });
+  if (waking) routes.addListener(waking);
   let maxConnections = fittingConnections(config.client.maxConnections);
   const tracing = openTelemetry(VERSION);
   if (tracing) log.info("an OpenTelemetry SDK is loaded: each request makes spans");
@@ -73,6 +93,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     verdict: config.auth,
     upstreams,
     held,
+    waking,
     firstByteTimeoutMs,
     idleTimeoutMs,
     ...config.client,
@@ -96,6 +117,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     clientConnectionsOpen: () => proxy.connections.open,
     clientConnectionsLimit: () => maxConnections,
     requestsHeld: () => held.size,
+    wakeRequestsHeld: () => waking?.size ?? 0,
     upstreamPools: () => upstreams.size,
     upstreamWaiting: () => upstreams.stats.waiting,
   });
@@ -126,6 +148,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
         waitTimeoutMs,
       });
     },
+    wakeFailed: (key, uid, failure) => waking?.wakeFailed(key, uid, failure),
     describeConnectionsTo(incarnation) {
       const { open, idle, waiting } = upstreams.statsOf(incarnation) ?? { open: 0, idle: 0, waiting: 0 };
       return `${open - idle} in use of at most ${upstreams.settings.maxConnectionsPerSandbox}, ${idle} idle, ${waiting} requests wait`;

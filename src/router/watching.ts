@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import type { Metrics } from "../metrics/registry.ts";
-import { type Provider, providerOf, tableNamespace } from "../routes/provider.ts";
+import type { WakeApi } from "../wake/waker.ts";
+import { type Provider, providerOf, realNamespace, tableNamespace } from "../routes/provider.ts";
 import type { Observation } from "../routes/observation.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { Clock } from "../system/clock.ts";
@@ -31,6 +32,8 @@ export interface Watching extends Pick<Informer, "start" | "stop"> {
   status(): InformerStatus;
   /** Reads the objects that peers push of; absent when they are not watched. */
   readonly reader: Informer["reader"] | undefined;
+  /** Wakes the object that the table knows by this namespace and name. */
+  readonly waker: WakeApi;
   /** Which CRDs the API server does not serve, in words; `undefined` when it serves all. */
   missing(): string | undefined;
 }
@@ -90,6 +93,13 @@ export async function createWatching(options: WatchingOptions): Promise<Watching
       };
     },
     reader: first?.informer.reader,
+    waker: {
+      async wake(namespace, name, uid) {
+        const of = watched.find(({ provider }) => provider === providerOf(namespace));
+        if (of === undefined) return { kind: "not_allowed" };
+        return of.informer.waker.wake(realNamespace(namespace), name, uid);
+      },
+    },
     missing: () => missingOf(watched, table),
   };
 }

@@ -8,6 +8,7 @@ import type { MetricSnapshot } from "../metrics/metric-snapshot.ts";
 import type { Metrics } from "../metrics/registry.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { Traffic } from "./traffic.ts";
+import type { Wakes } from "../proxy/limits/waking-requests.ts";
 import { expectFreePort } from "../workers/free-port.ts";
 import { RouteFeed } from "../workers/route-feed.ts";
 import { Supervisor } from "../workers/supervisor.ts";
@@ -21,6 +22,8 @@ export interface WorkerTrafficOptions {
   readonly table: RouteTable;
   /** See `TrafficOptions`: workers that pass requests to each other are a loop too. */
   readonly viaPseudonym: string;
+  /** Who wakes sandboxes for requests; absent: nobody. */
+  readonly wakes: Wakes | undefined;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -45,7 +48,7 @@ export interface WorkerTraffic extends Traffic {
  * (docs/architecture.md#workers). This process then only keeps the table and watches over them.
  */
 export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffic {
-  const { config, listen, table, viaPseudonym, metrics, clock, log } = options;
+  const { config, listen, table, viaPseudonym, wakes, metrics, clock, log } = options;
   const feed = new RouteFeed(table, clock);
   const supervisor = new Supervisor({
     workers: config.workers,
@@ -53,6 +56,7 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
     feed,
     settings: { config, viaPseudonym } satisfies WorkerSettings,
     listen,
+    wake: (key, uid) => wakes?.wake(key, uid),
     observer: metrics.workers,
     clock,
     log,
@@ -86,6 +90,7 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
       });
     },
     apply: (next) => supervisor.changeSettings({ config: next, viaPseudonym } satisfies WorkerSettings),
+    wakeFailed: (key, uid, failure) => supervisor.wakeFailed(key, uid, failure),
     async drain(timeoutMs) {
       log.info("draining: workers accept no more", { workers: config.workers, timeoutMs });
       await end(timeoutMs);

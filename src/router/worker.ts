@@ -46,6 +46,7 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
     parseTarget: targetParserOf(config),
     viaPseudonym,
     replyPage: errorPageOf(config),
+    wakes: config.wake.enabled ? { wake: (key, uid) => channel.send({ kind: "wake", key, uid }) } : undefined,
     metrics,
     accessLog: accessLog.record,
     clock: systemClock,
@@ -58,6 +59,7 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
   return {
     listen: () => traffic.listen(),
     metrics: (names) => (names ? metrics.read(names) : metrics.snapshot()),
+    wakeFailed: (key, uid, failure) => traffic.wakeFailed(key, uid, failure),
     drain: (timeoutMs) => traffic.drain(timeoutMs),
     get orphanTimeoutMs() {
       return orphanTimeoutMs;

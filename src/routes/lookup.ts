@@ -75,6 +75,8 @@ export interface IncarnationListener {
   pauseEnded?(incarnation: Incarnation, reason: EndReason): void;
   /** Requests for `key`, or for what was pushed of it, are held from now on, or are not any more (rule 12). */
   doubtChanged?(key: ObjectKey): void;
+  /** The route in effect for `key` is another one now, or there is none. */
+  routeChanged?(key: ObjectKey, route: RouteInEffect | undefined): void;
 }
 
 /** A fact as `explain` and the status page show it: no tokens. A `read` has shown the object at that version of the cluster. */

@@ -68,8 +68,19 @@ function sizeOf(push: PushedRoute): number {
 }
 
 function routeOf(push: PushedRoute, resourceVersion: ResourceVersion): Route {
-  const { namespace, name, uid, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid } =
-    push;
+  const {
+    namespace,
+    name,
+    uid,
+    owner,
+    ip,
+    state,
+    accessToken,
+    requireTrafficAuth,
+    shutdownAtMs,
+    podUid,
+    wake,
+  } = push;
   return {
     namespace,
     name,
@@ -83,5 +94,6 @@ function routeOf(push: PushedRoute, resourceVersion: ResourceVersion): Route {
     requireTrafficAuth,
     shutdownAtMs,
     podUid,
+    wake,
   };
 }

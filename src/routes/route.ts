@@ -27,6 +27,17 @@ export const IP_NOT_ALLOWED = "ip_not_allowed" satisfies RouteState;
 /** One of {@link KNOWN_STATES}, or a word from a newer peer. */
 export type RouteState = string;
 
+/**
+ * Of a sandbox that traffic may wake and that does not run: `asleep` while its object tells it to sleep, `resuming` from then on
+ * until it runs (docs/wake.md).
+ */
+export type WakeState = "asleep" | "resuming";
+
+/** Whether a value that was read is a {@link WakeState}. */
+export function isWakeState(value: unknown): value is WakeState {
+  return value === "asleep" || value === "resuming";
+}
+
 /** One version of one sandbox, as a writer told it. Never mutated after it was made. */
 export interface Route {
   readonly namespace: string;
@@ -48,6 +59,8 @@ export interface Route {
   readonly shutdownAtMs?: Milliseconds | undefined;
   /** UID of the pod behind `ip`, when the writer knows it: tells two lives with one IP apart. */
   readonly podUid?: string | undefined;
+  /** Absent: traffic does not wake it, or it runs. */
+  readonly wake?: WakeState | undefined;
 }
 
 /** The key of an object. Both parts are non-empty and hold no `/` when they come from Kubernetes. */

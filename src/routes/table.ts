@@ -1060,7 +1060,8 @@ function saysTheSame(a: Route | undefined, b: Route | undefined): boolean {
     a.shutdownAtMs === b.shutdownAtMs &&
     a.owner === b.owner &&
     a.accessToken === b.accessToken &&
-    a.requireTrafficAuth === b.requireTrafficAuth
+    a.requireTrafficAuth === b.requireTrafficAuth &&
+    a.wake === b.wake
   );
 }
 

@@ -2,7 +2,7 @@ import { isObjectName } from "../routes/names.ts";
 import type { ObjectFacts, ScopeSnapshot, TableSnapshot } from "../routes/object-facts.ts";
 import { NOTHING_SEEN, parseResourceVersion, type ResourceVersion } from "../routes/resource-version.ts";
 import { realNamespace } from "../routes/provider.ts";
-import { namespaceAndName, objectKey, type ObjectKey, type Route } from "../routes/route.ts";
+import { isWakeState, namespaceAndName, objectKey, type ObjectKey, type Route } from "../routes/route.ts";
 import { SnapshotFault } from "./snapshot-fault.ts";
 
 /*
@@ -73,8 +73,8 @@ export function endLine(takenAtMs: number, scopes: readonly ScopeSnapshot[], lin
 
 /** Key, UID and version stand beside the route. */
 function fieldsOf(route: Route): object {
-  const { id, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid } = route;
-  return { id, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid };
+  const { id, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake } = route;
+  return { id, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake };
 }
 
 /** Reads the lines of one snapshot, in order. All methods throw {@link SnapshotFault}. */
@@ -244,10 +244,11 @@ function afterIn(hold: JsonRecord, line: number): ResourceVersion {
 
 function routeOf(namespace: string, name: string, fact: JsonRecord, line: number): Route {
   const route = recordOf(fact["route"], line);
-  const { requireTrafficAuth, shutdownAtMs, podUid } = route;
+  const { requireTrafficAuth, shutdownAtMs, podUid, wake } = route;
   if (typeof requireTrafficAuth !== "boolean") throw damaged(line, "requireTrafficAuth is no boolean");
   if (shutdownAtMs !== undefined && typeof shutdownAtMs !== "number")
     throw damaged(line, "shutdownAtMs is no number");
+  if (wake !== undefined && !isWakeState(wake)) throw damaged(line, "wake is no word for it");
   return {
     namespace,
     name,
@@ -261,5 +262,6 @@ function routeOf(namespace: string, name: string, fact: JsonRecord, line: number
     requireTrafficAuth,
     shutdownAtMs,
     podUid: podUid === undefined ? undefined : stringIn(route, "podUid", line),
+    wake,
   };
 }

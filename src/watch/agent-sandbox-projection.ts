@@ -2,8 +2,10 @@ import { isIP } from "node:net";
 import { type Provider, tableNamespace } from "../routes/provider.ts";
 import { type Route, type RouteState, routingId } from "../routes/route.ts";
 import { arrayOrEmpty, type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
+import { isAgentSandboxAsleep, mayWakeAgentSandbox, planAgentSandboxWake } from "./agent-sandbox-wake.ts";
 import { conditionOf, controllerOf, parseTime } from "./object-fields.ts";
 import { readMetadata } from "./object-metadata.ts";
+import { wakeStateOf } from "./wake-plan.ts";
 import type { Projection, WatchedResource } from "./watched-resource.ts";
 
 const GROUP = "agents.x-k8s.io";
@@ -24,6 +26,7 @@ export function agentSandbox(version: AgentSandboxVersion): WatchedResource {
     version,
     plural: "sandboxes",
     project: (object) => projectAgentSandbox(object, version),
+    planWake: (object, uid, nowMs) => planAgentSandboxWake(object, `${GROUP}/${version}`, uid, nowMs),
   };
 }
 
@@ -48,6 +51,7 @@ export function projectAgentSandbox(object: unknown, version: AgentSandboxVersio
     arrayOrEmpty(status["podIPs"])
       .map(stringOrEmpty)
       .find((text) => isIP(text) !== 0) ?? "";
+  const state = stateOf(fields, spec, status, ip);
   const route: Route = {
     namespace: tableNamespace(AGENT_SANDBOX_PROVIDER, namespace),
     name,
@@ -55,13 +59,17 @@ export function projectAgentSandbox(object: unknown, version: AgentSandboxVersio
     uid,
     owner: "",
     ip,
-    state: stateOf(fields, spec, status, ip),
+    state,
     resourceVersion,
     accessToken: "",
     requireTrafficAuth: false,
     shutdownAtMs: parseTime(spec["shutdownTime"]),
     // The object does not name its pod's UID.
     podUid: undefined,
+    wake:
+      state === "paused" || state === "creating"
+        ? wakeStateOf(mayWakeAgentSandbox(objectOrEmpty(fields["annotations"])), isAgentSandboxAsleep(spec))
+        : undefined,
   };
   return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route } };
 }
@@ -71,8 +79,7 @@ function stateOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, ip:
   const ready = conditionOf(status, "Ready");
   if (conditionOf(status, "Finished")["status"] === "True" || ready["reason"] === "SandboxExpired")
     return "dead";
-  // v1alpha1 says it by `replicas: 0`.
-  if (spec["operatingMode"] === "Suspended" || spec["replicas"] === 0) return "paused";
+  if (isAgentSandboxAsleep(spec)) return "paused";
   if (ip === "" || ready["status"] !== "True") return "creating";
   return isInWarmPool(metadata) ? "available" : "running";
 }

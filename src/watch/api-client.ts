@@ -3,9 +3,10 @@ import { messageOf } from "../system/error-text.ts";
 import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
 import type { ApiCredentials, ApiTls, AuthHeaders } from "./api-credentials.ts";
 import { expiredNote } from "./credential-expiry.ts";
+import type { JsonObject } from "./json-fields.ts";
 import { ApiFault, parseRetryAfter, statusFault } from "./fault.ts";
 
-/** One GET. */
+/** One request. */
 export interface ApiRequest {
   /** Absolute path with query; the server URL's own path is put before it. */
   readonly path: string;
@@ -28,10 +29,16 @@ export interface ApiResponse {
   readonly chunks: AsyncGenerator<Buffer, void, undefined>;
 }
 
-/** GETs against one API server, over one pool of kept connections. */
+/** Requests to one API server, over one pool of kept connections. */
 export interface ApiClient {
   /** @throws {ApiFault} for everything but a 200. */
   get(request: ApiRequest): Promise<ApiResponse>;
+  /**
+   * A PATCH with a JSON merge patch (RFC 7396).
+   *
+   * @throws {ApiFault} for everything but a 200.
+   */
+  mergePatch(request: ApiRequest, patch: JsonObject): Promise<ApiResponse>;
   /** Ends every request and connection; resolves when the sockets are closed. */
   close(): Promise<void>;
 }
@@ -42,6 +49,12 @@ export interface ApiClientOptions {
   readonly clock: Clock;
   /** Longest wait for a TCP and TLS handshake. Default 10 s. */
   readonly connectTimeoutMs?: Milliseconds;
+}
+
+/** `patch`: it is a PATCH. */
+interface Message {
+  readonly request: ApiRequest;
+  readonly patch?: JsonObject;
 }
 
 /** Answers other than 200 are read up to here, for their message. */
@@ -67,7 +80,11 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     return pool;
   }
 
-  async function send(request: ApiRequest, reload: boolean, watchdog: Watchdog): Promise<ApiResponse> {
+  async function send(
+    { request, patch }: Message,
+    reload: boolean,
+    watchdog: Watchdog,
+  ): Promise<ApiResponse> {
     const { firstByteTimeoutMs } = request;
     watchdog.expectWithin(
       firstByteTimeoutMs,
@@ -80,9 +97,15 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     const response = await watchdog
       .guard(
         connections.request({
-          method: "GET",
+          method: patch === undefined ? "GET" : "PATCH",
           path: basePath + request.path,
-          headers: { accept: "application/json", "user-agent": "lychgate", ...auth },
+          headers: {
+            accept: "application/json",
+            "user-agent": "lychgate",
+            ...(patch !== undefined && { "content-type": "application/merge-patch+json" }),
+            ...auth,
+          },
+          ...(patch !== undefined && { body: JSON.stringify(patch) }),
           signal: watchdog.signal,
           // The watchdog's timers, on the injected clock, stand for undici's own.
           headersTimeout: 0,
@@ -105,27 +128,31 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
       : fault;
   }
 
-  async function attempt(request: ApiRequest, reload: boolean): Promise<ApiResponse> {
-    const watchdog = new Watchdog(clock, request.signal);
+  async function attempt(message: Message, reload: boolean): Promise<ApiResponse> {
+    const watchdog = new Watchdog(clock, message.request.signal);
     try {
-      return await send(request, reload, watchdog);
+      return await send(message, reload, watchdog);
     } catch (error) {
       watchdog.release();
       throw error;
     }
   }
 
+  async function ask(message: Message): Promise<ApiResponse> {
+    const { reloadCredentials } = message.request;
+    try {
+      return await attempt(message, reloadCredentials);
+    } catch (error) {
+      // Most likely the token was replaced, or has expired: not worth an outage.
+      const isRefused = error instanceof ApiFault && error.code === "unauthorized";
+      if (!isRefused || reloadCredentials) throw error;
+      return await attempt(message, true);
+    }
+  }
+
   return {
-    async get(request) {
-      try {
-        return await attempt(request, request.reloadCredentials);
-      } catch (error) {
-        // Most likely the token was replaced, or has expired: not worth an outage.
-        const isRefused = error instanceof ApiFault && error.code === "unauthorized";
-        if (!isRefused || request.reloadCredentials) throw error;
-        return await attempt(request, true);
-      }
-    },
+    get: (request) => ask({ request }),
+    mergePatch: (request, patch) => ask({ request, patch }),
     async close() {
       credentials.close?.();
       await pool.destroy();

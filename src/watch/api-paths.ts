@@ -87,6 +87,15 @@ export function streamPath<T extends WatchedObject>(target: WatchTarget<T>, time
   return `${collectionPath(target)}?${query.toString()}`;
 }
 
+/** One object. */
+export function objectPath<T extends WatchedObject>(
+  resource: WatchedResource<T>,
+  namespace: string,
+  name: string,
+): string {
+  return `${collectionPath({ resource, scope: namespace, selector: undefined })}/${encodeURIComponent(name)}`;
+}
+
 function collectionPath<T extends WatchedObject>({ resource, scope }: WatchTarget<T>): string {
   const namespace = scope === "" ? "" : `/namespaces/${encodeURIComponent(scope)}`;
   const api = resource.group === "" ? "/api" : `/apis/${resource.group}`;

@@ -16,6 +16,7 @@ import { isJsonObject, stringOrEmpty } from "./json-fields.ts";
  * | `unauthorized` | 401 | credentials are read again, once at once, then with waits |
  * | `forbidden` | 403 | wait |
  * | `not_found` | 404: the CRD is not installed | wait; a new list after a few |
+ * | `conflict` | 409: a patch was for another version | it is read again |
  * | `bad_request` | 400, 422: the selector | wait; a new list after a few |
  * | `unreachable` | no connection, or lost before an answer (DNS, refused, TLS) | wait a second |
  * | `reset` | the answer was cut | wait; a new list after a few without progress |
@@ -35,6 +36,7 @@ export const FAULT_KINDS = [
   "unauthorized",
   "forbidden",
   "not_found",
+  "conflict",
   "bad_request",
   "unreachable",
   "reset",
@@ -96,6 +98,8 @@ function kindOfStatus(code: number): FaultKind {
       return "forbidden";
     case 404:
       return "not_found";
+    case 409:
+      return "conflict";
     case 429:
       return "throttled";
     case 503:

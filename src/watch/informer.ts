@@ -3,6 +3,7 @@ import type { Log } from "../system/log.ts";
 import type { Observation } from "../routes/observation.ts";
 import { createApiClient } from "./api-client.ts";
 import type { ApiCredentials } from "./api-credentials.ts";
+import { ObjectWaker } from "./object-waker.ts";
 import { ObjectReader } from "./object-reader.ts";
 import type { ObservationSink } from "./observation-sink.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
@@ -57,6 +58,8 @@ export interface Informer<T extends WatchedObject = Observation> {
   status(): InformerStatus;
   /** Reads objects as they are at this moment, beside what the watches tell. */
   readonly reader: ObjectReader<T>;
+  /** Wakes objects that sleep. Needs the right to patch them. */
+  readonly waker: ObjectWaker<T>;
 }
 
 /** Options of {@link createInformer}. */
@@ -132,17 +135,15 @@ export function createInformerOf<T extends WatchedObject>(options: InformerOptio
       }),
   );
   const { pageSize, maxPageBytes } = { ...DEFAULT_REFLECTOR_SETTINGS, ...options.settings };
-  const reader = new ObjectReader({
-    target: {
-      resource: options.resource,
-      selector: options.selector,
-      fieldSelector: options.fieldSelector,
-    },
+  const { resource, selector, fieldSelector } = options;
+  const single = {
+    target: { resource, selector, fieldSelector },
     api,
-    pageSize,
     maxPageBytes,
     timeoutMs: READ_TIMEOUT_MS,
-  });
+  };
+  const reader = new ObjectReader({ ...single, pageSize });
+  const waker = new ObjectWaker({ ...single, clock });
   const isSynced = (): boolean => reflectors.every((reflector) => reflector.synced);
 
   return {
@@ -156,8 +157,10 @@ export function createInformerOf<T extends WatchedObject>(options: InformerOptio
       await Promise.all(reflectors.map((reflector) => reflector.waitForSync()));
     },
     reader,
+    waker,
     async stop() {
       reader.stop();
+      waker.stop();
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
       await api.close();
     },

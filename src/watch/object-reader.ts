@@ -23,7 +23,7 @@ export interface ReadNamespace<T extends WatchedObject = Observation> {
 export interface ObjectReaderOptions<T extends WatchedObject> {
   /** What is watched: a read asks for the same resource, with the same selectors. */
   readonly target: Omit<WatchTarget<T>, "scope">;
-  readonly api: ApiClient;
+  readonly api: Pick<ApiClient, "get">;
   readonly pageSize: number;
   readonly maxPageBytes: number;
   /** Longest wait for the head of an answer, and longest silence within it. */

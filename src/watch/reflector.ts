@@ -31,7 +31,7 @@ import type { WatchedObject } from "./watched-object.ts";
 /** Options of {@link Reflector}. */
 export interface ReflectorOptions<T extends WatchedObject = Observation> {
   readonly target: WatchTarget<T>;
-  readonly api: ApiClient;
+  readonly api: Pick<ApiClient, "get">;
   readonly sink: ObservationSink<T>;
   /** Must not throw; `createInformer` sees to that. */
   readonly observer: ReflectorObserver;

@@ -3,6 +3,8 @@ import { type Route, type RouteState, routingId } from "../routes/route.ts";
 import { type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
 import { conditionOf, controllerOf, parseTime } from "./object-fields.ts";
 import { readMetadata } from "./object-metadata.ts";
+import { mayWakeSandbox, planSandboxWake } from "./sandbox-wake.ts";
+import { wakeStateOf } from "./wake-plan.ts";
 import type { Projection, WatchedResource } from "./watched-resource.ts";
 
 const GROUP = "agents.kruise.io";
@@ -20,6 +22,7 @@ export const openKruiseSandbox: WatchedResource = {
   version: "v1alpha1",
   plural: "sandboxes",
   project: projectSandbox,
+  planWake: planSandboxWake,
 };
 
 /**
@@ -50,6 +53,7 @@ export function projectSandbox(object: unknown): Projection {
   const podInfo = objectOrEmpty(status["podInfo"]);
   const podIp = stringOrEmpty(podInfo["podIP"]);
   const ip = isIP(podIp) === 0 ? "" : podIp;
+  const state = ip === "" ? "creating" : stateOf(metadata, spec, status);
   const route: Route = {
     namespace,
     name,
@@ -57,12 +61,16 @@ export function projectSandbox(object: unknown): Projection {
     uid,
     owner: stringOrEmpty(annotations[OWNER]),
     ip,
-    state: ip === "" ? "creating" : stateOf(metadata, spec, status),
+    state,
     resourceVersion,
     accessToken: stringOrEmpty(annotations[RUNTIME_TOKEN]) || stringOrEmpty(annotations[ENVD_TOKEN]),
     requireTrafficAuth: annotations[JWT_AUTH] === "true",
     shutdownAtMs: parseTime(spec["shutdownTime"]),
     podUid: stringOrEmpty(podInfo["podUID"]) || undefined,
+    wake:
+      state === "running" || state === "available" || hasEnded(status["phase"])
+        ? undefined
+        : wakeStateOf(mayWakeSandbox(annotations, spec), spec["paused"] === true),
   };
   return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route } };
 }
@@ -71,13 +79,17 @@ export function projectSandbox(object: unknown): Projection {
 function stateOf(metadata: JsonObject, spec: JsonObject, status: JsonObject): RouteState {
   const phase = status["phase"];
   if (phase === "Pending") return "creating";
-  if (phase === "Succeeded" || phase === "Failed" || phase === "Terminating") return "dead";
+  if (hasEnded(phase)) return "dead";
   const ready = conditionOf(status, "Ready")["status"] === "True";
   // A sandbox of a warm pool that nobody has claimed yet.
   if (isControlledBySandboxSet(metadata)) return ready ? "available" : "creating";
   if (phase !== "Running") return "paused";
   if (spec["paused"] === true) return "paused";
   return ready ? "running" : "dead";
+}
+
+function hasEnded(phase: unknown): boolean {
+  return phase === "Succeeded" || phase === "Failed" || phase === "Terminating";
 }
 
 function isControlledBySandboxSet(metadata: JsonObject): boolean {

@@ -1,4 +1,6 @@
 import type { Observation } from "../routes/observation.ts";
+import type { Milliseconds } from "../system/clock.ts";
+import type { WakePlan } from "./wake-plan.ts";
 import type { WatchedObject } from "./watched-object.ts";
 
 /** Why an object could not be read. A closed list: these are metric labels. */
@@ -25,6 +27,8 @@ export interface WatchedResource<T extends WatchedObject = Observation> {
   readonly plural: string;
   /** Pure; never throws, whatever JSON value it is given. */
   readonly project: (object: unknown) => Projection<T>;
+  /** What wakes an object of this kind; absent for what does not sleep. Pure; never throws, whatever JSON value it is given. */
+  readonly planWake?: (object: unknown, uid: string, nowMs: Milliseconds) => WakePlan;
 }
 
 /** The name of the resource, as people type it: `sandboxes.agents.kruise.io`, `pods`. */

@@ -1,6 +1,10 @@
 import type { AddressInfo } from "node:net";
 import type { Milliseconds } from "../system/clock.ts";
+import type { ObjectKey } from "../routes/route.ts";
 import type { RouteBatch } from "./route-batch.ts";
+
+/** Why a sandbox was not woken; `unavailable`: the API server does not answer. */
+export type WakeFailure = "failed" | "unavailable";
 
 /** What a worker is told first. */
 export interface StartMessage {
@@ -22,6 +26,13 @@ export type ToWorker =
   | { readonly kind: "settings"; readonly settings: unknown }
   /** `names`: only these; absent: all. */
   | { readonly kind: "metrics"; readonly request: number; readonly names?: readonly string[] | undefined }
+  /** A sandbox that a worker asked for was not woken. */
+  | {
+      readonly kind: "wake_failed";
+      readonly key: ObjectKey;
+      readonly uid: string;
+      readonly failure: WakeFailure;
+    }
   /** Accept no more and end when all requests have, at most after `timeoutMs`. */
   | { readonly kind: "drain"; readonly timeoutMs: Milliseconds };
 
@@ -31,5 +42,7 @@ export type FromWorker =
   /** It can't start; it waits to be killed. */
   | { readonly kind: "failed"; readonly message: string; readonly code: string | undefined }
   | { readonly kind: "applied"; readonly sequence: number }
+  /** A request waits for this sandbox, which sleeps. */
+  | { readonly kind: "wake"; readonly key: ObjectKey; readonly uid: string }
   /** `metrics` is passed through as it is. */
   | { readonly kind: "metrics"; readonly request: number; readonly metrics: unknown };

@@ -1,7 +1,7 @@
 import type { DoubtNames } from "../routes/doubts.ts";
 import type { EndReason, RouteInEffect } from "../routes/lookup.ts";
 import type { ResourceVersion } from "../routes/resource-version.ts";
-import type { ObjectKey, Route } from "../routes/route.ts";
+import type { ObjectKey, Route, WakeState } from "../routes/route.ts";
 
 /** A route in effect as a worker keeps it: what {@link RouteInEffect} says, by value. */
 export interface RouteImage {
@@ -29,6 +29,7 @@ export type RouteTuple = readonly [
   requireTrafficAuth: boolean,
   shutdownAtMs: number | undefined,
   podUid: string | undefined,
+  wake: WakeState | undefined,
   state: string,
   incarnation: number,
   ipReassigned: boolean,
@@ -80,6 +81,7 @@ export function encodeRoute(inEffect: RouteInEffect): RouteTuple {
     route.requireTrafficAuth,
     route.shutdownAtMs,
     route.podUid,
+    route.wake,
     state,
     incarnation?.number ?? 0,
     ipReassigned,
@@ -89,8 +91,8 @@ export function encodeRoute(inEffect: RouteInEffect): RouteTuple {
 /** The inverse of {@link encodeRoute}. Both ends run the same version of Lychgate, so nothing is checked. */
 export function decodeRoute(tuple: RouteTuple): RouteImage {
   const [namespace, name, id, uid, owner, ip, routeState, resourceVersion] = tuple;
-  const [, , , , , , , , accessToken, requireTrafficAuth, shutdownAtMs, podUid] = tuple;
-  const [, , , , , , , , , , , , state, incarnation, ipReassigned] = tuple;
+  const [, , , , , , , , accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake] = tuple;
+  const [, , , , , , , , , , , , , state, incarnation, ipReassigned] = tuple;
   const route: Route = {
     namespace,
     name,
@@ -104,6 +106,7 @@ export function decodeRoute(tuple: RouteTuple): RouteImage {
     requireTrafficAuth,
     shutdownAtMs,
     podUid,
+    wake,
   };
   return { route, state, incarnation, ipReassigned };
 }

@@ -105,6 +105,10 @@ export class RouteMirror implements RouteLookup {
       }
     }
     for (const [key] of doubts) for (const listener of this.#listeners) listener.doubtChanged?.(key);
+    if (![...this.#listeners].some(({ routeChanged }) => routeChanged !== undefined)) return;
+    for (const key of [...gone, ...routes.map(([namespace, name]) => objectKey(namespace, name))]) {
+      for (const listener of this.#listeners) listener.routeChanged?.(key, this.#routes.get(key));
+    }
   }
 
   /** The primary is gone: nobody would tell of an end any more, so nothing is served from now on. */

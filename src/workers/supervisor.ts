@@ -2,6 +2,8 @@ import type { ChildProcess } from "node:child_process";
 import type { AddressInfo } from "node:net";
 import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
+import type { ObjectKey } from "../routes/route.ts";
+import type { WakeFailure } from "./messages.ts";
 import type { RouteFeed } from "./route-feed.ts";
 import type { WorkerEnd, WorkerObserver } from "./worker-observer.ts";
 import { WorkerProcess } from "./worker-process.ts";
@@ -17,6 +19,8 @@ export interface SupervisorOptions {
   readonly settings: unknown;
   /** Port 0 takes a free one, the same for all. */
   readonly listen: { readonly host?: string | undefined; readonly port: number };
+  /** Requests wait in some worker for a sandbox that sleeps. Default: nobody wakes it. */
+  readonly wake?: (key: ObjectKey, uid: string) => void;
   readonly observer: WorkerObserver;
   readonly clock: Clock;
   readonly log: Log;
@@ -103,6 +107,11 @@ export class Supervisor {
     for (const { process } of this.#places) process.changeSettings(settings);
   }
 
+  /** Tells all workers that a sandbox was not woken. */
+  wakeFailed(key: ObjectKey, uid: string, failure: WakeFailure): void {
+    for (const { process } of this.#places) process.wakeFailed(key, uid, failure);
+  }
+
   /** Asks all workers that listen for the named metrics, or for all; waits a second at most. */
   metrics(names?: readonly string[]): Promise<WorkerMetrics[]> {
     return Promise.all(
@@ -168,8 +177,8 @@ export class Supervisor {
   }
 
   #newProcess(worker: number, onGone: (end: WorkerEnd, how: string) => void): WorkerProcess {
-    const { spawn, feed, clock, observer } = this.#options;
-    return new WorkerProcess({ worker, child: spawn(worker), feed, clock, observer, onGone });
+    const { spawn, feed, clock, observer, wake = () => {} } = this.#options;
+    return new WorkerProcess({ worker, child: spawn(worker), feed, clock, observer, wake, onGone });
   }
 
   #onGone(place: Place, end: WorkerEnd, how: string): void {

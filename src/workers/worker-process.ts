@@ -1,7 +1,8 @@
 import type { ChildProcess } from "node:child_process";
 import type { AddressInfo } from "node:net";
 import type { Clock, Milliseconds } from "../system/clock.ts";
-import type { FromWorker, StartMessage, ToWorker } from "./messages.ts";
+import type { ObjectKey } from "../routes/route.ts";
+import type { FromWorker, StartMessage, ToWorker, WakeFailure } from "./messages.ts";
 import type { RouteFeed } from "./route-feed.ts";
 import type { Subscription } from "./subscription.ts";
 import type { WorkerEnd, WorkerObserver } from "./worker-observer.ts";
@@ -23,6 +24,8 @@ export interface WorkerProcessOptions {
   readonly feed: RouteFeed;
   readonly clock: Clock;
   readonly observer: WorkerObserver;
+  /** Requests wait there for a sandbox that sleeps. */
+  readonly wake: (key: ObjectKey, uid: string) => void;
   /** Called once. `how` is for the log. */
   readonly onGone: (end: WorkerEnd, how: string) => void;
 }
@@ -39,6 +42,7 @@ export class WorkerProcess {
   readonly #feed: RouteFeed;
   readonly #clock: Clock;
   readonly #observer: WorkerObserver;
+  readonly #wake: WorkerProcessOptions["wake"];
   readonly #onGone: WorkerProcessOptions["onGone"];
   readonly #listening = Promise.withResolvers<AddressInfo>();
   readonly #gone = Promise.withResolvers<void>();
@@ -51,12 +55,13 @@ export class WorkerProcess {
   #acknowledgedAtTick = 0;
   #lagging = false;
 
-  constructor({ worker, child, feed, clock, observer, onGone }: WorkerProcessOptions) {
+  constructor({ worker, child, feed, clock, observer, wake, onGone }: WorkerProcessOptions) {
     this.worker = worker;
     this.#child = child;
     this.#feed = feed;
     this.#clock = clock;
     this.#observer = observer;
+    this.#wake = wake;
     this.#onGone = onGone;
     // It is looked at only by who waits for the start.
     this.#listening.promise.catch(() => {});
@@ -113,6 +118,11 @@ export class WorkerProcess {
   /** See {@link ToWorker}. One that was not started yet will be with what it is started with. */
   changeSettings(settings: unknown): void {
     if (this.#state === "starting" || this.#state === "listening") this.#send({ kind: "settings", settings });
+  }
+
+  /** See {@link ToWorker}. */
+  wakeFailed(key: ObjectKey, uid: string, failure: WakeFailure): void {
+    if (this.#state === "listening") this.#send({ kind: "wake_failed", key, uid, failure });
   }
 
   /** Asks for its metrics, or the named ones; `undefined` when it does not answer in time. */
@@ -177,6 +187,9 @@ export class WorkerProcess {
         if (lagMs !== undefined) this.#observer.applied?.(lagMs);
         break;
       }
+      case "wake":
+        this.#wake(message.key, message.uid);
+        break;
       case "metrics":
         this.#metricRequests.get(message.request)?.(message.metrics);
     }

@@ -1,7 +1,8 @@
 import type { AddressInfo } from "node:net";
 import { messageOf } from "../system/error-text.ts";
 import type { Milliseconds } from "../system/clock.ts";
-import type { FromWorker, StartMessage, ToWorker } from "./messages.ts";
+import type { ObjectKey } from "../routes/route.ts";
+import type { FromWorker, StartMessage, ToWorker, WakeFailure } from "./messages.ts";
 import { RouteMirror } from "./route-mirror.ts";
 
 /** The worker's end of the channel to its primary. */
@@ -18,6 +19,8 @@ export interface WorkerTraffic {
   listen(): Promise<AddressInfo>;
   /** Takes a changed configuration (`StartMessage.settings`). */
   apply(settings: unknown): void;
+  /** A sandbox that requests wait for was not woken. */
+  wakeFailed(key: ObjectKey, uid: string, failure: WakeFailure): void;
   /** For the primary, which adds them up. */
   metrics(names: readonly string[] | undefined): Promise<unknown>;
   /** The ordered end; resolves when nothing is left. May be called before `listen`. */
@@ -75,6 +78,9 @@ export function runWorkerSide(
           break;
         case "settings":
           traffic?.apply(message.settings);
+          break;
+        case "wake_failed":
+          traffic?.wakeFailed(message.key, message.uid, message.failure);
           break;
         case "metrics":
           void traffic?.metrics(message.names).then((metrics) => {

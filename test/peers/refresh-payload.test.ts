@@ -15,8 +15,11 @@ const EMPTY: RefreshPayload = {
   resourceVersion: "",
   accessToken: "",
   requireTrafficAuth: false,
+  wakeOnTraffic: false,
 };
-const TEXT_FIELDS = Object.keys(EMPTY).filter((field) => field !== "requireTrafficAuth");
+const TEXT_FIELDS = Object.keys(EMPTY).filter(
+  (field) => field !== "requireTrafficAuth" && field !== "wakeOnTraffic",
+);
 
 const decode = (text: string | Buffer): DecodedRefresh => decodeRefreshPayload(Buffer.from(text as string));
 const escaped = (letter: string) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
@@ -53,7 +56,8 @@ describe("a push is read as Go's encoding/json reads it", () => {
     ['{"x":1e999,"id":"k"}', { id: "k" }],
     ['{"x":{"id":"no"},"id":"k","y":[{"id":"no"}]}', { id: "k" }],
     ['{"__proto__":{"id":"q"},"constructor":1}', {}],
-    ['{"wakeOnTraffic":true,"requireTrafficAuth":true}', { requireTrafficAuth: true }],
+    ['{"wakeOnTraffic":true,"requireTrafficAuth":true}', { requireTrafficAuth: true, wakeOnTraffic: true }],
+    ['{"WAKEONTRAFFIC":true}', { wakeOnTraffic: true }],
     ['{"requireTrafficAuth":true,"REQUIRETRAFFICAUTH":false}', { requireTrafficAuth: false }],
     ['{"requireTrafficAuth":true,"requireTrafficAuth":null}', { requireTrafficAuth: true }],
     ['{"resourceVersion":"99999999999999999999999"}', { resourceVersion: "99999999999999999999999" }],
@@ -92,6 +96,7 @@ describe("a push is read as Go's encoding/json reads it", () => {
     ['{"resourceVersion":42}'],
     ['{"requireTrafficAuth":"true"}'],
     ['{"requireTrafficAuth":1}'],
+    ['{"wakeOnTraffic":"true"}'],
     [nested(MAX_NESTING_DEPTH + 1)],
     ["[".repeat(1 << 20)],
     ['{"x":'.repeat(1 << 17)],
@@ -142,11 +147,13 @@ describe("any push", () => {
       value: fc.option<unknown>(text, { freq: 4 }),
     }),
   );
-  const flagMember = fc.record({
-    field: fc.constant("requireTrafficAuth"),
-    key: spelling("requireTrafficAuth"),
-    value: fc.option<unknown>(fc.boolean()),
-  });
+  const flagMember = fc.constantFrom("requireTrafficAuth", "wakeOnTraffic").chain((field) =>
+    fc.record({
+      field: fc.constant(field),
+      key: spelling(field),
+      value: fc.option<unknown>(fc.boolean()),
+    }),
+  );
   const otherMember = fc.record({
     field: fc.constant(""),
     key: fc.string().map((key) => JSON.stringify(`other ${key}`).slice(1, -1)),

@@ -58,7 +58,7 @@ const WAYS: readonly Way[] = [
     },
   },
   {
-    ways: ["head → doubt", "doubt → head", "doubt → gone"],
+    ways: ["head → waiting", "waiting → head", "waiting → gone"],
     async play(scene) {
       const { routes, held } = scene.router;
       routes.held.add("box");

@@ -67,6 +67,7 @@ describe("a snapshot file", () => {
       requireTrafficAuth: fc.boolean(),
       shutdownAtMs: fc.option(fc.nat(), { nil: undefined }),
       podUid: fc.option(text, { nil: undefined }),
+      wake: fc.constantFrom(undefined, "asleep" as const, "resuming" as const),
     });
     const optional = <T>(of: fc.Arbitrary<T>) => fc.option(of, { nil: undefined });
     const facts = fc

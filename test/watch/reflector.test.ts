@@ -33,7 +33,7 @@ function reflecting(answer: (request: ApiRequest, number: number) => Answer | un
   const requests: ApiRequest[] = [];
   const checks: ApiRequest[] = [];
   const { promise: silent, resolve: fellSilent } = Promise.withResolvers<void>();
-  const api: ApiClient = {
+  const api: Pick<ApiClient, "get" | "close"> = {
     async get(request) {
       if (/[?&]limit=1$/.test(request.path)) {
         checks.push(request);

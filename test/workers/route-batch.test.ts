@@ -24,6 +24,7 @@ const inEffect: fc.Arbitrary<RouteInEffect> = fc
       requireTrafficAuth: fc.boolean(),
       shutdownAtMs: fc.option(fc.double({ noNaN: true }), { nil: undefined }),
       podUid: fc.option(text, { nil: undefined }),
+      wake: fc.constantFrom(undefined, "asleep" as const, "resuming" as const),
     }),
     state: text,
     number: fc.option(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), { nil: undefined }),

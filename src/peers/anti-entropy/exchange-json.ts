@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { NOTHING_SEEN, parseResourceVersion, type ResourceVersion } from "../../routes/resource-version.ts";
-import type { Route } from "../../routes/route.ts";
+import { isWakeState, type Route } from "../../routes/route.ts";
 import { FAN_OUT } from "./range-digests.ts";
 import { EXCHANGE_FORMAT, type FactsPage, type ReplicaDigest } from "./replica.ts";
 import type { ReplicaFact, ReplicaScope } from "./replica-fact.ts";
@@ -71,7 +71,7 @@ function factOf(item: unknown): ReplicaFact {
 }
 
 function routeOf(key: Pick<Route, "namespace" | "name">, route: JsonRecord): Route {
-  const { requireTrafficAuth, shutdownAtMs, podUid } = route;
+  const { requireTrafficAuth, shutdownAtMs, podUid, wake } = route;
   const ip = textIn(route, "ip");
   return {
     ...key,
@@ -86,6 +86,7 @@ function routeOf(key: Pick<Route, "namespace" | "name">, route: JsonRecord): Rou
     requireTrafficAuth: requireTrafficAuth === true,
     shutdownAtMs: typeof shutdownAtMs === "number" ? shutdownAtMs : undefined,
     podUid: typeof podUid === "string" ? podUid : undefined,
+    wake: isWakeState(wake) ? wake : undefined,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { GrowingBytes } from "../../system/growing-bytes.ts";
+import type { RefusalReason } from "../reply/reasons.ts";
 import type { ClientPace } from "./client-pace.ts";
 
 /**
@@ -6,10 +7,21 @@ import type { ClientPace } from "./client-pace.ts";
  * docs/architecture.md#client-connection. A connection has one request at most in hand, whose phases these are too.
  */
 export const CLIENT_TRANSITIONS = {
-  head: ["doubt", "leasing", "ended", "gone"],
-  doubt: ["head", "gone"],
+  head: ["waiting", "leasing", "ended", "gone"],
+  waiting: ["head", "gone"],
   collecting: ["leasing", "overrun", "gone"],
-  leasing: ["head", "collecting", "body", "trailers", "awaiting", "flushing", "overrun", "ended", "gone"],
+  leasing: [
+    "waiting",
+    "head",
+    "collecting",
+    "body",
+    "trailers",
+    "awaiting",
+    "flushing",
+    "overrun",
+    "ended",
+    "gone",
+  ],
   body: ["trailers", "awaiting", "answering", "overrun", "ended", "gone"],
   trailers: ["awaiting", "answering", "overrun", "ended", "gone"],
   awaiting: ["head", "answering", "flushing", "ended", "gone"],
@@ -40,6 +52,10 @@ export interface ExchangeConnection {
   /** Something moved: the deadline of the phase begins again. */
   touch(): void;
   hold(bytes: Buffer, start: number, end: number): void;
+  /** Keeps the request that begins at `start` until {@link goOn}; `cancel` is called when the client leaves before. */
+  keepForLater(bytes: Buffer, start: number, cancel: () => void): void;
+  /** Reads the request that was kept again, as if it had just come; `refusal`: to be refused with. */
+  goOn(refusal?: RefusalReason): void;
   pause(): void;
   resume(): void;
   /** Small pieces are sent at once, and a client that vanishes is noticed. */

@@ -8,6 +8,7 @@ import { TRAIT } from "../http1/head-scan.ts";
 import { INCOMPLETE, scanRequestHead, UNUSUAL } from "../http1/head-scanner.ts";
 import { ScannedHead } from "../http1/scanned-head.ts";
 import type { Timed } from "../limits/deadlines.ts";
+import type { RefusalReason } from "../reply/reasons.ts";
 import type { Hold } from "../limits/held-requests.ts";
 import { MALFORMED_REQUEST } from "../passage/admission.ts";
 import { nameUnread } from "../passage/unread-bytes.ts";
@@ -50,6 +51,8 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
   #cancelHold: (() => void) | undefined;
   /** Since when the request at hand has been held; it is not held again. */
   #heldSinceMs: Milliseconds | undefined;
+  /** What the request at hand is to be refused with, since it has waited in vain. */
+  #refusal: RefusalReason | undefined;
 
   constructor(socket: Socket, context: FastLaneContext) {
     this.#socket = socket;
@@ -88,7 +91,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       case "answering":
         // Each write begins the time again.
         return;
-      case "doubt":
+      case "waiting":
       case "leasing":
         // Others keep the time.
         this.deadlineMs = Infinity;
@@ -204,7 +207,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       case "ended":
         this.#socket.destroy();
         return;
-      case "doubt":
+      case "waiting":
       case "leasing":
       case "gone":
         return;
@@ -227,7 +230,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
         this.hold(bytes, 0, bytes.length);
         body.forwardTrailers();
         return;
-      case "doubt":
+      case "waiting":
       case "leasing":
       case "awaiting":
       case "answering":
@@ -361,28 +364,40 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     const hold = options.held.mayHold && begunMs === undefined ? this.#holdBack(head, bytes, start) : "free";
     if (hold === "held") return;
     this.#heldSinceMs = undefined;
+    const refusal = hold === "full" ? "overloaded" : this.#refusal;
+    this.#refusal = undefined;
     this.#requests += 1;
     if (this.#requests > 1) this.guard();
     this.enter("leasing");
     const isLast = scan.close || this.#requests === options.maxRequestsPerConnection;
-    this.#exchange.begin(head, bytes, start, isLast, begunMs, hold === "full");
+    this.#exchange.begin(head, bytes, start, isLast, begunMs, refusal);
   }
 
   /** Keeps a request for later while its sandbox is in doubt. It is read again then: nearly no request comes here. */
   #holdBack(head: ScannedHead, bytes: Buffer, start: number): Hold["kind"] {
     const { held, parseTarget, clock } = this.#context.options;
-    const hold = held.hold(parseTarget(head), () => this.#goOn());
+    const hold = held.hold(parseTarget(head), () => this.goOn());
     if (hold.kind !== "held") return hold.kind;
-    this.#cancelHold = hold.cancel;
     this.#heldSinceMs = clock.monotonicMs();
-    this.held = GrowingBytes.of(bytes, start, bytes.length);
-    this.enter("doubt");
+    this.#keep(bytes, start, hold.cancel);
     return "held";
   }
 
-  #goOn(): void {
+  keepForLater(bytes: Buffer, start: number, cancel: () => void): void {
+    this.#requests -= 1;
+    this.#keep(bytes, start, cancel);
+  }
+
+  #keep(bytes: Buffer, start: number, cancel: () => void): void {
+    this.#cancelHold = cancel;
+    this.held = GrowingBytes.of(bytes, start, bytes.length);
+    this.enter("waiting");
+  }
+
+  goOn(refusal?: RefusalReason): void {
     this.#cancelHold = undefined;
-    if (this.phase !== "doubt") return;
+    if (this.phase !== "waiting") return;
+    this.#refusal = refusal;
     this.enter("head");
     this.#advance();
   }

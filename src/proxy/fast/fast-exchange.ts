@@ -8,6 +8,8 @@ import { admit, admitLike, NotAdmitted } from "../passage/admission.ts";
 import { newRequestId, requestIdOf } from "../record/request-id.ts";
 import { RequestTrace } from "../record/request-trace.ts";
 import { tracedRequest } from "../record/traced-request.ts";
+import { opensPage } from "../limits/waking-requests.ts";
+import type { WakeHold } from "../limits/waking-requests.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import { forwardedShareOf, shareOf } from "../upstream/client-share.ts";
 import type { Lessee } from "../upstream/incarnation-pool.ts";
@@ -20,6 +22,7 @@ import { ClientBody } from "./client-body.ts";
 import type { ExchangeConnection } from "./client-phase.ts";
 import type { FastLaneContext } from "./fast-lane-context.ts";
 import { asksToClose, FastOutbound, PROTOCOL } from "./fast-outbound.ts";
+import type { Refused } from "./fast-outbound.ts";
 import type { FastPod } from "./fast-pod.ts";
 
 /**
@@ -39,6 +42,8 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
   readonly #outbound: FastOutbound;
   #cancelLease: (() => void) | undefined;
   #podPaused = false;
+  /** Of the request at hand, which was kept until its sandbox has woken: its record has begun. */
+  #waited: RequestTrace | undefined;
 
   constructor(connection: ExchangeConnection, socket: Socket, context: FastLaneContext, address: string) {
     this.#connection = connection;
@@ -52,8 +57,8 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
   }
 
   /**
-   * Begins the request whose head was just scanned, from `start` of `bytes` on. `begunMs`: it was held since then;
-   * `isOverload`: it would have to be held, and too many are. An exception becomes `internal_error`.
+   * Begins the request whose head was just scanned, from `start` of `bytes` on. `begunMs`: it was held since then; `refusal`: what
+   * it is refused with. An exception becomes `internal_error`.
    */
   begin(
     head: ScannedHead,
@@ -61,7 +66,7 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
     start: number,
     isLast: boolean,
     begunMs: Milliseconds | undefined,
-    isOverload: boolean,
+    refusal: RefusalReason | undefined,
   ): void {
     const { options, scan } = this.#context;
     const { answer } = this;
@@ -69,39 +74,62 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
     const known = isPlain ? undefined : this.#outbound.repeated(head);
     this.#requestShare = undefined;
     this.body.begin();
-    options.requestStarted();
-    const trace = new RequestTrace(
-      {
-        head,
-        requestId: isPlain
-          ? newRequestId()
-          : known === undefined
-            ? requestIdOf(head.rawHeaders)
-            : (known.requestId ?? newRequestId()),
-        clientAddress: this.#address,
-        protocol: PROTOCOL,
-        begunMs,
-      },
-      options,
-    );
+    const waited = this.#waited;
+    this.#waited = undefined;
+    if (waited === undefined) options.requestStarted();
+    const trace =
+      waited?.readAgain(head) ??
+      new RequestTrace(
+        {
+          head,
+          requestId: isPlain
+            ? newRequestId()
+            : known === undefined
+              ? requestIdOf(head.rawHeaders)
+              : (known.requestId ?? newRequestId()),
+          clientAddress: this.#address,
+          protocol: PROTOCOL,
+          begunMs,
+        },
+        options,
+      );
     answer.begin(trace, isLast);
     const headEnd = start + head.text.length;
     try {
       const admitted =
         known === undefined ? admit(head, PROTOCOL, options.viaPseudonym) : admitLike(head, known.admitted);
-      if (isOverload) {
-        this.#refusePassage("overloaded", undefined, bytes, headEnd);
+      if (refusal !== undefined) {
+        this.#refusePassage(refusal, undefined, bytes, headEnd);
       } else if (admitted instanceof NotAdmitted) {
         this.#refusePassage(admitted.reason, admitted.message, bytes, headEnd);
       } else {
         if ((scan.traits & TRAIT.connection) !== 0) answer.isLast ||= known?.closes ?? asksToClose(head);
         const refused = this.#outbound.find(admitted, trace, start, isPlain, known);
-        if (refused) this.#refusePassage(refused.reason, refused.message, bytes, headEnd);
-        else if (this.body.open(bytes, headEnd)) this.#acquire();
+        if (refused) {
+          const kept = waited === undefined ? this.#keepForWaking(refused, trace, bytes, start) : "free";
+          if (kept === "held") return;
+          const reason = kept === "full" ? "overloaded" : refused.reason;
+          this.#refusePassage(reason, refused.message, bytes, headEnd);
+        } else if (this.body.open(bytes, headEnd)) this.#acquire();
       }
     } catch (error) {
       this.#broke(error);
     }
+  }
+
+  /** Keeps a request for later whose sandbox is woken for it. It is read again then, and its record goes on. */
+  #keepForWaking(refused: Refused, trace: RequestTrace, bytes: Buffer, start: number): WakeHold["kind"] {
+    const { waking } = this.#context.options;
+    if (waking === undefined || refused.sleeper === undefined) return "free";
+    const hold = waking.hold(refused.sleeper, {
+      clientAddress: this.#address,
+      opensPage: opensPage(trace.head),
+      resume: (reason) => this.#connection.goOn(reason),
+    });
+    if (hold.kind !== "held") return hold.kind;
+    this.#waited = trace;
+    this.#connection.keepForLater(bytes, start, hold.cancel);
+    return "held";
   }
 
   /** Refuses what never became a request: no more of the connection is read. */

@@ -1,4 +1,5 @@
 import type { Incarnation } from "../../routes/lookup.ts";
+import type { Sleeper } from "../../routes/sleeper.ts";
 import { forwardedFields, orderedRequestHead, plainRequestHead } from "../forwarding/request-text.ts";
 import { allValues } from "../http1/request-head.ts";
 import type { ScannedHead } from "../http1/scanned-head.ts";
@@ -19,6 +20,8 @@ export const PROTOCOL = "HTTP/1.1";
 export interface Refused {
   readonly reason: RefusalReason;
   readonly message?: string | undefined;
+  /** See `Verdict`. */
+  readonly sleeper?: Sleeper | undefined;
 }
 
 /** Where a client's present request goes, and what of it is ready to be sent. Reused for each request. */

@@ -6,6 +6,8 @@ import { forwardRequestHead } from "../forwarding/forwarding.ts";
 import type { ForwardedRequest } from "../forwarding/forwarding.ts";
 import type { LeastRate } from "../limits/least-rate.ts";
 import type { HeldRequests } from "../limits/held-requests.ts";
+import type { WakingRequests } from "../limits/waking-requests.ts";
+import type { Sleeper } from "../../routes/sleeper.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import type { ReplyPage } from "../reply/reply-page.ts";
 import type { RefusalLog } from "../record/refusal-log.ts";
@@ -42,6 +44,8 @@ export interface LaneOptions {
   readonly replyPage?: ReplyPage | undefined;
   /** Where requests wait whose sandbox is in doubt. */
   readonly held: HeldRequests;
+  /** Where requests wait whose sandbox is woken for them. Absent: none is. */
+  readonly waking?: WakingRequests | undefined;
   readonly draining: () => boolean;
   readonly observer: RequestObserver;
   /** See {@link RequestTracing}. */
@@ -56,7 +60,13 @@ export type Passage =
       readonly verdict: Extract<Verdict, { kind: "forward" }>;
       readonly head: Extract<ForwardedRequest, { kind: "forward" }>;
     }
-  | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message?: string | undefined };
+  | {
+      readonly kind: "refuse";
+      readonly reason: RefusalReason;
+      readonly message?: string | undefined;
+      /** See {@link Verdict}. */
+      readonly sleeper?: Sleeper | undefined;
+    };
 
 /** The verdict on an admitted request whose target is known. Notes in the trace what it learns of the sandbox. */
 export function judge(
@@ -84,7 +94,10 @@ export function findPassage(head: AdmittedHead, trace: RequestTrace, options: La
   const verdict = judge(head, trace, result, options);
   const { sandbox, incarnation } = trace;
   spans?.judged({ sandbox, incarnation, reason: verdict.kind === "refuse" ? verdict.reason : undefined });
-  if (verdict.kind === "refuse") return { kind: "refuse", reason: verdict.reason, message: verdict.message };
+  if (verdict.kind === "refuse") {
+    const { reason, message, sleeper } = verdict;
+    return { kind: "refuse", reason, message, sleeper };
+  }
   const forwarded = forwardRequestHead(head, verdict.path, {
     clientAddress: trace.clientAddress,
     scheme: "http",

@@ -2,6 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
 import type { Incarnation, Lookup, RouteInEffect, RouteLookup } from "../../routes/lookup.ts";
 import { DOUBTED, IP_NOT_ALLOWED, type Route } from "../../routes/route.ts";
+import { type Sleeper, sleeperOf } from "../../routes/sleeper.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import { allValues } from "../http1/request-head.ts";
 import type { RequestHead } from "../http1/request-head.ts";
@@ -28,6 +29,8 @@ export type Verdict =
       readonly port?: number;
       /** What is wrong with the request, when the reason leaves that open. */
       readonly message?: string;
+      /** The sandbox sleeps, and the request may wait until it was woken. */
+      readonly sleeper?: Sleeper;
     };
 
 /** Which requests are allowed. */
@@ -87,7 +90,9 @@ function serve(target: Target, found: RouteInEffect): Verdict {
   if (incarnation !== undefined) {
     return { kind: "forward", route, incarnation, port: target.port, path: target.path, label: target.label };
   }
-  return refuse(reasonOfState(state), target);
+  const refused = refuse(reasonOfState(state), target);
+  const sleeper = sleeperOf(found);
+  return sleeper === undefined ? refused : { ...refused, sleeper };
 }
 
 function reasonOfState(state: string): RefusalReason {
@@ -107,7 +112,10 @@ function reasonOfState(state: string): RefusalReason {
   }
 }
 
-function refuse(reason: RefusalReason, { label, port }: Target): Verdict {
+function refuse(
+  reason: RefusalReason,
+  { label, port }: Target,
+): Extract<Verdict, { readonly kind: "refuse" }> {
   return { kind: "refuse", reason, sandbox: label, port };
 }
 

@@ -22,7 +22,8 @@ export interface TraceSurroundings {
 
 /** Gathers what is told of one request, and tells it once. */
 export class RequestTrace {
-  readonly head: RequestHead;
+  /** Changed by {@link RequestTrace.readAgain} alone. */
+  head: RequestHead;
   readonly requestId: string;
   readonly clientAddress: string;
   readonly protocol: string;
@@ -61,6 +62,12 @@ export class RequestTrace {
     this.#page = replyPage;
     this.#startedMs = request.begunMs ?? clock.monotonicMs();
     this.spans = tracing?.begin(request);
+  }
+
+  /** The request has waited, and its head, byte for byte the same, was read again. */
+  readAgain(head: RequestHead): this {
+    this.head = head;
+    return this;
   }
 
   /** The request is about to go out on this connection. */

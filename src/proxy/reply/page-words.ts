@@ -118,6 +118,22 @@ export const PAGE_WORDS: Readonly<Record<RefusalReason, PageWords>> = {
     what: "The sandbox sleeps, and with it what was to be seen here.",
     advice: "Resume it where it was started, then reload this page.",
   },
+  wake_failed: {
+    title: "The sandbox does not wake up",
+    what: "The sandbox sleeps, and it could not be woken for your request.",
+    advice: AGAIN,
+  },
+  wake_unavailable: {
+    title: "The sandbox can't be woken now",
+    what: "The sandbox sleeps, and what could wake it does not answer.",
+    advice: AGAIN,
+  },
+  sandbox_waking: {
+    title: "The sandbox is waking up",
+    what: "The sandbox slept, and your request has woken it: it will be here in a moment.",
+    advice: SOON,
+    refreshS: 2,
+  },
   sandbox_creating: {
     title: "The sandbox is starting",
     what: "The sandbox is being made and will be here in a moment.",

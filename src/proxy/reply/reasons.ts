@@ -96,6 +96,16 @@ const TABLE = {
   /** The sandbox's pod IP is one that no pod can have: special, the router's own, or outside `routes.podCidrs`. */
   pod_ip_not_allowed: { status: 502, message: "healthy sandbox not found: <sandbox>", logLevel: "warn" },
   sandbox_paused: { status: 502, message: "healthy sandbox not found: <sandbox>" },
+  /** Nobody could wake it, or it did not run in time (docs/wake.md). */
+  wake_failed: { status: 503, message: "sandbox wake failed", retryAfterS: 5 },
+  /** It sleeps, and the API server does not answer whoever would wake it. */
+  wake_unavailable: {
+    status: 503,
+    message: "sandbox wake failed: the API server does not answer",
+    retryAfterS: 2,
+  },
+  /** It is just being woken: a browser that opens a page need not wait for that without a word. */
+  sandbox_waking: { status: 503, message: "sandbox <sandbox> is waking up", retryAfterS: 2 },
   sandbox_creating: { status: 502, message: "healthy sandbox not found: <sandbox>", retryAfterS: 1 },
   /** A peer pushed that it has ended or moved, or that another has its pod IP, and the API server does not answer. */
   sandbox_in_doubt: { status: 502, message: "healthy sandbox not found: <sandbox>", retryAfterS: 1 },
