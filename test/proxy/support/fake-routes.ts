@@ -1,4 +1,10 @@
-import type { EndReason, Incarnation, Lookup, RouteLookup } from "../../../src/routes/lookup.ts";
+import type {
+  EndReason,
+  Incarnation,
+  Lookup,
+  RouteInEffect,
+  RouteLookup,
+} from "../../../src/routes/lookup.ts";
 import { parseResourceVersion } from "../../../src/routes/resource-version.ts";
 import type { Route } from "../../../src/routes/route.ts";
 import type { Upstreams } from "../../../src/proxy/upstream/upstreams.ts";
@@ -45,6 +51,32 @@ export class FakeRoutes implements RouteLookup {
     if (!found?.incarnation) throw new Error(`${id} does not run`);
     this.#found.set(id, { ...found, state: reason, incarnation: undefined });
     upstreams.incarnationEnded(found.incarnation, reason);
+  }
+
+  /** The present life ends as the owner pauses it, and traffic may wake it. Returns what `routeChanged` tells. */
+  sleep(id: string, state = "paused"): RouteInEffect {
+    const found = this.#found.get(id);
+    if (!found) throw new Error(`${id} was never there`);
+    const route: Route = { ...found.route, state, wake: "asleep" };
+    const asleep: RouteInEffect = { ...found, route, state, incarnation: undefined };
+    this.#found.set(id, asleep);
+    return asleep;
+  }
+
+  /** The sandbox runs again, as the same object. Returns what `routeChanged` tells. */
+  resume(id: string): RouteInEffect {
+    const found = this.#found.get(id);
+    if (!found) throw new Error(`${id} was never there`);
+    const { uid, ip } = found.route;
+    const incarnation: Incarnation = { ...incarnationAt(ip), uid };
+    const route: Route = { ...found.route, state: "running", wake: undefined };
+    const awake: RouteInEffect = { ...found, route, state: "running", incarnation };
+    this.#found.set(id, awake);
+    return awake;
+  }
+
+  remove(id: string): void {
+    this.#found.delete(id);
   }
 
   lookup(id: string): Lookup {

@@ -3,6 +3,9 @@ import type { Clock } from "../../../src/system/clock.ts";
 import type { Log } from "../../../src/system/log.ts";
 import type { RequestRecord } from "../../../src/proxy/record/request-record.ts";
 import { HeldRequests } from "../../../src/proxy/limits/held-requests.ts";
+import { WakingRequests } from "../../../src/proxy/limits/waking-requests.ts";
+import type { WakingLimits } from "../../../src/proxy/limits/waking-requests.ts";
+import type { ObjectKey } from "../../../src/routes/route.ts";
 import { createProxyServer } from "../../../src/proxy/server.ts";
 import type { ProxyServer, ProxyServerOptions } from "../../../src/proxy/server.ts";
 import type { UpstreamObserver } from "../../../src/proxy/upstream/upstream-observer.ts";
@@ -59,6 +62,8 @@ export interface RouterOptions {
   /** For how long requests of a sandbox in doubt are held, and how many. Default 60 s, 1,000. */
   readonly settleMs?: number;
   readonly maxHeld?: number;
+  /** Sandboxes are woken for requests. Absent: they are not. */
+  readonly waking?: Partial<WakingLimits>;
 }
 
 /** A router on a free port of 127.0.0.1, with its observers laid open. */
@@ -72,6 +77,10 @@ export class Router {
   readonly held: HeldRequests;
   /** How requests that were held went on. */
   readonly released: string[] = [];
+  readonly waking: WakingRequests | undefined;
+  /** Whom the router wanted to have woken, and how requests that waited went on. */
+  readonly wakes: { readonly key: ObjectKey; readonly uid: string }[] = [];
+  readonly wakeReleases: string[] = [];
   readonly server: ProxyServer;
   port = 0;
 
@@ -95,7 +104,18 @@ export class Router {
       { routes: this.routes, clock, settleMs, maxHeld },
       { released: (how) => this.released.push(how) },
     );
+    this.waking =
+      options.waking &&
+      new WakingRequests({
+        ...{ maxHeld: 1_000, maxHeldPerSandbox: 1_000, maxHeldPerAddress: 0, pageAfterMs: 0 },
+        timeoutMs: PATIENT_MS,
+        ...options.waking,
+        wakes: { wake: (key, uid) => this.wakes.push({ key, uid }) },
+        clock,
+        observer: { released: (how) => this.wakeReleases.push(how) },
+      });
     this.server = createProxyServer({
+      waking: this.waking,
       listen: { host: "127.0.0.1", port: 0 },
       routes: this.routes,
       parseTarget: newTargetParser({}),
