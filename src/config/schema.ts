@@ -483,7 +483,7 @@ const memberlist = z.strictObject({
 const wake = z.strictObject({
   enabled: bool(
     false,
-    'Wake a paused sandbox for a request, where its owner allows that: an OpenKruise Sandbox by `spec.autoPausePolicy.resume.onIngressTraffic`, one of kubernetes-sigs by the annotation `lychgate.dev/wake-on-traffic: "true"`. The request waits until the sandbox runs. Needs the right to patch Sandboxes (`deploy/overlays/wake`), and `source: kubernetes`.',
+    'Wake a paused sandbox for a request, where its owner allows that: an OpenKruise Sandbox by `spec.autoPausePolicy.resume.onIngressTraffic`, one of kubernetes-sigs by the annotation `lychgate.dev/wake-on-traffic: "true"`. The request waits until the sandbox runs. Needs the right to patch Sandboxes (`deploy/components/wake`), and `source: kubernetes`.',
   ),
   timeoutMs: int(
     SECOND_MS,

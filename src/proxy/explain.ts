@@ -96,7 +96,9 @@ function describeLookup({ by }: Target, routes: RouteLookup): string {
             ? "no pod can have this IP: it is special, this router's own or outside routes.podCidrs"
             : state === DOUBTED
               ? "a peer pushed that it ended or moved, or that another has its pod IP, and the API server does not answer"
-              : "not servable";
+              : route.wake !== undefined
+                ? `not servable; its owner lets traffic wake it (wake.enabled), and it is ${route.wake === "asleep" ? "told to sleep" : "told to run by now"}`
+                : "not servable";
       return `${route.namespace}/${route.name} is ${state} ${place} at version ${route.resourceVersion}: ${served}`;
     }
   }

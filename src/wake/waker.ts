@@ -217,7 +217,7 @@ export class Waker {
       const attempt = code === "forbidden" ? "forbidden" : AWAY.has(code) ? "unavailable" : "failed";
       observer.attempted(attempt);
       const fix = attempt === "forbidden" && {
-        fix: "the ServiceAccount needs `patch` on the Sandboxes: see deploy/overlays/wake",
+        fix: "the ServiceAccount needs `patch` on the Sandboxes: see deploy/components/wake",
       };
       this.#log.tell(
         "warn",

@@ -105,7 +105,8 @@ export class RouteMirror implements RouteLookup {
       }
     }
     for (const [key] of doubts) for (const listener of this.#listeners) listener.doubtChanged?.(key);
-    if (![...this.#listeners].some(({ routeChanged }) => routeChanged !== undefined)) return;
+    const hears = [...this.#listeners].some((listener) => listener.routeChanged !== undefined);
+    if (!hears) return;
     for (const key of [...gone, ...routes.map(([namespace, name]) => objectKey(namespace, name))]) {
       for (const listener of this.#listeners) listener.routeChanged?.(key, this.#routes.get(key));
     }

@@ -12,6 +12,7 @@ interface Manifest {
 /** Each kustomization, the namespaces that it brings, and those that it needs. */
 const KUSTOMIZATIONS = [
   { path: "deploy/base", brings: ["lychgate"], needs: [] },
+  { path: "deploy/wake", brings: ["lychgate"], needs: [] },
   { path: "deploy/agent-sandbox", brings: ["lychgate"], needs: [] },
   { path: "deploy/beside-gateway", brings: ["lychgate"], needs: ["sandbox-system"] },
   { path: "deploy/instead-of-gateway", brings: [], needs: ["sandbox-system"] },

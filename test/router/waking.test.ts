@@ -131,7 +131,7 @@ describe("a paused sandbox whose owner allows it", () => {
     await start(1, { workers: 2, accessLog: "off" });
     await sleeping("box", { metadata: { annotations: { "agents.kruise.io/wake-on-traffic": "true" } } });
     const router = routers[0];
-    const answers = await Promise.all(Array.from({ length: 30 }, () => router?.ask("box")));
+    const answers = await Promise.all(Array.from({ length: 30 }, async () => router?.ask("box")));
     expect(new Set(answers.map((answer) => answer?.status))).toEqual(new Set([200]));
     await eventually(async () => expect(await patches()).toBe(1));
   });

@@ -162,7 +162,9 @@ export class WakingRequests implements IncarnationListener {
   }
 
   #releaseAll(key: ObjectKey, group: Group, how: WakeRelease, reason: RefusalReason | undefined): void {
-    for (const waiting of [...group.waiting]) {
+    // Not those who begin to wait while the others are let go.
+    const all = Array.from(group.waiting);
+    for (const waiting of all) {
       // What was released before it may have made it leave.
       if (!this.#remove(key, waiting)) continue;
       waiting.timer?.clear();

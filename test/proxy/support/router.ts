@@ -107,7 +107,10 @@ export class Router {
     this.waking =
       options.waking &&
       new WakingRequests({
-        ...{ maxHeld: 1_000, maxHeldPerSandbox: 1_000, maxHeldPerAddress: 0, pageAfterMs: 0 },
+        maxHeld: 1_000,
+        maxHeldPerSandbox: 1_000,
+        maxHeldPerAddress: 0,
+        pageAfterMs: 0,
         timeoutMs: PATIENT_MS,
         ...options.waking,
         wakes: { wake: (key, uid) => this.wakes.push({ key, uid }) },
