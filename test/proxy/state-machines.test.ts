@@ -74,6 +74,17 @@ const WAYS: readonly Way[] = [
     },
   },
   {
+    ways: ["leasing → waiting"],
+    options: { waking: {} },
+    async play(scene) {
+      scene.router.routes.sleep("box");
+      const client = await scene.send(scene.head("GET /"));
+      await eventually(() => scene.router.waking?.size === 1);
+      client.reset();
+      await eventually(() => scene.router.waking?.size === 0);
+    },
+  },
+  {
     ways: ["head → ended", "ended → gone"],
     async play(scene) {
       const client = await scene.send("\0\r\n\r\n");
