@@ -247,6 +247,54 @@ export const ROUTES: DashboardSpec = {
       ],
     },
     {
+      title: "Waking",
+      panels: [
+        {
+          title: "Sandboxes woken for requests",
+          description:
+            "By how it ended (docs/wake.md). timeout: it did not run within wake.timeoutMs; unavailable: the API server did not answer.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [{ expr: q.seenRate(METRICS.wakes, WINDOW, "end"), legend: "{{end}}" }],
+        },
+        {
+          title: "Requests that wait for it",
+          description: "And how that ended. left: the client did not wait for so long.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            { expr: `sum(${q.series(METRICS.wakeRequestsHeld)})`, legend: "held now" },
+            {
+              expr: q.seenRate(METRICS.wakeRequestsHeldTotal, WINDOW, "end"),
+              legend: "{{end}} per second",
+            },
+          ],
+        },
+        {
+          title: "How long sandboxes take",
+          description: "From the first request until the sandbox runs.",
+          kind: "time",
+          unit: "s",
+          width: 8,
+          queries: [0.5, 0.99].map((quantile) => ({
+            expr: q.quantile(quantile, METRICS.wakeDuration, WINDOW),
+            legend: `p${quantile * 100}`,
+          })),
+        },
+        {
+          title: "Attempts at the API server",
+          description:
+            "forbidden: the right to patch Sandboxes is missing (deploy/components/wake). Of several routers one gets patched, the others awake.",
+          kind: "time",
+          unit: "ops",
+          width: 8,
+          queries: [{ expr: q.seenRate(METRICS.wakeAttempts, WINDOW, "result"), legend: "{{result}}" }],
+        },
+      ],
+    },
+    {
       title: "Peers",
       panels: [
         {
