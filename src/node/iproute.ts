@@ -1,122 +1,15 @@
-import { spawn } from "node:child_process";
 import type { IpFamily } from "./cidr.ts";
-import { NodeToolError } from "./node-tool-error.ts";
-import { type Ended, endsOf, quoted, scriptOf, type Task } from "./shell-script.ts";
-
-/** Where a command runs: this process's network namespace, one by its name under /run/netns, or one by a path. */
-export type NetworkNamespace =
-  | { readonly kind: "own" }
-  | { readonly kind: "name"; readonly name: string }
-  /** `/proc/PID/ns/net`, a bind mount … */
-  | { readonly kind: "path"; readonly path: string };
-
-/** What the kernel or iproute2 said no with, as a stable word. */
-export type IpRouteErrorCode =
-  /** A gateway that can't be resolved: ENETUNREACH, EHOSTUNREACH, "Nexthop has invalid gateway". */
-  | "unreachable"
-  /** ESRCH, ENOENT, ENODEV, "Cannot find device", "does not exist". */
-  | "not_found"
-  /** EEXIST. */
-  | "exists"
-  /** EPERM, EACCES where no route says so. */
-  | "not_permitted"
-  /** The device, or the nexthop's device, is down. */
-  | "down"
-  /** iproute2 did not understand its arguments: a fault of the caller. */
-  | "bad_argument"
-  /** The namespace is not there or can't be entered. */
-  | "namespace"
-  /** iproute2 (or nsenter) is not installed. */
-  | "missing_program"
-  /** An `ip` that prints no JSON: iproute2 before 4.17, or busybox. */
-  | "unsupported"
-  | "timeout"
-  | "other";
-
-/** A call of iproute2 that failed. */
-export class IpRouteError extends NodeToolError {
-  readonly reason: IpRouteErrorCode;
-  /** The line that failed, without `ip`. */
-  readonly command: string;
-  /** What iproute2 printed, trimmed: the kernel's own words. */
-  readonly said: string;
-  readonly exitCode: number | undefined;
-
-  constructor(options: {
-    readonly reason: IpRouteErrorCode;
-    readonly command: string;
-    readonly said: string;
-    readonly exitCode?: number | undefined;
-    readonly cause?: unknown;
-    /** Default: what there is to say of the reason. */
-    readonly fix?: string;
-  }) {
-    const { reason, command, said, exitCode, cause, fix = FIXES[reason] ?? "" } = options;
-    super(HOST_CODES[reason], `ip ${command}: ${said || `exit code ${exitCode}`}`, { cause, fix });
-    this.name = "IpRouteError";
-    this.reason = reason;
-    this.command = command;
-    this.said = said;
-    this.exitCode = exitCode;
-  }
-}
-
-const HOST_CODES = {
-  unreachable: "failed",
-  not_found: "not_found",
-  exists: "failed",
-  not_permitted: "not_permitted",
-  down: "failed",
-  bad_argument: "invalid",
-  namespace: "not_found",
-  missing_program: "missing_program",
-  unsupported: "unsupported",
-  timeout: "timeout",
-  other: "failed",
-} as const satisfies Record<IpRouteErrorCode, NodeToolError["code"]>;
-
-const FIXES: Partial<Record<IpRouteErrorCode, string>> = {
-  not_permitted: "run it with CAP_NET_ADMIN, and with CAP_SYS_ADMIN to enter another namespace",
-  missing_program: "install iproute2 (and util-linux for nsenter)",
-};
-
-/** The first iproute2 whose `-json` covers links, addresses, routes, rules and neighbours. */
-const NEEDED_VERSION = "iproute2 4.17";
-
-/** iproute2 prints the kernel's extack text where there is one, else `RTNETLINK answers: strerror` (docs/node/kernel.md#gateways). */
-const SAYINGS: readonly (readonly [RegExp, IpRouteErrorCode])[] = [
-  // First: also a namespace that may not be entered.
-  [
-    /Operation not permitted|Permission denied \(you must be root\)|\/(ns|netns)\/.*Permission denied/i,
-    "not_permitted",
-  ],
-  [
-    /Cannot open network namespace|cannot open .*\/(ns|netns)\/|reassociate to namespace|setting the network namespace/i,
-    "namespace",
-  ],
-  [
-    /Nexthop has invalid gateway|Network is unreachable|No route to host|Egress device not specified/i,
-    "unreachable",
-  ],
-  [/is not up|Network is down/i, "down"],
-  [
-    /Cannot find device|does not exist|No such (process|file|device)|Cannot assign requested address|FIB table does not exist/i,
-    "not_found",
-  ],
-  [/File exists|already exists/i, "exists"],
-  [
-    /is expected|is garbage|is wrong|Invalid (value|argument "|prefix)|Unknown|either .* is a garbage|Argument|Command line/i,
-    "bad_argument",
-  ],
-];
-
-/** What an old iproute2 and busybox say to `-json`. */
-const NO_JSON = /Option "-json" is unknown|(unrecognized|invalid|unknown) option|BusyBox/i;
-
-/** Which word stands for what iproute2 printed. */
-export function classify(said: string): IpRouteErrorCode {
-  return SAYINGS.find(([pattern]) => pattern.test(said))?.[1] ?? "other";
-}
+import {
+  classify,
+  failure,
+  IpRouteError,
+  NEEDED_VERSION,
+  NO_JSON,
+  NOT_FOUND_BY_SHELL,
+} from "./iproute-error.ts";
+import { ipIn, type NetworkNamespace, shellIn } from "./network-namespace.ts";
+import { endsOf, type Ended, quoted, scriptOf, type Task } from "./shell-script.ts";
+import { type RunProgram, spawnProgram } from "./spawn-program.ts";
 
 /** A line of a batch that the kernel refused. */
 export interface BatchFailure {
@@ -134,6 +27,8 @@ export interface IpRouteOptions {
   readonly namespace?: NetworkNamespace;
   /** Longest time that a call may take. Default 30 s. */
   readonly timeoutMs?: number;
+  /** What starts programs. Default: this process. */
+  readonly runProgram?: RunProgram | undefined;
 }
 
 /**
@@ -144,10 +39,12 @@ export interface IpRouteOptions {
 export class IpRoute {
   readonly namespace: NetworkNamespace;
   readonly #timeoutMs: number;
+  readonly #runProgram: RunProgram;
 
   constructor(options: IpRouteOptions = {}) {
     this.namespace = options.namespace ?? { kind: "own" };
     this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#runProgram = options.runProgram ?? spawnProgram;
   }
 
   /**
@@ -219,7 +116,7 @@ export class IpRoute {
     const all: readonly Task<unknown>[] = [...first, ...tasks];
     if (all.length === 0) return [] as unknown as T;
     const [program, ...args] = shellIn(this.namespace);
-    const script = await spawnProgram(program, args, scriptOf(all), this.#timeoutMs);
+    const script = await this.#runProgram(program, args, scriptOf(all), this.#timeoutMs);
     const ends = endsOf(script);
     const found: unknown[] = [];
     for (const [at, task] of all.entries()) {
@@ -328,16 +225,13 @@ export class IpRoute {
   }
 
   #spawn(args: readonly string[], input: string): Promise<Ended> {
-    const [program, ...rest] = commandLine(this.namespace, args);
-    return spawnProgram(program, rest, input, this.#timeoutMs);
+    const [program, ...rest] = ipIn(this.namespace, args);
+    return this.#runProgram(program, rest, input, this.#timeoutMs);
   }
 }
 
 const JSON_OPTIONS = ["-json", "-details", "-N"];
 const BATCH_OPTIONS = ["-force", "-batch", "-"];
-
-/** What a shell ends with for a program that is not installed. */
-const NOT_FOUND_BY_SHELL = 127;
 
 function batchCommand(
   options: readonly string[],
@@ -355,12 +249,6 @@ function inputOf(lines: readonly string[]): string {
   return `${lines.join("\n")}\n`;
 }
 
-function failure(command: string, { code, stderr }: Ended): IpRouteError {
-  const said = stderr.trim();
-  const reason = code === NOT_FOUND_BY_SHELL ? "missing_program" : classify(said);
-  return new IpRouteError({ reason, command, said, exitCode: code });
-}
-
 function familyOption(family: IpFamily | undefined): readonly string[] {
   return family === undefined ? [] : [`-${family}`];
 }
@@ -375,70 +263,6 @@ function withEncapsulationNames(text: string): string {
     /"encap":"[^"]*"[^[\]{}]*?(?="(?:gateway|via|dev|flags|table)":|[[\]{}])/g,
     (encap) => encap.replaceAll(/"(dst|src|tos|ttl|id)":/g, '"encap_$1":'),
   );
-}
-
-function commandLine(namespace: NetworkNamespace, args: readonly string[]): [string, ...string[]] {
-  switch (namespace.kind) {
-    case "own":
-      return ["ip", ...args];
-    case "name":
-      return ["ip", "-n", namespace.name, ...args];
-    case "path":
-      // `ip -n` takes names only (docs/node/kernel.md#iproute2).
-      return ["nsenter", `--net=${namespace.path}`, "--", "ip", ...args];
-  }
-}
-
-/** A shell that reads its script from its standard input. */
-function shellIn(namespace: NetworkNamespace): [string, ...string[]] {
-  switch (namespace.kind) {
-    case "own":
-      return ["sh"];
-    case "name":
-      return ["nsenter", `--net=/run/netns/${namespace.name}`, "--", "sh"];
-    case "path":
-      return ["nsenter", `--net=${namespace.path}`, "--", "sh"];
-  }
-}
-
-function spawnProgram(
-  program: string,
-  args: readonly string[],
-  input: string,
-  timeoutMs: number,
-): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const command = args.join(" ");
-    // English words, whatever the machine's locale: they are classified.
-    const child = spawn(program, args, { env: { ...process.env, LC_ALL: "C" } });
-    // Not spawn's own `timeout`: its timer outlives a program that could not be started, and a wrapper's child may hold the pipes.
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-      reject(new IpRouteError({ reason: "timeout", command, said: `no answer within ${timeoutMs} ms` }));
-    }, timeoutMs);
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-    // A program that ends before it has read everything: its exit code says why.
-    child.stdin.on("error", () => {});
-    child.stdin.end(input);
-    child.on("error", (cause) => {
-      clearTimeout(timer);
-      const reason = "code" in cause && cause.code === "ENOENT" ? "missing_program" : "other";
-      const said = reason === "missing_program" ? `${program} is not installed` : cause.message;
-      reject(new IpRouteError({ reason, command, said, cause }));
-    });
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      if (code === null) {
-        reject(new IpRouteError({ reason: "other", command, said: `ended by ${signal}` }));
-        return;
-      }
-      resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() });
-    });
-  });
 }
 
 /** `-force` prints the kernel's words for a line, then `Command failed -:LINE`. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Clock, Milliseconds } from "../../system/clock.ts";
 import type { Log } from "../../system/log.ts";
-import type { NetworkNamespace } from "../iproute.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 import { ANYCAST_PROTOCOL } from "./kernel.ts";
 
 const RESTART_MS: Milliseconds = 1000;

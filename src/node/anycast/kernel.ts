@@ -2,7 +2,8 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { describeNodeToolError } from "../node-tool-error.ts";
-import { type IpRoute, IpRouteError } from "../iproute.ts";
+import type { IpRoute } from "../iproute.ts";
+import { IpRouteError } from "../iproute-error.ts";
 import { canonicalAddress, isV6 } from "./backend.ts";
 import {
   type Group,

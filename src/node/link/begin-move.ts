@@ -1,6 +1,7 @@
 import type { Clock, Milliseconds } from "../../system/clock.ts";
 import { KERNEL_PROTOCOL } from "../fib/kernel-route.ts";
-import { IpRoute, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 import { NodeToolError } from "../node-tool-error.ts";
 import { captureWithLosses, describeNamespace } from "./capture.ts";
 import { routeLine } from "./commands.ts";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute, type NetworkNamespace, type Tasks } from "../iproute.ts";
+import { IpRoute, type Tasks } from "../iproute.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 import {
   type Answers,
   listedLink,

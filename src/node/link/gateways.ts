@@ -1,5 +1,6 @@
 import { resolveGateways, type ResolveOptions } from "../neighbours/gateway-neighbours.ts";
-import { IpRoute, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 import { pinLine } from "./commands.ts";
 import type { LinkSnapshot } from "./snapshot.ts";
 

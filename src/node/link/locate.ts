@@ -1,4 +1,5 @@
-import { IpRoute, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 import { readSettings } from "./capture.ts";
 import { isThere, type MoveState } from "./move-state.ts";
 import type { LinkSettings } from "./snapshot.ts";

@@ -5,10 +5,9 @@ import { createServer, type Server } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { NodeToolError } from "../node-tool-error.ts";
-import type { NetworkNamespace } from "../iproute.ts";
+import { type NetworkNamespace, pathOfNamespace } from "../network-namespace.ts";
 import { moveStepSchema } from "./move-step.ts";
 import { parseFile, snapshotSchema } from "./snapshot.ts";
-import { pathOfNamespace } from "./run-in.ts";
 
 const DEFAULT_FOLDER = "/run/lychgate/link";
 const FORMAT = "lychgate-link-move";

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import { IpRouteError } from "../iproute-error.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 import type { Task } from "../shell-script.ts";
 import { understood } from "./printed-json.ts";
 import { haveMetrics, nexthopsFrom, routesFrom } from "./route-dump.ts";

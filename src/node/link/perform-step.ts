@@ -1,4 +1,6 @@
-import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import { IpRouteError } from "../iproute-error.ts";
+import { type NetworkNamespace, pathOfNamespace } from "../network-namespace.ts";
 import { NodeToolError } from "../node-tool-error.ts";
 import { type Ended, quoted } from "../shell-script.ts";
 import { linkNotFound } from "./capture.ts";
@@ -17,7 +19,6 @@ import {
   ruleKey,
   verifyLink,
 } from "./restore.ts";
-import { pathOfNamespace } from "./run-in.ts";
 import { type LinkSnapshot, withLinkName } from "./snapshot.ts";
 
 /** What one process knows of its own steps. */

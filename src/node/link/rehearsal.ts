@@ -1,12 +1,13 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import { IpRouteError } from "../iproute-error.ts";
+import { type NetworkNamespace, pathOfNamespace } from "../network-namespace.ts";
 import { linkNotFound, readSettings } from "./capture.ts";
 import { differences } from "./differences.ts";
 import type { RestorePlace } from "./restorable.ts";
 import { type Restored, restoreOrOnlink } from "./restore.ts";
-import { pathOfNamespace } from "./run-in.ts";
 import type { LinkSettings, LinkSnapshot } from "./snapshot.ts";
 
 const READY_WITHIN_MS = 10_000;

@@ -1,6 +1,8 @@
 import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute, type IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import type { IpRouteError } from "../iproute-error.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 import type { Ended, Task } from "../shell-script.ts";
 import { captureLink, linkFrom, linkNotFound, readLink, settingsIn } from "./capture.ts";
 import {

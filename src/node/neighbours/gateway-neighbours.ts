@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { Clock, Milliseconds } from "../../system/clock.ts";
-import { IpRoute, IpRouteError, type NetworkNamespace } from "../iproute.ts";
+import { IpRoute } from "../iproute.ts";
+import { IpRouteError } from "../iproute-error.ts";
+import type { NetworkNamespace } from "../network-namespace.ts";
 
 /** An address and the MAC that answers for it. */
 export interface ResolvedGateway {

@@ -2,7 +2,8 @@ import { addressBits, type Cidr, cidrAt, formatAddress, type IpAddress } from ".
 import type { Outcome } from "../fib/fib.ts";
 import { type KernelRoute, MAIN_TABLE, readKernelRoute } from "../fib/kernel-route.ts";
 import type { KernelRule } from "../fib/kernel-rule.ts";
-import { type IpRoute, IpRouteError } from "../iproute.ts";
+import type { IpRoute } from "../iproute.ts";
+import { IpRouteError } from "../iproute-error.ts";
 import { judgedParts } from "./expected-cidrs.ts";
 
 /**
