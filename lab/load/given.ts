@@ -17,6 +17,7 @@ import type { ApiCredentials } from "../../src/watch/api-credentials.ts";
 import { loadCredentials } from "../../src/watch/credentials.ts";
 import { createInformer } from "../../src/watch/informer.ts";
 import type { ObservationSink } from "../../src/watch/observation-sink.ts";
+import { configFrom } from "../../src/config/load.ts";
 
 /** A router that runs already, and its cluster. */
 export interface GivenOptions {
@@ -69,6 +70,7 @@ export async function startGiven(given: GivenOptions, run: RunOptions, stderr: W
     sink: bookSink(book, churn ? (name) => maker.owns(name) : () => true),
     log: silentLog,
     clock: systemClock,
+    settings: configFrom().watch,
   });
   stderr.write(
     churn

@@ -8,7 +8,6 @@ import type { Clock } from "../system/clock.ts";
 import type { Log, LogFields } from "../system/log.ts";
 import type { ApiCredentials } from "../watch/api-credentials.ts";
 import type { Informer, InformerStatus } from "../watch/informer.ts";
-import { DEFAULT_RETRY_POLICY } from "../watch/list-watch-state.ts";
 import type { ObservationSink } from "../watch/observation-sink.ts";
 import { crdName } from "../watch/watched-resource.ts";
 import { providersOf, type WatchedProvider } from "./providers.ts";
@@ -46,8 +45,6 @@ export async function createWatching(options: WatchingOptions): Promise<Watching
   const { config, credentials, table, sink, metrics, clock, log } = options;
   // Imported late: undici costs 30 MB, which a router that is only pushed to, or a worker, need not have.
   const { createInformerOf } = await import("../watch/informer.ts");
-  const { list, pageSize, stallTimeoutMs, checkIntervalMs, backoffMinMs, backoffMaxMs } = config.watch;
-  const retry = { ...DEFAULT_RETRY_POLICY, backoff: { baseMs: backoffMinMs, maxMs: backoffMaxMs } };
   const providers = providersOf(config);
   const sync = Promise.withResolvers<void>();
   sync.promise.catch(() => {});
@@ -66,7 +63,7 @@ export async function createWatching(options: WatchingOptions): Promise<Watching
       observer: metrics.watch,
       log: providers.length > 1 ? logWith(log, { crd: crdName(resource) }) : log,
       clock,
-      settings: { list, pageSize, stallTimeoutMs, checkIntervalMs, retry },
+      settings: config.watch,
     }),
   }));
   const first = watched.find(({ provider }) => provider === "");

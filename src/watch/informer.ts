@@ -8,7 +8,7 @@ import { ObjectReader } from "./object-reader.ts";
 import type { ObservationSink } from "./observation-sink.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import { type ReflectorObserver, silentObserver } from "./reflector-observer.ts";
-import { DEFAULT_REFLECTOR_SETTINGS, type ReflectorSettings } from "./reflector-settings.ts";
+import { reflectorSettings, type ReflectorSettings, type WatchSettings } from "./reflector-settings.ts";
 import { openKruiseSandbox } from "./sandbox-projection.ts";
 import type { WatchedObject } from "./watched-object.ts";
 import type { WatchedResource } from "./watched-resource.ts";
@@ -33,8 +33,10 @@ export interface InformerOptions<T extends WatchedObject = Observation> {
   readonly resource: WatchedResource<T>;
   /** Longest wait for a TCP and TLS handshake. Default 10 s. */
   readonly connectTimeoutMs?: Milliseconds;
-  /** What differs from {@link DEFAULT_REFLECTOR_SETTINGS}. */
-  readonly settings?: Partial<ReflectorSettings>;
+  /** The section `watch` of the configuration. */
+  readonly settings: WatchSettings;
+  /** What is no setting, or a setting otherwise, for tests. */
+  readonly tuning?: Partial<ReflectorSettings>;
 }
 
 /** A snapshot of an informer, for the status page. */
@@ -73,6 +75,7 @@ const READ_TIMEOUT_MS = 3_000;
  *
  * @example
  * ```ts
+ * import { configFrom } from "../config/load.ts";
  * import { systemClock } from "../system/clock.ts";
  * import { silentLog } from "../system/log.ts";
  * import { anonymousCredentials } from "./api-credentials.ts";
@@ -95,6 +98,7 @@ const READ_TIMEOUT_MS = 3_000;
  *   },
  *   clock: systemClock,
  *   log: silentLog,
+ *   settings: configFrom().watch,
  * });
  * informer.start();
  * console.log(informer.synced);
@@ -115,6 +119,7 @@ export function createInformerOf<T extends WatchedObject>(options: InformerOptio
     ...(options.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: options.connectTimeoutMs }),
   });
   const scopes = options.namespaces.length === 0 ? [""] : [...new Set(options.namespaces)];
+  const settings: ReflectorSettings = { ...reflectorSettings(options.settings), ...options.tuning };
   const connectedOf = connectedTogether(observer, scopes.length);
   const reflectors = scopes.map(
     (scope) =>
@@ -131,10 +136,10 @@ export function createInformerOf<T extends WatchedObject>(options: InformerOptio
         log,
         clock,
         random,
-        settings: { ...DEFAULT_REFLECTOR_SETTINGS, ...options.settings },
+        settings,
       }),
   );
-  const { pageSize, maxPageBytes } = { ...DEFAULT_REFLECTOR_SETTINGS, ...options.settings };
+  const { pageSize, maxPageBytes } = settings;
   const { resource, selector, fieldSelector } = options;
   const single = {
     target: { resource, selector, fieldSelector },

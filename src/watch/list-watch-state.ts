@@ -1,5 +1,5 @@
 import type { Milliseconds } from "../system/clock.ts";
-import { type Backoff, DEFAULT_BACKOFF, nextDelayMs } from "./backoff.ts";
+import { type Backoff, nextDelayMs } from "./backoff.ts";
 import type { FaultKind } from "./fault.ts";
 
 /**
@@ -78,9 +78,8 @@ export interface RetryPolicy {
   readonly behindRetries: number;
 }
 
-/** See {@link RetryPolicy}. */
-export const DEFAULT_RETRY_POLICY: RetryPolicy = {
-  backoff: DEFAULT_BACKOFF,
+/** What of a {@link RetryPolicy} is no setting. */
+export const FIXED_RETRY: Omit<RetryPolicy, "backoff"> = {
   steadyMs: 1_000,
   shortWatchMs: 1_000,
   healthyAfterMs: 10_000,

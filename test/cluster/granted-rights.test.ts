@@ -10,6 +10,7 @@ import { eventually } from "../support/eventually.ts";
 import { type RouterProcess, startRouterProcess } from "../support/router-process.ts";
 import { RecordingLog } from "../watch/support/watching.ts";
 import { type Kubernetes, NO_KUBERNETES, startKubernetes } from "./support/kubernetes.ts";
+import { DEFAULTS } from "../support/defaults.ts";
 
 /** A right: a verb on a resource (`group/resource`), in a namespace or in all (`""`). */
 interface Right {
@@ -158,6 +159,7 @@ describe.skipIf(NO_KUBERNETES)(
           credentials: await loadCredentials({ kubeconfig }),
           namespaces: [],
           fieldSelector: "spec.nodeName=node-1",
+          settings: DEFAULTS.watch,
           resource: podsWithAnnotation("lychgate.dev/anycast"),
           sink: {
             relist(_, __, listed) {

@@ -9,6 +9,7 @@ import { RecordingSink } from "../watch/support/recording-sink.ts";
 import { RecordingLog, RecordingObserver } from "../watch/support/watching.ts";
 import { CLUSTERS, WITHOUT_WATCH_LIST } from "./support/clusters.ts";
 import type { TestCluster } from "./support/test-cluster.ts";
+import { DEFAULTS } from "../support/defaults.ts";
 
 // The informer beside Kubernetes' API servers and beside the dev cluster. What differs is a fault of the dev cluster.
 
@@ -53,7 +54,8 @@ describe.each(CASES)("the informer of $name, lists: $list", ({ isMissing, start,
       observer,
       log,
       clock: systemClock,
-      settings: { list, ...settings },
+      settings: { ...DEFAULTS.watch, list },
+      tuning: settings,
     });
     informer.start();
     running.push({ informer, sink, observer });
@@ -239,7 +241,7 @@ describe.each(WITHOUT_WATCH_LIST)("the informer of $name without WatchList", ({ 
       observer,
       log,
       clock: systemClock,
-      settings: { list: "stream" },
+      settings: { ...DEFAULTS.watch, list: "stream" },
     });
     try {
       await cluster.client.create("team-a", "before");

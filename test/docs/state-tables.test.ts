@@ -4,7 +4,6 @@ import { expect, test } from "vitest";
 import { CLIENT_TRANSITIONS } from "../../src/proxy/fast/client-phase.ts";
 import { FAULT_KINDS } from "../../src/watch/fault.ts";
 import {
-  DEFAULT_RETRY_POLICY,
   IDLE,
   LIST_REASONS,
   type ReflectorEvent,
@@ -13,6 +12,9 @@ import {
   type Tries,
 } from "../../src/watch/list-watch-state.ts";
 import { ROOT } from "./citations.ts";
+import { REFLECTOR_SETTINGS } from "../support/defaults.ts";
+
+const { retry: RETRY } = REFLECTOR_SETTINGS;
 
 // The tables of docs/architecture.md#state-machines against the code.
 
@@ -33,7 +35,7 @@ function rowsOf(table: string): string[][] {
 const wordsIn = (cell = "") => [...cell.matchAll(/`([\w-]+)`/g)].map(([, word = ""]) => word);
 
 test("the reflector goes where its table says, and nowhere else", () => {
-  const policy = DEFAULT_RETRY_POLICY;
+  const policy = RETRY;
   const tries: Tries[] = [0, policy.watchFaultsBeforeRelist].flatMap((count) =>
     [true, false].map((unauthorized) => ({
       failures: count,

@@ -3,6 +3,7 @@ import { createTargetParser, type TargetOptions, type TargetParser } from "../..
 import { Upstreams, type UpstreamOptions } from "../../src/proxy/upstream/upstreams.ts";
 import { tableOptionsOf } from "../../src/router/table-options.ts";
 import { RouteTable, type RouteTableOptions } from "../../src/routes/table.ts";
+import { reflectorSettings } from "../../src/watch/reflector-settings.ts";
 
 /** What the schema has where nobody says otherwise: the only place with defaults. */
 export const DEFAULTS = configFrom();
@@ -17,6 +18,9 @@ const connectionsOf = ({
 
 /** How many connections the peer port and the admin port have. */
 export const CONNECTIONS = { peers: connectionsOf(DEFAULTS.peers), admin: connectionsOf(DEFAULTS.admin) };
+
+/** How a reflector works by default. */
+export const REFLECTOR_SETTINGS = reflectorSettings(DEFAULTS.watch);
 
 /** A table as the router makes it by default, but for `options`, and but for this: it believes pushes at once. */
 export function newTable(options: Partial<RouteTableOptions>): RouteTable {

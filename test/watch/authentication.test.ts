@@ -10,6 +10,7 @@ import { kubeconfig, Scratch } from "./support/kubeconfig.ts";
 import { RecordingSink } from "./support/recording-sink.ts";
 import { SandboxStore } from "./support/sandbox-store.ts";
 import { FAST, RecordingLog, watching } from "./support/watching.ts";
+import { DEFAULTS } from "../support/defaults.ts";
 
 /** Credentials whose token is as good as their last forced reload made it. */
 function rotating(server: URL, tokens: string[]): ApiCredentials & { readonly reloads: () => number } {
@@ -168,7 +169,8 @@ test.skipIf(!hasOpenssl())(
         sink,
         log,
         clock: systemClock,
-        settings: FAST,
+        settings: DEFAULTS.watch,
+        tuning: FAST,
       });
       informer.start();
       return { informer, sink, log };

@@ -12,6 +12,7 @@ import { eventually } from "../support/eventually.ts";
 import { kubeconfig, Scratch } from "./support/kubeconfig.ts";
 import { RecordingSink } from "./support/recording-sink.ts";
 import { FAST, RecordingLog } from "./support/watching.ts";
+import { DEFAULTS } from "../support/defaults.ts";
 
 // What the log says to do when TLS to the API server fails, by real handshakes. Needs the openssl command.
 
@@ -78,7 +79,8 @@ describe.skipIf(!hasOpenssl)("the advice when TLS to the API server fails", () =
       sink: new RecordingSink(),
       log,
       clock: systemClock,
-      settings: FAST,
+      settings: DEFAULTS.watch,
+      tuning: FAST,
     });
     informer.start();
     try {

@@ -3,17 +3,19 @@ import { expect, test } from "vitest";
 import { nextDelayMs } from "../../src/watch/backoff.ts";
 import { FAULT_KINDS, type FaultKind, MAX_RETRY_AFTER_MS, parseRetryAfter } from "../../src/watch/fault.ts";
 import {
-  DEFAULT_RETRY_POLICY,
   IDLE,
   mustStartOver,
   type ReflectorEvent,
   type ReflectorState,
   transition,
 } from "../../src/watch/list-watch-state.ts";
+import { REFLECTOR_SETTINGS } from "../support/defaults.ts";
+
+const { retry: RETRY } = REFLECTOR_SETTINGS;
 
 /** The states that a row of events leads through, with `random` held at its lowest. */
 function run(...events: readonly ReflectorEvent[]): ReflectorState {
-  return events.reduce((state, event) => transition(state, event, DEFAULT_RETRY_POLICY, 0), IDLE);
+  return events.reduce((state, event) => transition(state, event, RETRY, 0), IDLE);
 }
 
 function watchEnded(fault: FaultKind, lastedMs = 0, progressed = false): ReflectorEvent {
@@ -25,11 +27,11 @@ const LISTED: ReflectorEvent = { kind: "listed" };
 const WAITED: ReflectorEvent = { kind: "waited" };
 
 test("delays double from 0.8 s to 30 s, and the second half of each is random", () => {
-  expect([0, 1, 2, 3, 4, 5, 6, 99].map((attempt) => nextDelayMs(attempt, 0))).toEqual([
+  expect([0, 1, 2, 3, 4, 5, 6, 99].map((attempt) => nextDelayMs(attempt, 0, RETRY.backoff))).toEqual([
     400, 800, 1_600, 3_200, 6_400, 12_800, 15_000, 15_000,
   ]);
-  expect(nextDelayMs(0, 0.999)).toBeLessThan(800);
-  expect(nextDelayMs(99, 0.999)).toBeLessThan(30_000);
+  expect(nextDelayMs(0, 0.999, RETRY.backoff)).toBeLessThan(800);
+  expect(nextDelayMs(99, 0.999, RETRY.backoff)).toBeLessThan(30_000);
 });
 
 test.each<readonly [string | undefined, number | undefined]>([
@@ -48,14 +50,14 @@ test.each<readonly [string | undefined, number | undefined]>([
 test("what a server asks for in Retry-After is the least, and the waits of many routers differ", () => {
   const throttled: ReflectorEvent = { kind: "failed", fault: "throttled", retryAfterMs: 5_000 };
   const delayMs = (random: number) => {
-    const state = transition(run(START), throttled, DEFAULT_RETRY_POLICY, random);
+    const state = transition(run(START), throttled, RETRY, random);
     return state.kind === "backing_off" ? state.delayMs : undefined;
   };
   expect([0, 0.5, 0.999].map((random) => Math.round(delayMs(random) ?? 0))).toEqual([5_000, 5_400, 5_799]);
   // Own waits that are longer stand.
   const failed: ReflectorEvent = { kind: "failed", fault: "server_error", retryAfterMs: 5_000 };
   const often = [START, ...Array.from({ length: 8 }, () => [failed, WAITED]).flat()];
-  expect(transition(run(...often), failed, DEFAULT_RETRY_POLICY, 0)).toMatchObject({ delayMs: 15_000 });
+  expect(transition(run(...often), failed, RETRY, 0)).toMatchObject({ delayMs: 15_000 });
 });
 
 test("a 401 is tried again at once, once, with credentials read anew; then with delays", () => {
@@ -127,13 +129,11 @@ test.each(["unreachable", "unavailable", "throttled"] as const)(
   (fault) => {
     const lists = Array.from({ length: 50 }, () => [{ kind: "failed", fault } as const, WAITED]).flat();
     const list = run(START, ...lists);
-    expect(transition(list, { kind: "failed", fault }, DEFAULT_RETRY_POLICY, 0.999)).toMatchObject({
+    expect(transition(list, { kind: "failed", fault }, RETRY, 0.999)).toMatchObject({
       kind: "backing_off",
       delayMs: expect.closeTo(1_000, -1),
     });
-    expect(
-      transition(list, { kind: "failed", fault: "server_error" }, DEFAULT_RETRY_POLICY, 0),
-    ).toMatchObject({
+    expect(transition(list, { kind: "failed", fault: "server_error" }, RETRY, 0)).toMatchObject({
       delayMs: 400,
     });
     const watches = Array.from({ length: 50 }, () => [watchEnded(fault), WAITED]).flat();
@@ -187,7 +187,7 @@ test("a list stays behind three times before it is believed", () => {
   const behind: ReflectorEvent = { kind: "failed", fault: "behind" };
   const tries = [0, 1, 2, 3].map((times) => {
     const state = run(START, ...Array.from({ length: times }, () => [behind, WAITED]).flat());
-    return state.kind === "listing" && mustStartOver(state.tries, DEFAULT_RETRY_POLICY);
+    return state.kind === "listing" && mustStartOver(state.tries, RETRY);
   });
   expect(tries).toEqual([false, false, false, true]);
 });
@@ -220,8 +220,8 @@ test("no row of events stops the loop but stop, and nothing leaves stopped", () 
     fc.property(fc.array(anyEvent), fc.array(anyEvent), (before, after) => {
       const state = run(START, ...before);
       expect(["listing", "watching", "backing_off"]).toContain(state.kind);
-      const stopped = transition(state, { kind: "stop" }, DEFAULT_RETRY_POLICY, 0);
-      expect(after.reduce((s, event) => transition(s, event, DEFAULT_RETRY_POLICY, 0), stopped)).toEqual({
+      const stopped = transition(state, { kind: "stop" }, RETRY, 0);
+      expect(after.reduce((s, event) => transition(s, event, RETRY, 0), stopped)).toEqual({
         kind: "stopped",
       });
     }),
@@ -236,7 +236,7 @@ test("a server that fails at once, in whatever way, is asked a few times in a ro
       for (const fault of faults) {
         if (state.kind === "backing_off") {
           asked = 0;
-          state = transition(state, WAITED, DEFAULT_RETRY_POLICY, 0);
+          state = transition(state, WAITED, RETRY, 0);
         }
         asked += 1;
         // A list, a 401 and a 410 on its watch, a 401 on the next list, and once more until the next 410.
@@ -247,7 +247,7 @@ test("a server that fails at once, in whatever way, is asked a few times in a ro
             : state.kind === "listing"
               ? { kind: "failed", fault }
               : watchEnded(fault);
-        state = transition(state, event, DEFAULT_RETRY_POLICY, 0);
+        state = transition(state, event, RETRY, 0);
       }
     }),
   );

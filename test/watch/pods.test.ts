@@ -7,6 +7,7 @@ import { type ObservedPod, podsWithAnnotation } from "../../src/watch/pod-projec
 import { eventually } from "../support/eventually.ts";
 import { FaultyApiServer } from "./support/faulty-api-server.ts";
 import { ObjectStore } from "./support/sandbox-store.ts";
+import { DEFAULTS } from "../support/defaults.ts";
 
 const ANNOTATION = "lychgate.dev/anycast";
 const { project } = podsWithAnnotation(ANNOTATION);
@@ -86,6 +87,7 @@ test("an informer of pods asks the core API for those of one node and hears of t
     credentials: anonymousCredentials(server.url),
     namespaces: [],
     fieldSelector: "spec.nodeName=node-1",
+    settings: DEFAULTS.watch,
     resource: podsWithAnnotation(ANNOTATION),
     sink: {
       relist(_, __, pods) {

@@ -4,8 +4,8 @@ import type { Clock } from "../../src/system/clock.ts";
 import type { ApiClient, ApiRequest } from "../../src/watch/api-client.ts";
 import { ApiFault } from "../../src/watch/fault.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
-import { DEFAULT_REFLECTOR_SETTINGS } from "../../src/watch/reflector-settings.ts";
 import { openKruiseSandbox } from "../../src/watch/sandbox-projection.ts";
+import { REFLECTOR_SETTINGS } from "../support/defaults.ts";
 import { RecordingSink } from "./support/recording-sink.ts";
 import { RecordingLog, RecordingObserver } from "./support/watching.ts";
 
@@ -21,7 +21,7 @@ function reflecting(answer: (request: ApiRequest, number: number) => Answer | un
     monotonicMs: () => nowMs,
     setTimeout(callback, delayMs) {
       // The grace of liveness is not waited for here.
-      if (delayMs === DEFAULT_REFLECTOR_SETTINGS.liveGraceMs) return { clear() {} };
+      if (delayMs === REFLECTOR_SETTINGS.liveGraceMs) return { clear() {} };
       waits.push(delayMs);
       const timer = setImmediate(() => {
         nowMs += delayMs;
@@ -63,7 +63,7 @@ function reflecting(answer: (request: ApiRequest, number: number) => Answer | un
     log,
     clock,
     random: () => 0,
-    settings: { ...DEFAULT_REFLECTOR_SETTINGS, list: "paged" },
+    settings: { ...REFLECTOR_SETTINGS, list: "paged" },
   });
   return { reflector, requests, checks, waits, observer, log, silent };
 }
@@ -92,7 +92,7 @@ test("what is asked for, and for how long: the list, then the watch from its ver
   reflector.start();
   await silent;
   const { firstByteTimeoutMs, listIdleTimeoutMs, stallTimeoutMs, pageSize, watchSeconds } =
-    DEFAULT_REFLECTOR_SETTINGS;
+    REFLECTOR_SETTINGS;
   const shape = requests.map((request) => [request.firstByteTimeoutMs, request.idleTimeoutMs]);
   expect(shape).toEqual([
     [firstByteTimeoutMs, listIdleTimeoutMs],

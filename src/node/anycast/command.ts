@@ -22,6 +22,7 @@ import { describeNodeToolError, NodeToolError } from "../node-tool-error.ts";
 import { IpRoute } from "../iproute.ts";
 import type { NetworkNamespace } from "../network-namespace.ts";
 import type { Log } from "../../system/log.ts";
+import { configFrom } from "../../config/load.ts";
 import { notifySystemd } from "../systemd/notify.ts";
 import { hostMetricsText } from "../../metrics/node-metrics.ts";
 import { createOperationalLog } from "../../system/operational-log.ts";
@@ -194,6 +195,7 @@ async function watchPods(
     selector: selector || undefined,
     fieldSelector: `spec.nodeName=${node}`,
     resource: podsWithAnnotation(annotation),
+    settings: configFrom().watch,
     sink: new PodBackends(changed, Math.max(1, new Set(namespaces).size), heard),
     log,
     clock,

@@ -4,6 +4,7 @@ import { anonymousCredentials, type ApiCredentials } from "../../../src/watch/ap
 import { createInformer, type Informer, type SandboxInformerOptions } from "../../../src/watch/informer.ts";
 import type { ReflectorObserver } from "../../../src/watch/reflector-observer.ts";
 import type { ReflectorSettings } from "../../../src/watch/reflector-settings.ts";
+import { DEFAULTS } from "../../support/defaults.ts";
 import { FaultyApiServer } from "./faulty-api-server.ts";
 import { RecordingSink } from "./recording-sink.ts";
 import { SandboxStore } from "./sandbox-store.ts";
@@ -110,7 +111,8 @@ export async function watching(options: WatchingOptions = {}): Promise<Watching>
     observer,
     log,
     clock: options.clock ?? systemClock,
-    settings: { ...FAST, ...options.settings },
+    settings: DEFAULTS.watch,
+    tuning: { ...FAST, ...options.settings },
     ...(options.random === undefined ? {} : { random: options.random }),
   };
   const informer = createInformer(informerOptions);
