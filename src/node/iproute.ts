@@ -7,8 +7,9 @@ import {
   NO_JSON,
   NOT_FOUND_BY_SHELL,
 } from "./iproute-error.ts";
-import { ipIn, type NetworkNamespace, shellIn } from "./network-namespace.ts";
+import { ipIn, type NetworkNamespace, pathOfNamespace, shellIn } from "./network-namespace.ts";
 import { endsOf, type Ended, quoted, scriptOf, type Task } from "./shell-script.ts";
+import type { ShellSession } from "./shell-session.ts";
 import { type RunProgram, spawnProgram } from "./spawn-program.ts";
 
 /** A line of a batch that the kernel refused. */
@@ -27,8 +28,8 @@ export interface IpRouteOptions {
   readonly namespace?: NetworkNamespace;
   /** Longest time that a call may take. Default 30 s. */
   readonly timeoutMs?: number;
-  /** What starts programs. Default: this process. */
-  readonly runProgram?: RunProgram | undefined;
+  /** A shell that starts the programs, in whatever namespace it is itself. Default: this process does. */
+  readonly session?: ShellSession | undefined;
 }
 
 /**
@@ -38,13 +39,19 @@ export interface IpRouteOptions {
  */
 export class IpRoute {
   readonly namespace: NetworkNamespace;
+  /** {@link namespace}, as who runs programs has to enter it. */
+  readonly #entered: NetworkNamespace;
   readonly #timeoutMs: number;
   readonly #runProgram: RunProgram;
 
   constructor(options: IpRouteOptions = {}) {
     this.namespace = options.namespace ?? { kind: "own" };
     this.#timeoutMs = options.timeoutMs ?? 30_000;
-    this.#runProgram = options.runProgram ?? spawnProgram;
+    this.#runProgram = options.session?.runProgram ?? spawnProgram;
+    // The shell's own is another one.
+    this.#entered = options.session
+      ? { kind: "path", path: pathOfNamespace(this.namespace) }
+      : this.namespace;
   }
 
   /**
@@ -115,7 +122,7 @@ export class IpRoute {
   async after<T extends readonly unknown[]>(first: readonly Task<unknown>[], tasks: Tasks<T>): Promise<T> {
     const all: readonly Task<unknown>[] = [...first, ...tasks];
     if (all.length === 0) return [] as unknown as T;
-    const [program, ...args] = shellIn(this.namespace);
+    const [program, ...args] = shellIn(this.#entered);
     const script = await this.#runProgram(program, args, scriptOf(all), this.#timeoutMs);
     const ends = endsOf(script);
     const found: unknown[] = [];
@@ -225,7 +232,7 @@ export class IpRoute {
   }
 
   #spawn(args: readonly string[], input: string): Promise<Ended> {
-    const [program, ...rest] = ipIn(this.namespace, args);
+    const [program, ...rest] = ipIn(this.#entered, args);
     return this.#runProgram(program, rest, input, this.#timeoutMs);
   }
 }

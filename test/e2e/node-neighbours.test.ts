@@ -27,7 +27,7 @@ function macOf({ node }: Pod): string {
 }
 
 const resolve = ({ pod }: Pod, gateways: readonly string[], timeoutMs = 3500) =>
-  resolveGateways({ kind: "name", name: pod.name }, "eth0", gateways, { timeoutMs, clock: systemClock });
+  resolveGateways(pod.ip, "eth0", gateways, { timeoutMs, clock: systemClock });
 
 /** All settings of the namespace's kernel that a tool could have turned. */
 const proxies = ({ interior }: Pod): string =>

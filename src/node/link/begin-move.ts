@@ -3,6 +3,7 @@ import { KERNEL_PROTOCOL } from "../fib/kernel-route.ts";
 import { IpRoute } from "../iproute.ts";
 import type { NetworkNamespace } from "../network-namespace.ts";
 import { NodeToolError } from "../node-tool-error.ts";
+import type { ShellSession } from "../shell-session.ts";
 import { captureWithLosses, describeNamespace } from "./capture.ts";
 import { routeLine } from "./commands.ts";
 import { captureGateways } from "./gateways.ts";
@@ -37,14 +38,11 @@ export interface MoveSurroundings {
   readonly progress: (line: string) => void;
 }
 
-/**
- * Looks at both sides and captures; nothing is changed but neighbour entries of gateways. `meanwhile` is called when the reading has begun: other programs
- * do it, and this process waits.
- */
+/** Looks at both sides and captures; nothing is changed but neighbour entries of gateways. `session` starts the programs. */
 export async function beginMove(
   options: MoveOptions,
   { clock, progress }: MoveSurroundings,
-  meanwhile: () => void,
+  session: ShellSession,
 ): Promise<MoveState> {
   const { from, to, link, targetName = link } = options;
   const [fromInode, toInode] = await Promise.all([inodeOf(from), inodeOf(to)]);
@@ -54,12 +52,9 @@ export async function beginMove(
     });
   }
   const startedAt = new Date(clock.nowMs()).toISOString();
-  const reading = Promise.all([
-    captureWithLosses(from, link, startedAt),
-    dumpNamespace(new IpRoute({ namespace: to })),
-  ]);
-  meanwhile();
-  const [captured, there] = await reading;
+  const source = new IpRoute({ namespace: from, session });
+  const captured = await captureWithLosses(source, link, startedAt);
+  const there = await dumpNamespace(new IpRoute({ namespace: to, session }));
   checkTarget(to, there, withLinkName(captured, targetName));
   const { unrestorable } = restoreOrder(captured);
   if (unrestorable.length > 0 && !options.acceptLoss) {
@@ -71,7 +66,7 @@ export async function beginMove(
   }
   progress(`captured ${link}: ${captured.addresses.length} addresses, ${captured.routes.length} routes`);
   for (const note of captured.notes) progress(note);
-  const snapshot = await captureGateways(from, captured, { timeoutMs: options.neighbourTimeoutMs, clock });
+  const snapshot = await captureGateways(source, captured, { timeoutMs: options.neighbourTimeoutMs, clock });
   for (const { address, why } of snapshot.skippedGateways) progress(`gateway ${address} is skipped: ${why}`);
   return {
     ...MOVE_STATE_MARKS,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute, type Tasks } from "../iproute.ts";
+import type { IpRoute, Tasks } from "../iproute.ts";
 import type { NetworkNamespace } from "../network-namespace.ts";
 import {
   type Answers,
@@ -136,12 +136,7 @@ function portOptions(data: Readonly<Record<string, unknown>> = {}): { name: stri
  * Reads all that the link has and would lose by a move. Its gateways' neighbours and its queueing disciplines are not looked at: see
  * {@link captureGateways} and {@link captureWithLosses}. Reading another namespace needs CAP_SYS_ADMIN. Throws `NodeToolError`, `not_found` for the link.
  */
-export async function captureLink(
-  namespace: NetworkNamespace,
-  name: string,
-  takenAt: string,
-): Promise<LinkSnapshot> {
-  const ip = new IpRoute({ namespace });
+export async function captureLink(ip: IpRoute, name: string, takenAt: string): Promise<LinkSnapshot> {
   return linkFrom(ip, name, takenAt, await ip.together(readLink(ip, name)));
 }
 
@@ -155,30 +150,25 @@ export async function linkFrom(
   ip: IpRoute,
   name: string,
   takenAt: string,
-  [general, four, six, sysctls]: LinkAnswers,
+  [general, six, sysctls]: LinkAnswers,
 ): Promise<LinkSnapshot> {
-  return snapshotOf(ip.namespace, name, takenAt, await namespaceFrom(ip, general, four, six), sysctls);
+  return snapshotOf(ip.namespace, name, takenAt, await namespaceFrom(ip, general, six), sysctls);
 }
 
-type LinkAnswers = readonly [general: Answers, four: Answers, six: Answers, LinkSnapshot["sysctls"]];
+type LinkAnswers = readonly [general: Answers, six: Answers, LinkSnapshot["sysctls"]];
 
 /**
  * {@link captureLink}, with what the link has and no tool puts back: queueing disciplines that someone set, and with them filters and
  * eBPF programs. Without `tc` a note says that nobody looked.
  */
-export async function captureWithLosses(
-  namespace: NetworkNamespace,
-  name: string,
-  takenAt: string,
-): Promise<LinkSnapshot> {
-  const ip = new IpRoute({ namespace });
-  const [general, four, six, sysctls, qdiscs] = await ip.together([
+export async function captureWithLosses(ip: IpRoute, name: string, takenAt: string): Promise<LinkSnapshot> {
+  const [general, six, sysctls, qdiscs] = await ip.together([
     ...readNamespace(ip),
     readSysctls(name),
     readQdiscs(name),
   ]);
-  const dump = await namespaceFrom(ip, general, four, six);
-  return withLosses(snapshotOf(namespace, name, takenAt, dump, sysctls), qdiscs);
+  const dump = await namespaceFrom(ip, general, six);
+  return withLosses(snapshotOf(ip.namespace, name, takenAt, dump, sysctls), qdiscs);
 }
 
 function snapshotOf(

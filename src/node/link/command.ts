@@ -37,8 +37,9 @@ export async function snapshotLink(
   neighbourTimeoutMs: number,
   clock: Clock = systemClock,
 ): Promise<LinkSnapshot> {
-  const captured = await captureWithLosses(namespace, link, new Date(clock.nowMs()).toISOString());
-  return captureGateways(namespace, captured, { timeoutMs: neighbourTimeoutMs, clock });
+  const ip = new IpRoute({ namespace });
+  const captured = await captureWithLosses(ip, link, new Date(clock.nowMs()).toISOString());
+  return captureGateways(ip, captured, { timeoutMs: neighbourTimeoutMs, clock });
 }
 
 /** Reads a snapshot's file. Throws `NodeToolError`. */
@@ -111,13 +112,14 @@ export async function restoreFrom(
   { pin, acceptLoss }: RestoreOptions,
   progress: Progress,
 ): Promise<RestoreOrder> {
-  const settings = await readSettings(new IpRoute({ namespace }), link);
-  const before = await captureLink(namespace, link, snapshot.takenAt);
+  const ip = new IpRoute({ namespace });
+  const settings = await readSettings(ip, link);
+  const before = await captureLink(ip, link, snapshot.takenAt);
   // Another link than the one that was captured stays what it is made of.
   const { kind, mac } = settings ?? before.link;
   const renamed = withLinkName(snapshot, link);
   const wanted = { ...renamed, link: { ...renamed.link, kind, mac } };
-  const devices = await devicesOf(namespace);
+  const devices = await devicesOf(ip);
   const planned = restoreOrder(wanted, { devices });
   if (planned.unrestorable.length > 0 && !acceptLoss) {
     throw new NodeToolError(
@@ -130,20 +132,20 @@ export async function restoreFrom(
   const { onlink } = await rehearse(wanted);
   progress("restoring addresses, rules and routes");
   try {
-    const order = await restoreLink(namespace, wanted, {
+    const order = await restoreLink(ip, wanted, {
       devices,
       onlink: new Map(onlink.map(({ key, why }) => [key, why])),
     });
-    if (pin) await pinGateways(namespace, wanted);
+    if (pin) await pinGateways(ip, wanted);
     progress("verifying by a second snapshot");
-    const found = await verifyLink(namespace, wanted, { ...order, pinned: pin });
+    const found = await verifyLink(ip, wanted, { ...order, pinned: pin });
     if (found.length === 0) return order;
     throw new NodeToolError("failed", `after the restore the link is not what it was: ${listed(found)}`);
   } catch (error) {
     progress(`failed: ${describeNodeToolError(error)}`);
     progress("putting back what was there");
     const place = { devices, isHome: true };
-    await restoreOrOnlink(namespace, before, place).catch((second: unknown) => rescue(before, error, second));
+    await restoreOrOnlink(ip, before, place).catch((second: unknown) => rescue(before, error, second));
     throw error;
   }
 }

@@ -1,6 +1,5 @@
 import { resolveGateways, type ResolveOptions } from "../neighbours/gateway-neighbours.ts";
-import { IpRoute } from "../iproute.ts";
-import type { NetworkNamespace } from "../network-namespace.ts";
+import type { IpRoute } from "../iproute.ts";
 import { pinLine } from "./commands.ts";
 import type { LinkSnapshot } from "./snapshot.ts";
 
@@ -16,7 +15,7 @@ export function gatewaysOf({ link, routes, nexthops }: LinkSnapshot): readonly s
  * already is in the snapshot as that.
  */
 export async function captureGateways(
-  namespace: NetworkNamespace,
+  ip: IpRoute,
   snapshot: LinkSnapshot,
   options: ResolveOptions,
 ): Promise<LinkSnapshot> {
@@ -32,16 +31,12 @@ export async function captureGateways(
       skippedGateways: open.map((address) => ({ address, why: "the link has no neighbours to resolve" })),
     };
   }
-  const { resolved, skipped } = await resolveGateways(namespace, snapshot.link.name, open, options);
+  const { resolved, skipped } = await resolveGateways(ip, snapshot.link.name, open, options);
   return { ...snapshot, gateways: [...resolved], skippedGateways: [...skipped] };
 }
 
 /** Makes the captured gateways permanent neighbours, as the snapshot says. Throws the first refusal. */
-export async function pinGateways(
-  namespace: NetworkNamespace,
-  { gateways, link }: LinkSnapshot,
-): Promise<void> {
-  const ip = new IpRoute({ namespace });
+export async function pinGateways(ip: IpRoute, { gateways, link }: LinkSnapshot): Promise<void> {
   const [first] = await ip.batch(gateways.map((gateway) => pinLine(gateway, link.name)));
   if (first) throw first.error;
 }

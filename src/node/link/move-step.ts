@@ -3,7 +3,8 @@ import { z } from "zod";
 const ended = z.string();
 
 /**
- * Where a move is. Each step is written to the state file before it is done, and each may be done again from its beginning:
+ * Where a move is. Each step that has something to do is written to the state file before it is done, and each may be done again from its
+ * beginning:
  *
  * | at             | what is done                                          | done            | failed           |
  * | -------------- | ----------------------------------------------------- | --------------- | ---------------- |

@@ -13,8 +13,8 @@ import {
   writeMoveState,
 } from "./move-state.ts";
 import { isOver, type MoveStep, nextStep } from "./move-step.ts";
-import { type MoveMemory, performStep } from "./perform-step.ts";
-import { makeScratchNamespace, type ScratchNamespace } from "./rehearsal.ts";
+import { isNothing, type MoveMemory, performStep } from "./perform-step.ts";
+import { makeScratchNamespace } from "./scratch-namespace.ts";
 
 /** How a move ended: `restored` (in the target), `refused` (nothing moved) or `rolled_back`. */
 export type MoveResult = Pick<
@@ -58,13 +58,13 @@ export async function moveLink(options: MoveOptions, surroundings: MoveSurroundi
 }
 
 async function beginAndRun(options: MoveOptions, surroundings: MoveSurroundings): Promise<MoveResult> {
-  let scratch: ScratchNamespace | undefined;
+  const scratch = makeScratchNamespace();
   try {
-    const begun = await beginMove(options, surroundings, () => (scratch = makeScratchNamespace()));
+    const begun = await beginMove(options, surroundings, scratch.session);
     return await run(begun, options.statePath, surroundings, { scratch });
   } finally {
     // Not before: while the kernel removes it, the link would wait on its way.
-    scratch?.close();
+    scratch.close();
   }
 }
 
@@ -115,7 +115,8 @@ async function run(
   while (!isOver(state.step)) {
     surroundings.progress(PROGRESS[state.step.at](state));
     state = await afterStep(state, memory, surroundings);
-    writeMoveState(statePath, state);
+    // A run that goes on from the step before does that again, and this one after it.
+    if (!isNothing(state, memory)) writeMoveState(statePath, state);
   }
   // Only a link that is in the target can be taken back.
   if (state.step.at !== "restored") await removeMoveState(statePath);

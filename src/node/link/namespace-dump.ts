@@ -1,9 +1,8 @@
 import { z } from "zod";
 import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute } from "../iproute.ts";
+import type { IpRoute } from "../iproute.ts";
 import { IpRouteError } from "../iproute-error.ts";
-import type { NetworkNamespace } from "../network-namespace.ts";
 import type { Task } from "../shell-script.ts";
 import { understood } from "./printed-json.ts";
 import { haveMetrics, nexthopsFrom, routesFrom } from "./route-dump.ts";
@@ -74,33 +73,33 @@ const TRIES = 5;
 
 /** What the questions of one task were answered. */
 export type Answers = readonly (readonly unknown[])[];
-type ReadTasks = readonly [general: Task<Answers>, four: Task<Answers>, six: Task<Answers>];
+type ReadTasks = readonly [general: Task<Answers>, six: Task<Answers>];
+
+const GENERAL_QUESTIONS = [
+  "link show",
+  "address show",
+  "neighbour show nud all",
+  "neighbour show proxy",
+  "token list",
+  "nexthop show",
+];
+/** Of one family, that of the option `-4` or `-6`. */
+const FAMILY_QUESTIONS = ["rule show", "route show table all"];
+/** Without an option rules are those of IPv4, and routes those of both families unless a prefix tells. */
+const FOUR_QUESTIONS = ["rule show", "route show table all root 0.0.0.0/0"];
 
 /** What reads a namespace: for `ip.together`, and then {@link namespaceFrom}. */
 export function readNamespace(ip: IpRoute): ReadTasks {
-  const general = ask(ip, [
-    "link show",
-    "address show",
-    "neighbour show nud all",
-    "neighbour show proxy",
-    "token list",
-    "nexthop show",
-  ]);
-  return [general, ...readRouting(ip)];
+  return [ask(ip, [...GENERAL_QUESTIONS, ...FOUR_QUESTIONS]), askSix(ip)];
 }
 
 /** What reads rules and routes: for `ip.together`, and then {@link routingFrom}. */
 export function readRouting(ip: IpRoute): readonly [four: Task<Answers>, six: Task<Answers>] {
-  return [ask(ip, FAMILY_QUESTIONS, 4), ask(ip, [...FAMILY_QUESTIONS, "nexthop show"], 6)];
+  return [ask(ip, FAMILY_QUESTIONS, 4), askSix(ip)];
 }
 
 /** The namespace from what {@link readNamespace} was answered. Routes that have metrics take another process. Throws `NodeToolError`. */
-export async function namespaceFrom(
-  ip: IpRoute,
-  general: Answers,
-  four: Answers,
-  six: Answers,
-): Promise<NamespaceDump> {
+export async function namespaceFrom(ip: IpRoute, general: Answers, six: Answers): Promise<NamespaceDump> {
   const [links = [], addressed = [], neighbours = [], proxies = [], tokens = [], nexthops = []] = general;
   const addresses = new Map(
     addressed
@@ -108,7 +107,7 @@ export async function namespaceFrom(
       .map((entry) => [entry.ifindex, entry.addr_info] as const),
   );
   return {
-    ...(await routingFrom(ip, four, six)),
+    ...(await routingFrom(ip, general.slice(GENERAL_QUESTIONS.length), six)),
     // "address show" lacks some of what a link is set to.
     links: links
       .map((entry) => understood(listedLink, entry))
@@ -138,8 +137,6 @@ export async function dumpRouting(ip: IpRoute): Promise<RoutingDump> {
   return routingFrom(ip, ...(await ip.together(readRouting(ip))));
 }
 
-const FAMILY_QUESTIONS = ["rule show", "route show table all"];
-
 async function familyFrom(ip: IpRoute, family: IpFamily, answers: Answers): Promise<RoutingDump> {
   let [rules = [], routes = []] = answers;
   for (let tries = 0; tries < TRIES; tries += 1) {
@@ -153,6 +150,10 @@ async function familyFrom(ip: IpRoute, family: IpFamily, answers: Answers): Prom
   throw new NodeToolError("failed", "the routes keep changing while they are read", {
     fix: "stop what changes them, and try again",
   });
+}
+
+function askSix(ip: IpRoute): Task<Answers> {
+  return ask(ip, [...FAMILY_QUESTIONS, "nexthop show"], 6);
 }
 
 /** What a kernel without IPv6, without nexthop objects or without tables does not have is empty. */
@@ -171,7 +172,7 @@ function ask(ip: IpRoute, lines: readonly string[], family?: IpFamily): Task<Ans
 }
 
 /** Names of the links of a namespace. */
-export async function devicesOf(namespace: NetworkNamespace): Promise<ReadonlySet<string>> {
-  const links = await new IpRoute({ namespace }).json(["link", "show"]);
+export async function devicesOf(ip: IpRoute): Promise<ReadonlySet<string>> {
+  const links = await ip.json(["link", "show"]);
   return new Set(links.map((entry) => String((entry as { readonly ifname?: unknown }).ifname)));
 }

@@ -9,7 +9,8 @@ import { pinGateways } from "./gateways.ts";
 import { locate } from "./locate.ts";
 import type { MoveState } from "./move-state.ts";
 import { devicesOf, dumpRouting } from "./namespace-dump.ts";
-import { listed, rehearse, type ScratchNamespace } from "./rehearsal.ts";
+import { listed, rehearse } from "./rehearsal.ts";
+import type { ScratchNamespace } from "./scratch-namespace.ts";
 import {
   changeRules,
   replayTasks,
@@ -31,10 +32,20 @@ export interface MoveMemory {
   hasReplayed?: boolean;
 }
 
+/** Whether the step has nothing to do. */
+export function isNothing({ step, pin, snapshot }: MoveState, { hasReplayed = false }: MoveMemory): boolean {
+  if (step.at === "restoring") return hasReplayed;
+  return step.at === "pinning" && (!pin || snapshot.gateways.length === 0);
+}
+
 /** Does a step, from its beginning, however much of it an earlier run had done. Returns what it found out. */
 export async function performStep(state: MoveState, memory: MoveMemory): Promise<Partial<MoveState>> {
+  if (isNothing(state, memory)) return {};
   const { from, to, targetName, snapshot } = state;
   const there = withLinkName(snapshot, targetName);
+  const { session } = memory.scratch ?? {};
+  const source = new IpRoute({ namespace: from, session });
+  const target = new IpRoute({ namespace: to, session });
   switch (state.step.at) {
     case "rehearsing": {
       const order = await rehearse(there, memory.scratch);
@@ -45,33 +56,32 @@ export async function performStep(state: MoveState, memory: MoveMemory): Promise
       // After a rehearsal of this process it is where it was captured a moment ago; should it be gone, the kernel says so.
       const at = memory.rehearsed ? "source" : await locate(state);
       if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
-      if (at === "source") memory.hasReplayed = await sendAndReplay(state, there, memory.rehearsed);
+      if (at === "source") memory.hasReplayed = await sendAndReplay(target, state, there, memory.rehearsed);
       return {};
     }
     case "restoring":
-      if (memory.hasReplayed) return {};
-      await restoreLink(to, there, {
+      await restoreLink(target, there, {
         onlink: new Map(state.onlink.map(({ key, why }) => [key, why])),
       });
       return {};
     case "pinning":
-      if (state.pin) await pinGateways(to, there);
+      await pinGateways(target, there);
       return {};
     case "verifying": {
-      const found = await verifyLink(to, there, { ...state, pinned: state.pin });
+      const found = await verifyLink(target, there, { ...state, pinned: state.pin });
       if (found.length === 0) return {};
       throw new NodeToolError("failed", `after the restore the link is not what it was: ${listed(found)}`);
     }
     case "moving_back": {
       const at = await locate(state);
       if (at === "nowhere") throw linkNotFound(snapshot.link.name, from);
-      if (at === "target") await send(to, targetName, from, snapshot.link.name);
-      await removeAddedRules(state, there);
+      if (at === "target") await target.run(sendWords(targetName, from, snapshot.link.name));
+      await removeAddedRules(target, state, there);
       return {};
     }
     case "restoring_back": {
-      const place = { devices: await devicesOf(from), isHome: true };
-      const { onlink: exempt, unrestorable, found } = await restoreOrOnlink(from, snapshot, place);
+      const place = { devices: await devicesOf(source), isHome: true };
+      const { onlink: exempt, unrestorable, found } = await restoreOrOnlink(source, snapshot, place);
       const differing = differences(snapshot, found, { onlink: exempt, unrestorable, pinned: false });
       return { onlink: [...exempt], unrestorable: [...unrestorable], differences: [...differing] };
     }
@@ -87,11 +97,11 @@ export async function performStep(state: MoveState, memory: MoveMemory): Promise
  * the kernel took all of the latter. Throws when the link did not move.
  */
 async function sendAndReplay(
+  ip: IpRoute,
   { from, to, targetName, snapshot, rulesBefore }: MoveState,
   there: LinkSnapshot,
   rehearsed: Restored | undefined,
 ): Promise<boolean> {
-  const ip = new IpRoute({ namespace: to });
   const replay = rehearsed ? replayTasks(ip, there, rehearsed.batches, new Set(rulesBefore)) : [];
   const words = sendWords(snapshot.link.name, to, targetName);
   const sending = new IpRoute({ namespace: from }).runTask(words);
@@ -110,24 +120,18 @@ async function sendAndReplay(
   return rehearsed !== undefined;
 }
 
-async function send(
-  from: NetworkNamespace,
-  name: string,
-  to: NetworkNamespace,
-  newName: string,
-): Promise<void> {
-  await new IpRoute({ namespace: from }).run(sendWords(name, to, newName));
-}
-
 function sendWords(name: string, to: NetworkNamespace, newName: string): readonly string[] {
   const rename = newName === name ? [] : ["name", newName];
   return ["link", "set", "dev", name, "netns", pathOfNamespace(to), ...rename];
 }
 
 /** A rule has no link: those that came with this one would stay. */
-async function removeAddedRules({ to, rulesBefore }: MoveState, { rules }: LinkSnapshot): Promise<void> {
+async function removeAddedRules(
+  ip: IpRoute,
+  { rulesBefore }: MoveState,
+  { rules }: LinkSnapshot,
+): Promise<void> {
   const before = new Set(rulesBefore);
-  const ip = new IpRoute({ namespace: to });
   let present: ReadonlySet<string>;
   try {
     present = new Set((await dumpRouting(ip)).rules.map(ruleKey));

@@ -1,16 +1,14 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { once } from "node:events";
 import { NodeToolError } from "../node-tool-error.ts";
 import { IpRoute } from "../iproute.ts";
 import { IpRouteError } from "../iproute-error.ts";
 import { type NetworkNamespace, pathOfNamespace } from "../network-namespace.ts";
+import type { ShellSession } from "../shell-session.ts";
 import { linkNotFound, readSettings } from "./capture.ts";
 import { differences } from "./differences.ts";
 import type { RestorePlace } from "./restorable.ts";
 import { type Restored, restoreOrOnlink } from "./restore.ts";
+import { inScratchNamespace, type ScratchNamespace } from "./scratch-namespace.ts";
 import type { LinkSettings, LinkSnapshot } from "./snapshot.ts";
-
-const READY_WITHIN_MS = 10_000;
 
 /**
  * Restores the snapshot to a stand-in in a network namespace of its own, which is gone afterwards, and compares. What the kernel
@@ -20,8 +18,10 @@ const READY_WITHIN_MS = 10_000;
 export async function rehearse(snapshot: LinkSnapshot, scratch?: ScratchNamespace): Promise<Restored> {
   try {
     await tryToMove(snapshot.link);
-    if (scratch) return await restoreStandIn(await scratch.namespace, snapshot);
-    return await inScratchNamespace((namespace) => restoreStandIn(namespace, snapshot));
+    const restoring = (namespace: NetworkNamespace, session: ShellSession): Promise<Restored> =>
+      restoreStandIn(new IpRoute({ namespace, session }), snapshot);
+    if (scratch) return await restoring(await scratch.namespace, scratch.session);
+    return await inScratchNamespace(restoring);
   } catch (error) {
     if (!(error instanceof NodeToolError)) throw error;
     throw new NodeToolError(error.code, `in the rehearsal: ${error.message}`, {
@@ -31,8 +31,7 @@ export async function rehearse(snapshot: LinkSnapshot, scratch?: ScratchNamespac
   }
 }
 
-async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapshot): Promise<Restored> {
-  const ip = new IpRoute({ namespace });
+async function restoreStandIn(ip: IpRoute, snapshot: LinkSnapshot): Promise<Restored> {
   const { name, mac, mtu, queueLength } = snapshot.link;
   const peer = name === "peer" ? "other" : "peer";
   const settings = [isEthernet(mac) ? `address ${mac}` : "", `mtu ${mtu}`, `txqueuelen ${queueLength}`].join(
@@ -44,7 +43,7 @@ async function restoreStandIn(namespace: NetworkNamespace, snapshot: LinkSnapsho
     `link set ${peer} up`,
   ];
   const [wanted, place] = await standInFor(snapshot, ip, making);
-  const order = await restoreOrOnlink(namespace, wanted, place);
+  const order = await restoreOrOnlink(ip, wanted, place);
   const found = differences(wanted, order.found, { ...order, pinned: false });
   if (found.length > 0) {
     throw new NodeToolError("failed", `it came out otherwise: ${listed(found)}`, {
@@ -125,66 +124,4 @@ function isEthernet(mac: string): boolean {
 export function listed(lines: readonly string[]): string {
   const more = lines.length > 3 ? `; and ${lines.length - 3} more` : "";
   return `${lines.slice(0, 3).join("; ")}${more}`;
-}
-
-/** A network namespace that has no name and lives as long as a process that reads from this one: should this one be killed, nothing is left over. */
-export interface ScratchNamespace {
-  /** Rejects with `NodeToolError` when none could be made. */
-  readonly namespace: Promise<NetworkNamespace>;
-  /** Removes it, and all that is in it. Does not wait for the kernel, which keeps others from changing links meanwhile. */
-  close(): void;
-}
-
-/** Begins to make one: that takes a while, in which other things can be done. */
-export function makeScratchNamespace(): ScratchNamespace {
-  const holder = spawn("unshare", ["--net", "--", "sh", "-c", "echo ready; exec cat >/dev/null"], {
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  holder.stdin.on("error", () => {});
-  const namespace = namespaceOf(holder);
-  // Told to who asks for it.
-  namespace.catch(() => {});
-  return {
-    namespace,
-    close() {
-      // It ends by itself now, and its namespace with it.
-      holder.stdin.end();
-    },
-  };
-}
-
-async function namespaceOf(holder: ChildProcessWithoutNullStreams): Promise<NetworkNamespace> {
-  const ended = new Promise<void>((resolve) => {
-    holder.once("close", () => resolve());
-  });
-  let said = "";
-  // Not installed: told below, when it has ended at once.
-  holder.once("error", (error) => (said = error.message));
-  holder.stderr.on("data", (chunk: Buffer) => {
-    said += chunk.toString();
-  });
-  try {
-    const signal = AbortSignal.timeout(READY_WITHIN_MS);
-    const isReady = await Promise.race([
-      once(holder.stdout, "data", { signal }).then(() => true),
-      ended.then(() => false),
-    ]);
-    if (!isReady || holder.pid === undefined) throw new Error(said.trim() || "it ended at once");
-  } catch (cause) {
-    holder.kill();
-    throw new NodeToolError("not_permitted", `making a network namespace to rehearse in: ${String(cause)}`, {
-      cause,
-      fix: "run it with CAP_SYS_ADMIN, and install util-linux for unshare",
-    });
-  }
-  return { kind: "path", path: `/proc/${holder.pid}/ns/net` };
-}
-
-async function inScratchNamespace<T>(doing: (namespace: NetworkNamespace) => Promise<T>): Promise<T> {
-  const scratch = makeScratchNamespace();
-  try {
-    return await doing(await scratch.namespace);
-  } finally {
-    scratch.close();
-  }
 }

@@ -1,8 +1,7 @@
 import type { IpFamily } from "../cidr.ts";
 import { NodeToolError } from "../node-tool-error.ts";
-import { IpRoute } from "../iproute.ts";
+import type { IpRoute } from "../iproute.ts";
 import type { IpRouteError } from "../iproute-error.ts";
-import type { NetworkNamespace } from "../network-namespace.ts";
 import type { Ended, Task } from "../shell-script.ts";
 import { captureLink, linkFrom, linkNotFound, readLink, settingsIn } from "./capture.ts";
 import {
@@ -89,16 +88,15 @@ function joined(batches: readonly Batch[]): readonly Batch[] {
  * Throws the first refusal: {@link StepRefusedError} or another `NodeToolError`.
  */
 export async function restoreLink(
-  namespace: NetworkNamespace,
+  ip: IpRoute,
   snapshot: LinkSnapshot,
   place: RestorePlace = {},
 ): Promise<Restored> {
-  const ip = new IpRoute({ namespace });
   const { link } = snapshot;
   const { name } = link;
   const before = place.made ? undefined : await dumpNamespace(ip);
   const have = place.made?.settings ?? (before && settingsIn(before, name));
-  if (!have) throw linkNotFound(name, namespace);
+  if (!have) throw linkNotFound(name, ip.namespace);
   const order = restoreOrder(snapshot, place);
 
   const lines = [
@@ -172,7 +170,7 @@ const MAX_TRIES = 64;
  * order's `onlink`. Throws the first other refusal.
  */
 export async function restoreOrOnlink(
-  namespace: NetworkNamespace,
+  ip: IpRoute,
   snapshot: LinkSnapshot,
   place: RestorePlace = {},
 ): Promise<Restored> {
@@ -182,7 +180,7 @@ export async function restoreOrOnlink(
       const { made, ...rest } = place;
       // A try that broke off has left something.
       const asMade = tries === 0 && made ? { made } : {};
-      return await restoreLink(namespace, snapshot, { ...rest, ...asMade, onlink });
+      return await restoreLink(ip, snapshot, { ...rest, ...asMade, onlink });
     } catch (error) {
       const isUnresolved =
         error instanceof StepRefusedError &&
@@ -197,11 +195,11 @@ export async function restoreOrOnlink(
 
 /** Compares the link with the snapshot. Returns what differs, nothing when it is restored. */
 export async function verifyLink(
-  namespace: NetworkNamespace,
+  ip: IpRoute,
   snapshot: LinkSnapshot,
   excused: Excused,
 ): Promise<readonly string[]> {
-  const now = await captureLink(namespace, snapshot.link.name, snapshot.takenAt);
+  const now = await captureLink(ip, snapshot.link.name, snapshot.takenAt);
   return differences(snapshot, now, excused);
 }
 

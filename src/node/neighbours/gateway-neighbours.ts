@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { Clock, Milliseconds } from "../../system/clock.ts";
-import { IpRoute } from "../iproute.ts";
+import type { IpRoute } from "../iproute.ts";
 import { IpRouteError } from "../iproute-error.ts";
-import type { NetworkNamespace } from "../network-namespace.ts";
 
 /** An address and the MAC that answers for it. */
 export interface ResolvedGateway {
@@ -42,12 +41,11 @@ type Entry = z.infer<typeof dumped>;
  * CAP_NET_ADMIN. A gateway that does not answer is in `skipped`, with the reason; that is no failure.
  */
 export async function resolveGateways(
-  namespace: NetworkNamespace,
+  ip: IpRoute,
   link: string,
   gateways: readonly string[],
   { timeoutMs, clock }: ResolveOptions,
 ): Promise<{ readonly resolved: readonly ResolvedGateway[]; readonly skipped: readonly SkippedGateway[] }> {
-  const ip = new IpRoute({ namespace });
   const deadlineMs = clock.monotonicMs() + timeoutMs;
   const skipped: SkippedGateway[] = [];
   let entries = await readEntries(ip, link);

@@ -19,7 +19,7 @@ export interface ChildRun {
   readonly stderr: string;
   /** For each call, the step that the state file had then; empty before there was one. */
   readonly calls: readonly string[];
-  /** The same for those calls that the process itself started: what Node pays for. */
+  /** The programs that the process itself started: what Node pays for. */
   readonly spawned: readonly string[];
 }
 
@@ -30,13 +30,15 @@ export function runMoveChild(options: MoveOptions, death?: Death): ChildRun {
   const folder = join(dirname(options.statePath), "bin");
   if (!existsSync(folder)) writePrograms(folder);
   const log = join(folder, "log");
-  writeFileSync(log, "");
+  const spawned = join(folder, "spawned");
+  for (const file of [log, spawned]) writeFileSync(file, "");
   const ended = spawnSync(process.execPath, [CHILD, JSON.stringify(options)], {
     encoding: "utf8",
     env: {
       ...process.env,
       PATH: `${folder}${delimiter}${process.env["PATH"]}`,
       LYCH_LOG: log,
+      LYCH_SPAWNED: spawned,
       LYCH_STATE: options.statePath,
       ...(death && { [death.when === "before" ? "LYCH_DIE_BEFORE" : "LYCH_DIE_AFTER"]: String(death.call) }),
     },
@@ -46,8 +48,8 @@ export function runMoveChild(options: MoveOptions, death?: Death): ChildRun {
     killed: ended.signal === "SIGKILL",
     step: ended.status === 0 ? JSON.parse(ended.stdout) : "",
     stderr: ended.stderr,
-    calls: calls.map((call) => call.replace(" inner", "")),
-    spawned: calls.filter((call) => !call.endsWith(" inner")),
+    calls,
+    spawned: readFileSync(spawned, "utf8").split("\n").slice(0, -1),
   };
 }
 
@@ -68,19 +70,21 @@ export function leftBehind({ statePath }: MoveOptions): readonly string[] {
  */
 function writePrograms(folder: string): void {
   mkdirSync(folder);
-  for (const program of ["ip", "nsenter"]) {
+  for (const program of ["ip", "nsenter", "unshare"]) {
     const real = spawnSync("sh", ["-c", `command -v ${program}`], { encoding: "utf8" }).stdout.trim();
     const script = [
       "#!/bin/sh",
       // What nsenter runs is the same call.
       `if [ "$LYCH_CALL" = $$ ]; then exec ${real} "$@"; fi`,
-      'if [ -n "$LYCH_CALL" ]; then inner=" inner"; else inner=; export LYCH_CALLER=$PPID; fi',
+      `if [ "$PPID" = "$LYCH_MOVER" ]; then echo ${program} >> "$LYCH_SPAWNED"; fi`,
+      // A shell, which makes calls.
+      ...(program === "unshare" ? [`exec ${real} "$@"`] : []),
       "export LYCH_CALL=$$",
-      `echo "$(sed -n 's/.*"at": "\\([a-z_]*\\)".*/\\1/p' "$LYCH_STATE" 2>/dev/null)$inner" >> "$LYCH_LOG"`,
+      `echo "$(sed -n 's/.*"at": "\\([a-z_]*\\)".*/\\1/p' "$LYCH_STATE" 2>/dev/null)" >> "$LYCH_LOG"`,
       'number=$(wc -l < "$LYCH_LOG")',
       // Some calls are made side by side: two may count themselves at once.
-      'if [ "$number" -ge "${LYCH_DIE_BEFORE:-1000000}" ]; then kill -9 $PPID $LYCH_CALLER; exit 1; fi',
-      `if [ "$number" -ge "\${LYCH_DIE_AFTER:-1000000}" ]; then ${real} "$@"; kill -9 $PPID $LYCH_CALLER; exit 1; fi`,
+      'if [ "$number" -ge "${LYCH_DIE_BEFORE:-1000000}" ]; then kill -9 $PPID $LYCH_MOVER; exit 1; fi',
+      `if [ "$number" -ge "\${LYCH_DIE_AFTER:-1000000}" ]; then ${real} "$@"; kill -9 $PPID $LYCH_MOVER; exit 1; fi`,
       `exec ${real} "$@"`,
       "",
     ].join("\n");

@@ -50,8 +50,8 @@ export function makeCiliumPod(): Pod {
 }
 
 /** What a link has now. */
-export function look({ name }: TestNamespace, link = "eth0"): Promise<LinkSnapshot> {
-  return captureLink({ kind: "name", name }, link, "now");
+export function look({ ip }: TestNamespace, link = "eth0"): Promise<LinkSnapshot> {
+  return captureLink(ip, link, "now");
 }
 
 /** A path for a state file that is gone after the test. */
