@@ -1,15 +1,13 @@
 import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
-import { PacedLog } from "../system/paced-log.ts";
 import type { Observation } from "../routes/observation.ts";
-import { compareResourceVersions, type ResourceVersion } from "../routes/resource-version.ts";
-import type { ApiClient, ApiRequest } from "./api-client.ts";
-import { listPath, streamPath, type WatchTarget, watchPath } from "./api-paths.ts";
-import { EventStream } from "./event-stream.ts";
-import { ApiFault, type FaultKind, faultFrom } from "./fault.ts";
-import { adviceFor } from "./fault-advice.ts";
-import { InitialEvents, NoInitialEvents, type WholeList } from "./initial-events.ts";
-import { listPages, readVersion } from "./list-pages.ts";
+import { compareResourceVersions } from "../routes/resource-version.ts";
+import type { ApiClient } from "./api-client.ts";
+import type { WatchTarget } from "./api-paths.ts";
+import type { EventStream } from "./event-stream.ts";
+import { ApiFault, faultFrom } from "./fault.ts";
+import { FaultReports } from "./fault-reports.ts";
+import type { WholeList } from "./initial-events.ts";
 import { ListWays } from "./list-way.ts";
 import {
   IDLE,
@@ -22,8 +20,9 @@ import { Liveness } from "./liveness.ts";
 import type { ObservationSink } from "./observation-sink.ts";
 import type { ReflectorObserver } from "./reflector-observer.ts";
 import type { ReflectorSettings } from "./reflector-settings.ts";
+import type { ReflectorStatus } from "./reflector-status.ts";
 import { ScopeFeed } from "./scope-feed.ts";
-
+import { ScopeRequests } from "./scope-requests.ts";
 import { becomesReady } from "./server-readiness.ts";
 import { checkVersions, waitFor } from "./version-check.ts";
 import type { WatchedObject } from "./watched-object.ts";
@@ -42,36 +41,6 @@ export interface ReflectorOptions<T extends WatchedObject = Observation> {
   readonly settings: ReflectorSettings;
 }
 
-/** What a reflector can say of itself. */
-export interface ReflectorStatus {
-  /** The watched namespace; `""` is all. */
-  readonly scope: string;
-  readonly state: ReflectorState["kind"];
-  /** A first list was taken. */
-  readonly synced: boolean;
-  /** As last told to the sink ({@link ObservationSink.setLive}): true for a grace after a watch has ended. */
-  readonly live: boolean;
-  /** A watch is open and was answered. */
-  readonly connected: boolean;
-  /** Everything up to here was delivered; undefined before the first list. */
-  readonly watermark: ResourceVersion | undefined;
-  /** When the server was last heard on a watch or a list came in, in milliseconds since the epoch. */
-  readonly lastHeardAtMs: Milliseconds | undefined;
-  /** Time since then, by a clock that nobody sets. */
-  readonly ageMs: Milliseconds | undefined;
-  /** When the last object event was delivered, in milliseconds since the epoch. */
-  readonly lastEventAtMs: Milliseconds | undefined;
-  /** Lists begun for another reason than `initial`. */
-  readonly relists: number;
-  /** Watches that ended and were, or will be, followed by another. */
-  readonly restarts: number;
-  /** What went wrong last, as it was logged, while it has not been cured. */
-  readonly lastFault: { readonly kind: FaultKind; readonly message: string } | undefined;
-}
-
-/** While a fault lasts, each kind of it is logged once in this time: a server that is away is tried each second. */
-const FAULT_LOG_EVERY_MS: Milliseconds = 30_000;
-
 /** Ends a request, and what runs beside it, when told or when the reflector is stopped. */
 interface Ending {
   readonly over: AbortController;
@@ -88,7 +57,7 @@ interface OpenWatch extends Ending {
  * Keeps a sink equal to one scope of a Kubernetes API server: list, watch, and so on until `stop`, in the sense of
  * client-go's reflector (docs/architecture.md#reflector). Whatever the server does, no event is lost between a list and its
  * watch or between two watches, and nothing but `stop` ends the loop. What is done about each fault stands in
- * {@link FaultKind} and {@link transition}; what the sink may rely on in {@link ObservationSink}.
+ * `FaultKind` and {@link transition}; what the sink may rely on in {@link ObservationSink}.
  */
 export class Reflector<T extends WatchedObject = Observation> {
   readonly #options: ReflectorOptions<T>;
@@ -105,19 +74,18 @@ export class Reflector<T extends WatchedObject = Observation> {
   readonly #ways: ListWays;
   /** Where the list was streamed: what the next watch goes on with. */
   #opened: OpenWatch | undefined;
-  #complaints: PacedLog;
-  readonly #checkComplaints: PacedLog;
+  readonly #requests: ScopeRequests<T>;
+  readonly #faults: FaultReports<T>;
   #relists = 0;
   #restarts = 0;
   #lastHeard: { readonly atMs: Milliseconds; readonly monotonicMs: Milliseconds } | undefined;
-  #lastFault: ReflectorStatus["lastFault"];
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
     this.#feed = new ScopeFeed(options);
     this.#ways = new ListWays(options.settings.list);
-    this.#complaints = this.#newComplaints();
-    this.#checkComplaints = this.#newComplaints();
+    this.#requests = new ScopeRequests({ ...options, stopping: this.#stopping.signal });
+    this.#faults = new FaultReports(options);
     this.#sync.promise.catch(() => {});
     this.#liveness = new Liveness(options.clock, options.settings.liveGraceMs, (live) =>
       this.#feed.setLive(live),
@@ -183,7 +151,7 @@ export class Reflector<T extends WatchedObject = Observation> {
       lastEventAtMs: this.#feed.lastEventAtMs,
       relists: this.#relists,
       restarts: this.#restarts,
-      lastFault: this.#lastFault,
+      lastFault: this.#faults.last,
     };
   }
 
@@ -233,7 +201,7 @@ export class Reflector<T extends WatchedObject = Observation> {
       let list = way === "stream" ? await this.#streamList(tries.unauthorized) : undefined;
       if (list === undefined) {
         way = "paged";
-        list = await this.#readPages(tries.unauthorized);
+        list = await this.#requests.readPages(this.#feed, tries.unauthorized);
       }
       this.#feed.replace(list.version, list.observations, mustStartOver(tries, settings.retry));
       this.#ways.taken();
@@ -252,32 +220,8 @@ export class Reflector<T extends WatchedObject = Observation> {
       await this.#leaveOpened();
       const fault = faultFrom(error);
       if (way === "stream") this.#ways.failed(fault.code);
-      return this.#failed("list", fault);
+      return this.#failed(fault);
     }
-  }
-
-  async #readPages(unauthorized: boolean): Promise<WholeList<T>> {
-    const { settings, target } = this.#options;
-    let observations: T[] = [];
-    let reloadCredentials = unauthorized;
-    const version = await listPages({
-      pageSize: settings.pageSize,
-      maxPageBytes: settings.maxPageBytes,
-      onRestart: () => void (observations = []),
-      onObject: (object) => {
-        const observation = this.#feed.project(object);
-        if (observation !== undefined) observations.push(observation);
-      },
-      getPage: async (limit, continueToken) => {
-        const response = await this.#get(listPath(target, limit, continueToken), {
-          idleTimeoutMs: settings.listIdleTimeoutMs,
-          reloadCredentials,
-        });
-        reloadCredentials = false;
-        return response.chunks;
-      },
-    });
-    return { version, observations };
   }
 
   /**
@@ -285,38 +229,23 @@ export class Reflector<T extends WatchedObject = Observation> {
    * stream that breaks before its end is no list: nothing of it is used.
    */
   async #streamList(reloadCredentials: boolean): Promise<WholeList<T> | undefined> {
-    const { settings, target } = this.#options;
-    const initial = new InitialEvents<T>((object) => this.#feed.project(object));
     const ending = this.#ending();
-    let events: EventStream | undefined;
     try {
-      const { chunks } = await this.#get(streamPath(target, this.#watchSeconds()), {
-        idleTimeoutMs: () =>
-          initial.list === undefined ? settings.listIdleTimeoutMs : settings.stallTimeoutMs,
-        reloadCredentials,
-        signal: ending.over.signal,
-      });
-      events = new EventStream(chunks, settings.maxEventBytes);
-      const take: Parameters<EventStream["read"]>[0] = (event) => {
-        if (event.kind !== "unknown") return initial.take(event);
-        this.#feed.deliver(event);
-        return false;
-      };
-      await events.read(take, () => {});
-      if (initial.list === undefined)
-        throw new ApiFault("reset", "the API server ended the watch before its list was whole");
-      this.#opened = { ...ending, events };
-      return initial.list;
-    } catch (error) {
+      const streamed = await this.#requests.streamList(this.#feed, reloadCredentials, ending.over.signal);
+      if (!(streamed instanceof Error)) {
+        this.#opened = { ...ending, events: streamed.events };
+        return streamed.list;
+      }
       ending.end();
-      await events?.close();
-      if (this.#stopped || !isRefusal(error, events !== undefined)) throw error;
       this.#ways.refused();
       this.#options.log.info("the API server streams no lists: they are read in pages", {
         scope: this.#scope || "all namespaces",
-        message: error.message,
+        message: streamed.message,
       });
       return undefined;
+    } catch (error) {
+      ending.end();
+      throw error;
     }
   }
 
@@ -359,7 +288,7 @@ export class Reflector<T extends WatchedObject = Observation> {
     };
     this.#restarts += 1;
     observer.watchRestarted(fault.code);
-    this.#complain("watch", fault);
+    this.#faults.report("watch", fault);
     return ended;
   }
 
@@ -372,7 +301,8 @@ export class Reflector<T extends WatchedObject = Observation> {
     const { settings, observer } = this.#options;
     const listedBefore = this.#listedBefore;
     this.#listedBefore = false;
-    const events = opened ?? (await this.#openWatch(reloadCredentials, over));
+    const events =
+      opened ?? (await this.#requests.openWatch(this.#feed.watermark, reloadCredentials, over.signal));
     try {
       this.#liveness.answered();
       observer.connected(true);
@@ -392,38 +322,11 @@ export class Reflector<T extends WatchedObject = Observation> {
     }
   }
 
-  async #openWatch(reloadCredentials: boolean, over: AbortController): Promise<EventStream> {
-    const { settings, target } = this.#options;
-    const { chunks } = await this.#get(watchPath(target, this.#feed.watermark, this.#watchSeconds()), {
-      idleTimeoutMs: settings.stallTimeoutMs,
-      reloadCredentials,
-      signal: over.signal,
-    });
-    return new EventStream(chunks, settings.maxEventBytes);
-  }
-
-  #watchSeconds(): number {
-    const { settings, random } = this.#options;
-    const [minSeconds, maxSeconds] = settings.watchSeconds;
-    return Math.floor(minSeconds + random() * (maxSeconds - minSeconds));
-  }
-
   /** Ends the watch when the server is found to have gone back in time. Never rejects. */
   async #checkVersions(firstAfterMs: Milliseconds, over: AbortController): Promise<void> {
-    const { clock, settings, target, observer } = this.#options;
+    const { clock, settings, observer } = this.#options;
     const behind = await checkVersions({
-      ask: (reloadCredentials) =>
-        readVersion({
-          maxPageBytes: settings.maxPageBytes,
-          getPage: async () => {
-            const { chunks } = await this.#get(listPath(target, 1, ""), {
-              idleTimeoutMs: settings.listIdleTimeoutMs,
-              reloadCredentials,
-              signal: over.signal,
-            });
-            return chunks;
-          },
-        }),
+      ask: (reloadCredentials) => this.#requests.readVersion(reloadCredentials, over.signal),
       watermark: () => this.#feed.watermark,
       clock,
       firstAfterMs,
@@ -431,7 +334,7 @@ export class Reflector<T extends WatchedObject = Observation> {
       retryMs: settings.retry.steadyMs,
       checked: (result, fault) => {
         observer.versionChecked(result);
-        if (fault !== undefined) this.#complainOfCheck(fault);
+        if (fault !== undefined && !this.#stopped) this.#faults.reportCheck(fault);
       },
       signal: over.signal,
     });
@@ -439,22 +342,6 @@ export class Reflector<T extends WatchedObject = Observation> {
   }
 
   // ---- both
-
-  #get(
-    path: string,
-    options: {
-      readonly idleTimeoutMs: ApiRequest["idleTimeoutMs"];
-      readonly reloadCredentials: boolean;
-      readonly signal?: AbortSignal;
-    },
-  ) {
-    return this.#options.api.get({
-      path,
-      firstByteTimeoutMs: this.#options.settings.firstByteTimeoutMs,
-      signal: this.#stopping.signal,
-      ...options,
-    });
-  }
 
   #ending(): Ending {
     const { signal } = this.#stopping;
@@ -474,50 +361,13 @@ export class Reflector<T extends WatchedObject = Observation> {
   #heard(): void {
     const { clock } = this.#options;
     this.#lastHeard = { atMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
-    if (this.#lastFault === undefined) return;
-    this.#lastFault = undefined;
-    // The next outage is logged from its first fault on.
-    this.#complaints = this.#newComplaints();
+    this.#faults.cured();
   }
 
-  #newComplaints(): PacedLog {
-    return new PacedLog(this.#options.log, this.#options.clock, FAULT_LOG_EVERY_MS);
-  }
-
-  #failed(doing: "list", fault: ApiFault): ReflectorEvent {
-    this.#complain(doing, fault);
+  #failed(fault: ApiFault): ReflectorEvent {
+    if (!this.#stopped) this.#faults.report("list", fault);
     if (fault.code === "not_found" && !this.#stopped) this.#feed.setMissing();
     return { kind: "failed", fault: fault.code, retryAfterMs: fault.retryAfterMs };
-  }
-
-  #complain(doing: "list" | "watch", fault: ApiFault): void {
-    if (this.#stopped) return;
-    const { log, target } = this.#options;
-    const fields = { scope: this.#scope || "all namespaces", reason: fault.code, message: fault.message };
-    if (fault.code === "closed") {
-      log.debug(`the ${doing} ended`, fields);
-      return;
-    }
-    this.#lastFault = { kind: fault.code, message: fault.message };
-    const advice = adviceFor(fault, target);
-    this.#complaints.tell(
-      advice === undefined ? "warn" : "error",
-      `the ${doing} failed and is tried again`,
-      () => (advice === undefined ? fields : { ...fields, advice }),
-      `${doing} ${fault.code}`,
-    );
-  }
-
-  /** Of what waiting does not cure; the watch tells of the rest by itself. */
-  #complainOfCheck(fault: ApiFault): void {
-    const advice = adviceFor(fault, this.#options.target);
-    if (this.#stopped || advice === undefined) return;
-    this.#checkComplaints.tell("error", "the version check failed and is tried again", () => ({
-      scope: this.#scope || "all namespaces",
-      reason: fault.code,
-      message: fault.message,
-      advice,
-    }));
   }
 
   async #wait({
@@ -528,7 +378,7 @@ export class Reflector<T extends WatchedObject = Observation> {
     const { over, end } = this.#ending();
     // Only its Retry-After makes it longer: a server that is starting may be ready long before.
     if (fault === "unavailable" && delayMs > settings.retry.steadyMs) {
-      const ask = (): Promise<boolean> => this.#asksReadyz(over.signal);
+      const ask = (): Promise<boolean> => this.#requests.isReady(over.signal);
       void becomesReady({ ask, clock, everyMs: settings.retry.steadyMs, signal: over.signal }).then(
         (ready) => void (ready && over.abort()),
       );
@@ -537,27 +387,6 @@ export class Reflector<T extends WatchedObject = Observation> {
     end();
     return this.#stopped ? { kind: "stop" } : { kind: "waited" };
   }
-
-  /** Whether the server says that it is ready. Never rejects. */
-  async #asksReadyz(signal: AbortSignal): Promise<boolean> {
-    try {
-      const idleTimeoutMs = this.#options.settings.listIdleTimeoutMs;
-      const { chunks } = await this.#get("/readyz", { idleTimeoutMs, reloadCredentials: false, signal });
-      for await (const _ of chunks);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-}
-
-/** The server, or what stands before it, does not know how to stream a list. `answered`: with 200. */
-function isRefusal(error: unknown, answered: boolean): error is NoInitialEvents | ApiFault {
-  if (error instanceof NoInitialEvents) return true;
-  // Stalled: Kubernetes before 1.27 sends all objects, and then waits for changes.
-  return (
-    error instanceof ApiFault && (error.code === "bad_request" || (error.code === "stalled" && answered))
-  );
 }
 
 function describeScope(scope: string): string {

@@ -9,7 +9,7 @@ import type { RequestObserver } from "../../src/proxy/record/request-record.ts";
 import type { UpstreamObserver } from "../../src/proxy/upstream/upstream-observer.ts";
 import type { TableListener } from "../../src/routes/news.ts";
 import type { ReflectorObserver } from "../../src/watch/reflector-observer.ts";
-import type { ReflectorStatus } from "../../src/watch/reflector.ts";
+import type { ReflectorStatus } from "../../src/watch/reflector-status.ts";
 import { newTable } from "../support/defaults.ts";
 
 describe("what the parts tell is what the metrics know", () => {
