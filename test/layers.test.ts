@@ -257,7 +257,7 @@ test("the command line reads the admin API's types, never its code", () => {
   for (const { path, text } of files.filter(({ path }) => path.startsWith("src/cli/"))) {
     for (const line of text.split("\n")) {
       if (line.includes('"../admin/'))
-        expect(line, path).toMatch(/^import type .*"\.\.\/admin\/api-types\.ts"/);
+        expect(line, path).toMatch(/^import type .*"\.\.\/admin\/(api|status)-types\.ts"/);
     }
   }
 });

@@ -7,8 +7,8 @@ import type {
   RouteHistoryView,
   RoutesFound,
   RoutesPage,
-  Status,
 } from "./api-types.ts";
+import type { Status } from "./status-types.ts";
 import type { SearchQuery } from "./route-search.ts";
 
 /** Which routes to show. */

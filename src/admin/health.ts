@@ -1,5 +1,6 @@
 import { providerOf, realNamespace } from "../routes/provider.ts";
-import type { Finding, Health, RouteCounts, WatchView, WorkersView } from "./api-types.ts";
+import type { RouteCounts } from "./api-types.ts";
+import type { Finding, Health, WatchView, WorkersView } from "./status-types.ts";
 
 /** What {@link assess} looks at. */
 export interface HealthInput {

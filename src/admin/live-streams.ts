@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Log } from "../system/log.ts";
 import type { AdminSource } from "./admin-source.ts";
-import type { Status } from "./api-types.ts";
+import type { Status } from "./status-types.ts";
 
 /** Streams at one time: each costs a second's status, and connections are few. */
 const MAX_STREAMS = 16;

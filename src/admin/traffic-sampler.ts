@@ -1,5 +1,5 @@
 import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
-import type { ProcessView, RateOf, TrafficPoint, TrafficView } from "./api-types.ts";
+import type { ProcessView, RateOf, TrafficPoint, TrafficView } from "./status-types.ts";
 
 /** What has been counted since the start, all processes together, and what is open now. */
 export interface TrafficReading {

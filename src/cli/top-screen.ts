@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import type { RateOf, Status, TrafficPoint } from "../admin/api-types.ts";
+import type { RateOf, Status, TrafficPoint } from "../admin/status-types.ts";
 import { printable } from "./printable.ts";
 
 /** How a picture is drawn. */

@@ -1,4 +1,4 @@
-import type { Status } from "../admin/api-types.ts";
+import type { Status } from "../admin/status-types.ts";
 import { CommandError, EXIT } from "./command.ts";
 import { screenOf } from "./top-screen.ts";
 

@@ -1,4 +1,4 @@
-import type { Status } from "../admin/api-types.ts";
+import type { Status } from "../admin/status-types.ts";
 import type { Command, CommandIo, Invocation } from "./command.ts";
 import { CommandError, EXIT, JSON_FLAG } from "./command.ts";
 import { type AdminPort, ADMIN_FLAG, ADMIN_SETTINGS, adminPort, getJson } from "./router-client.ts";

@@ -1,6 +1,6 @@
+import type { PeerView } from "../admin/api-types.ts";
 import type { Milliseconds } from "../system/clock.ts";
 import type { Outcome } from "../routes/outcome.ts";
-import type { PeerView } from "../admin/api-types.ts";
 
 /** Addresses remembered; above, the one that was silent for longest is forgotten. */
 const MAX_PEERS = 256;

@@ -1,5 +1,6 @@
 import type { AdminSource } from "../admin/admin-source.ts";
-import type { ConfigView, FormerRoute, Overview, PeersView, Status, WatchView } from "../admin/api-types.ts";
+import type { ConfigView, FormerRoute, Overview, PeersView } from "../admin/api-types.ts";
+import type { Status, WatchView } from "../admin/status-types.ts";
 import { describeFormerRoute, formerRouteOf } from "../admin/former-route.ts";
 import { assess } from "../admin/health.ts";
 import type { PeerBook } from "../history/peer-book.ts";

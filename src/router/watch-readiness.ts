@@ -1,6 +1,6 @@
 import type { ReadinessAnswer } from "../peers/readiness.ts";
 import type { Milliseconds } from "../system/clock.ts";
-import type { ReflectorStatus } from "../watch/reflector.ts";
+import type { ReflectorStatus } from "../watch/reflector-status.ts";
 
 /** The part of `watch` in the configuration that decides. */
 export interface StalenessPolicy {

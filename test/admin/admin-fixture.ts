@@ -1,7 +1,8 @@
 import { createAdminServer } from "../../src/admin/admin-server.ts";
 import type { AdminServer, AdminServerOptions } from "../../src/admin/admin-server.ts";
 import type { AdminSource } from "../../src/admin/admin-source.ts";
-import type { ExplainInput, Status } from "../../src/admin/api-types.ts";
+import type { ExplainInput } from "../../src/admin/api-types.ts";
+import type { Status } from "../../src/admin/status-types.ts";
 import { RouteSearch } from "../../src/admin/route-search.ts";
 import { pageOfRoutes, routeCounts, routeView, watermarks } from "../../src/admin/route-views.ts";
 import { systemClock } from "../../src/system/clock.ts";

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Status } from "../../src/admin/api-types.ts";
+import type { Status } from "../../src/admin/status-types.ts";
 import { screenOf } from "../../src/cli/top-screen.ts";
 import { listedTable, observed, plainStatus } from "../admin/admin-fixture.ts";
 import { runInProcess } from "./run-lychgate.ts";

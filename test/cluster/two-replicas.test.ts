@@ -1,6 +1,6 @@
+import type { PeerView } from "../../src/admin/api-types.ts";
 import { expect, onTestFailed, onTestFinished, test } from "vitest";
 import { seededRandom } from "../../lab/devcluster/random.ts";
-import type { PeerView } from "../../src/admin/api-types.ts";
 import { buildPeer, NO_GO } from "../e2e/support/memberlist-peer.ts";
 import { eventually } from "../support/eventually.ts";
 import { Box, churn } from "./support/churn.ts";

@@ -1,7 +1,8 @@
 import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "undici";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Explanation, Overview, Status } from "../../src/admin/api-types.ts";
+import type { Explanation, Overview } from "../../src/admin/api-types.ts";
+import type { Status } from "../../src/admin/status-types.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { type DevCluster, startDevCluster } from "../../lab/devcluster/cluster.ts";
 import type { Log } from "../../src/system/log.ts";

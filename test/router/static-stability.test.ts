@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Status } from "../../src/admin/api-types.ts";
+import type { Status } from "../../src/admin/status-types.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { type DevCluster, startDevCluster } from "../../lab/devcluster/cluster.ts";
 import { type Clock, systemClock } from "../../src/system/clock.ts";

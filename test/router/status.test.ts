@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { ConfigView, RouteHistoryView, Status } from "../../src/admin/api-types.ts";
+import type { ConfigView, RouteHistoryView } from "../../src/admin/api-types.ts";
+import type { Status } from "../../src/admin/status-types.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestRouter } from "./support.ts";
 

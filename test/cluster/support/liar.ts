@@ -1,6 +1,6 @@
+import type { PeerView } from "../../../src/admin/api-types.ts";
 import { request } from "node:http";
 import type { PushedRoute } from "../../../lab/devcluster/pushed-route.ts";
-import type { PeerView } from "../../../src/admin/api-types.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type Replica, type Replicas, routeOf, type Running } from "./replicas.ts";
 
