@@ -1,28 +1,23 @@
 import { readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { createAdminServer } from "../admin/admin-server.ts";
 import { PeerBook } from "../history/peer-book.ts";
 import { RouteHistory } from "../history/route-history.ts";
 import { recordFacts } from "../history/fact-recorder.ts";
-import { messageOf } from "../system/error-text.ts";
 import { addressIn } from "../system/cidrs.ts";
 import { sleep, systemClock, type Clock } from "../system/clock.ts";
-import { adminTokenOf } from "../config/admin-token.ts";
-import { type ListenAddress, parseListenAddress } from "../config/listen-address.ts";
 import { LiveConfig } from "../config/live.ts";
 import type { LoadedConfig } from "../config/load.ts";
-import { ConfigError, formatProblem } from "../config/config-error.ts";
 import type { Config } from "../config/schema.ts";
-import { flagOf } from "../config/settings.ts";
 import { OwnAddresses } from "../node/anycast/own-addresses.ts";
 import { createOverlapMonitor } from "../node/overlap/command.ts";
 import type { Log } from "../system/log.ts";
 import { type Membership, startMembership } from "./membership.ts";
 import { createMetrics } from "../metrics/registry.ts";
 import { Distrust } from "../peers/distrust.ts";
-import { createPeerServer } from "../peers/peer-server.ts";
-import { HmacKeys } from "../peers/proof/hmac-keys.ts";
 import { askReadiness, type ReadinessAnswer, type ReadinessCheck } from "../peers/readiness.ts";
+import { createAdminPort, readAdminToken } from "./admin-port.ts";
+import { type Addresses, listenAddress, listenOnAll } from "./listeners.ts";
+import { createPeerPort } from "./peer-port.ts";
+import { reloadConfig } from "./reload.ts";
 import { InterfaceAddresses } from "./interface-addresses.ts";
 import { PodAddresses } from "./pod-addresses.ts";
 import { PodIpLog } from "./pod-ip-log.ts";
@@ -71,11 +66,7 @@ export interface RouterSurroundings {
 
 /** A running router. */
 export interface Router {
-  readonly addresses: {
-    readonly traffic: AddressInfo;
-    readonly peers: AddressInfo;
-    readonly admin: AddressInfo;
-  };
+  readonly addresses: Addresses;
   readonly table: RouteTable;
   /** Resolves when the routes are known: at once without an informer. */
   synced(): Promise<void>;
@@ -119,7 +110,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const { log, clock = systemClock } = surroundings;
   const watched = config.source === "kubernetes";
   // First of all: a file that is missing must not leave half a router.
-  const token = readToken(config);
+  const token = readAdminToken(config);
   const replyPage = errorPageOf(config);
   const live = surroundings.live ?? new LiveConfig({ config, origins: new Map(), file: undefined });
   const metrics = createMetrics({ version: VERSION, clock });
@@ -227,10 +218,6 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       : []),
     ...(overlap ? [{ name: "overlap", ready: () => overlap.ready() }] : []),
   ];
-  const hmacKeys =
-    config.peers.hmacKeyFiles.length > 0
-      ? new HmacKeys({ paths: config.peers.hmacKeyFiles, clock, log })
-      : undefined;
   const mayPush = config.peers.allowFrom.length > 0 ? addressIn(config.peers.allowFrom) : undefined;
   let membership: Membership | undefined;
   const replicas = await createReplicas({
@@ -242,38 +229,14 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     clock,
     log,
   });
-  const peers = createPeerServer({
-    ...withHost(listenAddress(config.peerListen)),
+  const peers = createPeerPort({
+    config,
     sink,
-    maxConnections: config.peers.maxConnections,
-    maxConnectionsPerAddress: config.peers.maxConnectionsPerAddress,
-    connectionEvicted: () => metrics.connectionEvicted("peers"),
-    observer: metrics.peers,
-    readinessChecks: readiness,
-    ...(mayPush && { mayPush }),
-    proof: {
-      require: config.peers.require,
-      ...(hmacKeys && {
-        hmac: { keys: () => hmacKeys.current, windowMs: config.peers.hmacWindowMs },
-      }),
-      ...(config.peers.tlsCertFile !== "" && {
-        tls: {
-          certFile: config.peers.tlsCertFile,
-          keyFile: config.peers.tlsKeyFile,
-          caFile: config.peers.tlsCaFile,
-          names: config.peers.tlsNames,
-        },
-      }),
-      observer: (method, result) => metrics.peers.proof(method, result),
-      refused: (address) => peerBook.refused(address, clock.nowMs()),
-    },
-    ...(replicas && { replicas: replicas.answers }),
-    rates: {
-      pushesPerSender: config.peers.maxPushesPerSecond,
-      bytesPerSender: config.peers.maxPushBytesPerSecond,
-      pushesInAll: config.peers.maxTotalPushesPerSecond,
-      bytesInAll: config.peers.maxTotalPushBytesPerSecond,
-    },
+    readiness,
+    mayPush,
+    replicas: replicas?.answers,
+    book: peerBook,
+    metrics,
     clock,
     log,
   });
@@ -292,22 +255,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     describeConnectionsTo: traffic.describeConnectionsTo?.bind(traffic),
     clock,
   });
-  const adminListen = listenAddress(config.adminListen);
-  const adminHosts = ({ admin: { hosts } }: Config): string[] => [
-    ...(adminListen.host === undefined ? [] : [adminListen.host.toLowerCase()]),
-    ...hosts,
-  ];
-  const admin = createAdminServer({
-    ...withHost(adminListen),
-    maxConnections: config.admin.maxConnections,
-    maxConnectionsPerAddress: config.admin.maxConnectionsPerAddress,
-    connectionEvicted: () => metrics.connectionEvicted("admin"),
-    version: VERSION,
-    source: view,
-    token,
-    hosts: adminHosts(config),
-    log,
-  });
+  const admin = createAdminPort({ config, source: view, token, metrics, log });
   metrics.readFrom({
     table: () => table.stats(),
     tableLimits: () => ({ hints: config.peers.maxHints, tombstones: config.tombstones.max }),
@@ -321,14 +269,10 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     snapshotServedAtMs: () => servedSnapshotAtMs(table),
   });
 
-  let adminAccess = JSON.stringify([token, adminHosts(config)]);
   live.join((next) => {
-    const access = { token: readToken(next), hosts: adminHosts(next) };
-    const text = JSON.stringify([access.token, access.hosts]);
+    const changeAccess = admin.accessOf(next);
     return () => {
-      // Live streams end with each change; a reload of something else need not end them.
-      if (text !== adminAccess) admin.changeAccess(access);
-      adminAccess = text;
+      changeAccess();
       traffic.apply(next);
       history.setBounds(historyBounds(next));
     };
@@ -360,7 +304,6 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 
   const stopRest = async (abrupt: boolean): Promise<void> => {
     timer.stop();
-    hmacKeys?.stop();
     settling?.stop();
     interfaces.stop();
     view.stop();
@@ -435,31 +378,6 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   }
 }
 
-/** Reloads and logs what came of it; false when everything stays as it was. */
-function reloadConfig(live: LiveConfig, load: () => LoadedConfig, log: Log): boolean {
-  let reloaded;
-  try {
-    reloaded = live.reload(load());
-  } catch (error) {
-    const faults = error instanceof ConfigError ? error.problems.map(formatProblem) : [messageOf(error)];
-    log.error("the reload failed: the configuration stays as it was", { faults });
-    return false;
-  }
-  const { changed, needRestart } = reloaded;
-  const { file } = live.loaded;
-  log.info("reloaded the configuration", { changed, ...(file !== undefined && { file }) });
-  if (needRestart.length > 0) {
-    log.warn("some settings have changed that need a restart: they keep their old values", {
-      needRestart,
-    });
-  }
-  return true;
-}
-
-function readToken(config: Config): string | undefined {
-  return adminTokenOf(config, (path) => readFileSync(path, "utf8"));
-}
-
 function historyBounds({ admin }: Config): { readonly maxFacts: number; readonly maxFactsPerRoute: number } {
   return { maxFacts: admin.historyFacts, maxFactsPerRoute: admin.historyFactsPerRoute };
 }
@@ -480,53 +398,4 @@ async function apiCredentialsOf(
 function syncReadiness(synced: boolean, missing: string | undefined): ReadinessAnswer {
   if (!synced) return missing ?? "the first list of sandboxes is not in";
   return missing === undefined ? true : { remark: missing };
-}
-
-function listenAddress(text: string): ListenAddress {
-  const address = parseListenAddress(text);
-  if ("fault" in address) throw new Error(`the listen address ${JSON.stringify(text)} ${address.fault}`);
-  return address;
-}
-
-const LISTENERS = [
-  ["traffic", "listen"],
-  ["peers", "peerListen"],
-  ["admin", "adminListen"],
-] as const;
-
-/**
- * Opens all listeners, and says of all that can't be opened which setting each is about: a taken port is the likeliest fault of
- * a first start, and rarely comes alone. Those that were opened are for the caller to close.
- */
-async function listenOnAll(
-  config: Config,
-  open: Readonly<Record<(typeof LISTENERS)[number][0], () => Promise<AddressInfo>>>,
-): Promise<Router["addresses"]> {
-  const results = await Promise.allSettled(LISTENERS.map(([name]) => open[name]()));
-  const faults: string[] = [];
-  const others: string[] = [];
-  results.forEach((result, index) => {
-    const key = LISTENERS[index]?.[1];
-    if (result.status === "fulfilled" || key === undefined) return;
-    const error: unknown = result.reason;
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    faults.push(`${key} (${flagOf(key)}): ${messageOf(cause)}`);
-    if (cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE")
-      others.push(`${flagOf(key)} ${config[key].replace(/\d+$/, "0")}`);
-  });
-  const [traffic, peers, admin] = results.map((result) =>
-    result.status === "fulfilled" ? result.value : undefined,
-  );
-  if (traffic && peers && admin) return { traffic, peers, admin };
-  const advice =
-    others.length > 0
-      ? `. Does another router run here? This one needs other ports, such as: ${others.join(" ")} (0 takes a free one)`
-      : "";
-  throw new Error(`${faults.join("; ")}${advice}`, {
-    cause: results.find(({ status }) => status === "rejected"),
-  });
-}
-
-function withHost({ host, port }: ListenAddress): { readonly host?: string; readonly port: number } {
-  return host === undefined ? { port } : { host, port };
 }
