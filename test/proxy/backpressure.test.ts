@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 
 import { eventually } from "../support/eventually.ts";
 import { Scene } from "./support/scene.ts";
+import { untilStalled } from "./support/stalled.ts";
 
 const MIB = 1024 * 1024;
 const TOTAL = 64 * MIB;
@@ -24,20 +25,6 @@ async function writeAll(socket: Socket, hash: Hash, progress: { sent: number }) 
       });
     }
   }
-}
-
-/** Waits until `progress` has stood still for a while: the buffers on the way are full. */
-async function untilStalled(progress: { sent: number }): Promise<number> {
-  let before = -1;
-  await eventually(
-    () => {
-      const stalled = progress.sent === before;
-      before = progress.sent;
-      return stalled;
-    },
-    { everyMs: 150 },
-  );
-  return before;
 }
 
 test("a client that reads slowly slows the pod down; memory stays bounded and every byte arrives", async () => {

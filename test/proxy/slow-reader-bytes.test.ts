@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { OK } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
+import { untilStalled } from "./support/stalled.ts";
 
 // Long bodies are read into buffers that are written on as they are. What still waits to be written must not be read over,
 // or one part of a body stands where another was, or a part of somebody else's.
@@ -30,18 +31,6 @@ async function sendPieces(socket: Socket, progress: { sent: number }): Promise<v
     progress.sent += 1;
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-}
-
-async function untilStalled(progress: { sent: number }): Promise<void> {
-  let before = -1;
-  await eventually(
-    () => {
-      const stalled = progress.sent === before;
-      before = progress.sent;
-      return stalled;
-    },
-    { everyMs: 150 },
-  );
 }
 
 test("a response to a client that reads late is what the pod sent, byte for byte", async () => {
