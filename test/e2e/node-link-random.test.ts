@@ -35,6 +35,22 @@ const extra = fc.constantFrom(
   " congctl cubic",
 );
 
+/** Routes over two gateways, nexthop objects from `firstId` on, and routes that use those. */
+const linesOf = (block: fc.Arbitrary<string>, address: fc.Arbitrary<string>, firstId: number) => {
+  const id = fc.integer({ min: firstId, max: firstId + 3 });
+  const arbitraries = [
+    fc
+      .tuple(block, address, address)
+      .map(
+        ([to, one, two]) =>
+          `route append ${to} nexthop via ${one} dev eth0 nexthop via ${two} dev eth0 weight 3`,
+      ),
+    fc.tuple(id, address).map(([of, via]) => `nexthop add id ${of} via ${via} dev eth0`),
+    fc.tuple(block, id).map(([to, of]) => `route append ${to} nhid ${of}`),
+  ];
+  return arbitraries.map((arbitrary) => ({ weight: 1, arbitrary }));
+};
+
 const lines4 = fc.oneof(
   {
     weight: 2,
@@ -54,27 +70,7 @@ const lines4 = fc.oneof(
       .tuple(fc.oneof(block4, fc.constant("default")), address4, table, extra)
       .map(([to, via, of, more]) => `route append ${to} via ${via} dev eth0${of}${more}`),
   },
-  {
-    weight: 1,
-    arbitrary: fc
-      .tuple(block4, address4, address4)
-      .map(
-        ([to, one, two]) =>
-          `route append ${to} nexthop via ${one} dev eth0 nexthop via ${two} dev eth0 weight 3`,
-      ),
-  },
-  {
-    weight: 1,
-    arbitrary: fc
-      .tuple(fc.integer({ min: 1, max: 4 }), address4)
-      .map(([id, via]) => `nexthop add id ${id} via ${via} dev eth0`),
-  },
-  {
-    weight: 1,
-    arbitrary: fc
-      .tuple(block4, fc.integer({ min: 1, max: 4 }))
-      .map(([to, id]) => `route append ${to} nhid ${id}`),
-  },
+  ...linesOf(block4, address4, 1),
   {
     weight: 1,
     arbitrary: fc.constantFrom(101, 102).map((of) => `rule add from 0.0.0.0/0 priority ${of} lookup ${of}`),
@@ -99,27 +95,7 @@ const lines6 = fc.oneof(
       .tuple(fc.oneof(block6, fc.constant("::/0")), fc.oneof(address6, fc.constant("fe80::1")), table, extra)
       .map(([to, via, of, more]) => `route append ${to} via ${via} dev eth0${of}${more}`),
   },
-  {
-    weight: 1,
-    arbitrary: fc
-      .tuple(block6, address6, address6)
-      .map(
-        ([to, one, two]) =>
-          `route append ${to} nexthop via ${one} dev eth0 nexthop via ${two} dev eth0 weight 3`,
-      ),
-  },
-  {
-    weight: 1,
-    arbitrary: fc
-      .tuple(fc.integer({ min: 11, max: 14 }), address6)
-      .map(([id, via]) => `nexthop add id ${id} via ${via} dev eth0`),
-  },
-  {
-    weight: 1,
-    arbitrary: fc
-      .tuple(block6, fc.integer({ min: 11, max: 14 }))
-      .map(([to, id]) => `route append ${to} nhid ${id}`),
-  },
+  ...linesOf(block6, address6, 11),
 );
 /** What the kernel allows though nothing depends on it any more afterwards: a cover goes, its dependants stay. */
 const deletions = fc.oneof(block4, block6).map((to) => `route delete ${to} dev eth0`);

@@ -11,7 +11,7 @@ import { signedHeaders } from "../../src/peers/proof/hmac.ts";
 import type { Log } from "../../src/system/log.ts";
 import { eventually } from "../support/eventually.ts";
 import { metricOf } from "../support/router-process.ts";
-import { startTestRouter, type TestRouter } from "./support.ts";
+import { startTestRouter, type TestRouter, pushedRoute } from "./support.ts";
 
 // Peers that prove who they are by a signature, in a whole router. What a signature is: test/peers/proof/hmac.test.ts.
 
@@ -44,17 +44,7 @@ const start = async (
   );
 };
 
-const pushed = (version: number) => ({
-  namespace: "ns",
-  name: "x",
-  id: "x",
-  uid: "u",
-  owner: "",
-  state: "running",
-  resourceVersion: String(version),
-  ip: "10.0.0.9",
-  accessToken: "a-token-of-a-sandbox",
-});
+const pushed = (version: number) => ({ ...pushedRoute(version), accessToken: "a-token-of-a-sandbox" });
 
 async function send(body: string, headers: Record<string, string>) {
   const reply = await request(`${router.peersUrl}/refresh`, { method: "POST", body, headers });

@@ -79,3 +79,15 @@ export async function startTestRouter(
     },
   };
 }
+
+/** A route as a manager pushes it, with no token. */
+export const pushedRoute = (version: number) => ({
+  namespace: "ns",
+  name: "x",
+  id: "x",
+  uid: "u",
+  owner: "",
+  state: "running",
+  resourceVersion: String(version),
+  ip: "10.0.0.9",
+});
