@@ -13,7 +13,7 @@ import type { Log } from "../system/log.ts";
 import { type Membership, startMembership } from "./membership.ts";
 import { createMetrics } from "../metrics/registry.ts";
 import { Distrust } from "../peers/distrust.ts";
-import { askReadiness, type ReadinessAnswer, type ReadinessCheck } from "../peers/readiness.ts";
+import { askReadiness, type ReadinessCheck } from "../peers/readiness.ts";
 import { createAdminPort, readAdminToken } from "./admin-port.ts";
 import { type Addresses, listenAddress, listenOnAll } from "./listeners.ts";
 import { createPeerPort } from "./peer-port.ts";
@@ -37,7 +37,7 @@ import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
 import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
 import { createWatching } from "./watching.ts";
-import { watchReadiness } from "./watch-readiness.ts";
+import { syncReadiness, watchReadiness } from "./watch-readiness.ts";
 import { createWorkerTraffic } from "./worker-traffic.ts";
 
 /** What a router needs beside its configuration. */
@@ -392,10 +392,4 @@ async function apiCredentialsOf(
     ...(config.kubeconfig && { kubeconfig: config.kubeconfig }),
     ...(config.context && { context: config.context }),
   });
-}
-
-/** A CRD that is not installed keeps a router unready only if there is no other. */
-function syncReadiness(synced: boolean, missing: string | undefined): ReadinessAnswer {
-  if (!synced) return missing ?? "the first list of sandboxes is not in";
-  return missing === undefined ? true : { remark: missing };
 }

@@ -26,3 +26,9 @@ export function watchReadiness(
   const text = `stale: the API server was last heard ${Math.round(oldest.ageMs / 1_000)} s ago${where}`;
   return readyWhenStale ? { remark: text } : text;
 }
+
+/** A CRD that is not installed keeps a router unready only if there is no other. */
+export function syncReadiness(synced: boolean, missing: string | undefined): ReadinessAnswer {
+  if (!synced) return missing ?? "the first list of sandboxes is not in";
+  return missing === undefined ? true : { remark: missing };
+}

@@ -13,7 +13,7 @@ import type { WatchedObject } from "./watched-object.ts";
 /** Options of {@link ScopeRequests}. */
 export interface ScopeRequestsOptions<T extends WatchedObject> {
   readonly target: WatchTarget<T>;
-  readonly api: ApiClient;
+  readonly api: Pick<ApiClient, "get">;
   /** In [0, 1), as `Math.random`. */
   readonly random: () => number;
   readonly settings: ReflectorSettings;
