@@ -24,7 +24,7 @@ export interface AheadLimits {
 /** Where a fact comes from that is kept beyond the informer's word. */
 interface NewFact {
   readonly version: ResourceVersion;
-  readonly route?: Route;
+  readonly route?: Route | undefined;
   readonly from: string;
   /** Whether it counts at once. */
   readonly trusted: boolean;

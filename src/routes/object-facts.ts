@@ -1,5 +1,6 @@
 import type { Milliseconds } from "../system/clock.ts";
 import type { DoubtNames } from "./doubts.ts";
+import type { Entry } from "./entry.ts";
 import type { ResourceVersion } from "./resource-version.ts";
 import type { Route } from "./route.ts";
 import type { Facts, IpHold } from "./rules.ts";
@@ -49,4 +50,26 @@ export interface TableSnapshot {
   readonly takenAtMs: Milliseconds;
   readonly scopes: readonly ScopeSnapshot[];
   readonly objects: Iterable<ObjectFacts>;
+}
+
+/** Everything that is known of an object. `names`: what requests are held for. */
+export function factsOf(
+  { namespace, name, confirmed, hold, ahead }: Entry,
+  names: DoubtNames | undefined,
+): ObjectFacts {
+  const { hint, tombstone, read, doubt } = ahead ?? {};
+  return {
+    namespace: namespace.name,
+    name,
+    confirmed,
+    hold,
+    hint: hint?.route && { route: hint.route, ...howPushed(hint) },
+    tombstone: tombstone && { version: tombstone.version, ...howPushed(tombstone) },
+    read: read?.version,
+    doubt: doubt && { ...(names ?? { ids: [], ips: doubt.ips }), isPartlyKept: doubt.isPartlyKept },
+  };
+}
+
+function howPushed({ from, trusted, isRelayed }: PushedFactOf<object>): PushedFactOf<object> {
+  return { from, trusted, isRelayed };
 }

@@ -17,13 +17,21 @@ export interface PushedDeletion {
   readonly resourceVersion: string;
 }
 
-/** A push that may be judged, or why it may not. */
-export type Checked<T> =
-  | { readonly kind: "valid"; readonly push: T; readonly version: ResourceVersion }
-  | { readonly kind: "invalid"; readonly outcome: Outcome };
+/**
+ * A push that may be judged, or why it may not. `route`: of an update, with its known fields and nothing else that a peer may
+ * have written.
+ */
+export type Checked =
+  | { readonly kind: "valid"; readonly version: ResourceVersion; readonly route: Route | undefined }
+  | Invalid;
 
-/** What an update needs before any rule looks at it. `push` holds its known fields and nothing else that a peer may have written. */
-export function checkUpdate(push: PushedRoute): Checked<Route> {
+interface Invalid {
+  readonly kind: "invalid";
+  readonly outcome: Outcome;
+}
+
+/** What an update needs before any rule looks at it. */
+export function checkUpdate(push: PushedRoute): Checked {
   const version = parseResourceVersion(push.resourceVersion);
   if (!isObjectName(push.namespace, push.name)) return invalid("invalid_key");
   if (!isRoutingId(push.id)) return invalid("invalid_id");
@@ -31,20 +39,19 @@ export function checkUpdate(push: PushedRoute): Checked<Route> {
   if (!isState(push.state) || !isOwner(push.owner)) return invalid("invalid_text");
   if (!version) return invalid("invalid_resource_version");
   if (sizeOf(push) > MAX_PUSH_CHARACTERS) return invalid("invalid_size");
-  return { kind: "valid", push: routeOf(push, version), version };
+  return { kind: "valid", version, route: routeOf(push, version) };
 }
 
 /** What a deletion needs before any rule looks at it. */
-export function checkDeletion(push: PushedDeletion): Checked<PushedDeletion> {
-  const { namespace, name } = push;
-  const version = parseResourceVersion(push.resourceVersion);
+export function checkDeletion({ namespace, name, resourceVersion }: PushedDeletion): Checked {
+  const version = parseResourceVersion(resourceVersion);
   if (!isObjectName(namespace, name)) return invalid("invalid_key");
   if (!version) return invalid("invalid_resource_version");
   if (namespace.length + name.length + version.length > MAX_PUSH_CHARACTERS) return invalid("invalid_size");
-  return { kind: "valid", push, version };
+  return { kind: "valid", version, route: undefined };
 }
 
-function invalid(outcome: Outcome): { readonly kind: "invalid"; readonly outcome: Outcome } {
+function invalid(outcome: Outcome): Invalid {
   return { kind: "invalid", outcome };
 }
 

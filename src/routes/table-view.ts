@@ -1,4 +1,5 @@
 import type { Milliseconds } from "../system/clock.ts";
+import type { Books } from "./books.ts";
 import { asRouteInEffect, type Entry } from "./entry.ts";
 import type { FactView, Lookup, RouteInEffect } from "./lookup.ts";
 import type { ResourceVersion } from "./resource-version.ts";
@@ -67,5 +68,26 @@ export function viewOf(entry: Entry, ids: { lookup(id: string): Lookup }): Entry
     inEffect: inEffect && asRouteInEffect(entry),
     idConflict: byId?.kind === "id_conflict" && byId.keys.includes(entry.key),
     doubt: doubt && (doubt.overdue ? "overdue" : "held"),
+  };
+}
+
+/** The sizes of all that is known. */
+export function statsOf({ ahead, effects, entries, scopes }: Books): TableStats {
+  return {
+    states: effects.states,
+    entries: entries.size,
+    servable: effects.incarnations,
+    hints: ahead.counts.hint,
+    tombstones: ahead.counts.tombstone,
+    reads: ahead.counts.read,
+    doubtful: ahead.doubts.size,
+    idConflicts: effects.idConflicts,
+    ipConflicts: effects.ipConflicts,
+    scopes: Array.from(
+      scopes.values(),
+      ({ name, watermark, synced, missing, live, barredUntil, snapshotAtMs }) => {
+        return { name, watermark, synced, missing, live, barredUntil, snapshotAtMs };
+      },
+    ),
   };
 }
