@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { compareResourceVersions } from "../../src/routes/resource-version.ts";
 import { RULES, type Rules } from "../../src/routes/rules.ts";
+import { snapshotScripts } from "./support/explorer.ts";
 import { exploreAll, timelines } from "./support/histories.ts";
 
 // The explorer must find the bug when a rule is switched off; else it would prove nothing of the rule. The rules that
@@ -58,9 +59,32 @@ describe("the explorer finds the bug when a rule is switched off", () => {
     test(what, () => {
       const rules = { ...RULES, ...change };
       const found =
-        exploreAll(timelines(["a", "b"], 2), rules).violation ??
-        exploreAll(timelines(["a"], 3), rules).violation;
+        exploreAll(timelines(["a", "b"], 2), { rules }).violation ??
+        exploreAll(timelines(["a"], 3), { rules, oneIn: 11 }).violation ??
+        exploreAll(timelines(["a"], 3), { rules }).violation;
       expect(found?.what).toBeTypeOf("string");
+    });
+  }
+});
+
+describe("the explorer finds the bug when a rule does not hold after a restart from a snapshot", () => {
+  const afterRestart: { readonly [what: string]: Partial<Rules> } = {
+    "an update at or below the snapshot's watermark is kept": {
+      judgeUpdate: (facts, push, scope) =>
+        RULES.judgeUpdate(facts, push, { ...scope, watermark: "0" as typeof scope.watermark }),
+    },
+    "a deletion that was pushed before the restart is forgotten": {
+      judgeDelete: () => "ignored_stale",
+    },
+    "what the first list lacks stays": { isGone: () => false },
+  };
+  for (const [what, change] of Object.entries(afterRestart)) {
+    test(what, () => {
+      const { violation } = exploreAll(timelines(["a"], 3), {
+        rules: { ...RULES, ...change },
+        scriptsOf: snapshotScripts,
+      });
+      expect(violation?.what).toBeTypeOf("string");
     });
   }
 });

@@ -15,23 +15,24 @@ import {
 
 // Rule 12: a push is a rumour, and a read of the API server settles it.
 
-describe("every interleaving of informer, manager, forger and reads", () => {
+// All pairs of pushes: test/e2e/table-histories.test.ts.
+describe("every interleaving of informer, manager, forger and reads, of one pair of pushes in eleven", () => {
   test("no forged push changes who answers, no true one is lost, nothing dead comes back", () => {
-    const { histories, violation } = exploreVerify(timelines(["a"], 2));
+    const { histories, violation } = exploreVerify(timelines(["a"], 2), {}, 11);
     expect(violation).toBeUndefined();
-    expect(histories).toBeGreaterThan(50_000);
+    expect(histories).toBeGreaterThan(5_000);
   });
 
   test("the same with a manager who proves who it is, and whose pushes count at once", () => {
-    const { histories, violation } = exploreVerify(timelines(["a"], 2), { proven: true });
+    const { histories, violation } = exploreVerify(timelines(["a"], 2), { proven: true }, 11);
     expect(violation).toBeUndefined();
-    expect(histories).toBeGreaterThan(50_000);
+    expect(histories).toBeGreaterThan(5_000);
   });
 
   test("what the informer's selector hides is never in effect, and who pushes it is not blamed", () => {
-    const { histories, violation } = exploreVerify(timelines(["a"], 2), { proven: true, hidden: "a" });
+    const { histories, violation } = exploreVerify(timelines(["a"], 2), { proven: true, hidden: "a" }, 11);
     expect(violation).toBeUndefined();
-    expect(histories).toBeGreaterThan(50_000);
+    expect(histories).toBeGreaterThan(5_000);
   });
 });
 

@@ -22,9 +22,11 @@ export const CONNECTIONS = { peers: connectionsOf(DEFAULTS.peers), admin: connec
 /** How a reflector works by default. */
 export const REFLECTOR_SETTINGS = reflectorSettings(DEFAULTS.watch);
 
+const TABLE_DEFAULTS = tableOptionsOf(DEFAULTS);
+
 /** A table as the router makes it by default, but for `options`, and but for this: it believes pushes at once. */
 export function newTable(options: Partial<RouteTableOptions>): RouteTable {
-  return new RouteTable({ ...tableOptionsOf(DEFAULTS), trust: "serve", ...options });
+  return new RouteTable({ ...TABLE_DEFAULTS, trust: "serve", ...options });
 }
 
 /** Connections to pods as the router has them by default, but for `options`. */

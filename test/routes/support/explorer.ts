@@ -5,7 +5,11 @@ import { RULES, type Rules } from "../../../src/routes/rules.ts";
 import type { TableSnapshot } from "../../../src/routes/object-facts.ts";
 import { type RouteTable } from "../../../src/routes/table.ts";
 import { compareFacts } from "../../../src/peers/anti-entropy/compare-facts.ts";
-import { offeredFact, type ReplicaScope } from "../../../src/peers/anti-entropy/replica-fact.ts";
+import {
+  offeredFact,
+  type ReplicaFact,
+  type ReplicaScope,
+} from "../../../src/peers/anti-entropy/replica-fact.ts";
 import { snapshotOf } from "./snapshot-of.ts";
 import { type Moment, observationOf, rv, stateOf } from "./timeline.ts";
 import { newTable } from "../../support/defaults.ts";
@@ -165,7 +169,8 @@ export class Witness {
   readonly #rules: Rules;
   readonly #moments: readonly Moment[];
   readonly #providers: readonly Provider[];
-  readonly #trail: string[] = [];
+  readonly #keys: readonly ObjectKey[];
+  readonly #trail: Step[] = [];
   /** The newest end and the newest fact of each object that the table was told of, by each writer. */
   #told: ToldByAll = { informer: new Told(), peer: new Told() };
   #nowMs = 0;
@@ -185,6 +190,7 @@ export class Witness {
   /** With `providers` beyond the first the table has a scope for each, and an informer of its own tells of it. */
   constructor(moments: readonly Moment[], rules: Rules = RULES, providers: readonly Provider[] = [""]) {
     this.#moments = moments;
+    this.#keys = [...new Set(moments.map(({ key }) => key))];
     this.#rules = rules;
     this.#providers = providers;
     this.table = this.#newTable();
@@ -204,14 +210,14 @@ export class Witness {
 
   /** Takes the step; says what is wrong after it, if anything is. */
   take(step: Step): Violation | undefined {
-    this.#trail.push(describeStep(step));
+    this.#trail.push(step);
     this.#ended = [];
     const wrong = this.#apply(step) ?? this.#endedForNothing(step) ?? this.#unsafe();
     return wrong === undefined ? undefined : this.violation(wrong);
   }
 
   violation(what: string): Violation {
-    return { what, trail: [...this.#trail] };
+    return { what, trail: this.#trail.map(describeStep) };
   }
 
   /**
@@ -224,7 +230,7 @@ export class Witness {
     const truth = new Map(
       stateOf(this.#moments, Number.MAX_SAFE_INTEGER).map((moment) => [moment.key, moment.route]),
     );
-    for (const key of new Set(this.#moments.map((moment) => moment.key))) {
+    for (const key of this.#keys) {
       const view = this.table.inspect(key);
       const route = view?.inEffect?.route;
       const inTruth = truth.get(key);
@@ -240,8 +246,8 @@ export class Witness {
 
   /** All that two tables which were told the same must agree on. */
   fingerprint(): string {
-    const keys = [...new Set(this.#moments.map((moment) => moment.key))].sort();
-    return keys
+    return this.#keys
+      .toSorted()
       .map((key) => {
         const view = this.table.inspect(key);
         const effect = view?.inEffect;
@@ -348,7 +354,7 @@ export class Witness {
         this.#told.informer.forget();
         return undefined;
       case "replica":
-        return this.#compareWith(step.listed, step.pushes);
+        return this.#compareWith(step);
       case "snapshot":
         this.#snapshot = {
           table: snapshotOf(this.table, this.#nowMs),
@@ -377,9 +383,36 @@ export class Witness {
   }
 
   /** What anti-entropy brings, whatever its transport. */
-  #compareWith(listed: number, pushes: readonly Step[]): string | undefined {
+  #compareWith(replica: ReplicaStep): string | undefined {
     // Before its first list a router has nothing to compare.
     if (!this.table.synced) return undefined;
+    const offered = this.#offered(replica);
+    const scopeOf = (watermark: number): ReplicaScope => ({
+      name: "",
+      watched: true,
+      watermark: rv(watermark),
+    });
+    for (const key of this.#keys) {
+      const difference = compareFacts(
+        this.table.factsOf(key),
+        scopeOf(this.#watermark("")),
+        offered.get(key),
+        scopeOf(replica.listed),
+      );
+      let wrong: string | undefined;
+      if (difference.kind === "update") wrong = this.#apply({ kind: "push", route: difference.route });
+      if (difference.kind === "deletion")
+        wrong = this.#apply({ kind: "push-delete", name: key.slice(3), version: Number(difference.version) });
+      if (wrong !== undefined) return wrong;
+    }
+    return undefined;
+  }
+
+  /** What the other router offers. It is only read, so it is made once for all histories that compare with it. */
+  #offered(replica: ReplicaStep): OfferedFacts {
+    const known = REPLICAS.get(replica);
+    if (known?.rules === this.#rules && known.moments === this.#moments) return known.offered;
+    const { listed, pushes } = replica;
     const other = newTable({ scopes: [""], rules: this.#rules });
     other.relist("", rv(listed), stateOf(this.#moments, listed).map(observationOf), this.#nowMs);
     for (const push of pushes) {
@@ -390,26 +423,14 @@ export class Witness {
           this.#nowMs,
         );
     }
-    const scopeOf = (watermark: number): ReplicaScope => ({
-      name: "",
-      watched: true,
-      watermark: rv(watermark),
-    });
-    for (const key of new Set(this.#moments.map((moment) => moment.key))) {
+    const offered = new Map<ObjectKey, ReplicaFact>();
+    for (const key of this.#keys) {
       const facts = other.factsOf(key);
-      const difference = compareFacts(
-        this.table.factsOf(key),
-        scopeOf(this.#watermark("")),
-        facts && offeredFact(facts, true),
-        scopeOf(listed),
-      );
-      let wrong: string | undefined;
-      if (difference.kind === "update") wrong = this.#apply({ kind: "push", route: difference.route });
-      if (difference.kind === "deletion")
-        wrong = this.#apply({ kind: "push-delete", name: key.slice(3), version: Number(difference.version) });
-      if (wrong !== undefined) return wrong;
+      const fact = facts && offeredFact(facts, true);
+      if (fact) offered.set(key, fact);
     }
-    return undefined;
+    REPLICAS.set(replica, { rules: this.#rules, moments: this.#moments, offered });
+    return offered;
   }
 
   #newest(key: ObjectKey): number {
@@ -436,7 +457,7 @@ export class Witness {
   /** What must hold at every step, whatever was told so far. */
   #unsafe(): string | undefined {
     const living: RouteInEffect[] = [];
-    for (const key of new Set(this.#moments.map((moment) => moment.key))) {
+    for (const key of this.#keys) {
       const effect = this.#inEffect(key);
       if (!effect || !isAlive(effect.route)) continue;
       living.push(effect);
@@ -480,6 +501,14 @@ export class Witness {
     return took;
   }
 }
+
+type ReplicaStep = Extract<Step, { readonly kind: "replica" }>;
+type OfferedFacts = ReadonlyMap<ObjectKey, ReplicaFact>;
+
+const REPLICAS = new WeakMap<
+  ReplicaStep,
+  { readonly rules: Rules; readonly moments: readonly Moment[]; readonly offered: OfferedFacts }
+>();
 
 interface ToldByAll {
   readonly informer: Told;

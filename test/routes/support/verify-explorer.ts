@@ -114,7 +114,7 @@ export class VerifyWitness {
   readonly #hidden: ObjectKey | undefined;
   readonly #keys: readonly ObjectKey[];
   readonly #reads: Read[] = [];
-  readonly #trail: string[] = [];
+  readonly #trail: VerifyStep[] = [];
   /** The newest true fact of each object that was told by anybody, and its newest end that the informer or a read told. */
   readonly #told = new Map<ObjectKey, number>();
   readonly #ends = new Map<ObjectKey, number>();
@@ -165,7 +165,7 @@ export class VerifyWitness {
   }
 
   take(step: VerifyStep): Violation | undefined {
-    this.#trail.push(describeStep(step));
+    this.#trail.push(step);
     this.#ended = [];
     const before = this.#answers();
     this.#apply(step);
@@ -431,7 +431,7 @@ export class VerifyWitness {
   }
 
   #violation(what: string): Violation {
-    return { what, trail: [...this.#trail] };
+    return { what, trail: this.#trail.map(describeStep) };
   }
 }
 
@@ -478,17 +478,23 @@ export function goThrough(
   return witness.drain() ?? witness.take(last) ?? witness.notConverged();
 }
 
-/** Every merging of informer, one true push, one forged push and one early answer, for each of the timelines. */
+/**
+ * Every merging of informer, one true push, one forged push and one early answer, for each of the timelines; with a `oneIn`,
+ * for one of so many pairs of pushes.
+ */
 export function exploreVerify(
   timelines: Iterable<readonly Moment[]>,
   world: VerifyWorld = {},
+  oneIn = 1,
 ): { readonly histories: number; readonly violation: Violation | undefined } {
   let histories = 0;
+  let pair = 0;
   for (const moments of timelines) {
     for (const script of gaplessScripts(moments)) {
       const last = script.at(-1) as VerifyStep;
       for (const truth of truePushes(moments)) {
         for (const forged of forgedPushes(moments)) {
+          if (pair++ % oneIn > 0) continue;
           for (const steps of mergings([script.slice(0, -1), [truth], [forged], [{ kind: "answer" }]])) {
             for (const moment of ["begin", "end"] as const) {
               histories++;
