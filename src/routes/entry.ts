@@ -67,6 +67,9 @@ export class Entry implements RouteInEffect {
   #heldAfter: ResourceVersion | undefined = undefined;
   #heldBy: ResourceVersion | undefined = undefined;
 
+  /** The number of the last list that shows the object. */
+  listedIn = 0;
+
   /** The route in effect, or `undefined` when there is none. Follows from the facts. */
   inEffect: Route | undefined = undefined;
   state: RouteState = "";

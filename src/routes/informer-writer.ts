@@ -13,6 +13,8 @@ import { toldFact } from "./told.ts";
 export class InformerWriter {
   readonly #books: Books;
   readonly #confirmed: ConfirmedFacts;
+  /** How many lists were taken. */
+  #lists = 0;
 
   constructor(books: Books, confirmed: ConfirmedFacts) {
     this.#books = books;
@@ -134,11 +136,12 @@ export class InformerWriter {
     const { entries } = this.#books;
     const before = scope.watermark;
     scope.watermark = version;
-    this.#dropUnlisted(scope, version, observations);
+    const known = this.#mark(observations);
+    this.#dropUnlisted(scope, version);
     const applied: Observation[] = [];
     const buried: Observation[] = [];
-    for (const observation of observations) {
-      const entry = entries.getOrAdd(observation.namespace, observation.name, scope);
+    for (const [index, observation] of observations.entries()) {
+      const entry = known[index] ?? entries.getOrAdd(observation.namespace, observation.name, scope);
       if (isUnchanged(entry, observation) || this.#isReadLater(entry, version)) continue;
       // Whatever its version: what a list shows is so (a cluster may have been restored while nobody looked).
       this.#confirmed.confirm(entry, observation, before, true);
@@ -153,16 +156,23 @@ export class InformerWriter {
     this.#confirmed.passWatermark(scope, false);
   }
 
-  /** What a list at `version` lacks is gone. */
-  #dropUnlisted(scope: Scope<Entry>, version: ResourceVersion, observations: readonly Observation[]): void {
+  /** Marks what a list shows, and gives the entry of each, where there is one: a set of a million would cost more than all else. */
+  #mark(observations: readonly Observation[]): readonly (Entry | undefined)[] {
+    const { entries } = this.#books;
+    const list = ++this.#lists;
+    return observations.map(({ namespace, name }) => {
+      const entry = entries.get(namespace, name);
+      if (entry) entry.listedIn = list;
+      return entry;
+    });
+  }
+
+  /** What the list at hand, at `version`, lacks is gone. */
+  #dropUnlisted(scope: Scope<Entry>, version: ResourceVersion): void {
     const { entries, news, nowMs, rules } = this.#books;
-    const listed = new Set<Entry>();
-    for (const { namespace, name } of observations) {
-      const known = entries.get(namespace, name);
-      if (known) listed.add(known);
-    }
     for (const entry of entries.ofScope(scope)) {
-      if (entry.confirmedUid === undefined || !rules.isGone(listed.has(entry))) continue;
+      const isListed = entry.listedIn === this.#lists;
+      if (entry.confirmedUid === undefined || !rules.isGone(isListed)) continue;
       if (this.#isReadLater(entry, version)) continue;
       if (entry.hint && rules.hintIsReached(entry.hint.resourceVersion, version))
         this.#confirmed.dropListed(entry, entry.hint, undefined);

@@ -1,8 +1,11 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { exploreAll, INFORMERS, timelines } from "../routes/support/histories.ts";
 import { exploreVerify, type VerifyWorld } from "../routes/support/verify-explorer.ts";
 
 // What `npm test` takes a share of (test/routes/interleavings.test.ts and verify.test.ts), whole.
+
+/** Minutes of one core, which may be shared by ten: this only ends a run that hangs. */
+vi.setConfig({ testTimeout: 1_800_000 });
 
 describe("every interleaving of one sandbox, three moments and two pushes: no resurrection, no disagreement, full convergence", () => {
   for (const { what, scriptsOf } of INFORMERS) {
