@@ -71,7 +71,10 @@ export class InformerWriter {
 
   remove(
     scopeName: string,
-    { namespace, name, uid, resourceVersion }: Omit<Observation, "route">,
+    namespace: string,
+    name: string,
+    uid: string,
+    resourceVersion: ResourceVersion,
     nowMs: Milliseconds,
   ): Outcome {
     const books = this.#books;

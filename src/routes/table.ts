@@ -164,7 +164,7 @@ export class RouteTable implements RouteLookup {
     version: ResourceVersion,
     nowMs: Milliseconds,
   ): Outcome {
-    return this.#informer.remove(scopeName, { namespace, name, uid, resourceVersion: version }, nowMs);
+    return this.#informer.remove(scopeName, namespace, name, uid, version, nowMs);
   }
 
   /** BOOKMARK: everything up to `version` has been delivered. */
