@@ -13,7 +13,7 @@ import { Deadlines } from "../../src/proxy/limits/deadlines.ts";
 import { FastLane } from "../../src/proxy/fast/fast-lane.ts";
 import { FastPod } from "../../src/proxy/fast/fast-pod.ts";
 import { RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
-import { fieldIndex } from "../../src/proxy/http1/head-scanner.ts";
+import { FieldIndex } from "../../src/proxy/http1/field-index.ts";
 import { ReadBuffers } from "../../src/proxy/fast/read-buffers.ts";
 import { LeastRate } from "../../src/proxy/limits/least-rate.ts";
 import { RefusalLog } from "../../src/proxy/record/refusal-log.ts";
@@ -101,7 +101,7 @@ const buffers = new ReadBuffers();
 const context = {
   deadlines: new Deadlines(clock, 1000),
   buffers,
-  responseFields: fieldIndex(RESPONSE_FIELDS),
+  responseFields: new FieldIndex(RESPONSE_FIELDS),
   keepAliveTimeoutMs: 60_000,
   maxResponseHeaderBytes: 65_536,
   httpDate: () => "Sat, 21 Nov 2026 05:00:00 GMT",

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
+import { requestRule, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
+import { NOTE, requestFields as fieldsOfRequests } from "../../src/proxy/forwarding/request-fields.ts";
 import { ChunkScanner } from "../../src/proxy/http1/chunk-scanner.ts";
+import { FieldIndex } from "../../src/proxy/http1/field-index.ts";
 import { FieldMemory } from "../../src/proxy/http1/field-memory.ts";
 import { HeadScan, TRAIT } from "../../src/proxy/http1/head-scan.ts";
 import {
-  fieldIndex,
   INCOMPLETE,
   MALFORMED,
   OTHER_VERSION,
@@ -20,8 +21,14 @@ import { readChunked, readHead, valuesOf } from "./support/reference-http.ts";
 import type { ReferenceHead } from "./support/reference-http.ts";
 import { newTargetParser } from "../support/defaults.ts";
 
-const requestFields = fieldIndex([...REQUEST_FIELDS, "e2b-sandbox-id", "x-sandbox-id"], REQUEST_PREFIXES);
-const responseFields = fieldIndex(RESPONSE_FIELDS);
+const PSEUDONYM = "lychgate-0123";
+const ROUTING = ["e2b-sandbox-id", "x-sandbox-id"];
+const requestFields = fieldsOfRequests({
+  routing: new Set(["host", ...ROUTING]),
+  trustForwarded: false,
+  viaPseudonym: PSEUDONYM,
+}).index;
+const responseFields = new FieldIndex(RESPONSE_FIELDS);
 
 type Kind = "request" | "response";
 
@@ -36,9 +43,23 @@ function scanOf(kind: Kind, bytes: Buffer, start = 0): { readonly end: number; r
 
 /** What of a scan means something. */
 function told(scan: HeadScan): object {
-  const { cuts, cutCount, hostStart, hostEnd, keepAliveStart, keepAliveEnd, status: _, ...rest } = scan;
+  const {
+    cuts,
+    cutCount,
+    hostStart,
+    hostEnd,
+    keepAliveStart,
+    keepAliveEnd,
+    notes,
+    seen,
+    status: _,
+    ...rest
+  } = scan;
   return {
     ...rest,
+    notes: Array.from({ length: 16 }, (_, note) =>
+      (seen & (1 << note)) === 0 ? undefined : [notes[2 * note], notes[2 * note + 1]],
+    ),
     cuts: cuts.slice(0, cutCount),
     host: hostStart < 0 ? undefined : [hostStart, hostEnd],
     keepAlive: keepAliveStart < 0 ? undefined : [keepAliveStart, keepAliveEnd],
@@ -155,44 +176,63 @@ function agree(kind: Kind, text: string, head: ReferenceHead, scan: HeadScan): v
     expect(scan.status).toBe(head.status);
     expect((scan.traits & TRAIT.old) !== 0).toBe(head.minor === 0);
   }
-  const options = valuesOf(fields, "connection").map((value) => value.toLowerCase());
-  expect(scan.close).toBe(options.includes("close"));
-  expect((scan.traits & TRAIT.connection) !== 0).toBe(
-    options.some((option) => option !== "close" && option !== "keep-alive"),
+  const lists = valuesOf(fields, "connection").map((value) =>
+    value
+      .toLowerCase()
+      .split(",")
+      .map((item) => item.replace(/^[ \t]+|[ \t]+$/g, "")),
   );
-  if ((scan.traits & TRAIT.special) === 0) {
-    // No field that forwarding has a rule for slips through, and nothing but what is this connection's is cut.
-    const ruled = new Set<string>(kind === "request" ? REQUEST_FIELDS : RESPONSE_FIELDS);
-    const prefixes = kind === "request" ? REQUEST_PREFIXES : [];
-    for (const seen of [
-      "host",
-      "connection",
-      "keep-alive",
-      "content-length",
-      "transfer-encoding",
-      "upgrade",
-      "expect",
-    ])
-      ruled.delete(seen);
-    for (const [name] of fields) {
-      expect(ruled).not.toContain(name.toLowerCase());
-      const meant = name.toLowerCase().replaceAll("_", "-");
-      if (meant !== name.toLowerCase()) expect(ruled).not.toContain(meant);
-      for (const prefix of prefixes) expect(meant.startsWith(prefix)).toBe(false);
-    }
-    let kept = "";
-    let from = 0;
-    for (let i = 0; i < scan.cutCount; i += 2) {
-      kept += text.slice(from, scan.cuts[i]);
-      from = scan.cuts[i + 1] ?? 0;
-    }
-    kept += text.slice(from, head.end);
-    const left = readHead(kept, 0, kind);
-    const isOwn = ([name, value]: readonly [string, string]) =>
-      name.toLowerCase() === "keep-alive" ||
-      (name.toLowerCase() === "connection" && /^(close|keep-alive)$/i.test(value));
-    expect(left.kind === "ok" && left.value.fields).toEqual(fields.filter((field) => !isOwn(field)));
+  const isUsual = (list: readonly string[]) =>
+    list.every((item) => ["", "close", "keep-alive", "te"].includes(item));
+  expect((scan.traits & TRAIT.connection) !== 0).toBe(!lists.every(isUsual));
+  if (lists.every(isUsual)) expect(scan.close).toBe(lists.flat().includes("close"));
+  if ((scan.traits & (TRAIT.special | TRAIT.connection)) !== 0) return;
+  let kept = "";
+  let from = 0;
+  for (let i = 0; i < scan.cutCount; i += 2) {
+    kept += text.slice(from, scan.cuts[i]);
+    from = scan.cuts[i + 1] ?? 0;
   }
+  kept += text.slice(from, head.end);
+  const left = readHead(kept, 0, kind);
+  const isKept = kind === "request" ? isKeptOfRequest : isKeptOfResponse;
+  expect(left.kind === "ok" && left.value.fields).toEqual(
+    fields.filter(([name]) => isKept(name.toLowerCase())),
+  );
+  if (kind === "request") agreeOnNotes(text, head, scan);
+}
+
+/** By the rules for fields, for a client that is not trusted. */
+function isKeptOfRequest(name: string): boolean {
+  if (["transfer-encoding", "upgrade", "expect"].includes(name)) return true;
+  const rule = requestRule(name);
+  expect(rule).not.toBe("max_forwards");
+  return rule === undefined || ["host", "essential", "request_id"].includes(rule);
+}
+
+function isKeptOfResponse(name: string): boolean {
+  if (["transfer-encoding", "upgrade", "expect"].includes(name)) return true;
+  expect(
+    RESPONSE_FIELDS.filter((special) => special !== "connection" && special !== "keep-alive"),
+  ).not.toContain(name);
+  return name !== "connection" && name !== "keep-alive";
+}
+
+/** What is noted of a head that is not special is there once, and in order. */
+function agreeOnNotes(text: string, { fields }: ReferenceHead, scan: HeadScan): void {
+  const noted: readonly (readonly [string, number])[] = [
+    ["x-request-id", NOTE.requestId],
+    ["te", NOTE.te],
+    ...ROUTING.map((name, i) => [name, NOTE.routing + i] as const),
+  ];
+  for (const [name, note] of noted) {
+    const values = valuesOf(fields, name);
+    expect(values.length).toBeLessThanOrEqual(1);
+    expect(scan.valueOf(note, text, 0)).toBe(values[0]);
+  }
+  for (const id of valuesOf(fields, "x-request-id")) expect(id).toMatch(/^[\x21-\x7e]{1,128}$/);
+  for (const te of valuesOf(fields, "te")) expect(te.toLowerCase()).toBe("trailers");
+  for (const via of valuesOf(fields, "via")) expect(via).not.toContain(PSEUDONYM);
 }
 
 test("request heads: what a plain reading says, and INCOMPLETE for every part of one", () => {
@@ -403,7 +443,11 @@ test.each([
   ],
 ])("the head of %s has nothing in it that must be looked at as fields", (_name, lines) => {
   const head = `GET /x?y=1 HTTP/1.1\r\n${["Host: 3000-a.example.com", ...lines].join("\r\n")}\r\n\r\n`;
-  const index = fieldIndex([...REQUEST_FIELDS, ...newTargetParser({}).fields], REQUEST_PREFIXES);
+  const { index } = fieldsOfRequests({
+    routing: newTargetParser({}).fields,
+    trustForwarded: false,
+    viaPseudonym: PSEUDONYM,
+  });
   const scan = new HeadScan();
   expect(scanRequestHead(latin1(head), 0, head.length, index, scan)).toBe(head.length);
   expect(scan.traits).toBe(0);

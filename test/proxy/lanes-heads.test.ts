@@ -2,20 +2,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { Deadlines } from "../../src/proxy/limits/deadlines.ts";
-import {
-  forwardRequestHead,
-  REQUEST_FIELDS,
-  REQUEST_PREFIXES,
-  RESPONSE_FIELDS,
-} from "../../src/proxy/forwarding/forwarding.ts";
+import { forwardRequestHead, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
+import { requestFields } from "../../src/proxy/forwarding/request-fields.ts";
+import { FieldIndex } from "../../src/proxy/http1/field-index.ts";
 import { HeadScan } from "../../src/proxy/http1/head-scan.ts";
-import { fieldIndex, scanRequestHead, scanResponseHead } from "../../src/proxy/http1/head-scanner.ts";
+import { scanRequestHead, scanResponseHead } from "../../src/proxy/http1/head-scanner.ts";
 import { requestIdOf } from "../../src/proxy/record/request-id.ts";
-import {
-  forwardedFields,
-  orderedRequestHead,
-  plainRequestHead,
-} from "../../src/proxy/forwarding/request-text.ts";
+import { hostFields, orderedRequestHead, plainRequestHead } from "../../src/proxy/forwarding/request-text.ts";
 import { orderedResponseHead, plainResponse } from "../../src/proxy/forwarding/response-head.ts";
 import { ScannedHead } from "../../src/proxy/http1/scanned-head.ts";
 import { latin1, plainRequestHeads, responseHeads } from "./corpus/arbitraries.ts";
@@ -23,8 +16,7 @@ import { ManualClock } from "./support/manual-clock.ts";
 import { readHead } from "./support/reference-http.ts";
 import type { Field } from "./support/reference-http.ts";
 
-const requestFields = fieldIndex(REQUEST_FIELDS, REQUEST_PREFIXES);
-const responseFields = fieldIndex(RESPONSE_FIELDS);
+const responseFields = new FieldIndex(RESPONSE_FIELDS);
 
 /** Fields but for where those stand that the ordered way writes at the end. */
 function decoded(
@@ -44,35 +36,41 @@ function decoded(
   };
 }
 
-test("a plain request's head is what the forwarding rules make of its fields", () => {
-  let plain = 0;
-  fc.assert(
-    fc.property(plainRequestHeads, (text) => {
-      const bytes = latin1(`xyz${text}`);
-      const scan = new HeadScan();
-      const end = scanRequestHead(bytes, 3, bytes.length, requestFields, scan);
-      // Others go the ordered way.
-      fc.pre(end > 0 && scan.traits === 0 && scan.hostStart >= 0);
-      const head = new ScannedHead(text, 3, scan);
-      const host = text.slice(scan.hostStart - 3, scan.hostEnd - 3);
-      const requestId = requestIdOf(head.rawHeaders);
-      const common = { clientAddress: "10.1.2.3", via: "1.1 lychgate-test" };
-      const forwarded = forwardRequestHead(head, head.target, {
-        ...common,
-        scheme: "http",
-        requestId,
-        trustForwarded: false,
-      });
-      if (forwarded.kind !== "forward") throw new Error(forwarded.message);
-      const ordered = decoded(orderedRequestHead(forwarded, "10.0.0.1:80"), "request");
-      const fields = forwardedFields({ ...common, host });
-      expect(decoded(plainRequestHead(text, 3, scan, fields, requestId), "request")).toEqual(ordered);
-      plain += 1;
-    }),
-    { numRuns: 400 },
-  );
-  expect(plain).toBeGreaterThan(0);
-});
+test.each([false, true])(
+  "a plain request's head is what the forwarding rules make of its fields (trustForwarded: %s)",
+  (trustForwarded) => {
+    const viaPseudonym = "lychgate-0123";
+    const routing = new Set(["host", "e2b-sandbox-id"]);
+    const { index } = requestFields({ routing, trustForwarded, viaPseudonym });
+    let plain = 0;
+    fc.assert(
+      fc.property(plainRequestHeads, (text) => {
+        const bytes = latin1(`xyz${text}`);
+        const scan = new HeadScan();
+        const end = scanRequestHead(bytes, 3, bytes.length, index, scan);
+        // Others go the ordered way.
+        fc.pre(end > 0 && scan.traits === 0 && scan.hostStart >= 0);
+        const head = new ScannedHead(text, 3, scan);
+        const host = text.slice(scan.hostStart - 3, scan.hostEnd - 3);
+        const requestId = requestIdOf(head.rawHeaders);
+        const common = { clientAddress: "10.1.2.3", via: `1.1 ${viaPseudonym}` };
+        const forwarded = forwardRequestHead(head, head.target, {
+          ...common,
+          scheme: "http",
+          requestId,
+          trustForwarded,
+        });
+        if (forwarded.kind !== "forward") throw new Error(forwarded.message);
+        const ordered = decoded(orderedRequestHead(forwarded, "10.0.0.1:80"), "request");
+        const added = { ...common, host, hostFields: hostFields(host, common.via) };
+        expect(decoded(plainRequestHead(text, 3, scan, added, requestId), "request")).toEqual(ordered);
+        plain += 1;
+      }),
+      { numRuns: 600 },
+    );
+    expect(plain).toBeGreaterThan(300);
+  },
+);
 
 test("a plain response's head is what the forwarding rules make of its fields", () => {
   fc.assert(

@@ -2,9 +2,10 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../../system/clock.ts";
 import { stackOf } from "../../system/error-text.ts";
+import { NOTE } from "../forwarding/request-fields.ts";
 import { TRAIT } from "../http1/head-scan.ts";
 import type { ScannedHead } from "../http1/scanned-head.ts";
-import { admit, admitLike, NotAdmitted } from "../passage/admission.ts";
+import { admit, NotAdmitted } from "../passage/admission.ts";
 import { newRequestId, requestIdOf } from "../record/request-id.ts";
 import { RequestTrace } from "../record/request-trace.ts";
 import { tracedRequest } from "../record/traced-request.ts";
@@ -71,7 +72,6 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
     const { options, scan } = this.#context;
     const { answer } = this;
     const isPlain = this.#outbound.isPlain(head);
-    const known = isPlain ? undefined : this.#outbound.repeated(head);
     this.#requestShare = undefined;
     this.body.begin();
     const waited = this.#waited;
@@ -83,10 +83,8 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
         {
           head,
           requestId: isPlain
-            ? newRequestId()
-            : known === undefined
-              ? requestIdOf(head.rawHeaders)
-              : (known.requestId ?? newRequestId()),
+            ? (scan.valueOf(NOTE.requestId, head.text, start) ?? newRequestId())
+            : requestIdOf(head.rawHeaders),
           clientAddress: this.#address,
           protocol: PROTOCOL,
           begunMs,
@@ -96,15 +94,14 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
     answer.begin(trace, isLast);
     const headEnd = start + head.text.length;
     try {
-      const admitted =
-        known === undefined ? admit(head, PROTOCOL, options.viaPseudonym) : admitLike(head, known.admitted);
+      const admitted = admit(head, PROTOCOL, options.viaPseudonym);
       if (refusal !== undefined) {
         this.#refusePassage(refusal, undefined, bytes, headEnd);
       } else if (admitted instanceof NotAdmitted) {
         this.#refusePassage(admitted.reason, admitted.message, bytes, headEnd);
       } else {
-        if ((scan.traits & TRAIT.connection) !== 0) answer.isLast ||= known?.closes ?? asksToClose(head);
-        const refused = this.#outbound.find(admitted, trace, start, isPlain, known);
+        if ((scan.traits & TRAIT.connection) !== 0) answer.isLast ||= asksToClose(head);
+        const refused = this.#outbound.find(admitted, trace, start, isPlain);
         if (refused) {
           const kept = waited === undefined ? this.#keepForWaking(refused, trace, bytes, start) : "free";
           if (kept === "held") return;

@@ -5,7 +5,7 @@ import type { Deadlines } from "../limits/deadlines.ts";
 import type { FastPod } from "./fast-pod.ts";
 import type { HostTargets } from "../target/host-targets.ts";
 import type { HeadScan } from "../http1/head-scan.ts";
-import type { FieldIndex } from "../http1/head-scanner.ts";
+import type { FieldIndex } from "../http1/field-index.ts";
 import type { LaneOptions } from "../passage/lane.ts";
 import type { ConnectionKind } from "../upstream/pooled-connection.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
@@ -40,6 +40,8 @@ export interface FastLaneContext {
   readonly deadlines: Deadlines;
   readonly buffers: ReadBuffers;
   readonly hosts: HostTargets;
+  /** See `RequestForwarding.via`. */
+  readonly via: string;
   readonly requestFields: FieldIndex;
   /** Of the request head that is being looked at. One for all connections: it holds for the length of a call. */
   readonly scan: HeadScan;

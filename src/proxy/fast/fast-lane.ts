@@ -4,10 +4,14 @@ import { Deadlines } from "../limits/deadlines.ts";
 import { FastClient } from "./fast-client.ts";
 import type { FastLaneContext, FastLaneOptions } from "./fast-lane-context.ts";
 import { fastPods } from "./fast-pod.ts";
-import { REQUEST_FIELDS, REQUEST_PREFIXES, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
+import { RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
+import { NOTE, requestFields } from "../forwarding/request-fields.ts";
+import { hostFields } from "../forwarding/request-text.ts";
 import { HostTargets } from "../target/host-targets.ts";
+import { FieldIndex } from "../http1/field-index.ts";
 import { HeadScan } from "../http1/head-scan.ts";
-import { fieldIndex } from "../http1/head-scanner.ts";
+import { viaOf } from "../passage/lane.ts";
+import { PROTOCOL } from "./fast-outbound.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 
 /**
@@ -33,17 +37,25 @@ export class FastLane {
     const deadlines = new Deadlines(clock, Math.min(...limitsMs.filter((limitMs) => limitMs > 0)));
     const { keepAliveTimeoutMs, maxResponseHeaderBytes } = upstreams.settings;
     const buffers = new ReadBuffers();
+    const { index, routing } = requestFields({ ...options, routing: parseTarget.fields });
+    const via = viaOf(PROTOCOL, options);
     this.#context = {
       options,
       deadlines,
       buffers,
-      hosts: new HostTargets(parseTarget),
-      requestFields: fieldIndex([...REQUEST_FIELDS, ...parseTarget.fields], REQUEST_PREFIXES),
+      hosts: new HostTargets({
+        parseTarget,
+        routing,
+        firstNote: NOTE.routing,
+        hostFields: (host) => hostFields(host, via),
+      }),
+      via,
+      requestFields: index,
       scan: new HeadScan(),
       pods: fastPods({
         deadlines,
         buffers,
-        responseFields: fieldIndex(RESPONSE_FIELDS),
+        responseFields: new FieldIndex(RESPONSE_FIELDS),
         keepAliveTimeoutMs,
         maxResponseHeaderBytes,
         httpDate: httpDates(options, deadlines),

@@ -1,17 +1,16 @@
 import type { Incarnation } from "../../routes/lookup.ts";
 import type { Sleeper } from "../../routes/sleeper.ts";
-import { forwardedFields, orderedRequestHead, plainRequestHead } from "../forwarding/request-text.ts";
+import { orderedRequestHead, plainRequestHead } from "../forwarding/request-text.ts";
 import { allValues } from "../http1/request-head.ts";
 import type { ScannedHead } from "../http1/scanned-head.ts";
 import type { AdmittedHead } from "../passage/admission.ts";
-import { findPassage, judge, type Passage, viaOf } from "../passage/lane.ts";
+import { findPassage, judge } from "../passage/lane.ts";
 import type { RequestTrace } from "../record/request-trace.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import type { HostTarget } from "../target/host-targets.ts";
 import { authorityOf } from "../target/pod-address.ts";
 import type { FastLaneContext } from "./fast-lane-context.ts";
 import type { FastPod } from "./fast-pod.ts";
-import { type HeadOutcome, RepeatedHead } from "./repeated-head.ts";
 
 /** Of the requests in the fast lane: the scanner takes no other version for a usual one. */
 export const PROTOCOL = "HTTP/1.1";
@@ -35,10 +34,7 @@ export class FastOutbound {
   pod: FastPod | undefined;
   readonly #context: FastLaneContext;
   readonly #address: string;
-  readonly #repeated = new RepeatedHead();
   #hostTarget: HostTarget | undefined;
-  /** What is added to each request with the Host of `#hostTarget`. */
-  #fields = "";
 
   constructor(context: FastLaneContext, address: string) {
     this.#context = context;
@@ -57,21 +53,14 @@ export class FastOutbound {
     return tracing === undefined && (pathPrefix === "" || !head.targetStartsWith(pathPrefix));
   }
 
-  /** What came of the head before, if this one differs in its path alone. Asked for a head that is not plain. */
-  repeated(head: ScannedHead): HeadOutcome | undefined {
-    return this.#hasOwnPath(head) ? this.#repeated.of(head) : undefined;
-  }
-
   /** Sets what is to be sent where, for the head that was just scanned. Returns why not, if not. */
   find(
     head: AdmittedHead<ScannedHead>,
     trace: RequestTrace,
     start: number,
     isPlain: boolean,
-    known: HeadOutcome | undefined,
   ): Refused | undefined {
-    if (isPlain) return this.#findPlain(head, trace, start);
-    return known === undefined ? this.#findOrdered(head, trace) : this.#findAgain(head, trace, known);
+    return isPlain ? this.#findPlain(head, trace, start) : this.#findOrdered(head, trace);
   }
 
   /** It was sent, or will not be. */
@@ -81,29 +70,17 @@ export class FastOutbound {
   }
 
   #findPlain(head: AdmittedHead<ScannedHead>, trace: RequestTrace, start: number): Refused | undefined {
-    const { options, scan } = this.#context;
-    const { target } = this.#targetOf(head.text, scan.hostStart - start, scan.hostEnd - start);
-    const verdict = judge(head, trace, target, options);
+    const { hosts, options, scan, via } = this.#context;
+    const found = hosts.of(head.text, start, scan, this.#hostTarget);
+    this.#hostTarget = found;
+    const verdict = judge(head, trace, found.target, options);
     if (verdict.kind === "refuse") return verdict;
     this.incarnation = verdict.incarnation;
     this.port = verdict.port;
-    this.text = plainRequestHead(head.text, start, scan, this.#fields, trace.requestId);
+    const { host, hostFields } = found;
+    const added = { clientAddress: this.#address, host, hostFields, via };
+    this.text = plainRequestHead(head.text, start, scan, added, trace.requestId);
     return undefined;
-  }
-
-  /** What the Host says, which is nearly always that of the request before. */
-  #targetOf(text: string, hostStart: number, hostEnd: number): HostTarget {
-    const known = this.#hostTarget;
-    if (known?.host.length === hostEnd - hostStart && text.startsWith(known.host, hostStart)) return known;
-    const { hosts, options } = this.#context;
-    const found = hosts.of(text.slice(hostStart, hostEnd));
-    this.#hostTarget = found;
-    this.#fields = forwardedFields({
-      clientAddress: this.#address,
-      host: found.host,
-      via: viaOf(PROTOCOL, options),
-    });
-    return found;
   }
 
   #findOrdered(head: AdmittedHead<ScannedHead>, trace: RequestTrace): Refused | undefined {
@@ -114,45 +91,7 @@ export class FastOutbound {
     this.incarnation = incarnation;
     this.port = port;
     this.text = orderedRequestHead(passage.head, authorityOf({ ip: incarnation.ip, port }));
-    this.#remember(head, trace, passage);
     return undefined;
-  }
-
-  /** Everything but the verdict is as for the head before. */
-  #findAgain(
-    head: AdmittedHead<ScannedHead>,
-    trace: RequestTrace,
-    { target, requestId, before, after }: HeadOutcome,
-  ): Refused | undefined {
-    const verdict = judge(head, trace, target, this.#context.options);
-    if (verdict.kind === "refuse") return verdict;
-    this.incarnation = verdict.incarnation;
-    this.port = verdict.port;
-    const id = requestId === undefined ? trace.requestId : "";
-    this.text = `${head.method} ${head.target} HTTP/1.1\r\n${before}${id}${after}`;
-    return undefined;
-  }
-
-  #remember(
-    head: AdmittedHead<ScannedHead>,
-    { requestId }: RequestTrace,
-    { target }: Extract<Passage, { kind: "forward" }>,
-  ): void {
-    // Without a Host the pod's own address stands there, which may be another one next time. Max-Forwards of OPTIONS is counted.
-    if (!this.#hasOwnPath(head) || this.#context.scan.hostStart < 0 || head.method === "OPTIONS") return;
-    const { text } = this;
-    const fieldsStart = text.indexOf("\r\n") + 2;
-    const own = allValues(head.rawHeaders, "x-request-id").includes(requestId);
-    const line = `\r\nX-Request-Id: ${requestId}\r\n`;
-    const at = own ? text.length : text.lastIndexOf(line) + line.length - requestId.length - 2;
-    this.#repeated.remember({
-      admitted: head,
-      target,
-      requestId: own ? requestId : undefined,
-      before: text.slice(fieldsStart, at),
-      after: own ? "" : text.slice(at + requestId.length),
-      closes: asksToClose(head),
-    });
   }
 }
 

@@ -8,9 +8,9 @@ import {
 } from "../forwarding/response-head.ts";
 import { readTrailers } from "../forwarding/trailer-section.ts";
 import { ChunkScanner } from "../http1/chunk-scanner.ts";
+import type { FieldIndex } from "../http1/field-index.ts";
 import { HeadScan, TRAIT } from "../http1/head-scan.ts";
 import { INCOMPLETE, scanResponseHead } from "../http1/head-scanner.ts";
-import type { FieldIndex } from "../http1/head-scanner.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
 import { SMALL_READ_BYTES } from "./read-buffers.ts";
 import type { ResponseReader } from "./response-reader.ts";

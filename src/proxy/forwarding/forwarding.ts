@@ -76,7 +76,8 @@ export const TOLD_BY_PROXIES: readonly string[] = [
 /** {@link TOLD_BY_PROXIES} by the begin of their names. */
 const FORWARDED_PREFIX = "x-forwarded-";
 
-type RequestRule =
+/** See {@link requestRule}. */
+export type RequestRule =
   | "hop_by_hop"
   | "host"
   | "te"
@@ -110,8 +111,8 @@ const REQUEST_RULES: ReadonlyMap<string, RequestRule> = new Map<string, RequestR
   ["x-access-token", "essential"],
 ]);
 
-/** By lower-case name. */
-function ruleOf(name: string): RequestRule | undefined {
+/** What is done with a request's field of this lower-case name; `undefined`: it passes, unless `Connection` nominates it. */
+export function requestRule(name: string): RequestRule | undefined {
   const rule = REQUEST_RULES.get(name);
   if (rule !== undefined) return rule;
   if (name.startsWith(FORWARDED_PREFIX)) return name.includes("_") ? "lookalike" : "forwarded";
@@ -205,7 +206,7 @@ export function forwardRequestHead(
     if (!HTTP_TOKEN.test(name)) return badRequest("a header name is not a token");
     const lower = name.toLowerCase();
     if (NOT_IN_VALUE.test(value)) return badRequest(`the header ${lower} holds control characters`);
-    switch (ruleOf(lower)) {
+    switch (requestRule(lower)) {
       case undefined:
         if (nominated.has(lower)) continue;
         break;
@@ -232,7 +233,7 @@ export function forwardRequestHead(
         if (options.trustForwarded && value !== "") forwardedFor += `${value}, `;
         continue;
       case "forwarded_prefix":
-        if (options.trustForwarded) prefix += value.replace(/\/+$/, "");
+        if (options.trustForwarded) prefix += withoutSlashes(value);
         continue;
       case "forwarded":
         if (!options.trustForwarded) continue;
@@ -268,6 +269,13 @@ export function forwardRequestHead(
   if (!requestIdKept) headers.push("X-Request-Id", options.requestId);
   if (trailersWanted) headers.push("TE", "trailers");
   return { kind: "forward", method, path, headers, body: framing.body };
+}
+
+/** A prefix without the slashes at its end. */
+export function withoutSlashes(prefix: string): string {
+  let end = prefix.length;
+  while (end > 0 && prefix[end - 1] === "/") end--;
+  return prefix.slice(0, end);
 }
 
 /** The port of the URL that was asked for: that of its Host, else the scheme's. Of lists (several fronts) the first counts. */

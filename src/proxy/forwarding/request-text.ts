@@ -1,50 +1,84 @@
-import { forwardedPort } from "./forwarding.ts";
-import type { ForwardedRequest } from "./forwarding.ts";
 import type { HeadScan } from "../http1/head-scan.ts";
+import { forwardedPort, withoutSlashes } from "./forwarding.ts";
+import type { ForwardedRequest } from "./forwarding.ts";
+import { NOTE } from "./request-fields.ts";
 
-/** What is added to a plain request's head, but for its ID. */
-export interface ForwardedFields {
+/** What is added to the plain requests of one connection to one Host. */
+export interface AddedFields {
+  /** The client's IP address. */
   readonly clientAddress: string;
   /** `""`: the request has none. */
   readonly host: string;
+  /** Of {@link hostFields}, for this Host. */
+  readonly hostFields: string;
   /** See `RequestForwarding.via`. */
   readonly via: string;
 }
 
-/**
- * The fields that `forwardRequestHead` adds to a request of a client that is not trusted, up to the value of
- * `X-Request-Id`: the same for every request of one connection to one Host.
- */
-export function forwardedFields({ clientAddress, host, via }: ForwardedFields): string {
+/** The fields that `forwardRequestHead` adds to any request with this Host whose client said nothing of the kind itself. */
+export function hostFields(host: string, via: string): string {
   return (
-    `X-Forwarded-For: ${clientAddress}\r\n` +
     (host === "" ? "" : `X-Forwarded-Host: ${host}\r\n`) +
-    "X-Forwarded-Proto: http\r\n" +
-    `X-Forwarded-Port: ${forwardedPort(host, "http")}\r\nVia: ${via}\r\n` +
-    "X-Request-Id: "
+    `X-Forwarded-Proto: http\r\nX-Forwarded-Port: ${forwardedPort(host, "http")}\r\nVia: ${via}\r\n`
   );
 }
 
 /**
- * A plain request's head as the pod gets it: byte for byte but for lines about the client's connection, and `fields` and the
- * ID at its end. `text` is the head, which began at `start` for `scan`.
+ * A plain request's head as the pod gets it: byte for byte but for lines that are cut, and with what is added at its end.
+ * `text` is the head, which began at `start` for `scan`; the fields were scanned by the rules of `requestFields`.
  */
 export function plainRequestHead(
   text: string,
   start: number,
   scan: HeadScan,
-  fields: string,
+  added: AddedFields,
   requestId: string,
 ): string {
   const { cuts, cutCount } = scan;
   let kept = "";
   let from = 0;
   for (let i = 0; i < cutCount; i += 2) {
-    kept += text.slice(from, (cuts[i] ?? 0) - start);
+    const to = (cuts[i] ?? 0) - start;
+    if (to > from) kept += text.slice(from, to);
     from = (cuts[i + 1] ?? 0) - start;
   }
+  const forwarded =
+    (scan.seen & FORWARDED_NOTES) === 0
+      ? `X-Forwarded-For: ${added.clientAddress}\r\n${added.hostFields}`
+      : trustedFields(text, start, scan, added);
+  const id = scan.has(NOTE.requestId) ? "" : `X-Request-Id: ${requestId}\r\n`;
+  const te = scan.has(NOTE.te) ? "TE: trailers\r\n" : "";
   // The last CRLF is the empty line.
-  return `${kept}${text.slice(from, -2)}${fields}${requestId}\r\n\r\n`;
+  return `${kept}${text.slice(from, -2)}${forwarded}${id}${te}\r\n`;
+}
+
+/** Fields that proxies in front of us have sent, which are trusted: else they would not be noted. */
+const FORWARDED_NOTES =
+  (1 << NOTE.forwardedFor) |
+  (1 << NOTE.forwardedHost) |
+  (1 << NOTE.forwardedProto) |
+  (1 << NOTE.forwardedPort) |
+  (1 << NOTE.forwardedPrefix);
+
+/** What is added to what trusted proxies have said. */
+function trustedFields(
+  text: string,
+  start: number,
+  scan: HeadScan,
+  { clientAddress, host, via }: AddedFields,
+): string {
+  const before = scan.valueOf(NOTE.forwardedFor, text, start) ?? "";
+  const forwardedHost = scan.valueOf(NOTE.forwardedHost, text, start);
+  const proto = scan.valueOf(NOTE.forwardedProto, text, start);
+  let fields = `X-Forwarded-For: ${before}${before === "" ? "" : ", "}${clientAddress}\r\n`;
+  if (forwardedHost === undefined && host !== "") fields += `X-Forwarded-Host: ${host}\r\n`;
+  if (proto === undefined) fields += "X-Forwarded-Proto: http\r\n";
+  if (!scan.has(NOTE.forwardedPort)) {
+    fields += `X-Forwarded-Port: ${forwardedPort(forwardedHost ?? host, proto ?? "http")}\r\n`;
+  }
+  const prefix = withoutSlashes(scan.valueOf(NOTE.forwardedPrefix, text, start) ?? "");
+  if (prefix !== "") fields += `X-Forwarded-Prefix: ${prefix}\r\n`;
+  return `${fields}Via: ${via}\r\n`;
 }
 
 /** Any request's head as the pod gets it. `authority` is the pod's, for a request that has no Host. */

@@ -1,7 +1,8 @@
 import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { ChunkScanner } from "../http1/chunk-scanner.ts";
 import { HeadScan, TRAIT } from "../http1/head-scan.ts";
-import { fieldIndex, INCOMPLETE, scanResponseHead } from "../http1/head-scanner.ts";
+import { FieldIndex } from "../http1/field-index.ts";
+import { INCOMPLETE, scanResponseHead } from "../http1/head-scanner.ts";
 import { forwardResponseHeaders, RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
 import { allValues } from "../http1/request-head.ts";
 import { MAX_INFORMATIONAL, orderedResponseHead } from "../forwarding/response-head.ts";
@@ -32,7 +33,7 @@ export interface GuardedRequest {
 type State = "idle" | "head" | "length" | "chunked" | "trailers" | "through" | "surplus";
 
 const NOTHING = Buffer.alloc(0);
-const fields = fieldIndex(RESPONSE_FIELDS);
+const fields = new FieldIndex(RESPONSE_FIELDS);
 /** One for all connections: it holds for the length of a call. */
 const scan = new HeadScan();
 

@@ -14,7 +14,7 @@ const MOST_MISSES = 8;
  */
 export class FieldMemory {
   #fields: Buffer | undefined;
-  readonly #found = new HeadScan();
+  #found: HeadScan | undefined;
   #misses = 0;
 
   /**
@@ -23,14 +23,15 @@ export class FieldMemory {
    */
   recall(bytes: Buffer, start: number, end: number, scan: HeadScan): number {
     const fields = this.#fields;
-    if (fields === undefined || end - start < fields.length) return 0;
+    const found = this.#found;
+    if (fields === undefined || found === undefined || end - start < fields.length) return 0;
     const fieldsEnd = start + fields.length;
     if (bytes.compare(fields, 0, fields.length, start, fieldsEnd) !== 0) {
       this.#misses += 1;
       return 0;
     }
     this.#misses = 0;
-    copy(this.#found, scan, start);
+    copy(found, scan, start);
     return fieldsEnd;
   }
 
@@ -39,9 +40,11 @@ export class FieldMemory {
     const length = end - start;
     if (length > MOST_BYTES || this.#misses > MOST_MISSES) {
       this.#fields = undefined;
+      this.#found = undefined;
       return;
     }
     this.#fields = Buffer.from(bytes.subarray(start, end));
+    this.#found ??= new HeadScan();
     copy(scan, this.#found, -start);
   }
 }
@@ -60,4 +63,9 @@ function copy(from: HeadScan, to: HeadScan, shift: number): void {
   to.keepAliveEnd = from.keepAliveEnd + shift;
   to.cutCount = from.cutCount;
   for (let i = 0; i < from.cutCount; i++) to.cuts[i] = (from.cuts[i] ?? 0) + shift;
+  to.seen = from.seen;
+  for (let note = 0; from.seen >>> note !== 0; note++) {
+    to.notes[2 * note] = (from.notes[2 * note] ?? 0) + shift;
+    to.notes[2 * note + 1] = (from.notes[2 * note + 1] ?? 0) + shift;
+  }
 }

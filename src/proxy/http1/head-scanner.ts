@@ -1,17 +1,8 @@
 /* oxlint-disable typescript/no-non-null-assertion -- every offset that is read lies below `end`, which was compared */
-import {
-  caseless,
-  isSameIgnoringCase,
-  isSpeltLike,
-  OCTETS,
-  octetsOf,
-  TARGET,
-  TOKEN,
-  VALUE,
-} from "./octets.ts";
-
+import { type FieldIndex, type FieldRule, slotOf } from "./field-index.ts";
 import { type FieldMemory, LEAST_REMEMBERED_BYTES } from "./field-memory.ts";
 import { type HeadScan, TRAIT } from "./head-scan.ts";
+import { isSameIgnoringCase, OCTETS, octetsOf, TARGET, TOKEN, VALUE } from "./octets.ts";
 
 /*
  * Strict, and over bytes: a string of the head is made once, by who needs it. The loops are written out since this runs
@@ -28,75 +19,10 @@ export const UNUSUAL = -2;
 /** The request line is well formed, but its version is HTTP/2 or above. */
 export const OTHER_VERSION = -3;
 
-/** What a field's name, by its length and first letter, may be. */
-const FIELD = {
-  plain: 0,
-  special: 1,
-  host: 2,
-  connection: 3,
-  contentLength: 4,
-  transferEncoding: 5,
-  upgrade: 6,
-  expect: 7,
-  date: 8,
-} as const;
-
-const LENGTHS = 64;
-
-/** Which names are looked at: by length and first letter, so that nearly all others cost one look. */
-export interface FieldIndex {
-  /** By slot: what may stand there, of {@link FIELD}. */
-  readonly kinds: Uint8Array;
-  /** By slot: the special names to compare with. One that is shorter than the slot's length is a prefix. */
-  readonly special: readonly (readonly Uint8Array[])[];
-}
-
-const HOST = octetsOf("host");
-const CONNECTION = octetsOf("connection");
 const KEEP_ALIVE = octetsOf("keep-alive");
 const CLOSE = octetsOf("close");
-const CONTENT_LENGTH = octetsOf("content-length");
-const TRANSFER_ENCODING = octetsOf("transfer-encoding");
 const CHUNKED = octetsOf("chunked");
-const UPGRADE = octetsOf("upgrade");
-const EXPECT = octetsOf("expect");
-const DATE = octetsOf("date");
-
-/**
- * An index for the names that must be seen: `special`, those that begin with one of `prefixes`, and what frames the
- * message. All in lower case. A name with `_` where one of these has `-` is special too: CGI, WSGI and Rack make no
- * difference between the two.
- */
-export function fieldIndex(special: Iterable<string>, prefixes: Iterable<string> = []): FieldIndex {
-  const kinds = new Uint8Array(LENGTHS * 32);
-  const names: Uint8Array[][] = Array.from(kinds, () => []);
-  const put = (at: number, kind: number, name?: string) => {
-    kinds[at] = kind;
-    if (name !== undefined) names[at]?.push(caseless(name));
-  };
-  for (const name of special) put(slot(name.length, name.charCodeAt(0)), FIELD.special, name);
-  for (const prefix of prefixes) {
-    for (let length = prefix.length + 1; length <= LENGTHS; length++) {
-      put(slot(length, prefix.charCodeAt(0)), FIELD.special, prefix);
-    }
-  }
-  const framing = [
-    ["host", FIELD.host],
-    ["connection", FIELD.connection],
-    ["content-length", FIELD.contentLength],
-    ["transfer-encoding", FIELD.transferEncoding],
-    ["upgrade", FIELD.upgrade],
-    ["expect", FIELD.expect],
-    ["date", FIELD.date],
-  ] as const;
-  for (const [name, kind] of framing) put(slot(name.length, name.charCodeAt(0)), kind);
-  return { kinds, special: names };
-}
-
-/** All names of 64 octets and more have slot 0, which no shorter one has. */
-function slot(length: number, firstOctet: number): number {
-  return length < LENGTHS ? (length << 5) | (firstOctet & 31) : 0;
-}
+const TE = octetsOf("te");
 
 /**
  * Scans the request head that begins at `start` (RFC 9112 2.1, 3, 5). Returns its end, {@link INCOMPLETE},
@@ -215,6 +141,7 @@ const LF = 10;
 const SP = 0x20;
 const HTAB = 0x09;
 const COLON = 0x3a;
+const COMMA = 0x2c;
 const SLASH = 0x2f;
 const VERSION = octetsOf("HTTP/1.1\r\n");
 /** Where the numbers stand in it. */
@@ -247,7 +174,8 @@ function scanFields(
   scan.hasDate = false;
   scan.keepAliveStart = -1;
   scan.cutCount = 0;
-  const { kinds } = index;
+  scan.seen = 0;
+  const { prefixLengths, taken } = index;
   let p = start;
   for (;;) {
     if (p >= end) return INCOMPLETE;
@@ -271,10 +199,11 @@ function scanFields(
     if (bytes[p + 1] !== LF) return MALFORMED;
     const valueEnd = p;
     p += 2;
-    const at = nameLength < LENGTHS ? (nameLength << 5) | (bytes[nameStart]! & 31) : 0;
+    const first = bytes[nameStart]!;
+    const slot = slotOf(nameLength, first, bytes[nameStart + nameLength - 1]!);
     if (
-      kinds[at] !== FIELD.plain &&
-      !noteField(bytes, index, at, nameStart, nameLength, valueStart, valueEnd, scan)
+      (taken[slot] !== 0 || nameLength >= prefixLengths[first & 31]!) &&
+      !noteField(bytes, index, slot, nameStart, nameLength, valueStart, valueEnd, scan)
     )
       return MALFORMED;
   }
@@ -284,62 +213,77 @@ function scanFields(
 function noteField(
   bytes: Uint8Array,
   index: FieldIndex,
-  at: number,
+  slot: number,
   nameStart: number,
   nameLength: number,
   valueStart: number,
   valueEnd: number,
   scan: HeadScan,
 ): boolean {
+  const entry = index.find(bytes, nameStart, nameLength, slot);
+  if (entry === undefined) return true;
   let end = valueEnd;
   while (end > valueStart && (bytes[end - 1] === SP || bytes[end - 1] === HTAB)) end--;
-  switch (index.kinds[at]!) {
-    case FIELD.host:
-      if (!isSameIgnoringCase(bytes, nameStart, HOST)) break;
+  if (entry.rule !== undefined) {
+    applyRule(entry.rule, bytes, nameStart, valueStart, end, valueEnd + 2, scan);
+    return true;
+  }
+  switch (entry.framing) {
+    case "host":
       // Two Hosts are answered with the reason why, which takes them as fields.
       if (scan.hostStart >= 0) scan.traits |= TRAIT.special;
       scan.hostStart = valueStart;
       scan.hostEnd = end;
       return true;
-    case FIELD.connection:
-      if (!isSameIgnoringCase(bytes, nameStart, CONNECTION)) break;
+    case "connection":
       noteConnection(bytes, nameStart, valueStart, end, valueEnd + 2, scan);
       return true;
-    case FIELD.contentLength:
-      if (!isSameIgnoringCase(bytes, nameStart, CONTENT_LENGTH)) break;
+    case "keep-alive":
+      scan.keepAliveStart = valueStart;
+      scan.keepAliveEnd = end;
+      cut(scan, nameStart, valueEnd + 2);
+      return true;
+    case "content-length":
       noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
       return noteContentLength(bytes, valueStart, end, scan);
-    case FIELD.transferEncoding:
-      if (!isSameIgnoringCase(bytes, nameStart, TRANSFER_ENCODING)) break;
+    case "transfer-encoding":
       noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
       if (scan.chunked || end - valueStart !== 7 || !isSameIgnoringCase(bytes, valueStart, CHUNKED))
         return false;
       scan.chunked = true;
       return true;
-    case FIELD.upgrade:
-      if (!isSameIgnoringCase(bytes, nameStart, UPGRADE)) break;
+    case "upgrade":
       scan.traits |= TRAIT.upgrade;
       return true;
-    case FIELD.expect:
-      if (!isSameIgnoringCase(bytes, nameStart, EXPECT)) break;
+    case "expect":
       scan.traits |= TRAIT.expect;
       return true;
-    case FIELD.date:
-      if (!isSameIgnoringCase(bytes, nameStart, DATE)) break;
+    case "date":
       scan.hasDate = true;
       return true;
-    default:
-      if (nameLength === 10 && isSameIgnoringCase(bytes, nameStart, KEEP_ALIVE)) {
-        scan.keepAliveStart = valueStart;
-        scan.keepAliveEnd = end;
-        cut(scan, nameStart, valueEnd + 2);
-        return true;
-      }
+    case undefined:
+      return true;
   }
-  for (const name of index.special[at]!) {
-    if (isSpeltLike(bytes, nameStart, name)) return special(scan);
+}
+
+function applyRule(
+  { special, cut: isCut, note, accepts }: FieldRule,
+  bytes: Uint8Array,
+  lineStart: number,
+  valueStart: number,
+  valueEnd: number,
+  lineEnd: number,
+  scan: HeadScan,
+): void {
+  if (special === true || (accepts !== undefined && !accepts(bytes, valueStart, valueEnd))) {
+    scan.traits |= TRAIT.special;
   }
-  return true;
+  if (isCut === true) cut(scan, lineStart, lineEnd);
+  if (note === undefined) return;
+  if (scan.has(note)) scan.traits |= TRAIT.special;
+  scan.seen |= 1 << note;
+  scan.notes[2 * note] = valueStart;
+  scan.notes[2 * note + 1] = valueEnd;
 }
 
 /**
@@ -355,12 +299,7 @@ function noteSpaces(
   scan: HeadScan,
 ): void {
   const isOneSpace = valueStart === colon + 2 && bytes[colon + 1] === SP;
-  if (trimmedEnd !== valueEnd || !(isOneSpace || valueStart === colon + 1)) special(scan);
-}
-
-function special(scan: HeadScan): true {
-  scan.traits |= TRAIT.special;
-  return true;
+  if (trimmedEnd !== valueEnd || !(isOneSpace || valueStart === colon + 1)) scan.traits |= TRAIT.special;
 }
 
 function noteConnection(
@@ -371,15 +310,32 @@ function noteConnection(
   lineEnd: number,
   scan: HeadScan,
 ): void {
-  const length = valueEnd - valueStart;
-  if (length === 10 && isSameIgnoringCase(bytes, valueStart, KEEP_ALIVE)) {
-    cut(scan, lineStart, lineEnd);
-  } else if (length === 5 && isSameIgnoringCase(bytes, valueStart, CLOSE)) {
-    scan.close = true;
-    cut(scan, lineStart, lineEnd);
-  } else {
-    scan.traits |= TRAIT.connection;
+  let p = valueStart;
+  for (;;) {
+    while (p < valueEnd && isBetweenItems(bytes[p]!)) p++;
+    if (p >= valueEnd) break;
+    const start = p;
+    while (p < valueEnd && !isBetweenItems(bytes[p]!)) p++;
+    const length = p - start;
+    while (p < valueEnd && (bytes[p] === SP || bytes[p] === HTAB)) p++;
+    const isItem = p === valueEnd || bytes[p] === COMMA;
+    if (isItem && length === 5 && isSameIgnoringCase(bytes, start, CLOSE)) {
+      scan.close = true;
+    } else if (
+      !(isItem && length === 10 && isSameIgnoringCase(bytes, start, KEEP_ALIVE)) &&
+      !(isItem && length === 2 && isSameIgnoringCase(bytes, start, TE))
+    ) {
+      // A field of another name is this connection's too.
+      scan.traits |= TRAIT.connection;
+      return;
+    }
   }
+  cut(scan, lineStart, lineEnd);
+}
+
+/** White space or the comma of a list (RFC 9110 5.6.1). */
+function isBetweenItems(octet: number): boolean {
+  return octet === COMMA || octet === SP || octet === HTAB;
 }
 
 function noteContentLength(bytes: Uint8Array, start: number, end: number, scan: HeadScan): boolean {

@@ -30,25 +30,32 @@ export function isSameIgnoringCase(bytes: Uint8Array, at: number, lowerCase: Uin
   return true;
 }
 
-/** A name to compare with by {@link isSpeltLike}. */
-export function caseless(name: string): Uint8Array {
-  return octetsOf(name).map((octet) => octet | CASE);
-}
+/** By octet: itself, and a letter of ASCII in lower case. */
+const LOWER: Uint8Array = Uint8Array.from({ length: 256 }, (_, octet) =>
+  octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet,
+);
+
+/** How a field's name compares with another one: {@link compareNames}. */
+export const NAME = { other: 0, same: 1, alike: 2 } as const;
 
 /**
- * `bytes` holds a name at `at` that may be taken for `name`, of {@link caseless}: in any case, and with `_` in place of
- * `-`. Some others seem like it too (`^` is taken for `~`).
+ * Whether the name that `bytes` holds at `at` is `name` (of as many octets, in lower case), in any case, or one that may be
+ * taken for it: with `_` in place of `-`, between which CGI, WSGI and Rack make no difference.
  */
-export function isSpeltLike(bytes: Uint8Array, at: number, name: Uint8Array): boolean {
+export function compareNames(
+  bytes: Uint8Array,
+  at: number,
+  name: Uint8Array,
+): (typeof NAME)[keyof typeof NAME] {
+  let isSame = true;
   for (let i = 0; i < name.length; i++) {
-    const octet = (bytes[at + i] ?? 0) | CASE;
-    if (octet !== name[i] && !(octet === UNDERSCORE && name[i] === HYPHEN)) return false;
+    const octet = LOWER[bytes[at + i] ?? 0];
+    if (octet === name[i]) continue;
+    if (octet !== UNDERSCORE || name[i] !== HYPHEN) return NAME.other;
+    isSame = false;
   }
-  return true;
+  return isSame ? NAME.same : NAME.alike;
 }
 
-/** Setting the bit makes upper case lower, and leaves digits and `-` as they are. */
-const CASE = 0x20;
 const HYPHEN = 0x2d;
-/** `_` with that bit. */
-const UNDERSCORE = 0x7f;
+export const UNDERSCORE = 0x5f;

@@ -26,15 +26,6 @@ export class ScannedHead implements RequestHead {
     return this.text.slice(this.#targetStart, this.#targetEnd);
   }
 
-  /** The fields of `other` are these, byte for byte. */
-  hasFieldsOf(other: ScannedHead): boolean {
-    const length = this.text.length - this.#fieldsStart;
-    return (
-      length === other.text.length - other.#fieldsStart &&
-      this.text.slice(this.#fieldsStart) === other.text.slice(other.#fieldsStart)
-    );
-  }
-
   get rawHeaders(): readonly string[] {
     this.#rawHeaders ??= fieldsOf(this.text, this.#fieldsStart);
     return this.#rawHeaders;

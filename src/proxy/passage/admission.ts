@@ -57,14 +57,6 @@ export function admit<H extends RequestHead>(
   return faultOf(head, protocol, viaPseudonym) ?? (head as AdmittedHead<H>);
 }
 
-/**
- * Admits a head that differs from an admitted one in its request-target alone: method, version and fields are the same, and
- * they are all that {@link admit} looks at.
- */
-export function admitLike<H extends RequestHead>(head: H, _admitted: AdmittedHead): AdmittedHead<H> {
-  return head as AdmittedHead<H>;
-}
-
 function faultOf(
   { method, rawHeaders }: RequestHead,
   protocol: string,

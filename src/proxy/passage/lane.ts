@@ -56,7 +56,6 @@ export interface LaneOptions {
 export type Passage =
   | {
       readonly kind: "forward";
-      readonly target: TargetResult;
       readonly verdict: Extract<Verdict, { kind: "forward" }>;
       readonly head: Extract<ForwardedRequest, { kind: "forward" }>;
     }
@@ -109,10 +108,9 @@ export function findPassage(head: AdmittedHead, trace: RequestTrace, options: La
   if (forwarded.kind === "bad_request") {
     return { kind: "refuse", reason: "bad_request", message: forwarded.message };
   }
-  if (!spans) return { kind: "forward", target: result, verdict, head: forwarded };
+  if (!spans) return { kind: "forward", verdict, head: forwarded };
   return {
     kind: "forward",
-    target: result,
     verdict,
     head: { ...forwarded, headers: [...spans.forwarding(forwarded.headers)] },
   };
