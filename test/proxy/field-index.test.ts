@@ -9,24 +9,15 @@ import {
 } from "../../src/proxy/forwarding/forwarding.ts";
 import { NOTE, requestFields } from "../../src/proxy/forwarding/request-fields.ts";
 import type { FieldEntry } from "../../src/proxy/http1/field-index.ts";
-import { slotOf } from "../../src/proxy/http1/field-index.ts";
+import { FRAMING, slotOf } from "../../src/proxy/http1/field-index.ts";
 import { capturedHeads } from "../../lab/bench/heads/heads.ts";
 import { newTargetParser } from "../support/defaults.ts";
 import { latin1 } from "./corpus/arbitraries.ts";
 
 const PARSER = newTargetParser({});
 const routing = [...PARSER.fields].filter((name) => name !== "host");
-const FRAMING = [
-  "host",
-  "connection",
-  "keep-alive",
-  "content-length",
-  "transfer-encoding",
-  "upgrade",
-  "expect",
-  "date",
-];
-const NAMES = [...new Set([...REQUEST_FIELDS, ...TOLD_BY_PROXIES, ...routing, ...FRAMING])];
+const framingNames = Object.keys(FRAMING).filter((name) => name !== "none");
+const NAMES = [...new Set([...REQUEST_FIELDS, ...TOLD_BY_PROXIES, ...routing, ...framingNames])];
 
 function indexOf(trustForwarded: boolean) {
   return requestFields({ routing: PARSER.fields, trustForwarded, viaPseudonym: "lychgate-0123" }).index;
@@ -44,7 +35,7 @@ function lookUp(index: ReturnType<typeof indexOf>, name: string): FieldEntry | u
 /** What a scan does with a field of that name, by the rules for ordered fields. */
 function expectedOf(name: string, trustForwarded: boolean): object {
   const lower = name.toLowerCase();
-  if (FRAMING.includes(lower)) return { framing: lower };
+  if (framingNames.includes(lower)) return { framing: FRAMING[lower as keyof typeof FRAMING] };
   const at = routing.indexOf(lower);
   if (at >= 0) return { note: NOTE.routing + at };
   switch (requestRule(lower)) {
@@ -79,12 +70,13 @@ function expectedOf(name: string, trustForwarded: boolean): object {
 }
 
 function doneWith(entry: FieldEntry | undefined): object {
-  if (entry?.framing !== undefined) return { framing: entry.framing };
-  const { special, cut, note } = entry?.rule ?? {};
+  if (entry === undefined) return {};
+  if (entry.framing !== FRAMING.none) return { framing: entry.framing };
+  const { special, cut, note } = entry;
   return {
-    ...(special === true ? { special } : {}),
-    ...(cut === true ? { cut } : {}),
-    ...(note === undefined ? {} : { note }),
+    ...(special ? { special } : {}),
+    ...(cut ? { cut } : {}),
+    ...(note < 0 ? {} : { note }),
   };
 }
 

@@ -95,8 +95,13 @@ function byteRule(name: string, { trustForwarded, viaPseudonym }: RequestFieldOp
     case "essential":
       // Of these only Via is more than its bytes: one that names this router is a loop.
       return name === "via" ? { accepts: lacks(octetsOf(viaPseudonym)) } : {};
-    default:
+    case "max_forwards":
       return SPECIAL;
+    case "host":
+    case "lookalike":
+    case undefined:
+      // Host frames the message, and the others are no names of ours.
+      return {};
   }
 }
 
@@ -110,13 +115,17 @@ function isSane(bytes: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
-/** Whether the value does not hold `text`. */
-function lacks(text: Uint8Array): (bytes: Uint8Array, start: number, end: number) => boolean {
+/** Whether the value does not hold `text`: looked for by Horspool's method, in steps of up to its length. */
+function lacks(text: readonly number[]): (bytes: Uint8Array, start: number, end: number) => boolean {
+  const { length } = text;
+  const steps = Array.from({ length: 256 }, () => length);
+  for (let i = 0; i < length - 1; i++) steps[text[i] ?? 0] = length - 1 - i;
   return (bytes, start, end) => {
-    for (let p = start; p + text.length <= end; p++) {
-      let i = 0;
-      while (i < text.length && bytes[p + i] === text[i]) i++;
-      if (i === text.length) return false;
+    for (let p = start; p + length <= end;) {
+      let i = length - 1;
+      while (i >= 0 && bytes[p + i] === text[i]) i--;
+      if (i < 0) return false;
+      p += steps[bytes[p + length - 1] ?? 0] ?? 1;
     }
     return true;
   };

@@ -17,38 +17,52 @@ export interface FieldRule {
 /** A name, and what is done with a field of that name. A name by itself: its head is special. */
 export type RuledName = string | readonly [name: string, rule: FieldRule];
 
-/** What frames a message, which the scanner itself takes care of. */
-export type Framing =
-  | "host"
-  | "connection"
-  | "keep-alive"
-  | "content-length"
-  | "transfer-encoding"
-  | "upgrade"
-  | "expect"
-  | "date";
+/** Fields that frame a message, which the scanner takes care of itself. */
+export const FRAMING = {
+  none: 0,
+  host: 1,
+  connection: 2,
+  "keep-alive": 3,
+  "content-length": 4,
+  "transfer-encoding": 5,
+  upgrade: 6,
+  expect: 7,
+  date: 8,
+} as const;
 
-/** What stands for a field's name. */
-export interface FieldEntry {
-  readonly name: Uint8Array;
-  readonly rule: FieldRule | undefined;
-  readonly framing: Framing | undefined;
+type Framing = (typeof FRAMING)[keyof typeof FRAMING];
+
+/** A name and its rule. Of one shape, since a scan reads several of them for each head. */
+export class FieldEntry {
+  /** Its octets. */
+  readonly name: readonly number[];
+  /** Of {@link FRAMING}; `none`: the rule counts, see {@link FieldRule}. */
+  readonly framing: Framing;
+  readonly special: boolean;
+  readonly cut: boolean;
+  /** -1: none. */
+  readonly note: number;
+  readonly accepts: FieldRule["accepts"];
+  readonly cutsAlike: boolean;
+  /** The next one in the same slot, or of the prefixes. */
+  readonly next: FieldEntry | undefined;
+
+  constructor(name: string, framing: Framing, rule: FieldRule, next: FieldEntry | undefined) {
+    this.name = octetsOf(name);
+    this.framing = framing;
+    // `compareNames` takes another name for it.
+    this.special = rule.special === true || name.includes("~");
+    this.cut = rule.cut === true;
+    this.note = rule.note ?? -1;
+    this.accepts = rule.accepts;
+    this.cutsAlike = rule.cutsAlike === true;
+    this.next = next;
+  }
 }
 
-const FRAMING: readonly Framing[] = [
-  "host",
-  "connection",
-  "keep-alive",
-  "content-length",
-  "transfer-encoding",
-  "upgrade",
-  "expect",
-  "date",
-];
-
 const SLOTS = 512;
+const NOTHING: FieldRule = {};
 const SPECIAL: FieldRule = { special: true };
-const CUT: FieldRule = { cut: true };
 /** No name is so long. */
 const NO_PREFIX = 0x7fff_ffff;
 
@@ -61,54 +75,56 @@ export class FieldIndex {
   readonly taken = new Uint8Array(SLOTS);
   /** By first octet & 31: no name that begins with a prefix is shorter. */
   readonly prefixLengths = new Int32Array(32).fill(NO_PREFIX);
-  readonly #entries: FieldEntry[][] = Array.from({ length: SLOTS }, () => []);
-  readonly #prefixes: FieldEntry[] = [];
+  readonly #entries: (FieldEntry | undefined)[] = Array.from({ length: SLOTS }, () => undefined);
+  #prefixes: FieldEntry | undefined;
 
   /**
    * `names`, and what begins with one of `prefixes` (unless it is among the names), all in lower case; and what frames the
-   * message: `host`, `connection`, `keep-alive`, `content-length`, `transfer-encoding`, `upgrade`, `expect`, `date`.
+   * message, see {@link FRAMING}, whatever `names` says of it.
    */
   constructor(names: Iterable<RuledName>, prefixes: Iterable<RuledName> = []) {
-    for (const framing of FRAMING) this.#put(framing, undefined, framing);
     for (const ruled of names) {
       const [name, rule] = typeof ruled === "string" ? [ruled, SPECIAL] : ruled;
-      if (!FRAMING.some((framing) => framing === name)) this.#put(name, rule, undefined);
+      if (!(name in FRAMING)) this.#put(name, rule, FRAMING.none);
+    }
+    for (const [name, framing] of Object.entries(FRAMING)) {
+      if (framing !== FRAMING.none) this.#put(name, NOTHING, framing);
     }
     for (const ruled of prefixes) {
       const [prefix, rule] = typeof ruled === "string" ? [ruled, SPECIAL] : ruled;
-      this.#prefixes.push({ name: octetsOf(prefix), rule, framing: undefined });
+      this.#prefixes = new FieldEntry(prefix, FRAMING.none, rule, this.#prefixes);
       const at = prefix.charCodeAt(0) & 31;
       this.prefixLengths[at] = Math.min(this.prefixLengths[at] ?? NO_PREFIX, prefix.length);
     }
   }
 
-  /** The entry of the name that begins at `start`; `undefined` if there is none, or a field with it is passed on as it is. */
+  /** The entry of the name that begins at `start`; `undefined` if there is none: then the field is passed on as it is. */
   find(bytes: Uint8Array, start: number, length: number, slot: number): FieldEntry | undefined {
-    for (const entry of this.#entries[slot] ?? []) {
+    for (let entry = this.#entries[slot]; entry !== undefined; entry = entry.next) {
       if (entry.name.length !== length) continue;
       const likeness = compareNames(bytes, start, entry.name);
       if (likeness === NAME.same) return entry;
-      if (likeness === NAME.alike && entry.rule?.cutsAlike === true) return CUT_ENTRY;
+      if (likeness === NAME.alike && entry.cutsAlike) return CUT_ENTRY;
     }
-    for (const entry of this.#prefixes) {
+    for (let entry = this.#prefixes; entry !== undefined; entry = entry.next) {
       if (length < entry.name.length) continue;
       const likeness = compareNames(bytes, start, entry.name);
       if (likeness === NAME.other) continue;
-      if (entry.rule?.cutsAlike === true && hasUnderscore(bytes, start, length)) return CUT_ENTRY;
+      if (entry.cutsAlike && hasUnderscore(bytes, start, length)) return CUT_ENTRY;
       if (likeness === NAME.same) return entry;
     }
     return undefined;
   }
 
-  #put(name: string, rule: FieldRule | undefined, framing: Framing | undefined): void {
-    const octets = octetsOf(name);
-    const slot = slotOf(octets.length, octets[0] ?? 0, octets.at(-1) ?? 0);
+  /** The last that is put into a slot is the first that is found. */
+  #put(name: string, rule: FieldRule, framing: Framing): void {
+    const slot = slotOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1));
     this.taken[slot] = 1;
-    this.#entries[slot]?.push({ name: octets, rule, framing });
+    this.#entries[slot] = new FieldEntry(name, framing, rule, this.#entries[slot]);
   }
 }
 
-const CUT_ENTRY: FieldEntry = { name: new Uint8Array(), rule: CUT, framing: undefined };
+const CUT_ENTRY = new FieldEntry("", FRAMING.none, { cut: true }, undefined);
 
 /**
  * Where a name stands in the index. The same for a letter in either case. The factors are such that of the names that need

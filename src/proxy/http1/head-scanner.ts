@@ -1,5 +1,5 @@
 /* oxlint-disable typescript/no-non-null-assertion -- every offset that is read lies below `end`, which was compared */
-import { type FieldIndex, type FieldRule, slotOf } from "./field-index.ts";
+import { type FieldEntry, type FieldIndex, FRAMING, slotOf } from "./field-index.ts";
 import { type FieldMemory, LEAST_REMEMBERED_BYTES } from "./field-memory.ts";
 import { type HeadScan, TRAIT } from "./head-scan.ts";
 import { isSameIgnoringCase, OCTETS, octetsOf, TARGET, TOKEN, VALUE } from "./octets.ts";
@@ -151,7 +151,13 @@ const MINOR = 7;
 const MAX_METHOD = 64;
 
 /** The numbers of the version, from the one at `open` on, are judged once the line is whole. */
-function isPrefix(bytes: Uint8Array, start: number, end: number, text: Uint8Array, open: number): boolean {
+function isPrefix(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  text: readonly number[],
+  open: number,
+): boolean {
   for (let p = start; p < end; p++) {
     const at = p - start;
     if (bytes[p] !== text[at] && at !== open && at !== MINOR) return false;
@@ -224,50 +230,47 @@ function noteField(
   if (entry === undefined) return true;
   let end = valueEnd;
   while (end > valueStart && (bytes[end - 1] === SP || bytes[end - 1] === HTAB)) end--;
-  if (entry.rule !== undefined) {
-    applyRule(entry.rule, bytes, nameStart, valueStart, end, valueEnd + 2, scan);
-    return true;
-  }
   switch (entry.framing) {
-    case "host":
+    case FRAMING.host:
       // Two Hosts are answered with the reason why, which takes them as fields.
       if (scan.hostStart >= 0) scan.traits |= TRAIT.special;
       scan.hostStart = valueStart;
       scan.hostEnd = end;
       return true;
-    case "connection":
+    case FRAMING.connection:
       noteConnection(bytes, nameStart, valueStart, end, valueEnd + 2, scan);
       return true;
-    case "keep-alive":
+    case FRAMING["keep-alive"]:
       scan.keepAliveStart = valueStart;
       scan.keepAliveEnd = end;
       cut(scan, nameStart, valueEnd + 2);
       return true;
-    case "content-length":
+    case FRAMING["content-length"]:
       noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
       return noteContentLength(bytes, valueStart, end, scan);
-    case "transfer-encoding":
+    case FRAMING["transfer-encoding"]:
       noteSpaces(bytes, nameStart + nameLength, valueStart, end, valueEnd, scan);
       if (scan.chunked || end - valueStart !== 7 || !isSameIgnoringCase(bytes, valueStart, CHUNKED))
         return false;
       scan.chunked = true;
       return true;
-    case "upgrade":
+    case FRAMING.upgrade:
       scan.traits |= TRAIT.upgrade;
       return true;
-    case "expect":
+    case FRAMING.expect:
       scan.traits |= TRAIT.expect;
       return true;
-    case "date":
+    case FRAMING.date:
       scan.hasDate = true;
       return true;
-    case undefined:
+    case FRAMING.none:
+      applyRule(entry, bytes, nameStart, valueStart, end, valueEnd + 2, scan);
       return true;
   }
 }
 
 function applyRule(
-  { special, cut: isCut, note, accepts }: FieldRule,
+  entry: FieldEntry,
   bytes: Uint8Array,
   lineStart: number,
   valueStart: number,
@@ -275,13 +278,15 @@ function applyRule(
   lineEnd: number,
   scan: HeadScan,
 ): void {
-  if (special === true || (accepts !== undefined && !accepts(bytes, valueStart, valueEnd))) {
+  const { accepts, note } = entry;
+  if (entry.special || (accepts !== undefined && !accepts(bytes, valueStart, valueEnd))) {
     scan.traits |= TRAIT.special;
   }
-  if (isCut === true) cut(scan, lineStart, lineEnd);
-  if (note === undefined) return;
-  if (scan.has(note)) scan.traits |= TRAIT.special;
-  scan.seen |= 1 << note;
+  if (entry.cut) cut(scan, lineStart, lineEnd);
+  if (note < 0) return;
+  const bit = 1 << note;
+  if ((scan.seen & bit) !== 0) scan.traits |= TRAIT.special;
+  scan.seen |= bit;
   scan.notes[2 * note] = valueStart;
   scan.notes[2 * note + 1] = valueEnd;
 }
@@ -310,7 +315,9 @@ function noteConnection(
   lineEnd: number,
   scan: HeadScan,
 ): void {
-  let p = valueStart;
+  const whole = valueEnd - valueStart;
+  // Nearly always it is one of these alone.
+  let p = whole === 10 && isSameIgnoringCase(bytes, valueStart, KEEP_ALIVE) ? valueEnd : valueStart;
   for (;;) {
     while (p < valueEnd && isBetweenItems(bytes[p]!)) p++;
     if (p >= valueEnd) break;
