@@ -8,7 +8,11 @@ import { FieldIndex } from "../../src/proxy/http1/field-index.ts";
 import { HeadScan } from "../../src/proxy/http1/head-scan.ts";
 import { scanRequestHead, scanResponseHead } from "../../src/proxy/http1/head-scanner.ts";
 import { requestIdOf } from "../../src/proxy/record/request-id.ts";
-import { hostFields, orderedRequestHead, plainRequestHead } from "../../src/proxy/forwarding/request-text.ts";
+import {
+  addedFields,
+  orderedRequestHead,
+  plainRequestHead,
+} from "../../src/proxy/forwarding/request-text.ts";
 import { orderedResponseHead, plainResponse } from "../../src/proxy/forwarding/response-head.ts";
 import { ScannedHead } from "../../src/proxy/http1/scanned-head.ts";
 import { latin1, plainRequestHeads, responseHeads } from "./corpus/arbitraries.ts";
@@ -62,7 +66,7 @@ test.each([false, true])(
         });
         if (forwarded.kind !== "forward") throw new Error(forwarded.message);
         const ordered = decoded(orderedRequestHead(forwarded, "10.0.0.1:80"), "request");
-        const added = { ...common, host, hostFields: hostFields(host, common.via) };
+        const added = addedFields(common.clientAddress, host, common.via);
         expect(decoded(plainRequestHead(text, 3, scan, added, requestId), "request")).toEqual(ordered);
         plain += 1;
       }),

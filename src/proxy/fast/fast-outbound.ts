@@ -1,6 +1,11 @@
 import type { Incarnation } from "../../routes/lookup.ts";
 import type { Sleeper } from "../../routes/sleeper.ts";
-import { orderedRequestHead, plainRequestHead } from "../forwarding/request-text.ts";
+import {
+  type AddedFields,
+  addedFields,
+  orderedRequestHead,
+  plainRequestHead,
+} from "../forwarding/request-text.ts";
 import { allValues } from "../http1/request-head.ts";
 import type { ScannedHead } from "../http1/scanned-head.ts";
 import type { AdmittedHead } from "../passage/admission.ts";
@@ -34,7 +39,10 @@ export class FastOutbound {
   pod: FastPod | undefined;
   readonly #context: FastLaneContext;
   readonly #address: string;
+  /** Of the request before. */
   #hostTarget: HostTarget | undefined;
+  /** For `#hostTarget`. */
+  #added: AddedFields | undefined;
 
   constructor(context: FastLaneContext, address: string) {
     this.#context = context;
@@ -72,13 +80,16 @@ export class FastOutbound {
   #findPlain(head: AdmittedHead<ScannedHead>, trace: RequestTrace, start: number): Refused | undefined {
     const { hosts, options, scan, via } = this.#context;
     const found = hosts.of(head.text, start, scan, this.#hostTarget);
-    this.#hostTarget = found;
+    let added = this.#added;
+    if (added === undefined || found !== this.#hostTarget) {
+      added = addedFields(this.#address, found.host, via, found.hostFields);
+      this.#added = added;
+      this.#hostTarget = found;
+    }
     const verdict = judge(head, trace, found.target, options);
     if (verdict.kind === "refuse") return verdict;
     this.incarnation = verdict.incarnation;
     this.port = verdict.port;
-    const { host, hostFields } = found;
-    const added = { clientAddress: this.#address, host, hostFields, via };
     this.text = plainRequestHead(head.text, start, scan, added, trace.requestId);
     return undefined;
   }

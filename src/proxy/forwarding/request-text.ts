@@ -9,10 +9,20 @@ export interface AddedFields {
   readonly clientAddress: string;
   /** `""`: the request has none. */
   readonly host: string;
-  /** Of {@link hostFields}, for this Host. */
-  readonly hostFields: string;
   /** See `RequestForwarding.via`. */
   readonly via: string;
+  /** The fields for a client that said nothing of the kind itself, but `X-Request-Id`. */
+  readonly fields: string;
+}
+
+/** `ofHost`: {@link hostFields} for this Host, if they are known. */
+export function addedFields(
+  clientAddress: string,
+  host: string,
+  via: string,
+  ofHost: string = hostFields(host, via),
+): AddedFields {
+  return { clientAddress, host, via, fields: `X-Forwarded-For: ${clientAddress}\r\n${ofHost}` };
 }
 
 /** The fields that `forwardRequestHead` adds to any request with this Host whose client said nothing of the kind itself. */
@@ -43,13 +53,13 @@ export function plainRequestHead(
     from = (cuts[i + 1] ?? 0) - start;
   }
   const forwarded =
-    (scan.seen & FORWARDED_NOTES) === 0
-      ? `X-Forwarded-For: ${added.clientAddress}\r\n${added.hostFields}`
-      : trustedFields(text, start, scan, added);
-  const id = scan.has(NOTE.requestId) ? "" : `X-Request-Id: ${requestId}\r\n`;
-  const te = scan.has(NOTE.te) ? "TE: trailers\r\n" : "";
+    (scan.seen & FORWARDED_NOTES) === 0 ? added.fields : trustedFields(text, start, scan, added);
   // The last CRLF is the empty line.
-  return `${kept}${text.slice(from, -2)}${forwarded}${id}${te}\r\n`;
+  const rest = kept === "" ? text.slice(from, -2) : kept + text.slice(from, -2);
+  const end = scan.has(NOTE.te) ? "TE: trailers\r\n\r\n" : "\r\n";
+  return scan.has(NOTE.requestId)
+    ? rest + forwarded + end
+    : `${rest}${forwarded}X-Request-Id: ${requestId}\r\n${end}`;
 }
 
 /** Fields that proxies in front of us have sent, which are trusted: else they would not be noted. */

@@ -4,29 +4,24 @@ import { fieldsOf } from "../http1/scanned-head.ts";
 
 /**
  * A response without anything special as the client gets it, its head and what of its body comes before `textEnd`: byte for
- * byte but for the lines that are about the pod's connection. `date`: a whole line, or `""` when the pod sent one.
+ * byte but for the lines that are about the pod's connection. Moves bytes, see {@link closeCuts}: one string is made of all
+ * in a third of the time of three. `date`: a whole line, or `""` when the pod sent one.
  */
 export function plainResponse(
   bytes: Buffer,
   start: number,
   headEnd: number,
   textEnd: number,
-  { cuts, cutCount }: HeadScan,
+  scan: HeadScan,
   mustClose: boolean,
   date: string,
 ): string {
-  let text = "";
-  let from = start;
-  for (let i = 0; i < cutCount; i += 2) {
-    const to = cuts[i] ?? from;
-    if (to > from) text += bytes.toString("latin1", from, to);
-    from = cuts[i + 1] ?? from;
-  }
+  const begin = closeCuts(bytes, start, scan);
   const extra = mustClose ? `Connection: close\r\n${date}` : date;
-  if (extra === "") return text + bytes.toString("latin1", from, textEnd);
+  if (extra === "") return bytes.toString("latin1", begin, textEnd);
   // The last CRLF of the head is its empty line.
   const emptyLine = headEnd - 2;
-  if (emptyLine > from) text += bytes.toString("latin1", from, emptyLine);
+  const text = emptyLine > begin ? bytes.toString("latin1", begin, emptyLine) : "";
   return text + extra + bytes.toString("latin1", emptyLine, textEnd);
 }
 
