@@ -181,9 +181,12 @@ describe("the access token", () => {
     expect(verdict(guarded, on, token("good", "X-Access-Token"))).toMatchObject(forwarded);
   });
 
-  it.each(["bad", "", "goo", "good ", "GOOD", "goodgood"])("%j that doesn't match is 401", (value) => {
-    expect(verdict(guarded, on, token(value))).toEqual(unauthorized);
-  });
+  it.each(["bad", "", "goo", "good ", "GOOD", "goodgood", "good\0", `good${"\0".repeat(400)}`])(
+    "%j that doesn't match is 401",
+    (value) => {
+      expect(verdict(guarded, on, token(value))).toEqual(unauthorized);
+    },
+  );
 
   it("that is missing or ambiguous is 401", () => {
     expect(verdict(guarded, on)).toEqual(unauthorized);
@@ -208,6 +211,15 @@ describe("the access token", () => {
     const renamed = { ...on, accessTokenHeader: "x-token" };
     expect(verdict(guarded, renamed, token("good", "X-Token"))).toMatchObject(forwarded);
     expect(verdict(guarded, renamed, token("good"))).toEqual(unauthorized);
+  });
+
+  it.each([255, 256, 257, 4000])("of %i characters is compared whole", (length) => {
+    const secret = "s".repeat(length);
+    const long = table(found({ accessToken: secret }));
+    expect(verdict(long, on, token(secret))).toMatchObject(forwarded);
+    for (const other of [`${secret}s`, secret.slice(1), `${secret.slice(1)}x`, `x${secret.slice(1)}`]) {
+      expect(verdict(long, on, token(other))).toEqual(unauthorized);
+    }
   });
 
   it("compares bytes, not text", () => {

@@ -9,6 +9,13 @@ export interface RequestHead {
   readonly isPlain?: boolean;
   /** What {@link firstValue} says, where it can be told without taking all fields apart. */
   first?(lowerCaseName: string): string | undefined;
+  /** What {@link allValues} says, in the same way. */
+  all?(lowerCaseName: string): readonly string[];
+}
+
+/** The values of all fields of `head` called `lowerCaseName`, in the order received. */
+export function valuesOf(head: RequestHead, lowerCaseName: string): readonly string[] {
+  return head.all?.(lowerCaseName) ?? allValues(head.rawHeaders, lowerCaseName);
 }
 
 /** The value of the first field called `lowerCaseName`, or `undefined`. */

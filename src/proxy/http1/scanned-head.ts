@@ -33,16 +33,27 @@ export class ScannedHead implements RequestHead {
 
   /** See {@link RequestHead}. */
   first(lowerCaseName: string): string | undefined {
+    return this.#values(lowerCaseName, 1)[0];
+  }
+
+  /** See {@link RequestHead}. */
+  all(lowerCaseName: string): readonly string[] {
+    return this.#values(lowerCaseName, Infinity);
+  }
+
+  #values(lowerCaseName: string, most: number): string[] {
     const text = this.text;
-    for (let start = this.#fieldsStart; ;) {
+    const found: string[] = [];
+    for (let start = this.#fieldsStart; found.length < most;) {
       const end = text.indexOf("\r\n", start);
-      if (end <= start) return undefined;
+      if (end <= start) break;
       const colon = start + lowerCaseName.length;
       if (text.charCodeAt(colon) === COLON && text.slice(start, colon).toLowerCase() === lowerCaseName) {
-        return withoutBlanks(text, colon + 1, end);
+        found.push(withoutBlanks(text, colon + 1, end));
       }
       start = end + 2;
     }
+    return found;
   }
 
   /** The request-target begins with `prefix`. */
