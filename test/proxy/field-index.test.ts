@@ -136,7 +136,8 @@ test("of the names that real programs send and that need nothing, hardly any is 
     sent.map((name) => name.toLowerCase()).filter((name) => lookUp(index, name) === undefined),
   );
   expect(needless.size).toBeGreaterThan(25);
-  expect([...needless].filter((name) => index.taken[slotFor(name)] === 1).length).toBeLessThanOrEqual(1);
+  const twice = [...needless].filter((name) => index.taken[slotFor(name)] === 1);
+  expect(twice.length).toBeLessThan(needless.size / 10);
   const perSlot = Map.groupBy(NAMES, slotFor);
   expect(Math.max(...[...perSlot.values()].map((names) => names.length))).toBeLessThanOrEqual(2);
 });
