@@ -256,7 +256,8 @@ test("heads with something wrong in them are refused whenever a plain reading re
   );
   fc.assert(
     fc.property(mutated(responseHeads), (head) => check("response", head)),
-    { numRuns: 1000 },
+    // A status line that ends before its status.
+    { numRuns: 1000, examples: [["HTTP/1.0\r\n\r\n"]] },
   );
 });
 

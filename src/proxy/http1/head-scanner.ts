@@ -101,7 +101,11 @@ export function scanResponseHead(
   scan: HeadScan,
 ): number {
   let p = start;
-  if (end - p < 13) return isPrefix(bytes, p, Math.min(end, p + 7), VERSION, MINOR) ? INCOMPLETE : MALFORMED;
+  if (end - p < 13) {
+    const mayGoOn =
+      isPrefix(bytes, p, Math.min(end, p + 7), VERSION, MINOR) && !bytes.subarray(p, end).includes(LF);
+    return mayGoOn ? INCOMPLETE : MALFORMED;
+  }
   if (
     bytes[p] !== 0x48 ||
     bytes[p + 1] !== 0x54 ||
