@@ -22,6 +22,7 @@ const FLOORS: readonly (readonly Room[])[] = [
     ["proxy/target", /^src\/proxy\/target\/[\w-]+\.ts$/],
     ["proxy/reply", /^src\/proxy\/reply\/[\w-]+\.ts$/],
     ["peers/memberlist", /^src\/peers\/memberlist\/[\w-]+\.ts$/],
+    ["peers/wire", /^src\/peers\/wire\/[\w-]+\.ts$/],
     ["peers/proof", /^src\/peers\/proof\/[\w-]+\.ts$/],
   ],
   [
@@ -145,10 +146,11 @@ const KNOWS_ONLY: Readonly<Record<string, readonly string[]>> = {
   routes: ["system"],
   "peers/memberlist": ["system"],
   "peers/proof": ["system"],
+  "peers/wire": ["system", "proxy/http1"],
   "peers/anti-entropy": ["system", "routes"],
   "peers/discovery": ["system", "peers/memberlist"],
   watch: ["system", "routes"],
-  peers: ["system", "routes", "peers/proof"],
+  peers: ["system", "routes", "peers/proof", "peers/wire"],
   snapshot: ["system", "routes"],
   workers: ["system", "routes"],
   // The closed lists of words that are label values.

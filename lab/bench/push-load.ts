@@ -14,7 +14,7 @@ export const PUSHES_WITHOUT_LIMIT = [
 /** Number of routes that every proxy gets. */
 export const ROUTES = 10_000;
 
-/** `POST /refresh` for one sandbox, as a sandbox-manager sends it. */
+/** `POST /refresh` for one sandbox, as a sandbox-manager sends it: with the fields of Go's HTTP client. */
 export function pushRequest(
   index: number,
   resourceVersion: number,
@@ -31,12 +31,19 @@ export function pushRequest(
     state,
     resourceVersion: String(resourceVersion),
   });
-  return `POST /refresh HTTP/1.1\r\nHost: peers\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const fields = `User-Agent: Go-http-client/1.1\r\nContent-Length: ${body.length}\r\nContent-Type: application/json\r\nAccept-Encoding: gzip`;
+  return `POST /refresh HTTP/1.1\r\nHost: 10.0.0.9:7789\r\n${fields}\r\n\r\n${body}`;
 }
 
+const uids = new Map<number, string>();
+
 function uidOf(index: number): string {
+  const known = uids.get(index);
+  if (known !== undefined) return known;
   const hex = createHash("sha1").update(`bench ${index}`).digest("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+  const uid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+  uids.set(index, uid);
+  return uid;
 }
 
 /** A connection to `/refresh` that pushes one after the other. */
@@ -106,7 +113,7 @@ export interface PushLoad {
   stop(): void;
 }
 
-const PUSH_CONNECTIONS = 8;
+const PUSH_CONNECTIONS = 16;
 let lastVersion = 1_000_000;
 
 /** Changes sandboxes that get no requests, `perSecond` times a second: each is paused and resumed in turn. */

@@ -1,28 +1,30 @@
-import { ByteBudget } from "../system/byte-budget.ts";
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { boundConnections } from "../system/bounded-connections.ts";
+import { createServer as createNetServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { BoundedConnections } from "../system/bounded-connections.ts";
+import { ByteBudget } from "../system/byte-budget.ts";
 import { systemClock } from "../system/clock.ts";
 import type { Clock, Milliseconds } from "../system/clock.ts";
-import { closeListener, openListener } from "../system/listener.ts";
+import { openListener } from "../system/listener.ts";
 import { silentLog } from "../system/log.ts";
 import type { Log } from "../system/log.ts";
 import { remoteAddressOf } from "../system/ip-address.ts";
 import { PacedLog } from "../system/paced-log.ts";
-import { readBoundedBody } from "./bounded-body.ts";
-import { createFirstByteServer } from "./first-byte.ts";
+import { type BodyLimits, readBoundedBody } from "./bounded-body.ts";
+import { createFirstByteServer, type FirstByteServer } from "./first-byte.ts";
 import type { PeerObserver } from "./peer-observer.ts";
 import { HmacVerifier, type HmacVerifierOptions } from "./proof/hmac-verifier.ts";
 import { PeerTls, type PeerTlsOptions } from "./proof/peer-tls.ts";
-import type { ProofMethod, ProofResult } from "./proof/proof-results.ts";
 import { type ProofObserver, PushProofs, type RequiredProof } from "./proof/push-proofs.ts";
-import { type Admission, PushBudget, type PushRates } from "./push-budget.ts";
+import { PushBudget, type PushRates } from "./push-budget.ts";
+import { PushJudge } from "./push-judge.ts";
 import type { PushSink } from "./push-sink.ts";
 import { askReadiness } from "./readiness.ts";
 import type { ReadinessCheck } from "./readiness.ts";
 import { type ReplicaAnswers, replicaRequestListener } from "./replica-requests.ts";
-import { handleRefresh } from "./refresh-handler.ts";
+import { KEEP_ALIVE_TIMEOUT_MS, type PeerReply, TEXT_FIELDS } from "./wire/peer-reply.ts";
+import { PushWire } from "./wire/push-wire.ts";
 
 /** Options of {@link createPeerServer}. */
 export interface PeerServerOptions {
@@ -52,7 +54,7 @@ export interface PeerServerOptions {
   readonly requestTimeoutMs?: Milliseconds;
   /**
    * Connections at one time, in all and from one address (`peers.maxConnections` and `peers.maxConnectionsPerAddress`); see
-   * {@link boundConnections} for what becomes of more.
+   * {@link BoundedConnections} for what becomes of more.
    */
   readonly maxConnections: number;
   readonly maxConnectionsPerAddress: number;
@@ -85,28 +87,14 @@ export interface PeerServer {
 }
 
 const MIB = 1 << 20;
-/** Longer than the 90 seconds for which Go's HTTP client keeps an idle connection, so that it closes first. */
-const KEEP_ALIVE_TIMEOUT_MS = 120_000;
 const CLOSE_GRACE_MS = 1_000;
 /** At most one line of a kind in this time: senders decide how many pushes are refused. */
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
-const TEXT_HEADERS = {
-  "content-type": "text/plain; charset=utf-8",
-  "x-content-type-options": "nosniff",
-} as const;
-
-/** What a 401 must name (RFC 9110 11.6.1). */
-const CHALLENGES = { hmac: "Lychgate-HMAC-SHA256", mtls: "Mutual-TLS" } as const;
-
-const NOT_PROVEN = { kind: "open", proven: false } as const;
-
-const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
-
 /**
  * The server for `POST /refresh` (byte for byte as docs/peers.md#post-refresh), `GET /healthz` and `GET /readyz` (503
  * `gateway is not ready`; `?verbose` lists the checks). Other paths and methods are answered as Go's ServeMux does.
- * Who may push, and how much, is judged before a push is read.
+ * Who may push, and how much, is judged before a push is read. Ordinary pushes are read by {@link PushWire}, all else by node:http.
  * Nothing that a peer sends makes it throw, hold more memory than the options say, or write a token anywhere.
  * @throws Error when the files of `proof.tls` are of no use. It names the setting.
  *
@@ -129,59 +117,55 @@ const RETRY_LATER = { connection: "close", "retry-after": "1" } as const;
  * ```
  */
 export function createPeerServer(options: PeerServerOptions): PeerServer {
-  const { host, port, requestTimeoutMs = 10_000 } = options;
-  const { proof, clock = systemClock, log = silentLog } = options;
+  const { host, port, requestTimeoutMs = 10_000, clock = systemClock, log = silentLog, proof } = options;
+  const headerTimeoutMs = Math.min(requestTimeoutMs, 5_000);
+  const evicted = () => options.connectionEvicted?.();
+  const { maxConnections, maxConnectionsPerAddress } = options;
+  const bounds = new BoundedConnections({ maxConnections, maxConnectionsPerAddress, evicted, clock, log });
+  const accept = (socket: Socket): void => wire.take(socket, bounds.add(socket));
   const tls =
-    proof?.tls &&
-    new PeerTls(
-      {
-        ...proof.tls,
-        maxHandshakes: options.maxConnections,
-        evicted: () => options.connectionEvicted?.(),
-        clock,
-        log,
-      },
-      (socket) => server.emit("connection", socket),
-    );
-  const server = createServer(
+    proof?.tls && new PeerTls({ ...proof.tls, maxHandshakes: maxConnections, evicted, clock, log }, accept);
+  const limits = bodyLimitsOf(options);
+  const judge = pushJudgeOf(options, tls);
+  const http = createServer(
     {
       requestTimeout: requestTimeoutMs,
-      headersTimeout: Math.min(requestTimeoutMs, 5_000),
+      headersTimeout: headerTimeoutMs,
       connectionsCheckingInterval: Math.min(requestTimeoutMs, 1_000),
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     },
-    peerRequestListener(options, tls),
+    peerRequestListener(options, judge, limits),
   );
-  boundConnections(server, {
-    maxConnections: options.maxConnections,
-    maxConnectionsPerAddress: options.maxConnectionsPerAddress,
-    evicted: () => options.connectionEvicted?.(),
+  http.on("request", (request, response) => bounds.requested(request, response));
+  // It never listens. Without this it does not look for late heads.
+  http.emit("listening");
+  const wire = new PushWire({
+    handler: judge,
+    maxBodyBytes: limits.maxBytes,
+    budget: limits.budget,
+    headerTimeoutMs,
+    requestTimeoutMs,
     clock,
-    log,
+    other: (socket) => http.emit("connection", socket),
   });
-  if (!tls) {
-    return {
-      listen: () => openListener(server, "peers", { host, port }),
-      close: () => closeListener(server, CLOSE_GRACE_MS),
-    };
-  }
-  const front = createFirstByteServer({
-    tls: (socket) => tls.take(socket),
-    plain: (socket) => server.emit("connection", socket),
-    timeoutMs: Math.min(requestTimeoutMs, 5_000),
-    maxSilent: options.maxConnections,
-    evicted: () => options.connectionEvicted?.(),
-    clock,
-  });
-  // Without it node:http does not look for late heads.
-  server.emit("listening");
+  const front = tls
+    ? createFirstByteServer({
+        tls: (socket) => tls.take(socket),
+        plain: accept,
+        timeoutMs: headerTimeoutMs,
+        maxSilent: maxConnections,
+        evicted,
+        clock,
+      })
+    : directServer(accept);
   return {
     listen: () => openListener(front.server, "peers", { host, port }),
     close() {
-      tls.stop();
+      tls?.stop();
       return new Promise((resolve) => {
         const cut = setTimeout(() => {
-          server.closeAllConnections();
+          wire.cut();
+          http.closeAllConnections();
           resolve();
         }, CLOSE_GRACE_MS);
         // The connections are counted where they were accepted.
@@ -189,138 +173,61 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
           clearTimeout(cut);
           resolve();
         });
-        server.close();
+        wire.close();
+        http.close();
       });
     },
   };
 }
 
-function peerRequestListener(options: PeerServerOptions, tls: PeerTls | undefined) {
-  const { sink, readinessChecks = [], clock = systemClock, log = silentLog } = options;
-  const { maxBodyBytes = MIB, maxBufferedBytes = 32 * MIB, mayPush = () => true, rates } = options;
-  const budget = rates && new PushBudget(rates, clock.monotonicMs());
-  const refusals = new PacedLog(log, clock, REFUSAL_LOG_INTERVAL_MS);
-  const observer = options.observer ?? { pushed() {} };
-  const { proof } = options;
-  const proofs =
-    proof &&
-    new PushProofs({
-      require: proof.require,
-      hmac: proof.hmac && new HmacVerifier({ ...proof.hmac, clock }),
-      tls,
-      observer: proof.observer ?? (() => {}),
-    });
-  const limits = {
-    maxBytes: maxBodyBytes,
-    drainBytes: 8 * MIB,
-    budget: new ByteBudget(maxBufferedBytes),
-  };
+/** A server whose connections are taken at once, as node:http's own are. */
+function directServer(accept: (socket: Socket) => void): Pick<FirstByteServer, "server" | "close"> {
+  const server = createNetServer({ allowHalfOpen: true, noDelay: true }, accept);
+  return { server, close: (closed) => void server.close(() => closed()) };
+}
 
-  /** Answers a push that is more than `admission` allows; returns whether it is one. */
-  function isOver(admission: Admission | undefined, from: string, response: ServerResponse): boolean {
-    switch (admission) {
-      case "sender":
-        refusals.tell("warn", "pushes refused: more than peers.maxPush… allows one address", () => ({
-          from,
-        }));
-        observer.pushed("rate_limited");
-        // Managers do not try again after a 4xx: the informer will tell.
-        replyText(response, 429, "too many pushes from this address\n", RETRY_LATER);
-        return true;
-      case "all":
-        refusals.tell("warn", "pushes refused: more than peers.maxTotalPush… allows all addresses", () => ({
-          from,
-        }));
-        observer.pushed("overloaded");
-        // As likely the fault of others: managers try again after a 5xx, and may find room.
-        replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
-        return true;
-      case "admitted":
-      case undefined:
-        return false;
-    }
-  }
+/** Limits of bodies of pushes, whoever reads them. */
+function bodyLimitsOf({ maxBodyBytes = MIB, maxBufferedBytes = 32 * MIB }: PeerServerOptions): BodyLimits {
+  return { maxBytes: maxBodyBytes, drainBytes: 8 * MIB, budget: new ByteBudget(maxBufferedBytes) };
+}
 
-  /** Answers a push whose sender has not proved that it may push. */
-  function refuse(
-    { method, result }: { readonly method: ProofMethod; readonly result: ProofResult },
-    from: string,
-    { socket }: IncomingMessage,
-    response: ServerResponse,
-  ): void {
-    if (result === "overloaded") {
-      isOver("all", from, response);
-      return;
-    }
-    const isListed = result !== "not_listed";
-    refusals.tell(
-      "warn",
-      isListed
-        ? "pushes refused: their sender did not prove who it is (peers.require)"
-        : "pushes refused: no name of their sender's certificate is in peers.tlsNames",
-      () => ({ from, proof: method, why: result, ...(!isListed && { names: tls?.namesOf(socket) }) }),
-      `${method} ${result}`,
-    );
-    observer.pushed(isListed ? "unproven" : "not_listed");
-    proof?.refused?.(from);
-    if (!isListed) replyText(response, 403, "not allowed to push routes\n", { connection: "close" });
-    else {
-      replyText(response, 401, "who pushes routes must prove it\n", {
-        connection: "close",
-        "www-authenticate": CHALLENGES[method],
-      });
-    }
-  }
+function pushJudgeOf(options: PeerServerOptions, tls: PeerTls | undefined): PushJudge {
+  const { sink, clock = systemClock, log = silentLog, mayPush = () => true, rates, proof } = options;
+  const { observer = { pushed() {} } } = options;
+  return new PushJudge({
+    sink,
+    observer,
+    mayPush,
+    proofs:
+      proof &&
+      new PushProofs({
+        require: proof.require,
+        hmac: proof.hmac && new HmacVerifier({ ...proof.hmac, clock }),
+        tls,
+        observer: proof.observer ?? (() => {}),
+      }),
+    tls,
+    refused: proof?.refused,
+    budget: rates && new PushBudget(rates, clock.monotonicMs()),
+    refusals: new PacedLog(log, clock, REFUSAL_LOG_INTERVAL_MS),
+    clock,
+    log,
+  });
+}
+
+function peerRequestListener(options: PeerServerOptions, judge: PushJudge, limits: BodyLimits) {
+  const { readinessChecks = [], clock = systemClock, log = silentLog } = options;
 
   async function refresh(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const from = remoteAddressOf(request.socket) || "unknown";
-    if (!mayPush(from)) {
-      refusals.tell("warn", "pushes refused: their sender is not in peers.allowFrom", () => ({ from }));
-      observer.pushed("forbidden");
-      proof?.refused?.(from);
-      replyText(response, 403, "not allowed to push routes\n", { connection: "close" });
+    const { socket, method = "", url: target = "" } = request;
+    const from = remoteAddressOf(socket) || "unknown";
+    const admitted = judge.admit({ socket, from, method, target, fields: () => request.headers });
+    if (admitted.kind === "refused") {
+      sendReply(response, admitted.reply);
       return;
     }
-    const head = proofs?.ofHead(request) ?? NOT_PROVEN;
-    if (head.kind === "refused") {
-      refuse(head, from, request, response);
-      return;
-    }
-    if (isOver(budget?.admitPush(from, clock.monotonicMs()), from, response)) return;
-    const read = await readBoundedBody(request, limits);
-    const admission = budget?.admitBody(from, read.bytes, clock.monotonicMs());
-    if (read.kind === "complete" && isOver(admission, from, response)) return;
-    switch (read.kind) {
-      case "incomplete":
-        observer.pushed("incomplete");
-        return;
-      case "too_large":
-        observer.pushed("too_large");
-        replyText(response, 413, "route refresh payload too large\n", { connection: "close" });
-        return;
-      case "overloaded":
-        observer.pushed("overloaded");
-        replyText(response, 503, "too many pushes at once\n", RETRY_LATER);
-        return;
-      case "complete": {
-        const whole = proofs?.ofBody(head, request, read.body) ?? { kind: "done", proven: false };
-        if (whole.kind === "refused") {
-          refuse(whole, from, request, response);
-          return;
-        }
-        const { status, body } = handleRefresh(read.body, {
-          sink,
-          observer,
-          clock,
-          log,
-          refusals,
-          from,
-          proven: whole.proven,
-        });
-        if (status === 204) response.writeHead(204).end();
-        else replyText(response, status, body);
-      }
-    }
+    const reply = judge.decide(admitted.push, await readBoundedBody(request, limits));
+    if (reply) sendReply(response, reply);
   }
 
   function readyz(query: string, response: ServerResponse): void {
@@ -364,14 +271,19 @@ function peerRequestListener(options: PeerServerOptions, tls: PeerTls | undefine
   };
 }
 
+function sendReply(response: ServerResponse, { status, body, fields }: PeerReply): void {
+  if (status === 204) response.writeHead(204).end();
+  else replyText(response, status, body, fields);
+}
+
 /** Replies as Go's http.Error does. */
 function replyText(
   response: ServerResponse,
   status: number,
   body: string,
-  headers: Readonly<Record<string, string>> = {},
+  fields: Readonly<Record<string, string>> = {},
 ): void {
-  response.writeHead(status, { ...TEXT_HEADERS, ...headers, "content-length": Buffer.byteLength(body) });
+  response.writeHead(status, { ...TEXT_FIELDS, ...fields, "content-length": Buffer.byteLength(body) });
   response.end(body);
 }
 

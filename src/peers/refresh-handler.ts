@@ -8,7 +8,7 @@ import { isTerminal } from "../routes/route.ts";
 import type { PeerObserver, PushResult } from "./peer-observer.ts";
 import type { PushSink } from "./push-sink.ts";
 import { decodeRefreshPayload } from "./refresh-payload.ts";
-import type { RefreshPayload } from "./refresh-payload.ts";
+import type { RefreshPayload } from "./payload.ts";
 
 /** The reply to a push: a 204 has no body. */
 export interface RefreshReply {

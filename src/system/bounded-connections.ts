@@ -25,10 +25,18 @@ export interface ConnectionCounts {
   readonly addresses: number;
 }
 
-interface Connection {
+/** A connection that counts, for who answers its requests without node:http. */
+export interface BoundedConnection {
+  /** A whole request of it waits for its answer: others are closed first. */
+  isBusy: boolean;
+  /** It got an answer: it has been of use just now. */
+  answered(): void;
+}
+
+interface Connection extends BoundedConnection {
   readonly socket: Socket;
   readonly address: string;
-  /** Its last request, until that is answered. */
+  /** Its last request of those that node:http reads, until that is answered. */
   request: IncomingMessage | undefined;
 }
 
@@ -50,7 +58,8 @@ export function boundConnections(server: Server, bounds: ConnectionBounds): Conn
   return connections;
 }
 
-class BoundedConnections implements ConnectionCounts {
+/** What {@link boundConnections} does, for a server that is told of connections and requests in another way. */
+export class BoundedConnections implements ConnectionCounts {
   readonly #bounds: ConnectionBounds;
   /** By address; the one that has been of no use for longest is first. */
   readonly #byAddress = new Map<string, Set<Connection>>();
@@ -71,9 +80,16 @@ class BoundedConnections implements ConnectionCounts {
     return this.#byAddress.size;
   }
 
-  add(socket: Socket): void {
+  /** A connection was accepted. It may be closed at once. */
+  add(socket: Socket): BoundedConnection {
     const { maxConnections, maxConnectionsPerAddress } = this.#bounds;
-    const connection: Connection = { socket, address: remoteAddressOf(socket), request: undefined };
+    const connection: Connection = {
+      socket,
+      address: remoteAddressOf(socket),
+      request: undefined,
+      isBusy: false,
+      answered: () => this.#used(connection),
+    };
     let itsOwn = this.#byAddress.get(connection.address);
     if (itsOwn === undefined) {
       itsOwn = new Set();
@@ -85,8 +101,10 @@ class BoundedConnections implements ConnectionCounts {
     socket.once("close", () => this.#remove(connection));
     if (itsOwn.size > maxConnectionsPerAddress) this.#evict([itsOwn], connection);
     else if (this.#open > maxConnections) this.#evict(this.#byAddress.values(), connection);
+    return connection;
   }
 
+  /** node:http has read the head of a request of a connection that was added. */
   requested(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#bySocket.get(request.socket);
     if (connection === undefined) return;
@@ -94,9 +112,14 @@ class BoundedConnections implements ConnectionCounts {
     response.once("close", () => {
       if (connection.request !== request) return;
       connection.request = undefined;
-      const itsOwn = this.#byAddress.get(connection.address);
-      if (itsOwn?.delete(connection)) itsOwn.add(connection);
+      this.#used(connection);
     });
+  }
+
+  /** Puts a connection behind the others of its address. */
+  #used(connection: Connection): void {
+    const itsOwn = this.#byAddress.get(connection.address);
+    if (itsOwn?.delete(connection)) itsOwn.add(connection);
   }
 
   /** Closes one connection of the largest of `sets`, and not `newest`. */
@@ -108,7 +131,7 @@ class BoundedConnections implements ConnectionCounts {
     for (const set of sets) {
       if (set.size > idleOf) {
         for (const connection of set) {
-          if (connection === newest || connection.request?.complete === true) continue;
+          if (connection === newest || connection.isBusy || connection.request?.complete === true) continue;
           idle = connection;
           idleOf = set.size;
           break;

@@ -71,11 +71,17 @@ export async function startPeerServer(options: Partial<PeerServerOptions> = {}):
   };
 }
 
-/** Sends `bytes` on a new connection and returns everything the server sends until it closes. */
-export function exchange(port: number, bytes: string | Buffer): Promise<string> {
+/**
+ * Sends `bytes` on a new connection and returns everything the server sends until it closes. `later`: what follows in a packet of
+ * its own; then the connection's half is closed.
+ */
+export function exchange(port: number, bytes: string | Buffer, later?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    const socket = connect(port, "127.0.0.1", () => socket.write(bytes));
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true }, () => {
+      socket.write(bytes);
+      if (later !== undefined) setTimeout(() => socket.end(later), 5);
+    });
     socket.on("data", (chunk) => chunks.push(chunk));
     socket.on("close", () => resolve(Buffer.concat(chunks).toString("latin1")));
     socket.on("error", reject);

@@ -2,7 +2,8 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeUtf8LikeGo } from "../../src/peers/decode-utf8.ts";
 import { decodeRefreshPayload, MAX_NESTING_DEPTH } from "../../src/peers/refresh-payload.ts";
-import type { DecodedRefresh, RefreshPayload } from "../../src/peers/refresh-payload.ts";
+import type { RefreshPayload } from "../../src/peers/payload.ts";
+import type { DecodedRefresh } from "../../src/peers/refresh-payload.ts";
 
 const EMPTY: RefreshPayload = {
   ip: "",

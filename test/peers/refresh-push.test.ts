@@ -201,8 +201,9 @@ describe("POST /refresh", () => {
 
   it("tells the observer what the table judged, and when it came", async () => {
     let nowMs = 41;
-    const clock = { nowMs: () => 0, monotonicMs: () => (nowMs += 1), setTimeout: () => ({ clear() {} }) };
+    const clock = { nowMs: () => 0, monotonicMs: () => nowMs, setTimeout: () => ({ clear() {} }) };
     await using peer = await startPeerServer({ clock });
+    nowMs = 42;
     await peer.push(pushOf({ accessToken: "sekrit" }));
     expect(peer.results).toEqual([
       {

@@ -1,5 +1,4 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import type { IncomingHttpHeaders } from "node:http";
 import type { Milliseconds } from "../../system/clock.ts";
 
 /*
@@ -42,6 +41,9 @@ export type Claim =
       readonly signedAtMs: Milliseconds;
     };
 
+/** Header fields by name in lower case, as node:http has them. A field that is there twice has a comma in it. */
+export type SignedFields = Readonly<Record<string, string | readonly string[] | undefined>>;
+
 /** The HMAC of a request under `key`. */
 export function signatureOf(key: string, head: SignedHead, body: Uint8Array): Buffer {
   const { method, target, time, nonce } = head;
@@ -71,7 +73,7 @@ export function signedHeaders(
 }
 
 /** Reads the header fields of a request. Checks their form only. */
-export function claimOf(headers: IncomingHttpHeaders): Claim {
+export function claimOf(headers: SignedFields): Claim {
   const time = headers[TIME_HEADER];
   const nonce = headers[NONCE_HEADER];
   const signature = headers[SIGNATURE_HEADER];

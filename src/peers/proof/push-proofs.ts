@@ -1,5 +1,5 @@
-import type { IncomingMessage } from "node:http";
-import { type Claim, claimOf } from "./hmac.ts";
+import type { Socket } from "node:net";
+import { type Claim, claimOf, type SignedFields } from "./hmac.ts";
 import type { HmacVerifier } from "./hmac-verifier.ts";
 import type { PeerTls } from "./peer-tls.ts";
 import type { ProofMethod, ProofResult } from "./proof-results.ts";
@@ -25,6 +25,17 @@ export type BodyProof =
   | Extract<HeadProof, { kind: "refused" }>
   | { readonly kind: "done"; readonly proven: boolean };
 
+/** The head of a push, whoever has read it. */
+export interface PushHead {
+  /** What the push came over: its certificate is looked at. */
+  readonly socket: Socket;
+  readonly method: string;
+  /** The request target as it stands in the request line. */
+  readonly target: string;
+  /** Its header fields by name in lower case. Read only when signatures are looked at. */
+  readonly fields: () => SignedFields;
+}
+
 /** Options of {@link PushProofs}. */
 export interface PushProofsOptions {
   readonly require: RequiredProof;
@@ -48,15 +59,15 @@ export class PushProofs {
   }
 
   /** What can be told before the body is read: so a push without a proof costs next to nothing. */
-  ofHead(request: IncomingMessage): HeadProof {
+  ofHead(head: PushHead): HeadProof {
     const { require, hmac, tls } = this.#options;
-    const certificate = tls?.verdictOf(request.socket) ?? "absent";
+    const certificate = tls?.verdictOf(head.socket) ?? "absent";
     if (certificate !== "absent") this.#options.observer("mtls", certificate);
     if (require === "mtls" && certificate !== "proven")
       return this.#refuse("mtls", certificate === "absent" ? "missing" : certificate);
     const proven = certificate === "proven";
     if (hmac === undefined) return { kind: "open", proven };
-    const claim = claimOf(request.headers);
+    const claim = claimOf(head.fields());
     if (claim.kind === "claim" && hmac.isInTime(claim)) return { kind: "open", proven, claim };
     const result = claim.kind === "absent" ? "missing" : claim.kind === "claim" ? "out_of_time" : claim.kind;
     if (result !== "missing") this.#options.observer("hmac", result);
@@ -64,16 +75,16 @@ export class PushProofs {
   }
 
   /** What the body adds. */
-  ofBody(head: Extract<HeadProof, { kind: "open" }>, request: IncomingMessage, body: Uint8Array): BodyProof {
+  ofBody(known: Extract<HeadProof, { kind: "open" }>, head: PushHead, body: Uint8Array): BodyProof {
     const { require, hmac, observer } = this.#options;
-    if (hmac === undefined || head.claim === undefined) return { kind: "done", proven: head.proven };
-    const { method = "", url: target = "" } = request;
-    const result = hmac.verify(head.claim, { method, target, body });
+    if (hmac === undefined || known.claim === undefined) return { kind: "done", proven: known.proven };
+    const { method, target } = head;
+    const result = hmac.verify(known.claim, { method, target, body });
     observer("hmac", result);
     if (result === "proven") return { kind: "done", proven: true };
     return require === "hmac"
       ? { kind: "refused", method: "hmac", result }
-      : { kind: "done", proven: head.proven };
+      : { kind: "done", proven: known.proven };
   }
 
   #refuse(method: ProofMethod, result: ProofResult): Extract<HeadProof, { kind: "refused" }> {
