@@ -37,6 +37,8 @@ export class PushBudget {
   readonly #all: Use;
   /** In the order of their last push. */
   readonly #senders = new Map<string, Use>();
+  /** The last of them, who is most likely to push next. */
+  #last: { readonly sender: string; readonly use: Use } | undefined;
 
   /** Times are of the monotonic clock. */
   constructor(rates: PushRates, nowMs: Milliseconds) {
@@ -70,11 +72,13 @@ export class PushBudget {
   }
 
   #useOf(sender: string, nowMs: Milliseconds): Use {
+    if (this.#last?.sender === sender) return this.#last.use;
     const { pushesPerSender, bytesPerSender } = this.#rates;
     const use = this.#senders.get(sender) ?? newUse(pushesPerSender, bytesPerSender, nowMs);
     // A Map keeps the order of insertion: the first is the one that was silent for longest.
     this.#senders.delete(sender);
     this.#senders.set(sender, use);
+    this.#last = { sender, use };
     if (this.#senders.size > MAX_SENDERS) {
       const [longestSilent] = this.#senders.keys();
       if (longestSilent !== undefined) this.#senders.delete(longestSilent);

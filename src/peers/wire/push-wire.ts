@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { BoundedConnection } from "../../system/bounded-connections.ts";
 import type { ByteBudget } from "../../system/byte-budget.ts";
-import type { Clock, Milliseconds, TimerHandle } from "../../system/clock.ts";
+import type { Clock, Milliseconds } from "../../system/clock.ts";
 import { ReplyWriter } from "./peer-reply.ts";
 import { PushConnection, type PushConnectionContext } from "./push-connection.ts";
 import type { PushHandler } from "./push-handler.ts";
@@ -36,7 +36,7 @@ export class PushWire<P> {
   readonly #context: PushConnectionContext<P>;
   readonly #connections = new Set<PushConnection<P>>();
   readonly #checkMs: Milliseconds;
-  #timer: TimerHandle | undefined;
+  #isChecking = false;
   #isClosing = false;
 
   constructor(options: PushWireOptions<P>) {
@@ -60,7 +60,7 @@ export class PushWire<P> {
   take(socket: Socket, bound: BoundedConnection): void {
     if (socket.destroyed) return;
     this.#connections.add(new PushConnection(socket, bound, this.#context));
-    this.#timer ??= this.#check();
+    if (!this.#isChecking) this.#check();
   }
 
   /** Ends idle connections at once, and the others with their next reply. */
@@ -74,12 +74,15 @@ export class PushWire<P> {
     for (const connection of this.#connections) connection.socket.destroy();
   }
 
-  #check(): TimerHandle {
+  /** Looks at deadlines after a while, and again as long as there are connections. */
+  #check(): void {
     const { clock } = this.#context;
-    return clock.setTimeout(() => {
+    this.#isChecking = true;
+    clock.setTimeout(() => {
       const nowMs = clock.monotonicMs();
       for (const connection of this.#connections) connection.checkDeadline(nowMs);
-      this.#timer = this.#connections.size > 0 ? this.#check() : undefined;
+      if (this.#connections.size > 0) this.#check();
+      else this.#isChecking = false;
     }, this.#checkMs);
   }
 }

@@ -95,7 +95,7 @@ async function byNodeHttp(port: number, bytes: string): Promise<string> {
 /** The pushes of `peer` so far, and forgets them. */
 function pushesOf({ sink, results }: PeerFixture): unknown[] {
   return [
-    ...sink.calls.splice(0).map((call) => ({ ...call })),
+    ...sink.calls.splice(0),
     ...results.splice(0).map(({ result, push }) => ({ result, push: push && { ...push, arrivedMs: 0 } })),
   ];
 }
