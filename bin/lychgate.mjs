@@ -6,8 +6,12 @@ import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { fileURLToPath } from "node:url";
 
+const [command] = process.argv.slice(2);
+const v8Flags = command === "serve" ? v8FlagsForServe() : [];
+
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major > 22 || (major === 22 && minor >= 19)) {
+  if (v8Flags.length > 0) startAgainWith(v8Flags);
   // What Node makes of the TypeScript sources is kept: a start takes two thirds of the time, and 25 MB less, since the compiler
   // need not be loaded. Where nothing can be written, nothing is kept. Not in /tmp, where others could put code.
   nodeModule.enableCompileCache(fileURLToPath(new URL("../node_modules/.cache/lychgate", import.meta.url)));
@@ -23,7 +27,7 @@ if (major > 22 || (major === 22 && minor >= 19)) {
     process.exit(1);
   }
   // The fourth is a pipe that closes when this process is gone, by SIGKILL too: then the child ends (src/system/launcher.ts).
-  const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+  const child = spawn(own, [...v8Flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
     stdio: ["inherit", "inherit", "inherit", "pipe"],
     env: { ...process.env, LYCHGATE_LAUNCHER_FD: "3" },
   });
@@ -47,4 +51,32 @@ if (major > 22 || (major === 22 && minor >= 19)) {
       process.exit();
     }
   });
+}
+
+/**
+ * What the router wants of V8, but for what the user has set. Requests leave little behind: a young generation with semi-spaces of 4 MiB
+ * is collected in no time, and saves a third of the memory under load. One thread for what V8 does beside the event loop is enough;
+ * three more would compete with it for its core.
+ */
+function v8FlagsForServe() {
+  const given = [...process.execArgv, process.env.NODE_OPTIONS ?? ""].join(" ").replaceAll("_", "-");
+  return ["--max-semi-space-size=4", "--v8-pool-size=1"].filter(
+    (flag) => !given.includes(flag.split("=")[0]),
+  );
+}
+
+/**
+ * Starts this process again with `flags`, which V8 reads at its start only: `v8.setFlagsFromString` is too late for them. It stays the
+ * same process, with the same standard streams. Where that can't be done it goes on without them.
+ */
+function startAgainWith(flags) {
+  // Not in Windows, nor before Node 22.15. The channel to a parent would be lost.
+  if (process.execve === undefined || process.channel !== undefined) return;
+  try {
+    const { execArgv, execPath, argv } = process;
+    const script = fileURLToPath(import.meta.url);
+    process.execve(execPath, [argv[0], ...execArgv, ...flags, script, ...argv.slice(2)], process.env);
+  } catch {
+    // Permissions of Node that forbid it, say.
+  }
 }
