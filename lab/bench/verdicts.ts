@@ -3,7 +3,7 @@ import type { Sample } from "./figures.ts";
 import { GENERATORS } from "./load-plan.ts";
 import type { Generator, LoadResult } from "./load-plan.ts";
 import { median } from "./statistics.ts";
-import { headOf, MAIN_PROXIES, STAGES } from "./workloads.ts";
+import { headOf, MAIN_PROXIES, PACED_SHARES, STAGES } from "./workloads.ts";
 import type { Workload } from "./workloads.ts";
 import { wrkCanSend } from "./wrk/script.ts";
 
@@ -109,14 +109,14 @@ export function checksOf(samples: readonly Sample[], lychgate = "lychgate"): Che
     ...REQUIREMENTS.map((each) => worstCheck(samples, lychgate, each)),
     ...(lychgate === "lychgate" ? [worstCheck(samples, "lychgate-log", { ...LOG, rival: lychgate })] : []),
     ...FORMER.map((each) => worstCheck(samples, lychgate, each)),
-    {
-      subject: "70 % of own peak",
+    ...PACED_SHARES.map((percent) => ({
+      subject: `${percent} % of own peak`,
       figure: "p99 / nginx",
-      unit: "×",
-      value: ratioOf(samples, "paced-get", lychgate, "nginx", ({ p99Us }) => p99Us),
+      unit: "×" as const,
+      value: ratioOf(samples, `paced-${percent}`, lychgate, "nginx", ({ p99Us }) => p99Us),
       must: 1.5,
       aim: 1,
-    },
+    })),
     ...memoryChecks(samples, lychgate),
     ...churnChecks(samples, lychgate),
   ];
@@ -242,7 +242,24 @@ function churnChecks(samples: readonly Sample[], lychgate: string): Check[] {
       value: growth(({ quiet, churn }) => churn.p99Us / quiet.p99Us),
       must: 20,
     },
+    {
+      subject: "10,000 changes/s",
+      figure: "p99",
+      unit: "%",
+      value: floodGrowth(samples, lychgate),
+      must: 20,
+    },
   ];
+}
+
+/** By how much a flood of pushes moves the p99 of requests, in percent. */
+function floodGrowth(samples: readonly Sample[], lychgate: string): number {
+  const flood = resultsOf(samples, lychgate, "flood");
+  const ratios = resultsOf(samples, lychgate, "paced-get").flatMap(({ p99Us }, round) => {
+    const pushed = flood[round];
+    return pushed === undefined ? [] : [pushed.p99Us / p99Us];
+  });
+  return (median(ratios) - 1) * 100;
 }
 
 interface ChurnRound {

@@ -42,6 +42,8 @@ const SMALL_MESSAGE_PROXIES = [
   "envoy-close",
 ] as const;
 const LYCHGATES = ["lychgate", "lychgate-shared"] as const;
+/** Shares of lychgate's peak, in percent, at which latencies are compared: every proxy is offered the same requests per second. */
+export const PACED_SHARES = [40, 60, 80] as const;
 
 const KIB = 1024;
 
@@ -213,13 +215,20 @@ export const STAGES: readonly (readonly Workload[])[] = [
       freshProxy: true,
     },
   ],
+  PACED_SHARES.map((percent) => ({
+    name: `paced-${percent}`,
+    title: `GET at ${percent} % of lychgate's peak`,
+    load: smallGet,
+    shareOfPeak: percent / 100,
+    proxies: [...LYCHGATES, "nginx", "haproxy", "envoy"],
+  })),
   [
     {
       name: "paced-get",
       title: "GET at 70 % of lychgate's peak",
       load: smallGet,
       shareOfPeak: 0.7,
-      proxies: [...LYCHGATES, "nginx", "haproxy", "envoy"],
+      proxies: LYCHGATES,
     },
     {
       name: "churn",
@@ -227,6 +236,14 @@ export const STAGES: readonly (readonly Workload[])[] = [
       load: smallGet,
       shareOfPeak: 0.7,
       pushesPerSecond: 1000,
+      proxies: LYCHGATES,
+    },
+    {
+      name: "flood",
+      title: "the same, 10,000 changes/s pushed",
+      load: smallGet,
+      shareOfPeak: 0.7,
+      pushesPerSecond: 10_000,
       proxies: LYCHGATES,
     },
     {

@@ -39,9 +39,6 @@ async function start(context: ProxyContext, flags: readonly string[]): Promise<R
   const running = await startOnPort(context, (port) => ({
     program: process.execPath,
     args: [
-      // As the image starts it.
-      "--max-semi-space-size=4",
-      "--v8-pool-size=1",
       BIN,
       "serve",
       "--source=none",

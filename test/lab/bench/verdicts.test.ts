@@ -162,6 +162,17 @@ describe("the benchmark's verdicts", () => {
     expect(find(checks, "1,000 changes/s", "p99").value).toBeCloseTo(10);
   });
 
+  it("compare latencies where every proxy was offered the same rate, and beside a flood of pushes", () => {
+    const checks = checksOf([
+      sample("lychgate", "paced-60", 1, { p99Us: 300 }),
+      sample("nginx", "paced-60", 1, { p99Us: 200 }),
+      sample("lychgate", "paced-get", 1, { p99Us: 100 }),
+      sample("lychgate", "flood", 1, { p99Us: 115 }),
+    ]);
+    expect(find(checks, "60 % of own peak", "p99 / nginx").value).toBeCloseTo(1.5);
+    expect(find(checks, "10,000 changes/s", "p99").value).toBeCloseTo(15);
+  });
+
   it("are a table that leaves out and counts what was not measured", () => {
     const none = { ...check, subject: "z", value: Number.NaN };
     const table = verdictTable([check, { ...check, value: 1.3 }, none], [{ ...check, value: 0.9 }]);
