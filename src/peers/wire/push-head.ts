@@ -1,5 +1,6 @@
+import { FieldIndex } from "../../proxy/http1/field-index.ts";
 import { HeadScan } from "../../proxy/http1/head-scan.ts";
-import { fieldIndex, INCOMPLETE, scanRequestHead } from "../../proxy/http1/head-scanner.ts";
+import { INCOMPLETE, scanRequestHead } from "../../proxy/http1/head-scanner.ts";
 import { octetsOf } from "../../proxy/http1/octets.ts";
 
 /** Not the head of an ordinary push: node:http is to look at it. */
@@ -12,7 +13,7 @@ const REQUEST_LINE = octetsOf(`POST ${PUSH_TARGET} HTTP/1.1\r\n`);
 /** A manager sends 200 bytes. */
 const MAX_HEAD_BYTES = 4_096;
 /** node:http takes `Proxy-Connection` for `Connection`. */
-const INDEX = fieldIndex(["proxy-connection"]);
+const INDEX = new FieldIndex(["proxy-connection"]);
 
 /** Scans heads of pushes. One is used again and again. */
 export class PushHeadScanner {
