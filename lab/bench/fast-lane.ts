@@ -136,7 +136,7 @@ let got = 0;
 client.onWrite = (text) => {
   got += text.length;
 };
-lane.add(client as unknown as Socket);
+lane.add(client as unknown as Socket, { clientAddress: "127.0.0.1" });
 const turns = Number(process.argv[2] ?? 100_000);
 const asked = new Set(process.argv.slice(3));
 const plain = {

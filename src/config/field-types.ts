@@ -65,6 +65,17 @@ export const address = (byDefault: string, description: string) =>
     .default(byDefault)
     .meta({ description, form: LISTEN_ADDRESS_FORM });
 
+/** An {@link address}, or empty, which is the default. */
+export const optionalAddress = (description: string) =>
+  z
+    .string()
+    .superRefine((value, context) => {
+      const parsed = value === "" ? { port: 0 } : parseListenAddress(value);
+      if ("fault" in parsed) context.addIssue({ code: "custom", message: `${parsed.fault}, or empty` });
+    })
+    .default("")
+    .meta({ description, form: LISTEN_ADDRESS_FORM });
+
 /** Names that frame or route a message: taking a sandbox from one of them would break HTTP itself. */
 const RESERVED_HEADERS = new Set([
   "connection",

@@ -13,6 +13,7 @@ import {
   list,
   live,
   namespaceName,
+  optionalAddress,
   optionalFilePath,
   optionalIpAddress,
   peerAddress,
@@ -287,9 +288,74 @@ const client = z.strictObject({
     false,
     "Read from all clients into one buffer. It saves about a fifth of the CPU per small request, and it is the one place where Lychgate uses a Node API that is not documented; where Node lacks it, the documented way is taken and a warning logged.",
   ),
+  proxyProtocol: list(
+    "CIDR",
+    cidrText,
+    1000,
+    "Addresses of load balancers whose connections begin with a PROXY protocol header, version 1 or 2, before TLS too. The client's address is then the one that the header names: for `X-Forwarded-For`, the limits per address and the access log. From these addresses the header is required, from others it is refused (400, `proxy_protocol`): else any client could claim to be another. Empty: from none.",
+  ),
   trustForwarded: bool(
     false,
     "Keep the `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and like headers that clients send, and append to `X-Forwarded-For`. Off, what a client claims is dropped and set anew. Turn it on only where every client is a proxy that tells the truth: a pod would believe anyone else.",
+  ),
+});
+
+const tls = z.strictObject({
+  listen: optionalAddress(
+    "Address of a second listener for traffic, which speaks TLS, for instance `:7443`. Needs `tls.certFiles` and `tls.keyFiles`. Empty: none. The plain listener (`listen`) stays.",
+  ),
+  certFiles: list(
+    "path",
+    filePath,
+    100,
+    "Files with the certificates of the TLS listener, each with its chain, in PEM. A client gets the first that has the name it asks for (SNI), else the first whose wildcard covers it, else the first of all. Certificates, keys and `tls.clientCaFile` are read again every 5 seconds and on SIGHUP; open connections stay. A pair that is of no use leaves the one before in force, and the log says so.",
+  ),
+  keyFiles: list(
+    "path",
+    filePath,
+    100,
+    "Files with the keys of `tls.certFiles`, in PEM and in the same order.",
+  ),
+  minVersion: z
+    .enum(["TLSv1.2", "TLSv1.3"])
+    .default("TLSv1.2")
+    .describe("Oldest version of TLS that is spoken. Ciphers without forward secrecy are never taken."),
+  clientAuth: z
+    .enum(["off", "optional", "required"])
+    .default("off")
+    .describe(
+      "Certificates of clients. `off`: none is asked for. `optional`: one is asked for, and one that `tls.clientCaFile` has not signed, or that has expired, is refused (403). `required`: a client without one is refused too.",
+    ),
+  clientCaFile: optionalFilePath(
+    "File with the CA certificates that sign the certificates of clients, in PEM. When it changes, session tickets that were given out before are void.",
+  ),
+  handshakeTimeoutMs: int(
+    100,
+    10 * MINUTE_MS,
+    10_000,
+    "Longest time from a connection's begin to the end of its TLS handshake; then it is closed.",
+  ),
+  maxHandshakes: int(
+    1,
+    1_000_000,
+    1000,
+    "TLS handshakes under way at a time, in each process that serves; above, the oldest is closed. Each may wait for a slow client, so it must cover the round trip of all that connect at once.",
+  ),
+  ticketLifetimeMs: int(
+    SECOND_MS,
+    7 * DAY_MS,
+    6 * HOUR_MS,
+    "How long a session ticket is good, with which a client that comes again spares both sides the signature. The key that seals tickets is replaced as often and is taken for twice as long; all workers share it. Longer: whoever gets hold of the key can read more.",
+  ),
+  redirect: bool(
+    false,
+    "Answer requests that come without TLS with 308 and the same URL with `https`. With `client.trustForwarded` those whose `X-Forwarded-Proto` is `https` are served. The peer and the admin port have nothing to do with it.",
+  ),
+  redirectPort: int(
+    1,
+    65_535,
+    443,
+    "Port in the URLs of `tls.redirect`: the one that clients reach, which may be another than that of `tls.listen`.",
   ),
 });
 
@@ -719,6 +785,7 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   auth: "Who may reach a sandbox",
   upstream: "Connections to pods",
   client: "Connections from clients",
+  tls: "TLS for clients",
   peers: "Pushes from peers",
   memberlist: "Finding peers by memberlist",
   wake: "Waking sandboxes",
@@ -813,6 +880,7 @@ export const configSchema = z
     auth: auth.prefault({}),
     upstream: upstream.prefault({}),
     client: client.prefault({}),
+    tls: tls.prefault({}),
     peers: peers.prefault({}),
     memberlist: memberlist.prefault({}),
     wake: wake.prefault({}),
@@ -877,6 +945,7 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
     const message = "must be off with `source: none`: sandboxes are woken by the API server";
     yield { path: ["wake", "enabled"], other: "source", message };
   }
+  yield* tlsConflicts(config);
   yield* proofConflicts(config.peers);
   if (config.antiEntropy.enabled && config.peers.allowFrom.length === 0) {
     const other = "peers.allowFrom";
@@ -914,6 +983,40 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
     const other = headers.slice(0, index).find((earlier) => name !== "" && earlier.name === name)?.key;
     if (other)
       yield { path: key.split("."), other, message: `must not be the header of ${other} ("${name}")` };
+  }
+}
+
+/** TLS needs certificates with a key each, and a port of its own. */
+function* tlsConflicts(config: z.output<typeof configSchema>): Generator<Conflict> {
+  const { listen, certFiles, keyFiles, clientAuth, clientCaFile, redirect } = config.tls;
+  if (listen !== "") {
+    for (const other of ["listen", "peerListen", "adminListen"] as const) {
+      if (sameSocket(listen, config[other])) {
+        const message = `must not be the address of ${other} (${config[other]})`;
+        yield { path: ["tls", "listen"], other, message };
+      }
+    }
+    if (certFiles.length === 0) {
+      const message = "must name a certificate with `tls.listen`";
+      yield { path: ["tls", "certFiles"], other: "tls.listen", message };
+    }
+  }
+  if (certFiles.length !== keyFiles.length) {
+    const message = `must have as many entries as tls.certFiles (${certFiles.length}), in the same order`;
+    yield { path: ["tls", "keyFiles"], other: "tls.certFiles", message };
+  }
+  if (clientAuth !== "off" && clientCaFile === "") {
+    const message = `must be given with \`tls.clientAuth: ${clientAuth}\``;
+    yield { path: ["tls", "clientCaFile"], other: "tls.clientAuth", message };
+  }
+  if (clientAuth === "off" && clientCaFile !== "") {
+    const message =
+      "must be empty unless `tls.clientAuth` is optional or required: nobody is asked for a certificate";
+    yield { path: ["tls", "clientCaFile"], other: "tls.clientAuth", message };
+  }
+  if (redirect && listen === "") {
+    const message = "needs `tls.listen`";
+    yield { path: ["tls", "redirect"], other: "tls.listen", message };
   }
 }
 

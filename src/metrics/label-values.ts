@@ -9,6 +9,7 @@ import { REASONS } from "../proxy/reply/reasons.ts";
 import * as ends from "../routes/lookup.ts";
 import { AHEAD_FACTS, DROP_REASONS, GUARDS, OUTCOMES } from "../routes/outcome.ts";
 import { KNOWN_STATES } from "../routes/route.ts";
+import { HANDSHAKE_RESULTS } from "../proxy/tls/handshake-result.ts";
 import { SNAPSHOT_FAULTS } from "../snapshot/snapshot-fault.ts";
 import * as wakes from "../wake/waker.ts";
 import { FAULT_KINDS } from "../watch/fault.ts";
@@ -47,6 +48,15 @@ export const STATUS_LABELS = closed(
 
 /** Limits on client connections: of all, or of those from one address. */
 export const CONNECTION_LIMITS = closed(["total", "address"]);
+
+/** How TLS handshakes ended. */
+export const TLS_HANDSHAKES = closed(HANDSHAKE_RESULTS);
+
+/** Files with certificates. */
+export const CERTIFICATE_FILES: LabelValues = {
+  kind: "bounded",
+  by: "the files that `tls.certFiles` names",
+};
 
 /** Listeners that close an old connection for a new one when there are too many. */
 export const BOUNDED_LISTENERS = closed(["peers", "admin"]);

@@ -48,6 +48,8 @@ export interface MetricSources {
   readonly upgradesOpen?: () => number;
   readonly clientConnectionsOpen?: () => number;
   readonly clientConnectionsLimit?: () => number;
+  /** Certificates of the TLS listener; absent without one. */
+  readonly tlsCertificates?: () => readonly { readonly file: string; readonly validToMs: Milliseconds }[];
   /** Requests that wait for a doubt to end. */
   readonly requestsHeld?: () => number;
   readonly wakeRequestsHeld?: () => number;

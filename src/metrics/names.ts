@@ -87,6 +87,33 @@ export const METRICS = {
     labels: { reason: label.CONNECTION_LIMITS },
   },
 
+  tlsHandshakes: {
+    name: "lychgate_tls_handshakes_total",
+    type: "counter",
+    help: "TLS handshakes of clients, by how they ended. full and resumed (by a session ticket) are good; in all others no request was served.",
+    labels: { result: label.TLS_HANDSHAKES },
+  },
+  tlsCertificateExpiry: {
+    name: "lychgate_tls_certificate_expiry_timestamp_seconds",
+    type: "gauge",
+    help: "When the certificate expires that is in force, in seconds since the epoch, by its file.",
+    labels: { file: label.CERTIFICATE_FILES },
+    across: "primary",
+  },
+  tlsReloads: {
+    name: "lychgate_tls_reloads_total",
+    type: "counter",
+    help: "Changes of the files with certificates, keys and the CA of clients. After a failure what was in force before stays.",
+    labels: { result: label.RELOAD_RESULTS },
+    across: "primary",
+  },
+  tlsLastReloadSuccessful: {
+    name: "lychgate_tls_last_reload_successful",
+    type: "gauge",
+    help: "1 unless files with certificates are of no use that have changed, so that others are in force than those on disk.",
+    across: "primary",
+  },
+
   listenerEvictions: {
     name: "lychgate_listener_evictions_total",
     type: "counter",

@@ -38,6 +38,13 @@ export function addTrafficMetrics(registry: Registry, sources: () => MetricSourc
   addGauge(registry, METRICS.clientConnectionsOpen, (set) => set(sources().clientConnectionsOpen?.() ?? 0));
   addGauge(registry, METRICS.clientConnectionsLimit, (set) => set(sources().clientConnectionsLimit?.() ?? 0));
   const clientConnectionsRefused = addCounter(registry, METRICS.clientConnectionsRefused);
+  const tlsHandshakes = addCounter(registry, METRICS.tlsHandshakes);
+  addGauge(registry, METRICS.tlsCertificateExpiry, (set) => {
+    for (const { file, validToMs } of sources().tlsCertificates?.() ?? []) set(validToMs / 1_000, { file });
+  });
+  const tlsReloads = addCounter(registry, METRICS.tlsReloads);
+  let lastTlsReloadSucceeded = true;
+  addGauge(registry, METRICS.tlsLastReloadSuccessful, (set) => set(lastTlsReloadSucceeded ? 1 : 0));
   const listenerEvictions = addCounter(registry, METRICS.listenerEvictions);
 
   const upstreamConnects = addCounter(registry, METRICS.upstreamConnects);
@@ -72,6 +79,16 @@ export function addTrafficMetrics(registry: Registry, sources: () => MetricSourc
     },
     /** Called for each refused connection from a client. `reason` is a word of `client_connections_refused_total{reason}`. */
     clientConnectionRefused: (reason: string) => clientConnectionsRefused.add(1, reason),
+    /** TLS of clients. */
+    tls: {
+      /** `result` is a word of `tls_handshakes_total{result}`. */
+      handshakeEnded: (result: string) => tlsHandshakes.add(1, result),
+      /** `result` is a word of `tls_reloads_total{result}`. */
+      reloaded(result: "success" | "failure") {
+        tlsReloads.add(1, result);
+        lastTlsReloadSucceeded = result === "success";
+      },
+    },
     /** Called for each connection that was closed for a newer one. `listener` is a word of `listener_evictions_total{listener}`. */
     connectionEvicted: (listener: string) => listenerEvictions.add(1, listener),
     /** Connections to pods. */

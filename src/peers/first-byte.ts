@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Clock, Milliseconds } from "../system/clock.ts";
+import { readFirstBytes } from "../system/first-bytes.ts";
 
 /** Options of {@link createFirstByteServer}. */
 export interface FirstByteOptions {
@@ -45,13 +46,10 @@ export function createFirstByteServer(options: FirstByteOptions): FirstByteServe
     // `close` follows; whoever takes the connection listens for errors of its own.
     socket.on("error", ignore);
     socket.once("close", onGone);
-    socket.once("data", (bytes: Buffer) => {
+    readFirstBytes(socket, (bytes) => {
       onGone();
       socket.off("close", onGone);
-      // Paused while the readers change: what is put back must not be lost between them.
-      socket.pause();
-      const ahead: unknown = socket.read();
-      socket.unshift(Buffer.isBuffer(ahead) ? Buffer.concat([bytes, ahead]) : bytes);
+      socket.unshift(bytes);
       if (bytes[0] === HANDSHAKE) {
         options.tls(socket);
       } else {

@@ -2,12 +2,19 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
+import { addressIn } from "../system/cidrs.ts";
+import { remoteAddressOf } from "../system/ip-address.ts";
 import { systemClock } from "../system/clock.ts";
 import type { Clock, Milliseconds } from "../system/clock.ts";
 import { silentLog } from "../system/log.ts";
 import { PacedLog } from "../system/paced-log.ts";
 import type { Log } from "../system/log.ts";
 import type { RouteLookup } from "../routes/lookup.ts";
+import { openListener } from "../system/listener.ts";
+import { acceptedOf, noteAccepted } from "./client/accepted.ts";
+import type { AcceptedConnection } from "./client/accepted.ts";
+import { awaitProxyHeader } from "./client/read-proxy-header.ts";
+import type { HeaderRead } from "./client/read-proxy-header.ts";
 import { ConnectionLimits } from "./limits/connection-limits.ts";
 import type { ConnectionLimit, ConnectionLimitOptions } from "./limits/connection-limits.ts";
 import { FastLane } from "./fast/fast-lane.ts";
@@ -22,8 +29,14 @@ import type { ReplyPage } from "./reply/reply-page.ts";
 import type { RequestObserver } from "./record/request-record.ts";
 import type { RequestTracing } from "./record/request-spans.ts";
 import { acceptWithSharedBuffer } from "./fast/shared-read-buffer.ts";
+import { refuseUnparsed } from "./full/unparsed-request.ts";
 import { SmallBodies } from "./limits/small-bodies.ts";
+import { NotAdmitted } from "./passage/admission.ts";
+import { nameUnread } from "./passage/unread-bytes.ts";
 import type { TargetParser } from "./target/target.ts";
+import type { HandshakeResult } from "./tls/handshake-result.ts";
+import { TlsAcceptor } from "./tls/tls-acceptor.ts";
+import type { TlsMaterial, TlsSettings } from "./tls/tls-acceptor.ts";
 import type { Upstreams } from "./upstream/upstreams.ts";
 import type { VerdictOptions } from "./passage/verdict.ts";
 
@@ -34,6 +47,22 @@ export interface ProxyObserver {
   readonly requestEnded?: RequestObserver;
   /** A client connection was refused, since there were `maxConnections` or `maxConnectionsPerAddress`. */
   connectionDropped?(limit: ConnectionLimit): void;
+  /** A TLS handshake is over. */
+  handshakeEnded?(result: HandshakeResult): void;
+}
+
+/** Where a server accepts connections. Port 0 takes a free one; without a host, all interfaces. */
+export interface ProxyListen {
+  readonly host?: string | undefined;
+  readonly port: number;
+  /** Other processes that ask for the same may listen on the port too; the system spreads connections. Default false. */
+  readonly reusePort?: boolean;
+}
+
+/** A second listener, for TLS. */
+export interface ProxyTlsOptions extends TlsSettings {
+  readonly listen: ProxyListen;
+  readonly material: TlsMaterial;
 }
 
 /**
@@ -41,13 +70,13 @@ export interface ProxyObserver {
  * docs/reference/configuration.md alone; the rest are for tests.
  */
 export interface ProxyServerOptions {
-  /** Port 0 takes a free one; without a host, all interfaces. */
-  readonly listen: {
-    readonly host?: string | undefined;
-    readonly port: number;
-    /** Other processes that ask for the same may listen on the port too; the system spreads connections. Default false. */
-    readonly reusePort?: boolean;
-  };
+  readonly listen: ProxyListen;
+  /** Absent: plain HTTP alone. */
+  readonly tls?: ProxyTlsOptions | undefined;
+  /** Requests that came without TLS are sent to `https` at this port (`tls.redirect`, `tls.redirectPort`). Absent: they are served. */
+  readonly redirect?: { readonly port: number } | undefined;
+  /** Proxies whose connections begin with a PROXY protocol header: addresses or CIDRs (`client.proxyProtocol`). */
+  readonly proxyProtocol?: readonly string[];
   readonly routes: RouteLookup;
   readonly parseTarget: TargetParser;
   readonly verdict: VerdictOptions;
@@ -112,8 +141,15 @@ export interface ProxyServerOptions {
 
 /** The server that clients talk to. */
 export interface ProxyServer {
-  /** Begins to accept; rejects when it can't (`EADDRINUSE` and so on), or was drained or closed meanwhile. */
+  /**
+   * Begins to accept; rejects when it can't (`EADDRINUSE` and so on), or was drained or closed meanwhile. Resolves to the
+   * address of the plain listener.
+   */
   listen(): Promise<AddressInfo>;
+  /** The address of the TLS listener, once it listens. */
+  readonly tlsAddress: AddressInfo | undefined;
+  /** Other certificates and keys for handshakes from now on. Connections that are open stay. */
+  setTlsMaterial(material: TlsMaterial): void;
   /**
    * The last part of an ordered end (docs/architecture.md#drain): accepts no more, asks clients to close (`Connection:
    * close`), closes idle connections, tells WebSockets 1001, and resolves when all are gone, or cuts what is left after
@@ -134,6 +170,12 @@ const MAX_REFUSED_AT_ONCE = 1000;
 const SMALL_BODIES_TOTAL_BYTES = 32 * 1024 * 1024;
 /** The errors of accepting are told at most once in this time: without file descriptors there are thousands. */
 const ACCEPT_ERROR_INTERVAL_MS = 1000;
+
+/** What a client is told of its certificate (`tls.clientAuth`). */
+const CERTIFICATE_REFUSALS = {
+  missing: "a client certificate is required, and none was sent",
+  invalid: "the client certificate is not valid here: expired, or not signed by a CA that is trusted",
+} as const;
 
 /** A name for one router that says nothing of it, and that nobody else has by chance. */
 export function newViaPseudonym(): string {
@@ -178,6 +220,13 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   return new HttpProxyServer(options);
 }
 
+/** Resolves when a server has closed, and all its connections with it. */
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
+}
+
 function holdNone(routes: RouteLookup, clock: Clock): HeldRequests {
   return new HeldRequests({ routes, clock, settleMs: 0, maxHeld: 0 }, { released() {} });
 }
@@ -187,6 +236,8 @@ class HttpProxyServer implements ProxyServer {
   readonly #lane: LaneOptions;
   readonly #clock: Clock;
   readonly #listener: Server;
+  readonly #tls: { readonly listener: Server; readonly acceptor: TlsAcceptor } | undefined;
+  readonly #sendsProxyHeader: ((address: string) => boolean) | undefined;
   readonly #fast: FastLane;
   readonly #fullOptions: FullLaneServerOptions;
   #full: FullLaneServer | undefined;
@@ -219,6 +270,7 @@ class HttpProxyServer implements ProxyServer {
         totalBytes: SMALL_BODIES_TOTAL_BYTES,
       }),
       trustForwarded: options.trustForwarded,
+      redirect: options.redirect,
       viaPseudonym: options.viaPseudonym ?? newViaPseudonym(),
       replyPage: options.replyPage,
       held: options.held ?? holdNone(options.routes, this.#clock),
@@ -259,12 +311,28 @@ class HttpProxyServer implements ProxyServer {
     this.#listener = createServer(
       // A client may end its side while it waits for the answer.
       { allowHalfOpen: true },
-      (socket) => this.#onConnection(socket),
+      (socket) => this.#onConnection(socket, undefined),
     );
+    const { tls, proxyProtocol = [] } = options;
+    if (proxyProtocol.length > 0) this.#sendsProxyHeader = addressIn(proxyProtocol);
+    if (tls) {
+      const acceptor = this.#newAcceptor(tls);
+      // A client that ends its side sends nothing more that matters, and waits for nothing that node:https would send.
+      this.#tls = { acceptor, listener: createServer((socket) => this.#onConnection(socket, acceptor)) };
+    }
   }
 
   get connections(): { readonly open: number; readonly tunnels: number } {
     return { open: this.#limits.open, tunnels: this.#full?.tunnels ?? 0 };
+  }
+
+  get tlsAddress(): AddressInfo | undefined {
+    const address = this.#tls?.listener.address();
+    return typeof address === "object" && address !== null ? address : undefined;
+  }
+
+  setTlsMaterial(material: TlsMaterial): void {
+    this.#tls?.acceptor.change(material);
   }
 
   setConnectionLimits(limits: ConnectionLimitOptions): void {
@@ -277,6 +345,10 @@ class HttpProxyServer implements ProxyServer {
     const { FullLaneServer } = await import("./full/full-lane-server.ts");
     if (this.#draining) throw new Error("the server was drained before it listened");
     this.#full = new FullLaneServer(this.#fullOptions);
+    if (this.#tls && this.#options.tls) {
+      await openListener(this.#tls.listener, "TLS", this.#options.tls.listen);
+      this.#tls.listener.on("error", (error) => this.#onAcceptError(error));
+    }
     const { host, port, reusePort = false } = this.#options.listen;
     return new Promise((resolve, reject) => {
       this.#listener.once("error", reject);
@@ -293,6 +365,7 @@ class HttpProxyServer implements ProxyServer {
     if (!this.#draining) {
       this.#draining = true;
       const closed = this.#stopAccepting();
+      this.#tls?.acceptor.cut();
       this.#full?.drain();
       this.#fast.drain();
       const deadline = this.#clock.setTimeout(() => this.#cut(), timeoutMs);
@@ -309,18 +382,38 @@ class HttpProxyServer implements ProxyServer {
   }
 
   #cut(): void {
+    this.#tls?.acceptor.cut();
     this.#full?.cut();
     this.#fast.cut();
   }
 
   /** Resolves when every connection is gone too. */
   #stopAccepting(): Promise<void> {
-    this.#closed ??= this.#listener.listening
-      ? new Promise<void>((resolve) => {
-          this.#listener.close(() => resolve());
-        }).then(() => this.#full?.close())
-      : Promise.resolve();
+    const listeners = [this.#listener, ...(this.#tls ? [this.#tls.listener] : [])].filter(
+      ({ listening }) => listening,
+    );
+    this.#closed ??= Promise.all(listeners.map(closed)).then(() => this.#full?.close());
     return this.#closed;
+  }
+
+  #newAcceptor(tls: ProxyTlsOptions): TlsAcceptor {
+    return new TlsAcceptor({
+      ...tls,
+      clock: this.#clock,
+      ended: (result) => this.#options.observer?.handshakeEnded?.(result),
+      secured: (socket, facts, transport) => {
+        this.#serveAccepted(socket, { ...acceptedOf(transport), tls: facts, transport }, undefined);
+      },
+      refused: (socket, why, facts, transport) => {
+        noteAccepted(socket, { ...acceptedOf(transport), tls: facts, transport });
+        this.#refuseUnread(socket, new NotAdmitted("client_certificate", CERTIFICATE_REFUSALS[why]));
+      },
+      plain: (socket, bytes) => {
+        const unread = nameUnread(bytes);
+        const isHttp = unread.reason !== "proxy_protocol";
+        this.#refuseUnread(socket, isHttp ? new NotAdmitted("plain_on_tls_port") : unread);
+      },
+    });
   }
 
   /** `socket` is paused. */
@@ -337,21 +430,82 @@ class HttpProxyServer implements ProxyServer {
     });
   }
 
-  #onConnection(socket: Socket): void {
+  /** `tls`: who shakes hands first; absent on the plain listener. */
+  #onConnection(socket: Socket, tls: TlsAcceptor | undefined): void {
     if (this.#draining) {
       socket.destroy();
       return;
     }
+    if (this.#sendsProxyHeader?.(remoteAddressOf(socket)) === true) {
+      this.#awaitClient(socket, tls);
+      return;
+    }
     const admitted = this.#limits.admit(socket);
+    if (admitted !== "admitted") this.#refused.refuse(socket, admitted, tls !== undefined);
+    else if (tls) tls.take(socket);
+    else this.#serveAccepted(socket, { clientAddress: remoteAddressOf(socket) }, undefined);
+  }
+
+  /** A proxy is to say first whose connection it is. */
+  #awaitClient(socket: Socket, tls: TlsAcceptor | undefined): void {
+    const admitted = this.#limits.admitUnknown(socket);
     if (admitted !== "admitted") {
-      this.#refused.refuse(socket, admitted);
-    } else if (this.#options.fastLane === false) {
+      this.#refused.refuse(socket, admitted, tls !== undefined);
+      return;
+    }
+    awaitProxyHeader(socket, {
+      clock: this.#clock,
+      timeoutMs: this.#options.headerTimeoutMs,
+      done: (read) => this.#onClientKnown(socket, tls, read),
+    });
+  }
+
+  #onClientKnown(socket: Socket, tls: TlsAcceptor | undefined, { header, rest }: HeaderRead): void {
+    if (this.#draining) {
+      socket.destroy();
+      return;
+    }
+    if (header.kind === "malformed") {
+      const message = `the PROXY protocol header ${header.why}, and client.proxyProtocol names this proxy`;
+      this.#refuseUnread(socket, new NotAdmitted("proxy_protocol", message));
+      return;
+    }
+    const clientAddress = header.clientAddress ?? remoteAddressOf(socket);
+    const admitted = this.#limits.assign(socket, clientAddress);
+    if (admitted !== "admitted") {
+      this.#refused.refuse(socket, admitted, tls !== undefined);
+    } else if (tls) {
+      noteAccepted(socket, { clientAddress });
+      if (rest.length > 0) socket.unshift(rest);
+      tls.take(socket);
+    } else {
+      noteAccepted(socket, { clientAddress });
+      this.#serveAccepted(socket, { clientAddress }, rest);
+    }
+  }
+
+  /**
+   * Serves a connection whose client is known and whose handshake, if there is one, is done: plain, or by what ALPN has agreed on.
+   * `first`: what was read of it already; it is paused then.
+   */
+  #serveAccepted(socket: Socket, accepted: AcceptedConnection, first: Buffer | undefined): void {
+    if (accepted.tls) noteAccepted(socket, accepted);
+    if (this.#options.fastLane === false) {
       socket.setNoDelay(true);
       socket.pause();
+      if (first !== undefined && first.length > 0) socket.unshift(first);
       this.#handOver(socket);
     } else {
-      this.#fast.add(socket);
+      this.#fast.add(socket, accepted, first);
     }
+  }
+
+  /** Answers what never became a request, and closes the connection. */
+  #refuseUnread(socket: Socket, refusal: NotAdmitted): void {
+    // Whoever is refused may leave in any way; unheard, the error would end the process.
+    socket.on("error", () => {});
+    this.#options.observer?.requestStarted?.();
+    refuseUnparsed(socket, refusal, this.#lane);
   }
 
   #onAcceptError(error: Error): void {

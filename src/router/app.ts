@@ -33,6 +33,7 @@ import { TableTimer } from "./table-timer.ts";
 import { newViaPseudonym } from "../proxy/server.ts";
 import { errorPageOf } from "./error-page-file.ts";
 import { Waker } from "../wake/waker.ts";
+import { createTlsSource } from "./tls-source.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
 import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
@@ -163,15 +164,18 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
           log,
         })
       : undefined;
+  const tlsSource = createTlsSource({ config: config.tls, metrics, clock, log });
+  const tls = tlsSource && { listen: listenAddress(config.tls.listen), material: tlsSource.material };
   const workers =
     config.workers > 1
-      ? createWorkerTraffic({ config, listen, table, viaPseudonym, wakes, metrics, clock, log })
+      ? createWorkerTraffic({ config, listen, tls, table, viaPseudonym, wakes, metrics, clock, log })
       : undefined;
   const traffic: Traffic =
     workers ??
     createTraffic({
       config,
       listen,
+      tls,
       routes: table,
       parseTarget,
       viaPseudonym,
@@ -183,6 +187,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       log,
     });
   if (wakes) table.addListener({ routeChanged: (key, route) => wakes.routeChanged(key, route) });
+  tlsSource?.onChange((material) => traffic.applyTls(material));
   table.addListener(metrics.table);
   table.addListener(recordFacts({ history, peers: peerBook, clock }));
   const reader = watching?.reader;
@@ -304,6 +309,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 
   const stopRest = async (abrupt: boolean): Promise<void> => {
     timer.stop();
+    tlsSource?.stop();
     settling?.stop();
     interfaces.stop();
     view.stop();
@@ -364,6 +370,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       },
       reload(load) {
         metrics.configReloaded(reloadConfig(live, load, log) ? "success" : "failure");
+        void tlsSource?.look();
       },
       async stop() {
         draining = true;

@@ -121,9 +121,10 @@ export async function drainOnSignal(
   });
 }
 
-function addressesOf({ addresses }: Router): Record<"traffic" | "peers" | "admin", string> {
+function addressesOf({ addresses }: Router): Record<string, string> {
   return {
     traffic: hostAndPort(addresses.traffic),
+    ...(addresses.tls && { tls: hostAndPort(addresses.tls) }),
     peers: hostAndPort(addresses.peers),
     admin: hostAndPort(addresses.admin),
   };

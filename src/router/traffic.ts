@@ -10,17 +10,25 @@ import { WakingRequests } from "../proxy/limits/waking-requests.ts";
 import type { Wakes } from "../proxy/limits/waking-requests.ts";
 import { openTelemetry } from "../proxy/record/opentelemetry.ts";
 import type { ReplyPage } from "../proxy/reply/reply-page.ts";
-import { createProxyServer, type ProxyServerOptions } from "../proxy/server.ts";
+import { createProxyServer, type ProxyListen } from "../proxy/server.ts";
 import { createTargetParser, type TargetParser } from "../proxy/target/target.ts";
+import type { TlsMaterial } from "../proxy/tls/tls-acceptor.ts";
 import { Upstreams } from "../proxy/upstream/upstreams.ts";
 import type { Incarnation, IncarnationListener, RouteLookup } from "../routes/lookup.ts";
 import type { ObjectKey } from "../routes/route.ts";
 import { VERSION } from "../system/version.ts";
 
+/** Where traffic is accepted. */
+export interface TrafficAddresses {
+  readonly plain: AddressInfo;
+  /** Absent without a TLS listener. */
+  readonly tls: AddressInfo | undefined;
+}
+
 /** The half of a router that clients talk to: this process, or several. */
 export interface Traffic {
   /** Begins to accept; rejects when it can't. */
-  listen(): Promise<AddressInfo>;
+  listen(): Promise<TrafficAddresses>;
   /** Accepts no more; resolves when all is done and gone, or cut after `timeoutMs`. May be called before `listen`. */
   drain(timeoutMs: Milliseconds): Promise<void>;
   /** Ends everything at once; resolves when it is gone. */
@@ -29,6 +37,8 @@ export interface Traffic {
   apply(config: Config): void;
   /** A sandbox that requests wait for was not woken; see `WakingRequests`. */
   wakeFailed(key: ObjectKey, uid: string, failure: "failed" | "unavailable"): void;
+  /** Uses other certificates and keys for handshakes from now on. */
+  applyTls(material: TlsMaterial): void;
   /** Connections to a pod now, in words; absent where other processes have them. */
   describeConnectionsTo?(incarnation: Incarnation): string;
 }
@@ -41,7 +51,9 @@ export interface Routes extends RouteLookup {
 /** What traffic in one process is made of. */
 export interface TrafficOptions {
   readonly config: Config;
-  readonly listen: ProxyServerOptions["listen"];
+  readonly listen: ProxyListen;
+  /** Where TLS is spoken, and with what. Absent: nowhere. */
+  readonly tls: { readonly listen: ProxyListen; readonly material: TlsMaterial } | undefined;
   readonly routes: Routes;
   readonly parseTarget: TargetParser;
   /** See {@link ProxyServerOptions.viaPseudonym}. */
@@ -62,6 +74,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
   const {
     config,
     listen,
+    tls,
     routes,
     parseTarget,
     viaPseudonym,
@@ -86,6 +99,8 @@ export function createTraffic(options: TrafficOptions): Traffic {
   let requestsInFlight = 0;
   const proxy = createProxyServer({
     listen,
+    tls: tls && { ...config.tls, ...tls },
+    redirect: config.tls.redirect ? { port: config.tls.redirectPort } : undefined,
     routes,
     parseTarget,
     viaPseudonym,
@@ -108,6 +123,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
         metrics.requestFinished(record);
         accessLog?.(record);
       },
+      handshakeEnded: (result) => metrics.tls.handshakeEnded(result),
       connectionDropped: (limit) => metrics.clientConnectionRefused(limit),
     },
   });
@@ -122,7 +138,9 @@ export function createTraffic(options: TrafficOptions): Traffic {
     upstreamWaiting: () => upstreams.stats.waiting,
   });
   return {
-    listen: () => proxy.listen(),
+    async listen() {
+      return { plain: await proxy.listen(), tls: proxy.tlsAddress };
+    },
     async drain(timeoutMs) {
       const { open, tunnels } = proxy.connections;
       log.info("draining: accepting no more", { connections: open, tunnels, timeoutMs });
@@ -149,6 +167,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
       });
     },
     wakeFailed: (key, uid, failure) => waking?.wakeFailed(key, uid, failure),
+    applyTls: (material) => proxy.setTlsMaterial(material),
     describeConnectionsTo(incarnation) {
       const { open, idle, waiting } = upstreams.statsOf(incarnation) ?? { open: 0, idle: 0, waiting: 0 };
       return `${open - idle} in use of at most ${upstreams.settings.maxConnectionsPerSandbox}, ${idle} idle, ${waiting} requests wait`;

@@ -6,6 +6,8 @@ import type { Config } from "../config/schema.ts";
 import type { Log } from "../system/log.ts";
 import type { MetricSnapshot } from "../metrics/metric-snapshot.ts";
 import type { Metrics } from "../metrics/registry.ts";
+import type { TlsMaterial } from "../proxy/tls/tls-acceptor.ts";
+import { messageOf } from "../system/error-text.ts";
 import type { RouteTable } from "../routes/table.ts";
 import type { Traffic } from "./traffic.ts";
 import type { Wakes } from "../proxy/limits/waking-requests.ts";
@@ -19,6 +21,8 @@ const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
 export interface WorkerTrafficOptions {
   readonly config: Config;
   readonly listen: ListenAddress;
+  /** See `TrafficOptions`. */
+  readonly tls: { readonly listen: ListenAddress; readonly material: TlsMaterial } | undefined;
   readonly table: RouteTable;
   /** See `TrafficOptions`: workers that pass requests to each other are a loop too. */
   readonly viaPseudonym: string;
@@ -33,6 +37,8 @@ export interface WorkerTrafficOptions {
 export interface WorkerSettings {
   readonly config: Config;
   readonly viaPseudonym: string;
+  /** Certificates and keys: in this channel alone, which no other process reads. */
+  readonly tls: TlsMaterial | undefined;
 }
 
 /** Traffic in worker processes. */
@@ -48,15 +54,17 @@ export interface WorkerTraffic extends Traffic {
  * (docs/architecture.md#workers). This process then only keeps the table and watches over them.
  */
 export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffic {
-  const { config, listen, table, viaPseudonym, wakes, metrics, clock, log } = options;
+  const { config, listen, tls, table, viaPseudonym, wakes, metrics, clock, log } = options;
+  let settings: WorkerSettings = { config, viaPseudonym, tls: tls?.material };
   const feed = new RouteFeed(table, clock);
   const supervisor = new Supervisor({
     workers: config.workers,
     spawn: spawnWorker,
     feed,
-    settings: { config, viaPseudonym } satisfies WorkerSettings,
+    settings,
     listen,
     wake: (key, uid) => wakes?.wake(key, uid),
+    listenTls: tls?.listen,
     observer: metrics.workers,
     clock,
     log,
@@ -85,11 +93,19 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
     tableSynced: () => feed.look(),
     async listen() {
       if (listen.port !== 0) await expectFreePort(listen);
+      if (tls && tls.listen.port !== 0) await expectFreeTlsPort(tls.listen);
       return supervisor.start().catch((error: unknown) => {
         throw isUnsupported(error) ? new Error(NOT_HERE) : error;
       });
     },
-    apply: (next) => supervisor.changeSettings({ config: next, viaPseudonym } satisfies WorkerSettings),
+    apply(next) {
+      settings = { ...settings, config: next };
+      supervisor.changeSettings(settings);
+    },
+    applyTls(material) {
+      settings = { ...settings, tls: material };
+      supervisor.changeSettings(settings);
+    },
     wakeFailed: (key, uid, failure) => supervisor.wakeFailed(key, uid, failure),
     async drain(timeoutMs) {
       log.info("draining: workers accept no more", { workers: config.workers, timeoutMs });
@@ -97,6 +113,14 @@ export function createWorkerTraffic(options: WorkerTrafficOptions): WorkerTraffi
     },
     close: () => end(0),
   };
+}
+
+async function expectFreeTlsPort(listen: ListenAddress): Promise<void> {
+  try {
+    await expectFreePort(listen);
+  } catch (cause) {
+    throw new Error(`listening for TLS on port ${listen.port} failed: ${messageOf(cause)}`, { cause });
+  }
 }
 
 const NOT_HERE =

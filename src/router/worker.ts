@@ -31,8 +31,8 @@ process.title = `lychgate worker ${process.argv[2] ?? ""}`;
 for (const signal of PRIMARYS_SIGNALS) process.on(signal, () => {});
 
 let closeLogs = async (): Promise<void> => {};
-await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
-  const { config, viaPseudonym } = settings as WorkerSettings;
+await runWorkerSide(channel, ({ worker, settings, listen, listenTls }, mirror) => {
+  const { config, viaPseudonym, tls } = settings as WorkerSettings;
   const operational = operationalLog(config);
   const accessLog = new AccessLog(config, true);
   let orphanTimeoutMs = config.drain.timeoutMs;
@@ -41,7 +41,8 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
   channel.onDisconnect(() => log.warn("the primary is gone: serving nothing new, and draining"));
   const traffic = createTraffic({
     config,
-    listen: { host, port, reusePort: true },
+    listen: { ...listen, reusePort: true },
+    tls: listenTls && tls && { listen: { ...listenTls, reusePort: true }, material: tls },
     routes: mirror,
     parseTarget: targetParserOf(config),
     viaPseudonym,
@@ -65,10 +66,11 @@ await runWorkerSide(channel, ({ worker, settings, host, port }, mirror) => {
       return orphanTimeoutMs;
     },
     apply(changed) {
-      const { config: next } = changed as WorkerSettings;
+      const { config: next, tls: material } = changed as WorkerSettings;
       operational.setLevel(next.logLevel);
       accessLog.change(next);
       traffic.apply(next);
+      if (material) traffic.applyTls(material);
       orphanTimeoutMs = next.drain.timeoutMs;
     },
   };

@@ -8,6 +8,8 @@ export interface ListenerAddress {
   readonly host?: string | undefined;
   /** 0 lets the system choose. */
   readonly port: number;
+  /** Other processes may listen on the port too; the system spreads connections. Default false. */
+  readonly reusePort?: boolean;
 }
 
 /** What the kernel allows at most by default (`net.core.somaxconn`): in a flood a probe waits behind those that came before it. */
@@ -22,14 +24,14 @@ export function openListener(
   purpose: string,
   address: ListenerAddress,
 ): Promise<AddressInfo> {
-  const { host, port } = address;
+  const { host, port, reusePort = false } = address;
   return new Promise((resolve, reject) => {
     server.once("error", (cause: Error) => {
       reject(
         new Error(`listening for ${purpose} on ${host ?? "*"}:${port} failed: ${cause.message}`, { cause }),
       );
     });
-    server.listen({ host, port, backlog: BACKLOG }, () => {
+    server.listen({ host, port, reusePort, backlog: BACKLOG }, () => {
       // Afterwards only accept() can fail (EMFILE, say); the next connection tries again.
       server.on("error", () => {});
       resolve(server.address() as AddressInfo);

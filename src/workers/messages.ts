@@ -1,10 +1,18 @@
 import type { AddressInfo } from "node:net";
+import type { ListenerAddress } from "../system/listener.ts";
 import type { Milliseconds } from "../system/clock.ts";
 import type { ObjectKey } from "../routes/route.ts";
 import type { RouteBatch } from "./route-batch.ts";
 
 /** Why a sandbox was not woken; `unavailable`: the API server does not answer. */
 export type WakeFailure = "failed" | "unavailable";
+
+/** Where a worker accepts connections. */
+export interface WorkerAddresses {
+  readonly plain: AddressInfo;
+  /** Absent without a TLS listener. */
+  readonly tls: AddressInfo | undefined;
+}
 
 /** What a worker is told first. */
 export interface StartMessage {
@@ -13,9 +21,10 @@ export interface StartMessage {
   readonly worker: number;
   /** The router's configuration and name, passed through as they are. Here and not in `argv` or the environment, which others see. */
   readonly settings: unknown;
-  readonly host: string | undefined;
-  /** 0 lets the system choose; the others are told what it chose. */
-  readonly port: number;
+  /** Port 0 lets the system choose; the others are told what it chose. */
+  readonly listen: ListenerAddress;
+  /** The same for the TLS listener, if there is one. */
+  readonly listenTls: ListenerAddress | undefined;
 }
 
 /** From the primary to a worker. */
@@ -38,7 +47,7 @@ export type ToWorker =
 
 /** From a worker to the primary. */
 export type FromWorker =
-  | { readonly kind: "listening"; readonly address: AddressInfo }
+  | { readonly kind: "listening"; readonly addresses: WorkerAddresses }
   /** It can't start; it waits to be killed. */
   | { readonly kind: "failed"; readonly message: string; readonly code: string | undefined }
   | { readonly kind: "applied"; readonly sequence: number }

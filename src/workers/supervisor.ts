@@ -1,9 +1,9 @@
 import type { ChildProcess } from "node:child_process";
-import type { AddressInfo } from "node:net";
 import type { Clock, Milliseconds, TimerHandle } from "../system/clock.ts";
+import type { ListenerAddress } from "../system/listener.ts";
 import type { Log } from "../system/log.ts";
 import type { ObjectKey } from "../routes/route.ts";
-import type { WakeFailure } from "./messages.ts";
+import type { WakeFailure, WorkerAddresses } from "./messages.ts";
 import type { RouteFeed } from "./route-feed.ts";
 import type { WorkerEnd, WorkerObserver } from "./worker-observer.ts";
 import { WorkerProcess } from "./worker-process.ts";
@@ -18,7 +18,9 @@ export interface SupervisorOptions {
   /** `StartMessage.settings`. */
   readonly settings: unknown;
   /** Port 0 takes a free one, the same for all. */
-  readonly listen: { readonly host?: string | undefined; readonly port: number };
+  readonly listen: ListenerAddress;
+  /** The same for the TLS listener. Absent: there is none. */
+  readonly listenTls?: ListenerAddress | undefined;
   /** Requests wait in some worker for a sandbox that sleeps. Default: nobody wakes it. */
   readonly wake?: (key: ObjectKey, uid: string) => void;
   readonly observer: WorkerObserver;
@@ -58,7 +60,8 @@ interface Place {
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #places: Place[] = [];
-  #port: number;
+  #listen: ListenerAddress;
+  #listenTls: ListenerAddress | undefined;
   /** What processes are started with from now on. */
   #settings: unknown;
   #state: "new" | "starting" | "running" | "ending" = "new";
@@ -66,7 +69,8 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#port = options.listen.port;
+    this.#listen = options.listen;
+    this.#listenTls = options.listenTls;
     this.#settings = options.settings;
   }
 
@@ -81,19 +85,21 @@ export class Supervisor {
   }
 
   /** Resolves when all workers listen. Rejects, with none left, when one of them can't. Call it once. */
-  async start(): Promise<AddressInfo> {
+  async start(): Promise<WorkerAddresses> {
     this.#state = "starting";
     for (let worker = 0; worker < this.#options.workers; worker++) this.#places.push(this.#newPlace(worker));
     try {
       // On port 0 the first one finds out which port it is.
-      const alone = this.#port === 0 ? 1 : this.#places.length;
-      const [address] = await this.#startAll(this.#places.slice(0, alone));
-      if (!address) throw new Error("there are no workers");
-      this.#port = address.port;
+      const isOpen = this.#listen.port === 0 || this.#listenTls?.port === 0;
+      const alone = isOpen ? 1 : this.#places.length;
+      const [addresses] = await this.#startAll(this.#places.slice(0, alone));
+      if (!addresses) throw new Error("there are no workers");
+      this.#listen = { ...this.#listen, port: addresses.plain.port };
+      if (addresses.tls) this.#listenTls = { ...this.#listenTls, port: addresses.tls.port };
       await this.#startAll(this.#places.slice(alone));
       this.#state = "running";
       this.#tick();
-      return address;
+      return addresses;
     } catch (error) {
       this.kill();
       await this.#allGone();
@@ -152,7 +158,7 @@ export class Supervisor {
     await Promise.all(this.#places.map(({ process }) => process.gone));
   }
 
-  #startAll(places: readonly Place[]): Promise<AddressInfo[]> {
+  #startAll(places: readonly Place[]): Promise<WorkerAddresses[]> {
     return Promise.all(
       places.map(({ process }) => {
         this.#startProcess(process);
@@ -162,8 +168,7 @@ export class Supervisor {
   }
 
   #startProcess(process: WorkerProcess): void {
-    const { listen } = this.#options;
-    process.start({ settings: this.#settings, host: listen.host, port: this.#port });
+    process.start({ settings: this.#settings, listen: this.#listen, listenTls: this.#listenTls });
   }
 
   #newPlace(worker: number): Place {

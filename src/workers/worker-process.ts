@@ -1,8 +1,7 @@
 import type { ChildProcess } from "node:child_process";
-import type { AddressInfo } from "node:net";
 import type { Clock, Milliseconds } from "../system/clock.ts";
 import type { ObjectKey } from "../routes/route.ts";
-import type { FromWorker, StartMessage, ToWorker, WakeFailure } from "./messages.ts";
+import type { FromWorker, StartMessage, ToWorker, WakeFailure, WorkerAddresses } from "./messages.ts";
 import type { RouteFeed } from "./route-feed.ts";
 import type { Subscription } from "./subscription.ts";
 import type { WorkerEnd, WorkerObserver } from "./worker-observer.ts";
@@ -44,7 +43,7 @@ export class WorkerProcess {
   readonly #observer: WorkerObserver;
   readonly #wake: WorkerProcessOptions["wake"];
   readonly #onGone: WorkerProcessOptions["onGone"];
-  readonly #listening = Promise.withResolvers<AddressInfo>();
+  readonly #listening = Promise.withResolvers<WorkerAddresses>();
   readonly #gone = Promise.withResolvers<void>();
   readonly #metricRequests = new Map<number, (metrics: unknown) => void>();
   #lastMetricRequest = 0;
@@ -96,7 +95,7 @@ export class WorkerProcess {
   }
 
   /** Resolves when it listens; rejects with a {@link WorkerStartError} when it ended before. */
-  get listening(): Promise<AddressInfo> {
+  get listening(): Promise<WorkerAddresses> {
     return this.#listening.promise;
   }
 
@@ -176,7 +175,7 @@ export class WorkerProcess {
     switch (message.kind) {
       case "listening":
         this.#state = "listening";
-        this.#listening.resolve(message.address);
+        this.#listening.resolve(message.addresses);
         break;
       case "failed":
         this.#listening.reject(new WorkerStartError(message.message, message.code));

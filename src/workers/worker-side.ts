@@ -1,8 +1,7 @@
-import type { AddressInfo } from "node:net";
 import { messageOf } from "../system/error-text.ts";
 import type { Milliseconds } from "../system/clock.ts";
 import type { ObjectKey } from "../routes/route.ts";
-import type { FromWorker, StartMessage, ToWorker, WakeFailure } from "./messages.ts";
+import type { FromWorker, StartMessage, ToWorker, WakeFailure, WorkerAddresses } from "./messages.ts";
 import { RouteMirror } from "./route-mirror.ts";
 
 /** The worker's end of the channel to its primary. */
@@ -16,7 +15,7 @@ export interface PrimaryChannel {
 
 /** What a worker does with its routes: serves traffic. */
 export interface WorkerTraffic {
-  listen(): Promise<AddressInfo>;
+  listen(): Promise<WorkerAddresses>;
   /** Takes a changed configuration (`StartMessage.settings`). */
   apply(settings: unknown): void;
   /** A sandbox that requests wait for was not woken. */
@@ -48,7 +47,7 @@ export function runWorkerSide(
       if (listening || draining) return;
       listening = true;
       try {
-        primary.send({ kind: "listening", address: await of.listen() });
+        primary.send({ kind: "listening", addresses: await of.listen() });
       } catch (error) {
         if (draining) return;
         const code = error instanceof Error && "code" in error ? String(error.code) : undefined;

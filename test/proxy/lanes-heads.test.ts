@@ -48,7 +48,7 @@ test.each([false, true])(
     const { index } = requestFields({ routing, trustForwarded, viaPseudonym });
     let plain = 0;
     fc.assert(
-      fc.property(plainRequestHeads, (text) => {
+      fc.property(plainRequestHeads, fc.constantFrom("http", "https"), (text, scheme) => {
         const bytes = latin1(`xyz${text}`);
         const scan = new HeadScan();
         const end = scanRequestHead(bytes, 3, bytes.length, index, scan);
@@ -60,13 +60,13 @@ test.each([false, true])(
         const common = { clientAddress: "10.1.2.3", via: `1.1 ${viaPseudonym}` };
         const forwarded = forwardRequestHead(head, head.target, {
           ...common,
-          scheme: "http",
+          scheme,
           requestId,
           trustForwarded,
         });
         if (forwarded.kind !== "forward") throw new Error(forwarded.message);
         const ordered = decoded(orderedRequestHead(forwarded, "10.0.0.1:80"), "request");
-        const added = addedFields(common.clientAddress, host, common.via);
+        const added = addedFields(common.clientAddress, scheme, host, common.via);
         expect(decoded(plainRequestHead(text, 3, scan, added, requestId), "request")).toEqual(ordered);
         plain += 1;
       }),

@@ -10,7 +10,7 @@ import type { Clock, Milliseconds } from "../../system/clock.ts";
 import { messageOf } from "../../system/error-text.ts";
 import type { Log } from "../../system/log.ts";
 import { type FileState, PolledFiles } from "../../system/polled-files.ts";
-import { certificateNames, namesMatcher } from "./certificate-names.ts";
+import { certificateNames, namesMatcher } from "../../system/certificate-names.ts";
 
 /** What the certificate of a connection comes to. */
 export type CertificateVerdict =

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 
 import type { Milliseconds } from "../../system/clock.ts";
 import { GrowingBytes } from "../../system/growing-bytes.ts";
-import { remoteAddressOf } from "../../system/ip-address.ts";
+import type { AcceptedConnection } from "../client/accepted.ts";
 import { FieldMemory } from "../http1/field-memory.ts";
 import { TRAIT } from "../http1/head-scan.ts";
 import { INCOMPLETE, scanRequestHead, UNUSUAL } from "../http1/head-scanner.ts";
@@ -54,16 +54,16 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
   /** What the request at hand is to be refused with, since it has waited in vain. */
   #refusal: RefusalReason | undefined;
 
-  constructor(socket: Socket, context: FastLaneContext) {
+  constructor(socket: Socket, context: FastLaneContext, accepted: AcceptedConnection) {
     this.#socket = socket;
     this.#context = context;
     this.pace = new ClientPace(context);
-    this.#exchange = new FastExchange(this, socket, context, remoteAddressOf(socket));
+    this.#exchange = new FastExchange(this, socket, context, accepted);
     this.#reads = new ReadSlot(context.buffers);
   }
 
-  /** Begins to read. Call once. */
-  start(): void {
+  /** Begins to read. Call once. `first`: what was read already; the socket is paused then. */
+  start(first: Buffer | undefined): void {
     const { clients, deadlines } = this.#context;
     clients.add(this);
     deadlines.add(this);
@@ -75,6 +75,9 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       .on("end", this.#onEnd)
       .on("error", this.#onError)
       .on("close", this.#onClose);
+    if (first === undefined) return;
+    this.#socket.resume();
+    if (first.length > 0) this.#onData(first);
   }
 
   /** The one place where the phase changes: what belongs to a phase begins here, its deadline first of all. */

@@ -3,6 +3,8 @@ import type { Socket } from "node:net";
 import type { Milliseconds } from "../../system/clock.ts";
 import { stackOf } from "../../system/error-text.ts";
 import { NOTE } from "../forwarding/request-fields.ts";
+import { schemeOf } from "../client/accepted.ts";
+import type { AcceptedConnection } from "../client/accepted.ts";
 import { TRAIT } from "../http1/head-scan.ts";
 import type { ScannedHead } from "../http1/scanned-head.ts";
 import { admit, NotAdmitted } from "../passage/admission.ts";
@@ -37,6 +39,7 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
   readonly #socket: Socket;
   readonly #context: FastLaneContext;
   readonly #address: string;
+  readonly #scheme: "http" | "https";
   readonly #share: string;
   /** The share of this request, where proxies forward those of others. */
   #requestShare: string | undefined;
@@ -46,13 +49,19 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
   /** Of the request at hand, which was kept until its sandbox has woken: its record has begun. */
   #waited: RequestTrace | undefined;
 
-  constructor(connection: ExchangeConnection, socket: Socket, context: FastLaneContext, address: string) {
+  constructor(
+    connection: ExchangeConnection,
+    socket: Socket,
+    context: FastLaneContext,
+    client: AcceptedConnection,
+  ) {
     this.#connection = connection;
     this.#socket = socket;
     this.#context = context;
-    this.#address = address;
-    this.#share = shareOf(address);
-    this.#outbound = new FastOutbound(context, address);
+    this.#address = client.clientAddress;
+    this.#scheme = schemeOf(client);
+    this.#share = shareOf(this.#address);
+    this.#outbound = new FastOutbound(context, client);
     this.answer = new ClientAnswer(this, connection, socket, context);
     this.body = new ClientBody(connection, context, this.#outbound, this.answer);
   }
@@ -86,6 +95,7 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
             ? (scan.valueOf(NOTE.requestId, head.text, start) ?? newRequestId())
             : requestIdOf(head.rawHeaders),
           clientAddress: this.#address,
+          scheme: this.#scheme,
           protocol: PROTOCOL,
           begunMs,
         },

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 
+import type { AcceptedConnection } from "../client/accepted.ts";
 import { Deadlines } from "../limits/deadlines.ts";
 import { FastClient } from "./fast-client.ts";
 import type { FastLaneContext, FastLaneOptions } from "./fast-lane-context.ts";
@@ -47,7 +48,7 @@ export class FastLane {
         parseTarget,
         routing,
         firstNote: NOTE.routing,
-        hostFields: (host) => hostFields(host, via),
+        hostFields: (host) => hostFields(host, via, "http"),
       }),
       via,
       requestFields: index,
@@ -74,9 +75,9 @@ export class FastLane {
     return this.#context.clients.size;
   }
 
-  /** Takes a new connection. */
-  add(socket: Socket): void {
-    new FastClient(socket, this.#context).start();
+  /** Takes a new connection. `first`: what was read of it already; it is paused then. */
+  add(socket: Socket, accepted: AcceptedConnection, first?: Buffer): void {
+    new FastClient(socket, this.#context, accepted).start(first);
   }
 
   /** Closes what waits for a request; the rest is closed by its own `Connection: close`. */

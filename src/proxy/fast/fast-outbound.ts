@@ -1,3 +1,5 @@
+import { schemeOf } from "../client/accepted.ts";
+import type { AcceptedConnection } from "../client/accepted.ts";
 import type { Incarnation } from "../../routes/lookup.ts";
 import type { Sleeper } from "../../routes/sleeper.ts";
 import {
@@ -38,15 +40,15 @@ export class FastOutbound {
   /** The connection on which it is sent, from when there is one to the end of the response. */
   pod: FastPod | undefined;
   readonly #context: FastLaneContext;
-  readonly #address: string;
+  readonly #client: AcceptedConnection;
   /** Of the request before. */
   #hostTarget: HostTarget | undefined;
   /** For `#hostTarget`. */
   #added: AddedFields | undefined;
 
-  constructor(context: FastLaneContext, address: string) {
+  constructor(context: FastLaneContext, client: AcceptedConnection) {
     this.#context = context;
-    this.#address = address;
+    this.#client = client;
   }
 
   /** Nothing in the head needs more than its bytes passed on. Then the same comes out as for any other, for less. */
@@ -82,7 +84,10 @@ export class FastOutbound {
     const found = hosts.of(head.text, start, scan, this.#hostTarget);
     let added = this.#added;
     if (added === undefined || found !== this.#hostTarget) {
-      added = addedFields(this.#address, found.host, via, found.hostFields);
+      const scheme = schemeOf(this.#client);
+      // What is known of the Host is for plain HTTP.
+      const ofHost = scheme === "http" ? found.hostFields : undefined;
+      added = addedFields(this.#client.clientAddress, scheme, found.host, via, ofHost);
       this.#added = added;
       this.#hostTarget = found;
     }

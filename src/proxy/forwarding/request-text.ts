@@ -7,6 +7,8 @@ import { NOTE } from "./request-fields.ts";
 export interface AddedFields {
   /** The client's IP address. */
   readonly clientAddress: string;
+  /** How the client speaks to Lychgate. */
+  readonly scheme: "http" | "https";
   /** `""`: the request has none. */
   readonly host: string;
   /** See `RequestForwarding.via`. */
@@ -18,18 +20,19 @@ export interface AddedFields {
 /** `ofHost`: {@link hostFields} for this Host, if they are known. */
 export function addedFields(
   clientAddress: string,
+  scheme: AddedFields["scheme"],
   host: string,
   via: string,
-  ofHost: string = hostFields(host, via),
+  ofHost: string = hostFields(host, via, scheme),
 ): AddedFields {
-  return { clientAddress, host, via, fields: `X-Forwarded-For: ${clientAddress}\r\n${ofHost}` };
+  return { clientAddress, scheme, host, via, fields: `X-Forwarded-For: ${clientAddress}\r\n${ofHost}` };
 }
 
 /** The fields that `forwardRequestHead` adds to any request with this Host whose client said nothing of the kind itself. */
-export function hostFields(host: string, via: string): string {
+export function hostFields(host: string, via: string, scheme: AddedFields["scheme"]): string {
   return (
     (host === "" ? "" : `X-Forwarded-Host: ${host}\r\n`) +
-    `X-Forwarded-Proto: http\r\nX-Forwarded-Port: ${forwardedPort(host, "http")}\r\nVia: ${via}\r\n`
+    `X-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${forwardedPort(host, scheme)}\r\nVia: ${via}\r\n`
   );
 }
 
@@ -75,16 +78,16 @@ function trustedFields(
   text: string,
   start: number,
   scan: HeadScan,
-  { clientAddress, host, via }: AddedFields,
+  { clientAddress, scheme, host, via }: AddedFields,
 ): string {
   const before = scan.valueOf(NOTE.forwardedFor, text, start) ?? "";
   const forwardedHost = scan.valueOf(NOTE.forwardedHost, text, start);
   const proto = scan.valueOf(NOTE.forwardedProto, text, start);
   let fields = `X-Forwarded-For: ${before}${before === "" ? "" : ", "}${clientAddress}\r\n`;
   if (forwardedHost === undefined && host !== "") fields += `X-Forwarded-Host: ${host}\r\n`;
-  if (proto === undefined) fields += "X-Forwarded-Proto: http\r\n";
+  if (proto === undefined) fields += `X-Forwarded-Proto: ${scheme}\r\n`;
   if (!scan.has(NOTE.forwardedPort)) {
-    fields += `X-Forwarded-Port: ${forwardedPort(forwardedHost ?? host, proto ?? "http")}\r\n`;
+    fields += `X-Forwarded-Port: ${forwardedPort(forwardedHost ?? host, proto ?? scheme)}\r\n`;
   }
   const prefix = withoutSlashes(scan.valueOf(NOTE.forwardedPrefix, text, start) ?? "");
   if (prefix !== "") fields += `X-Forwarded-Prefix: ${prefix}\r\n`;

@@ -37,19 +37,42 @@ export class ConnectionLimits {
 
   /** Counts a new connection until it is closed, or says which limit it is above; then it is not counted. */
   admit(socket: Socket): "admitted" | ConnectionLimit {
-    const { maxConnections, maxConnectionsPerAddress } = this.#options;
-    if (maxConnections > 0 && this.#open >= maxConnections) return "total";
-    const address = remoteAddressOf(socket);
-    const fromAddress = this.#byAddress.get(address) ?? 0;
-    if (maxConnectionsPerAddress > 0 && fromAddress >= maxConnectionsPerAddress) return "address";
-    this.#open += 1;
-    this.#byAddress.set(address, fromAddress + 1);
-    socket.once("close", () => this.#closed(address));
+    if (this.#isFull) return "total";
+    const admitted = this.assign(socket, remoteAddressOf(socket));
+    if (admitted === "admitted") this.#count(socket);
+    return admitted;
+  }
+
+  /** The same for one whose client is not known yet: {@link assign} follows. */
+  admitUnknown(socket: Socket): "admitted" | "total" {
+    if (this.#isFull) return "total";
+    this.#count(socket);
     return "admitted";
   }
 
-  #closed(address: string): void {
-    this.#open -= 1;
+  /** Counts a connection among those of `address` until it is closed, or says that there are too many. */
+  assign(socket: Socket, address: string): "admitted" | "address" {
+    const { maxConnectionsPerAddress } = this.#options;
+    const fromAddress = this.#byAddress.get(address) ?? 0;
+    if (maxConnectionsPerAddress > 0 && fromAddress >= maxConnectionsPerAddress) return "address";
+    this.#byAddress.set(address, fromAddress + 1);
+    socket.once("close", () => this.#left(address));
+    return "admitted";
+  }
+
+  get #isFull(): boolean {
+    const { maxConnections } = this.#options;
+    return maxConnections > 0 && this.#open >= maxConnections;
+  }
+
+  #count(socket: Socket): void {
+    this.#open += 1;
+    socket.once("close", () => {
+      this.#open -= 1;
+    });
+  }
+
+  #left(address: string): void {
     const left = (this.#byAddress.get(address) ?? 1) - 1;
     if (left > 0) this.#byAddress.set(address, left);
     else this.#byAddress.delete(address);

@@ -32,8 +32,8 @@ export class RefusedConnections {
     this.#log = new PacedLog(options.log, options.clock, LOG_INTERVAL_MS);
   }
 
-  /** Tells a client that there are too many, as long as they are not too many to be told. */
-  refuse(socket: Socket, limit: ConnectionLimit): void {
+  /** Tells a client that there are too many, as long as they are not too many to be told. `mute`: it would not understand. */
+  refuse(socket: Socket, limit: ConnectionLimit, mute: boolean): void {
     const { maxAtOnce, clock, refused } = this.#options;
     refused(limit);
     this.#log.tell("warn", "client connection refused: too many are open", () => ({
@@ -41,7 +41,7 @@ export class RefusedConnections {
     }));
     // Whoever is refused may leave in any way; unheard, the error would end the process.
     socket.on("error", () => {});
-    if (this.#open >= maxAtOnce) {
+    if (mute || this.#open >= maxAtOnce) {
       socket.destroy();
       return;
     }

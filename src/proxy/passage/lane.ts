@@ -17,6 +17,7 @@ import type { RequestTracing } from "../record/request-spans.ts";
 import type { SmallBodies } from "../limits/small-bodies.ts";
 import type { TargetParser, TargetResult } from "../target/target.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
+import { httpsLocation } from "./https-redirect.ts";
 import { decide } from "./verdict.ts";
 import type { Verdict, VerdictOptions } from "./verdict.ts";
 
@@ -38,6 +39,8 @@ export interface LaneOptions {
   /** Bodies that are read before a connection to the pod is taken. */
   readonly smallBodies: SmallBodies;
   readonly trustForwarded: boolean;
+  /** Requests that came without TLS are sent to `https` at this port. Absent: they are served. */
+  readonly redirect?: { readonly port: number } | undefined;
   /** See `ProxyServerOptions.viaPseudonym`. */
   readonly viaPseudonym: string;
   /** See `TraceSurroundings.replyPage`. */
@@ -74,6 +77,10 @@ export function judge(
   target: TargetResult,
   options: LaneOptions,
 ): Verdict {
+  if (options.redirect !== undefined && trace.scheme === "http") {
+    const location = httpsLocation(head, options.redirect.port, options.trustForwarded);
+    if (location !== undefined) return { kind: "refuse", reason: "https_redirect", message: location };
+  }
   const verdict = decide(head, target, options.routes, options.verdict);
   trace.port = verdict.port;
   if (verdict.kind === "refuse") {
@@ -99,7 +106,7 @@ export function findPassage(head: AdmittedHead, trace: RequestTrace, options: La
   }
   const forwarded = forwardRequestHead(head, verdict.path, {
     clientAddress: trace.clientAddress,
-    scheme: "http",
+    scheme: trace.scheme,
     requestId: trace.requestId,
     via: viaOf(trace.protocol, options),
     prefix: result.kind === "target" ? result.target.prefix : undefined,

@@ -4,6 +4,8 @@ import { MALFORMED_REQUEST, NotAdmitted } from "./admission.ts";
 const LOOKED_AT = 256;
 const TLS_HANDSHAKE = 0x16;
 const TLS_MAJOR = 0x03;
+const UNEXPECTED_PROXY_HEADER =
+  "the PROXY protocol is not taken from this address: turn it off in the proxy before it, or name the proxy in client.proxyProtocol";
 const REQUEST_LINE_VERSION = /^[^ \r\n]+ [^ \r\n]+ HTTP\/[2-9]\.[0-9]\r\n/;
 
 /**
@@ -17,7 +19,8 @@ export function nameUnread(bytes: Buffer): NotAdmitted {
   if (first === TLS_HANDSHAKE && second === TLS_MAJOR) return new NotAdmitted("tls_on_plain_port");
   const text = bytes.toString("latin1", 0, LOOKED_AT);
   if (text.startsWith("PRI * HTTP/2.0\r\n")) return new NotAdmitted("http2_on_plain_port");
-  if (/^(PROXY (TCP[46] |UNKNOWN)|(\r\n)*\0\r\nQUIT\n)/.test(text)) return new NotAdmitted("proxy_protocol");
+  if (/^(PROXY (TCP[46] |UNKNOWN)|(\r\n)*\0\r\nQUIT\n)/.test(text))
+    return new NotAdmitted("proxy_protocol", UNEXPECTED_PROXY_HEADER);
   if (REQUEST_LINE_VERSION.test(text)) return new NotAdmitted("version_not_supported");
   return new NotAdmitted("bad_request", MALFORMED_REQUEST);
 }

@@ -39,7 +39,7 @@ class OpenTelemetrySpans implements RequestSpans {
   #upstream: Span | undefined;
   #sent = 0;
 
-  constructor(tracer: Tracer, { head, requestId, clientAddress, protocol }: TracedRequest) {
+  constructor(tracer: Tracer, { head, requestId, clientAddress, scheme, protocol }: TracedRequest) {
     const known = METHODS.has(head.method);
     this.#tracer = tracer;
     this.#method = known ? head.method : "_OTHER";
@@ -50,7 +50,7 @@ class OpenTelemetrySpans implements RequestSpans {
         kind: SpanKind.SERVER,
         attributes: {
           "http.request.method": this.#method,
-          "url.scheme": "http",
+          "url.scheme": scheme,
           "url.path": recordPath(head.target).replace(/\?.*$/, ""),
           "server.address": recordHost(allValues(head.rawHeaders, "host")[0]),
           "client.address": clientAddress,

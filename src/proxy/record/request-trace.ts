@@ -26,6 +26,7 @@ export class RequestTrace {
   head: RequestHead;
   readonly requestId: string;
   readonly clientAddress: string;
+  readonly scheme: "http" | "https";
   readonly protocol: string;
   /** `Target.label` and port, once they are known. */
   sandbox: string | undefined;
@@ -56,6 +57,7 @@ export class RequestTrace {
     this.head = request.head;
     this.requestId = request.requestId;
     this.clientAddress = request.clientAddress;
+    this.scheme = request.scheme;
     this.protocol = request.protocol;
     this.#clock = clock;
     this.#observer = observer;

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 
 import type { Milliseconds } from "../../system/clock.ts";
-import { remoteAddressOf } from "../../system/ip-address.ts";
+import { acceptedOf, schemeOf } from "../client/accepted.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import { requestIdOf } from "./request-id.ts";
 
@@ -10,8 +10,9 @@ export interface TracedRequest {
   /** May be made of the bytes only when it is read. */
   readonly head: RequestHead;
   readonly requestId: string;
-  /** The client's IP address, see {@link remoteAddressOf}. */
+  /** See `AcceptedConnection`. */
   readonly clientAddress: string;
+  readonly scheme: "http" | "https";
   /** `HTTP/1.1` and so on. */
   readonly protocol: string;
   /** When it began, on the monotonic clock, if that was before now: it was held (`HeldRequests`). */
@@ -23,10 +24,12 @@ export function tracedRequest(
   request: Pick<IncomingMessage, "socket"> & Partial<IncomingMessage>,
 ): TracedRequest {
   const { method = "", url: target = "", rawHeaders = [], httpVersion = "1.1" } = request;
+  const accepted = acceptedOf(request.socket);
   return {
     head: { method, target, rawHeaders },
     requestId: requestIdOf(rawHeaders),
-    clientAddress: remoteAddressOf(request.socket),
+    clientAddress: accepted.clientAddress,
+    scheme: schemeOf(accepted),
     protocol: `HTTP/${httpVersion}`,
   };
 }

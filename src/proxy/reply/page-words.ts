@@ -68,6 +68,21 @@ export const PAGE_WORDS: Readonly<Record<RefusalReason, PageWords>> = {
       "Reload the page. If that does not help, delete the cookies of this page, or try another browser.",
   },
   tls_on_plain_port: NOT_HTTP,
+  plain_on_tls_port: {
+    title: "This address begins with https",
+    what: "The address that you opened begins with http://, and this service takes only https:// there.",
+    advice: "Put https:// in front of the address.",
+  },
+  https_redirect: {
+    title: "This address begins with https",
+    what: "The same page is at an address that begins with https://.",
+    advice: "Put https:// in front of the address.",
+  },
+  client_certificate: {
+    title: "A certificate is needed",
+    what: "This service lets in only browsers and programs that show a certificate that it trusts.",
+    advice: "Ask whoever runs this service for one, or choose another where your browser asks.",
+  },
   http2_on_plain_port: NOT_HTTP,
   proxy_protocol: NOT_HTTP,
   version_not_supported: NOT_HTTP,

@@ -9,6 +9,8 @@ export interface ReasonSpec {
    * the gateway we replace has such a reply, its words are kept (docs/openkruise.md#replies).
    */
   readonly message: string;
+  /** The message is a URL, and is sent as `Location` too. */
+  readonly locates?: boolean;
   /** Sent as `Retry-After` (seconds) where waiting helps. */
   readonly retryAfterS?: number;
   /** How the operational log should tell it, at a bounded rate. Absent: the access log says enough. */
@@ -39,6 +41,17 @@ const TABLE = {
     logLevel: "info",
     closes: true,
   },
+  /** Plain HTTP where TLS is spoken: nearly always an `http://` that should be `https://`. */
+  plain_on_tls_port: {
+    status: 400,
+    message: "this port speaks TLS, and what came is not: use https",
+    logLevel: "info",
+    closes: true,
+  },
+  /** Without TLS, where `tls.redirect` sends such requests to `https`. */
+  https_redirect: { status: 308, message: "<message>", locates: true },
+  /** `tls.clientAuth`: the client has shown no certificate, or one that is not good. */
+  client_certificate: { status: 403, message: "<message>", logLevel: "info", closes: true },
   /** HTTP/2 without TLS, by prior knowledge. */
   http2_on_plain_port: {
     status: 505,
@@ -46,10 +59,10 @@ const TABLE = {
     logLevel: "info",
     closes: true,
   },
-  /** A front sends the PROXY protocol. */
+  /** A front sends the PROXY protocol and may not, or does not and must (`client.proxyProtocol`). */
   proxy_protocol: {
     status: 400,
-    message: "this port does not speak the PROXY protocol: turn it off in the proxy before it",
+    message: "<message>",
     logLevel: "info",
     closes: true,
   },

@@ -47,6 +47,7 @@ let builtIn: ReplyPage | undefined;
 const GRPC_STATUS: Readonly<Record<number, number>> = {
   400: 3, // INVALID_ARGUMENT
   401: 16, // UNAUTHENTICATED
+  403: 7, // PERMISSION_DENIED
   404: 5, // NOT_FOUND
   405: 12, // UNIMPLEMENTED
   408: 4, // DEADLINE_EXCEEDED
@@ -69,7 +70,7 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
  */
 export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
   const { method, requestId, sandbox, port } = context;
-  const { status, retryAfterS, allow, closes }: ReasonSpec = REASONS[reason];
+  const { status, retryAfterS, allow, locates, closes }: ReasonSpec = REASONS[reason];
   const message = messageFor(reason, context);
   const headers = [
     "x-lychgate-reason",
@@ -82,6 +83,7 @@ export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
   ];
   if (retryAfterS !== undefined) headers.push("retry-after", String(retryAfterS));
   if (allow !== undefined) headers.push("allow", allow);
+  if (locates === true) headers.push("location", message);
   if (isPreflight(method, context) && !closes) {
     headers.push(...preflightAnswer(context));
     return { status: 204, headers, body: NOTHING };

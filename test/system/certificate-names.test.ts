@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { certificateNames, namesMatcher } from "../../../src/peers/proof/certificate-names.ts";
+import { certificateNames, namesMatcher } from "../../src/system/certificate-names.ts";
 
 describe("names of a certificate, as node:crypto writes them", () => {
   test.each<[string | undefined, string[], string[]]>([
