@@ -27,7 +27,7 @@ export default defineConfig({
         test: {
           name: "full-lane",
           include: [
-            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,held-requests,backpressure,incarnation-end,upstream-reuse,tracing}.test.ts",
+            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,held-requests,backpressure,https-redirect,incarnation-end,proxy-protocol,upstream-reuse,tracing}.test.ts",
           ],
           env: { LYCHGATE_TEST_LANE: "full" },
           testTimeout: TEST_TIMEOUT_MS,
@@ -39,7 +39,7 @@ export default defineConfig({
         test: {
           name: "shared-read-buffer",
           include: [
-            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,held-requests,backpressure,incarnation-end,slow-reader-bytes,slow-clients,upstream-reuse,websocket,fuzz-finds}.test.ts",
+            "test/proxy/{full-lane-*,server-limits,connection-limits,drain,held-requests,backpressure,incarnation-end,proxy-protocol,slow-reader-bytes,slow-clients,upstream-reuse,websocket,fuzz-finds}.test.ts",
           ],
           env: { LYCHGATE_TEST_LANE: "shared" },
           testTimeout: TEST_TIMEOUT_MS,

@@ -177,12 +177,12 @@ describe.skipIf(!hasOpenssl())("the TLS listener", () => {
       const session = await ticketOf(one, options);
       expect((await other.client({ ...options, session })).isSessionReused()).toBe(true);
 
-      const next = keysOf(randomBytes(48), keys.current);
+      const next = keysOf(randomBytes(48), Buffer.from(keys.current));
       other.scene.router.server.setTlsMaterial(material({ ticketKeys: next }));
       expect((await other.client({ ...options, session })).isSessionReused()).toBe(true);
       const newer = await ticketOf(other, options);
 
-      const last = keysOf(randomBytes(48), next.current);
+      const last = keysOf(randomBytes(48), Buffer.from(next.current));
       other.scene.router.server.setTlsMaterial(material({ ticketKeys: last }));
       expect((await other.client({ ...options, session })).isSessionReused()).toBe(false);
       expect((await other.client({ ...options, session: newer })).isSessionReused()).toBe(true);
@@ -231,7 +231,7 @@ describe.skipIf(!hasOpenssl())("the TLS listener", () => {
 
   test("above the limit of handshakes the oldest is cut", async () => {
     const { results, port, client } = await open({ maxHandshakes: 2 });
-    const silent = [];
+    const silent: RawPeer[] = [];
     for (let i = 0; i < 2; i++) silent.push(await RawPeer.connect(port));
     await client();
     await eventually(() => results.length === 2);
