@@ -10,8 +10,9 @@ export const REPLIES_FILE = fileURLToPath(new URL("../docs/reference/replies.md"
 export function repliesTable(): string[] {
   const rows = Object.entries<ReasonSpec>(REASONS)
     .filter(([reason]) => reason !== "ok")
-    .map(([reason, { status, message, retryAfterS }]) => {
-      const text = message === "<message>" ? "what is wrong" : `\`${message}\``;
+    .map(([reason, { status, message, retryAfterS, locates }]) => {
+      const gap = locates === true ? "the URL in `Location`" : "what is wrong";
+      const text = message === "<message>" ? gap : `\`${message}\``;
       return [`\`${reason}\``, String(status), text, retryAfterS === undefined ? "" : `${retryAfterS} s`];
     });
   return markdownTable(["`x-lychgate-reason`", "status", "body", "`Retry-After`"], rows);

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { resolve } from "node:path";
+import { makeDemoCertificate } from "./demo-certificate.ts";
 import { type Router, startRouter } from "../../src/router/app.ts";
 import { messageOf } from "../../src/system/error-text.ts";
 import { systemClock } from "../../src/system/clock.ts";
@@ -26,6 +27,8 @@ export interface DemoOptions {
   readonly requestsPerMinute: number;
   /** Makes the order of changes repeatable. Absent: random. */
   readonly seed?: number;
+  /** Serve TLS too, at this port, with a certificate that is made for it. */
+  readonly tlsPort: number | undefined;
 }
 
 const NAMESPACE = "team-a";
@@ -35,6 +38,8 @@ const EXAMPLE = "hello";
 const KUBECONFIG = ".lychgate/kubeconfig";
 /** Where `lychgate explain` and `routes` ask when they are not told. */
 const DEFAULT_ADMIN_PORT = 9902;
+/** Beside the kubeconfig. */
+const CERTIFICATES = ".lychgate/tls";
 /** How long an API server on this machine may take to accept a connection. */
 const IN_USE_TIMEOUT_MS = 1_000;
 /** Pods get addresses from here on; each may be reused at once by the next. */
@@ -65,6 +70,7 @@ export async function runDemo(
       namespace: [],
       selector: "",
       routes: { ...config.routes, podCidrs: [POD_CIDR] },
+      ...(options.tlsPort !== undefined && { tls: await withCertificate(config.tls, options.tlsPort) }),
     };
     router = await startRouter(own, {
       log,
@@ -97,6 +103,15 @@ export async function runDemo(
   log.info("ended");
   log.flush();
   return 0;
+}
+
+/** TLS with a certificate of the demo's own, unless the configuration names one. */
+async function withCertificate(tls: Config["tls"], port: number): Promise<Config["tls"]> {
+  const listen = tls.listen === "" ? `:${port}` : tls.listen;
+  if (tls.certFiles.length > 0) return { ...tls, listen };
+  const names = ["*.example.com", "localhost", "127.0.0.1"];
+  const { certFile, keyFile } = await makeDemoCertificate(CERTIFICATES, names);
+  return { ...tls, listen, certFiles: [certFile], keyFiles: [keyFile] };
 }
 
 interface Running {
@@ -242,10 +257,14 @@ function whatToTry(
       ? `\n  Sandboxes that run get ${requestsPerMinute} requests a minute from the demo itself.`
       : "";
   const flag = addresses.admin.port === DEFAULT_ADMIN_PORT ? "" : ` --admin ${admin}`;
+  const tls =
+    addresses.tls === undefined
+      ? ""
+      : `\n    curl --cacert ${CERTIFICATES}/tls.crt --connect-to ::127.0.0.1:${addresses.tls.port} https://3000-${EXAMPLE}.example.com/`;
   return `
   Lychgate and a cluster of its own are running. Try, in another terminal:
 
-    curl -H 'Host: 3000-${EXAMPLE}.example.com' http://${traffic}/
+    curl -H 'Host: 3000-${EXAMPLE}.example.com' http://${traffic}/${tls}
     ${kubectl} get sandboxes -w
     ${kubectl} patch sandbox ${name} --type merge -p '{"spec":{"paused":true}}'
     npx lychgate explain 3000-${EXAMPLE}.example.com${flag}

@@ -229,6 +229,60 @@ export const trafficAlerts: AlertMaker = (pace) => {
       ],
     },
     {
+      name: "LychgateCertificateExpires",
+      severity: "warning",
+      conditions: [
+        { value: `${q.series(METRICS.tlsCertificateExpiry)} - time()`, is: `< ${7 * 24 * 60 * 60}` },
+      ],
+      forSeconds: 15 * MINUTE,
+      summary: "A certificate of {{ $labels.instance }} expires within a week: {{ $labels.file }}",
+      description:
+        "What renews certificates should have done so weeks before, or the router could not use what it brought. Clients refuse a certificate that has expired.",
+      panel: { dashboard: "lychgate-overview", title: "TLS: days until a certificate expires" },
+      cases: [
+        {
+          title: "five days are left",
+          series: {
+            [seriesName(METRICS.tlsCertificateExpiry, { file: "/tls/tls.crt" })]: `${5 * 24 * 60 * 60}x40`,
+          },
+          atMinutes: 30,
+          firing: [{ ...ONE, file: "/tls/tls.crt" }],
+        },
+        {
+          title: "ten days are left",
+          series: {
+            [seriesName(METRICS.tlsCertificateExpiry, { file: "/tls/tls.crt" })]: `${10 * 24 * 60 * 60}x40`,
+          },
+          atMinutes: 30,
+          firing: [],
+        },
+      ],
+    },
+    {
+      name: "LychgateCertificateReloadFailed",
+      severity: "warning",
+      conditions: [{ value: q.series(METRICS.tlsLastReloadSuccessful), is: "== 0" }],
+      forSeconds: 5 * MINUTE,
+      summary: "{{ $labels.instance }} could not use a certificate that has changed",
+      description:
+        "Files with certificates, keys or the CA of clients have changed and are of no use. What was in force before stays, until it expires; a router that starts now would not come up.",
+      panel: { dashboard: "lychgate-overview", title: "TLS: days until a certificate expires" },
+      cases: [
+        {
+          title: "a pair does not fit for ten minutes",
+          series: { [seriesName(METRICS.tlsLastReloadSuccessful)]: "1 0x15" },
+          atMinutes: 10,
+          firing: [ONE],
+        },
+        {
+          title: "it was half written for a moment",
+          series: { [seriesName(METRICS.tlsLastReloadSuccessful)]: "1 0x3 1x15" },
+          atMinutes: 10,
+          firing: [],
+        },
+      ],
+    },
+    {
       name: "LychgateEventLoopBusy",
       severity: "warning",
       conditions: [

@@ -380,6 +380,31 @@ export const OVERVIEW: DashboardSpec = {
           ],
         },
         {
+          title: "TLS: handshakes by how they ended",
+          description:
+            "full: with a signature. resumed: by a session ticket, for a tenth of the cost. All others ended without a request.",
+          kind: "time",
+          unit: "reqps",
+          width: 8,
+          queries: [{ expr: q.rate(METRICS.tlsHandshakes, WINDOW, "result"), legend: "{{result}}" }],
+        },
+        {
+          title: "TLS: days until a certificate expires",
+          description:
+            "Of the certificate in force, by its file. A router whose last reload failed has another one in force than the one on disk.",
+          kind: "time",
+          unit: "short",
+          width: 8,
+          queries: [
+            {
+              expr: `min by (file) ((${q.series(METRICS.tlsCertificateExpiry)} - time()) / 86400)`,
+              legend: "{{file}}",
+            },
+            { expr: `sum(1 - ${q.series(METRICS.tlsLastReloadSuccessful)})`, legend: "last reload failed" },
+            { expr: q.increase(METRICS.tlsReloads, WINDOW, "result"), legend: "reloads: {{result}}" },
+          ],
+        },
+        {
           title: "Configuration: reloads, and routers whose last one failed",
           description:
             "Reloads by SIGHUP. A router whose last reload failed runs on with the configuration that it had. The age says since when a router has what it has.",

@@ -42,6 +42,19 @@ export const demo: Command = {
         "Requests through the router to sandboxes that run, so that there is something to see; not in the access log. 0: none. (default 60)",
     },
     {
+      name: "tls",
+      kind: "boolean",
+      placeholder: "",
+      description:
+        "Speak TLS too, with a certificate that the openssl command makes in .lychgate/tls (tls.certFiles names another).",
+    },
+    {
+      name: "tls-port",
+      kind: "text",
+      placeholder: "<number>",
+      description: "Port for --tls, where tls.listen names none; 0 takes a free one. (default 7443)",
+    },
+    {
       name: "seed",
       kind: "text",
       placeholder: "<number>",
@@ -52,6 +65,7 @@ export const demo: Command = {
   loadsConfig: true,
   examples: [
     ["demo", "the quick look; npm start runs this"],
+    ["demo --tls", "with https too: prints a curl line that works"],
     ["demo --churn-per-minute 0", "a cluster that only you change, with kubectl"],
     ["demo --sandboxes 200 --churn-per-minute 600 --access-log off", "a busy one"],
   ],
@@ -59,10 +73,13 @@ export const demo: Command = {
   async run(invocation) {
     const loaded = invocation.load();
     const seed = wholeNumber(invocation, "seed", 0, 2 ** 31 - 1);
+    const tlsPort = wholeNumber(invocation, "tls-port", 0, 65_535);
+    const tls = invocation.flags.own.has("tls") || tlsPort !== undefined;
     const options: DemoOptions = {
       sandboxes: wholeNumber(invocation, "sandboxes", 1, 10_000) ?? 12,
       churnPerMinute: wholeNumber(invocation, "churn-per-minute", 0, 60_000) ?? 20,
       requestsPerMinute: wholeNumber(invocation, "requests-per-minute", 0, 60_000) ?? 60,
+      tlsPort: tls ? (tlsPort ?? 7443) : undefined,
       ...(seed !== undefined && { seed }),
     };
     const { runDemo } = await fromLaboratory("demo", () => import("../../lab/demo/demo.ts"));

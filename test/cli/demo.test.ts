@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:http";
@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import type { Overview } from "../../src/admin/api-types.ts";
+import { hasOpenssl } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { metricOf } from "../support/router-process.ts";
 
@@ -78,6 +79,19 @@ test("demo: the printed curl line works, also when nobody reads on, and SIGTERM 
 
   child.kill("SIGTERM");
   expect(await exited, faults()).toEqual([0, null]);
+});
+
+test.skipIf(!hasOpenssl())("demo --tls: the printed curl line with --cacert works", async () => {
+  const folder = scratchFolder();
+  const { printed } = startDemo(folder, ["--churn-per-minute", "0", "--tls-port", "0"]);
+  const [, line = ""] = await printed(/ curl (--cacert .*)/);
+  const output = await new Promise<string>((resolve, reject) => {
+    execFile("curl", ["-sSi", ...line.split(" ")], { cwd: folder }, (error, stdout) =>
+      error ? reject(error) : resolve(stdout),
+    );
+  });
+  expect(output).toMatch(/^HTTP\/1\.1 200 /);
+  expect(output).toContain('"hello"');
 });
 
 test("a second demo leaves the first one's kubeconfig alone, and says what to type when ports are taken", async () => {
