@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { connectToProxy } from "./load-connection.ts";
+import { connectByTls, connectToProxy } from "./load-connection.ts";
 import { type Exchange, exchanges } from "./exchanges.ts";
 import type { LoadPlan } from "./load-plan.ts";
 import type { LoadTally } from "./load-tally.ts";
@@ -128,7 +128,8 @@ class HttpConnection {
   }
 
   #connect(): void {
-    const socket = connectToProxy(this.#load.plan.port, {
+    const { port, tls = false } = this.#load.plan;
+    const socket = (tls ? connectByTls : connectToProxy)(port, {
       read: (buffer, length) => this.#read(buffer, length),
       closed: (error) => this.#closed(socket, error),
     });

@@ -17,6 +17,8 @@ export interface LoadPlan {
   /** Requests go to so many hosts in turn. */
   readonly hosts: number;
   readonly connections: number;
+  /** Clients speak TLS; each new connection shakes hands in full. */
+  readonly tls?: boolean;
   /** A new client connection for each request, which says `Connection: close`. */
   readonly clientCloses: boolean;
   /** Pods answer `Connection: close` and close, so that the proxy needs a new connection for each request. */

@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,6 +87,7 @@ async function compare(options: BenchOptions, children: Children, directory: str
     options,
     children,
     directory,
+    certificate: await benchCertificate(directory),
     load,
     ...("program" in wrk && { wrk: { program: wrk.program, directory } }),
     sandboxes: sandboxes(ROUTES, load.podPort),
@@ -112,6 +115,22 @@ async function compare(options: BenchOptions, children: Children, directory: str
   }
   const wrong = samples.some(({ result }) => result.errors > 0);
   return wrong || failed.size > 0 ? 1 : 0;
+}
+
+/** ECDSA P-256, the same for all. Without openssl the run goes on without TLS, whose workloads then fail. */
+async function benchCertificate(
+  directory: string,
+): Promise<{ certFile: string; keyFile: string } | undefined> {
+  const files = { certFile: join(directory, "tls.crt"), keyFile: join(directory, "tls.key") };
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", files.keyFile];
+  const subject = ["-days", "2", "-subj", "/CN=bench", "-addext", "subjectAltName=DNS:*.example.com"];
+  try {
+    await promisify(execFile)("openssl", ["req", "-x509", ...key, ...subject, "-out", files.certFile]);
+    return files;
+  } catch {
+    progress("left out: TLS: there is no openssl command to make a certificate");
+    return undefined;
+  }
 }
 
 /** Without it the run goes on, and says that Envoy is missing. */

@@ -17,6 +17,8 @@ export interface SessionOptions {
   readonly options: BenchOptions;
   readonly children: Children;
   readonly directory: string;
+  /** See `ProxyContext`. */
+  readonly certificate: ProxyContext["certificate"];
   readonly load: LoadGenerator;
   /** Sends the load a second time where it can; undefined when it is not installed or not wanted. */
   readonly wrk?: WrkProgram;
@@ -177,10 +179,11 @@ async function oneCell(
 
 function planOf(
   { options }: SessionOptions,
-  { port, pid, peerPort }: RunningProxy,
+  { port: plainPort, tlsPort, pid, peerPort }: RunningProxy,
   { load, shareOfPeak, pushesPerSecond, freshProxy }: Workload,
   peak?: number,
 ): LoadPlan {
+  const port = load.tls === true ? (tlsPort ?? plainPort) : plainPort;
   return {
     ...load,
     port,
@@ -195,7 +198,7 @@ function planOf(
 }
 
 function contextOf(
-  { children, directory, options, sandboxes, load }: SessionOptions,
+  { children, directory, certificate, options, sandboxes, load }: SessionOptions,
   { name }: Proxy,
   suffix = "",
 ): ProxyContext {
@@ -204,6 +207,7 @@ function contextOf(
     children,
     core: options.cores[0],
     directory,
+    certificate,
     sandboxes,
     podPort: load.podPort,
   };

@@ -68,6 +68,8 @@ export const SMALL_GET: Workload = {
 
 /** Who is compared where each head counts. */
 const HEAD_PROXIES = [...LYCHGATES, "nginx", "haproxy"] as const;
+/** Who speaks TLS. The shared read buffer is not for such connections. */
+const TLS_PROXIES = ["lychgate", "nginx", "haproxy"] as const;
 const HEADS = capturedHeads().map(({ name }) => name);
 /** Those of requests that were POSTs when they were captured: they are sent as POSTs too. */
 const POST_HEADS = capturedHeads()
@@ -191,6 +193,22 @@ export const STAGES: readonly (readonly Workload[])[] = [
       name: "new-client",
       title: "GET, new client connection for each",
       load: { ...smallGet, clientCloses: true },
+    },
+  ],
+  [
+    {
+      name: "tls-kept",
+      title: "GET over TLS, 1 KiB response, kept connections",
+      load: { ...smallGet, tls: true },
+      proxies: TLS_PROXIES,
+    },
+  ],
+  [
+    {
+      name: "tls-new",
+      title: "GET over TLS, a full handshake (ECDSA P-256) for each",
+      load: { ...smallGet, tls: true, clientCloses: true },
+      proxies: TLS_PROXIES,
     },
   ],
   [

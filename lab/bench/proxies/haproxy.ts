@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { findProgram } from "../find-program.ts";
 import type { Proxy, ProxyContext } from "./proxy.ts";
@@ -19,22 +20,39 @@ export function haproxy({ keepAlive }: { keepAlive: boolean }): Proxy {
       return { version: await versionOf(program, ["-v"], /version ([\d.]+)/) };
     },
     start: (context) =>
-      startOnPort(context, (port) => ({
+      startOnPort(context, (port, tlsPort) => ({
         program: findProgram("haproxy") ?? "haproxy",
         args: ["-db", "-f", `${context.name}.cfg`],
         files: [
-          [`${context.name}.cfg`, configuration(context, port, keepAlive)],
+          [`${context.name}.cfg`, configuration(context, port, tlsPort, keepAlive)],
+          ...pemOf(context),
           [`${context.name}.map`, context.sandboxes.map(({ host, ip }) => `${host} ${ip}\n`).join("")],
         ],
       })),
   };
 }
 
+/** HAProxy takes certificate and key in one file. */
+function pemOf({ name, certificate }: ProxyContext): (readonly [string, string])[] {
+  if (certificate === undefined) return [];
+  const { certFile, keyFile } = certificate;
+  return [[`${name}.pem`, readFileSync(certFile, "utf8") + readFileSync(keyFile, "utf8")]];
+}
+
 /**
  * One server whose address is set for each request; HAProxy keeps idle connections by that address. It keeps only as
  * many as it believes to need, which is too few for many pods behind one server, unless pool-low-conn says otherwise.
  */
-function configuration({ name, directory, podPort }: ProxyContext, port: number, keepAlive: boolean): string {
+function configuration(
+  { name, directory, podPort, certificate }: ProxyContext,
+  port: number,
+  tlsPort: number | undefined,
+  keepAlive: boolean,
+): string {
+  const bindTls =
+    certificate === undefined
+      ? ""
+      : `  bind 127.0.0.1:${tlsPort} backlog 4096 ssl crt ${join(directory, `${name}.pem`)} ssl-min-ver TLSv1.2\n`;
   return `global
   nbthread 1
   maxconn 8192
@@ -52,7 +70,7 @@ defaults
   ${keepAlive ? "http-reuse always" : "option http-server-close\n  http-reuse never"}
 frontend clients
   bind 127.0.0.1:${port} backlog 4096
-  option forwardfor
+${bindTls}  option forwardfor
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-var(txn.pod) req.hdr(host),lower,map_str_ip(${join(directory, `${name}.map`)})

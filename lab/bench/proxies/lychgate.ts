@@ -36,7 +36,7 @@ export function lychgate({ name, setup, flags }: LychgateVariant): Proxy {
 async function start(context: ProxyContext, flags: readonly string[]): Promise<RunningProxy> {
   const peerPort = await freePort();
   const adminPort = await freePort();
-  const running = await startOnPort(context, (port) => ({
+  const running = await startOnPort(context, (port, tlsPort) => ({
     program: process.execPath,
     args: [
       BIN,
@@ -51,6 +51,13 @@ async function start(context: ProxyContext, flags: readonly string[]): Promise<R
       ...PUSHES_WITHOUT_LIMIT,
       "--drain-delay-ms=0",
       "--drain-timeout-ms=0",
+      ...(context.certificate === undefined
+        ? []
+        : [
+            `--tls-listen=127.0.0.1:${tlsPort}`,
+            `--tls-cert-files=${context.certificate.certFile}`,
+            `--tls-key-files=${context.certificate.keyFile}`,
+          ]),
       ...flags,
     ],
   }));

@@ -20,10 +20,10 @@ export function nginx({ keepAlive }: { keepAlive: boolean }): Proxy {
       return { version: await versionOf(program, ["-v"], /nginx\/([\d.]+)/) };
     },
     start: (context) =>
-      startOnPort(context, (port) => ({
+      startOnPort(context, (port, tlsPort) => ({
         program: findProgram("nginx") ?? "nginx",
         args: ["-p", context.directory, "-e", "stderr", "-c", `${context.name}.conf`],
-        files: [[`${context.name}.conf`, configuration(context, port, keepAlive)]],
+        files: [[`${context.name}.conf`, configuration(context, port, tlsPort, keepAlive)]],
       })),
   };
 }
@@ -34,8 +34,9 @@ export function nginx({ keepAlive }: { keepAlive: boolean }): Proxy {
  * larger than by default and never go to a file: with the defaults 64 KiB and 1 MiB responses cost it twice as much.
  */
 function configuration(
-  { name, directory, sandboxes, podPort }: ProxyContext,
+  { name, directory, sandboxes, podPort, certificate }: ProxyContext,
   port: number,
+  tlsPort: number | undefined,
   keepAlive: boolean,
 ): string {
   const hasUpstream = (index: number): boolean => keepAlive && index < HOT_SANDBOXES;
@@ -73,7 +74,15 @@ ${upstreams.join("\n")}
   client_body_buffer_size 128k;
   server {
     listen 127.0.0.1:${port} backlog=4096;
-    location / {
+${
+  certificate === undefined
+    ? ""
+    : `    listen 127.0.0.1:${tlsPort} ssl backlog=4096;
+    ssl_certificate ${certificate.certFile};
+    ssl_certificate_key ${certificate.keyFile};
+    ssl_protocols TLSv1.2 TLSv1.3;
+`
+}    location / {
       proxy_http_version 1.1;
       proxy_request_buffering off;
       proxy_buffer_size 16k;

@@ -13,12 +13,16 @@ export interface ProxyContext {
   /** All routes: requests with the Host go to the IP at {@link podPort}. */
   readonly sandboxes: readonly Sandbox[];
   readonly podPort: number;
+  /** PEM files for TLS, which is spoken at a port of its own; absent: no openssl to make them. */
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string } | undefined;
 }
 
 /** A proxy that accepts requests on 127.0.0.1. */
 export interface RunningProxy {
   readonly pid: number;
   readonly port: number;
+  /** Where it speaks TLS. */
+  readonly tlsPort?: number | undefined;
   /** Where it hears `POST /refresh`; only lychgate. */
   readonly peerPort?: number;
   /** Where it tells its metrics; only lychgate. */

@@ -14,15 +14,16 @@ export interface Launch {
 
 /** Writes a proxy's files, starts it on a free port and waits until it accepts connections there. */
 export async function startOnPort(
-  { name, children, core, directory }: ProxyContext,
-  launch: (port: number) => Launch,
+  { name, children, core, directory, certificate }: ProxyContext,
+  launch: (port: number, tlsPort: number | undefined) => Launch,
 ): Promise<RunningProxy> {
   const port = await freePort();
-  const { program, args, files = [] } = launch(port);
+  const tlsPort = certificate && (await freePort());
+  const { program, args, files = [] } = launch(port, tlsPort);
   for (const [file, text] of files) await writeFile(join(directory, file), text);
   const options = { name, core, directory };
   const child = children.start(program, args, options);
   await untilListening(child, port, options);
   if (child.pid === undefined) throw new Error(`${name} has no process`);
-  return { pid: child.pid, port, stop: () => children.end(child) };
+  return { pid: child.pid, port, tlsPort, stop: () => children.end(child) };
 }
