@@ -165,6 +165,7 @@ const KNOWS_ONLY: Readonly<Record<string, readonly string[]>> = {
     "peers/memberlist",
     "peers/proof",
     "proxy/reply",
+    "proxy/tls",
     "snapshot",
     "wake",
   ],

@@ -31,8 +31,8 @@ export interface TlsSourceOptions {
  */
 export function createTlsSource({ config, metrics, clock, log }: TlsSourceOptions): TlsSource | undefined {
   if (config.listen === "") return undefined;
-  let listener: (material: TlsMaterial) => void = () => {};
-  const tell = (): void => listener(material());
+  let listener: ((material: TlsMaterial) => void) | undefined;
+  const tell = (): void => listener?.(material());
   const files = new CertificateFiles({
     certFiles: config.certFiles,
     keyFiles: config.keyFiles,

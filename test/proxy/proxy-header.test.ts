@@ -24,7 +24,7 @@ const headers: fc.Arbitrary<{ readonly bytes: Buffer; readonly client: string | 
   fc.tuple(fc.ipV4(), fc.ipV4(), ports, ports).map(([from, to, fromPort, toPort]) => {
     return {
       bytes: latin1(`PROXY TCP4 ${from} ${to} ${fromPort} ${toPort}\r\n`),
-      client: from as string | undefined,
+      client: from,
     };
   }),
   fc

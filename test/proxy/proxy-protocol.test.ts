@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { eventually } from "../support/eventually.ts";
-import { RawPeer } from "./support/raw-peer.ts";
+import type { RawPeer } from "./support/raw-peer.ts";
 import { Scene } from "./support/scene.ts";
 
 const FROM_HERE = { server: { proxyProtocol: ["127.0.0.0/8"] } };

@@ -93,7 +93,7 @@ describe("the reasons", () => {
     const closing = refusals.filter((reason) => REASONS[reason].closes);
     expect(closing.toSorted()).toEqual(
       refusals
-        .filter((reason) => [400, 405, 505].includes(REASONS[reason].status))
+        .filter((reason) => [400, 403, 405, 505].includes(REASONS[reason].status))
         .toSorted((a, b) => (a < b ? -1 : 1)),
     );
   });
@@ -229,9 +229,12 @@ describe("gRPC", () => {
     );
     // gRPC has no OPTIONS.
     codes.delete(200);
+    // Nor does it follow redirects.
+    codes.delete(308);
     expect(Object.fromEntries(codes)).toEqual({
       400: 3,
       401: 16,
+      403: 7,
       404: 5,
       405: 12,
       408: 4,

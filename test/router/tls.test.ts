@@ -183,7 +183,7 @@ describe.skipIf(!hasOpenssl())("TLS of a router", () => {
       source: "none",
       tls: { listen: "127.0.0.1:0", certFiles: ["/nowhere/tls.crt"], keyFiles: [join(mount, "tls.key")] },
     }).catch((error: unknown) => error as Error);
-    expect(String(failure)).toContain("tls.certFiles[0] (/nowhere/tls.crt) can't be read: ENOENT");
+    expect((failure as Error).message).toContain("tls.certFiles[0] (/nowhere/tls.crt) can't be read: ENOENT");
   });
 
   test("a TLS port that is taken is named", async () => {
@@ -197,7 +197,7 @@ describe.skipIf(!hasOpenssl())("TLS of a router", () => {
         keyFiles: [join(mount, "tls.key")],
       },
     }).catch((error: unknown) => error as Error);
-    expect(String(failure)).toMatch(/tls\.listen \(--tls-listen\): .*EADDRINUSE/);
+    expect((failure as Error).message).toMatch(/tls\.listen \(--tls-listen\): .*EADDRINUSE/);
   });
 
   test("workers share their tickets, before and after a rotation, and take a new certificate", async () => {
