@@ -12,7 +12,7 @@ process.on("message", (message) => {
     send({ kind: "applied", sequence: message.batch.sequence });
     if (listening || behaviour === "cannot-start") return;
     listening = true;
-    send({ kind: "listening", address: { address: "127.0.0.1", family: "IPv4", port: 7 } });
+    send({ kind: "listening", addresses: { plain: { address: "127.0.0.1", family: "IPv4", port: 7 } } });
     if (behaviour === "ends-soon") setTimeout(() => process.exit(3), 5);
   }
   if (message.kind === "metrics" && behaviour !== "hides-metrics") {
