@@ -50,6 +50,14 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   "client.errorPageFile": fc.constantFrom("", "/etc/lychgate/page.html", "a # b"),
   "admin.tokenFile": fc.constantFrom("", "/etc/lychgate/token", "a # b"),
   "admin.hosts": fc.uniqueArray(domain, { maxLength: 3 }),
+  "client.proxyProtocol": fc.subarray(["10.0.0.0/8", "::1"]),
+  // These go together: see LISTENERS.
+  "tls.listen": fc.constant(""),
+  "tls.certFiles": fc.constant([]),
+  "tls.keyFiles": fc.constant([]),
+  "tls.clientAuth": fc.constant("off"),
+  "tls.clientCaFile": fc.constant(""),
+  "tls.redirect": fc.constant(false),
   "routes.podCidrs": fc.subarray(["10.244.0.0/16", "127.0.0.0/8", "fd00::/48"]),
   "peers.allowFrom": fc.subarray(["10.0.0.0/8", "::1"]),
   // These go together: see PROOFS.
@@ -92,6 +100,20 @@ const PROOFS = fc.constantFrom(
   { require: "mtls", ...TLS },
 );
 
+/** TLS listeners, each with all that it needs. */
+const LISTENERS = fc.constantFrom(
+  {},
+  { listen: ":8443", certFiles: ["/tls/a: b.crt"], keyFiles: ["/tls/#.key"] },
+  {
+    listen: "[::1]:8443",
+    certFiles: ["a", "b"],
+    keyFiles: ["c", "d"],
+    clientAuth: "required",
+    clientCaFile: "ca # 1",
+    redirect: true,
+  },
+);
+
 function arbitraryOf(setting: Setting): fc.Arbitrary<SettingValue> {
   const text = TEXTS[setting.key];
   if (text) return text;
@@ -113,8 +135,9 @@ const configs: fc.Arbitrary<Config> = fc
       requiredKeys: [],
     }),
     PROOFS,
+    LISTENERS,
   )
-  .map(([values, proofs]) => {
+  .map(([values, proofs, listeners]) => {
     const input: Record<string, unknown> = {};
     for (const [key, value] of Object.entries(values)) {
       const [section = "", name] = key.split(".");
@@ -122,6 +145,7 @@ const configs: fc.Arbitrary<Config> = fc
       else input[section] = { ...(input[section] as object), [name]: value };
     }
     input["peers"] = { ...(input["peers"] as object | undefined), ...proofs };
+    input["tls"] = { ...(input["tls"] as object | undefined), ...listeners };
     try {
       return configFrom(input);
     } catch {

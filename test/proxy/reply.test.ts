@@ -52,6 +52,9 @@ describe("the reasons", () => {
       pod_ip_not_allowed: "502 healthy sandbox not found: abc",
       sandbox_in_doubt: "502 healthy sandbox not found: abc",
       sandbox_paused: "502 healthy sandbox not found: abc",
+      wake_failed: "503 sandbox wake failed",
+      wake_unavailable: "503 sandbox wake failed: the API server does not answer",
+      sandbox_waking: "503 sandbox abc is waking up",
       sandbox_creating: "502 healthy sandbox not found: abc",
       sandbox_dead: "502 healthy sandbox not found: abc",
       sandbox_not_running: "502 healthy sandbox not found: abc",
@@ -80,6 +83,9 @@ describe("the reasons", () => {
     expect(retryable).toEqual([
       "not_ready",
       "pod_ip_reassigned",
+      "wake_failed",
+      "wake_unavailable",
+      "sandbox_waking",
       "sandbox_creating",
       "sandbox_in_doubt",
       "upstream_unreachable",
@@ -313,7 +319,7 @@ describe("a page", () => {
       expect(html, reason).not.toMatch(/\{\{|&lt;port|undefined/);
       return headersOf(reply)["refresh"] !== undefined;
     });
-    expect(again).toEqual(["not_ready", "sandbox_creating", "sandbox_in_doubt"]);
+    expect(again).toEqual(["not_ready", "sandbox_waking", "sandbox_creating", "sandbox_in_doubt"]);
     // What a form sent would be sent anew.
     const post = replyFor("sandbox_creating", { ...context, method: "POST", fetchMode: "navigate" });
     expect(headersOf(post)["refresh"]).toBeUndefined();
