@@ -1,7 +1,7 @@
 # docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t lychgate .
 
 # Dependencies are plain JavaScript, so they are installed on the builder's own platform for every target.
-FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS dependencies
+FROM --platform=$BUILDPLATFORM node:26-trixie-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # Types and source maps are a third of the weight and never read.
@@ -9,7 +9,7 @@ RUN npm ci --omit=dev --ignore-scripts && \
     find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
 
 # No shell, no package manager, no npm: Node runs the TypeScript sources as they are.
-FROM gcr.io/distroless/nodejs24-debian13:nonroot
+FROM gcr.io/distroless/nodejs26-debian13:nonroot
 ARG VERSION=unreleased
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="lychgate" \

@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 const [command] = process.argv.slice(2);
 const v8Flags = command === "serve" ? v8FlagsForServe() : [];
 
-const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-if (major > 22 || (major === 22 && minor >= 19)) {
+const [major = 0] = process.versions.node.split(".").map(Number);
+if (major >= 24) {
   if (v8Flags.length > 0) startAgainWith(v8Flags);
   // What Node makes of the TypeScript sources is kept: a start takes two thirds of the time, and 25 MB less, since the compiler
   // need not be loaded. Where nothing can be written, nothing is kept. Not in /tmp, where others could put code.
@@ -22,7 +22,7 @@ if (major > 22 || (major === 22 && minor >= 19)) {
   const own = fileURLToPath(new URL("../node_modules/node/bin/node", import.meta.url));
   if (!existsSync(own)) {
     process.stderr.write(
-      `lychgate needs Node 22.19 or newer; this is ${process.version}. Run "npm ci" in the checkout: it brings Node 24.\n`,
+      `lychgate needs Node 24 or newer; this is ${process.version}. Run "npm ci" in the checkout: it brings Node 26.\n`,
     );
     process.exit(1);
   }

@@ -25,7 +25,7 @@ export function createSharedBufferServer(accept: (socket: Socket) => ReadHandler
   const server = createServer({ noDelay: true }, (socket) => {
     socket.on("error", () => socket.destroy());
     const read = accept(socket);
-    socket.on("data", (chunk) => read(chunk, chunk.length));
+    socket.on("data", (chunk: Buffer) => read(chunk, chunk.length));
   });
   server.on("listening", () => {
     const { _handle: handle } = server as unknown as { _handle?: ServerHandle };

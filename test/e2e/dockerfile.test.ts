@@ -43,7 +43,7 @@ const healthcheck = execForm(only(image, "HEALTHCHECK").rest.replace(/^CMD\s+/, 
 describe("the Dockerfile, read", () => {
   test("has a stage for the dependencies and one for the image, each with a pinned major", () => {
     expect(stages.map(({ name }) => name)).toEqual(["dependencies", undefined]);
-    for (const { image } of stages) expect(image).toMatch(/(node:24-|nodejs24-)\S+$/);
+    for (const { image } of stages) expect(image).toMatch(/(node:26-|nodejs26-)\S+$/);
     for (const { image } of stages) expect(image).not.toMatch(/:latest$|^[^:]+$/);
   });
 
@@ -135,7 +135,7 @@ describe("the Dockerfile, run", () => {
     for (const [index, stage] of stages.entries())
       await build(stage, join(folder, stage.name ?? String(index)));
     root = join(folder, String(stages.length - 1));
-    // The base image brings Node 24 at this path; here it is the one that runs this test.
+    // The base image brings Node 26 at this path; here it is the one that runs this test.
     await mkdir(join(root, "nodejs/bin"), { recursive: true });
     await copyFile(process.execPath, join(root, "nodejs/bin/node"), constants.COPYFILE_FICLONE);
     await promisify(execFile)("chmod", ["-R", "a-w,a+rX", root]);
@@ -155,7 +155,7 @@ describe("the Dockerfile, run", () => {
         workdir = inStage(rest);
         await mkdir(workdir, { recursive: true });
       } else if (name === "RUN") {
-        // npm of the image runs on its Node 24.
+        // npm of the image runs on its Node 26.
         const PATH = [dirname(process.execPath), process.env["PATH"]].join(delimiter);
         await promisify(execFile)("sh", ["-c", rest], { cwd: workdir, env: { ...process.env, PATH } });
       } else if (name === "COPY") {

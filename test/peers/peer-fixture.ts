@@ -82,7 +82,7 @@ export function exchange(port: number, bytes: string | Buffer, later?: string): 
       socket.write(bytes);
       if (later !== undefined) setTimeout(() => socket.end(later), 5);
     });
-    socket.on("data", (chunk) => chunks.push(chunk));
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
     socket.on("close", () => resolve(Buffer.concat(chunks).toString("latin1")));
     socket.on("error", reject);
   });

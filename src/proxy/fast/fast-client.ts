@@ -350,12 +350,14 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     // Paused while the readers change: what is put back must not be lost between them.
     socket.pause();
     // What the socket has read ahead goes with it, in one piece: node:http reads the handle itself, and may do so while
-    // the stream is paused. A piece that still waited in the stream would then come after what followed it.
-    const ahead: unknown = socket.read();
+    // the stream is paused. A piece that still waited in the stream would then come after what followed it. `read` gives
+    // one piece at a time since Node 26.
     const rest = bytes.subarray(start);
     // node:http knows no later version than the one as which it is taken.
     if (scan.minor > 1) rest[scan.targetEnd - start + VERSION_MINOR] = ONE;
-    socket.unshift(Buffer.isBuffer(ahead) ? Buffer.concat([rest, ahead]) : Buffer.from(rest));
+    const pieces = [rest];
+    for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read()) pieces.push(ahead);
+    socket.unshift(Buffer.concat(pieces));
     options.handOver(socket);
   }
 
