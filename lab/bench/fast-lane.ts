@@ -14,7 +14,7 @@ import { FastLane } from "../../src/proxy/fast/fast-lane.ts";
 import { FastPod } from "../../src/proxy/fast/fast-pod.ts";
 import { RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
 import { FieldIndex } from "../../src/proxy/http1/field-index.ts";
-import { ReadBuffers } from "../../src/proxy/fast/read-buffers.ts";
+import { Transport } from "../../src/proxy/transport/transport.ts";
 import { LeastRate } from "../../src/proxy/limits/least-rate.ts";
 import { RefusalLog } from "../../src/proxy/record/refusal-log.ts";
 import { SmallBodies } from "../../src/proxy/limits/small-bodies.ts";
@@ -67,7 +67,9 @@ const clock = systemClock;
 const metrics = createMetrics({ version: "0", clock, processMetrics: false });
 const upstreams = new Upstreams({ ...config.upstream, observer: metrics.upstream, clock });
 const parseTarget = createTargetParser(config.target);
+const transport = new Transport();
 const lane = new FastLane({
+  transport,
   routes: table,
   parseTarget,
   verdict: { accessToken: false, accessTokenHeader: "x-access-token" },
@@ -97,16 +99,15 @@ const body = "x".repeat(1024);
 const answer = Buffer.from(
   `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\nDate: Sat, 21 Nov 2026 05:00:00 GMT\r\nConnection: keep-alive\r\nKeep-Alive: timeout=65\r\n\r\n${body}`,
 );
-const buffers = new ReadBuffers();
 const context = {
   deadlines: new Deadlines(clock, 1000),
-  buffers,
+  transport,
   responseFields: new FieldIndex(RESPONSE_FIELDS),
   keepAliveTimeoutMs: 60_000,
   maxResponseHeaderBytes: 65_536,
   httpDate: () => "Sat, 21 Nov 2026 05:00:00 GMT",
 };
-answer.copy(buffers.small);
+answer.copy(transport.buffers.small);
 // A real connection, to nobody who answers; what is written to it goes nowhere.
 const listener = createServer().listen(0, "127.0.0.1");
 await once(listener, "listening");
@@ -167,8 +168,8 @@ for (const { name, requests } of heads.length === 0 ? each : [...each, inTurn]) 
     for (let i = 0; i < turns; i++) {
       client.emit("data", requests[i % requests.length]);
       // Read anew by the kernel: the lane may move bytes.
-      answer.copy(buffers.small);
-      pod.onRead(buffers.small, answer.length);
+      answer.copy(transport.buffers.small);
+      pod.onRead(transport.buffers.small, answer.length);
     }
     const { user, system } = process.cpuUsage(before);
     rounds.push(((user + system) * 1_000) / turns);

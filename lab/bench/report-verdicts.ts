@@ -30,7 +30,7 @@ export function verdictTable(checks: readonly Check[], shared: readonly Check[])
       saidOf(check),
     ];
   });
-  const head = ["traffic", "figure", "lychgate", "the worst is", "shared buffer", "must", "aim", "verdict"];
+  const head = ["traffic", "figure", "lychgate", "the worst is", "documented", "must", "aim", "verdict"];
   const rest = checks.length - measured.length;
   if (rows.length === 0) return undefined;
   const table = markdownTable([head, ...rows]);

@@ -43,7 +43,7 @@ const TITLES: ReadonlyMap<string, string> = new Map(STAGES.flat().map(({ name, t
 export function resultsText(results: Results): string {
   const { samples, missing, versions } = results;
   const cells = cellsOf(samples);
-  const verdicts = verdictTable(checksOf(samples), checksOf(samples, "lychgate-shared"));
+  const verdicts = verdictTable(checksOf(samples), checksOf(samples, "lychgate-documented"));
   const parts = [
     `${machineText()}; ${whenText(results)}.`,
     `${Object.entries(versions)

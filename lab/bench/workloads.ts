@@ -26,7 +26,7 @@ export interface Workload {
 /** Set-ups that take part in every workload. The others show one thing each. */
 export const MAIN_PROXIES = [
   "lychgate",
-  "lychgate-shared",
+  "lychgate-documented",
   "nginx",
   "haproxy",
   "envoy",
@@ -41,7 +41,7 @@ const SMALL_MESSAGE_PROXIES = [
   "haproxy-close",
   "envoy-close",
 ] as const;
-const LYCHGATES = ["lychgate", "lychgate-shared"] as const;
+const LYCHGATES = ["lychgate", "lychgate-documented"] as const;
 /** Shares of lychgate's peak, in percent, at which latencies are compared: every proxy is offered the same requests per second. */
 export const PACED_SHARES = [40, 60, 80] as const;
 

@@ -1,6 +1,6 @@
 import type { Problem } from "./config-error.ts";
 import type { RawValue } from "./raw-value.ts";
-import type { Setting } from "./settings.ts";
+import type { Setting, SettingValue } from "./settings.ts";
 import { flagOf, settingOf, variableOf } from "./settings.ts";
 
 /** Keys that have another name now, old to new. An old name works for one version after the change (CHANGELOG.md). */
@@ -12,6 +12,19 @@ const RENAMED: readonly (readonly [former: string, key: string])[] = [
   ["host.overlapInterfaces", "node.overlapInterfaces"],
   ["host.overlapIntervalMs", "node.overlapIntervalMs"],
 ];
+
+/** Values that are written in another way now, by key: each works for one version after the change (CHANGELOG.md). */
+const REWRITTEN: ReadonlyMap<string, ReadonlyMap<unknown, SettingValue>> = new Map([
+  [
+    "client.sharedReadBuffer",
+    new Map<unknown, SettingValue>([
+      [true, "on"],
+      ["true", "on"],
+      [false, "off"],
+      ["false", "off"],
+    ]),
+  ],
+]);
 
 const bySpelling = new Map(
   RENAMED.flatMap(([former, key]) => {
@@ -39,15 +52,27 @@ export function formerly(spelling: string): Setting | undefined {
   return bySpelling.get(spelling);
 }
 
-/** What to tell whoever gave a value under a former name: formatted as a problem is, but it is none. */
+/** The same with a former value as it is written now. */
+export function withPresentValue(raw: RawValue): RawValue {
+  const value = REWRITTEN.get(raw.setting.key)?.get(raw.value);
+  return value === undefined ? raw : { ...raw, value, formerValue: String(raw.value) };
+}
+
+/** What to tell whoever gave a value under a former name, or a former value: formatted as a problem is, but it is none. */
 export function formerNameWarning({
   setting,
+  value,
   origin,
   formerName,
+  formerValue,
 }: RawValue): Omit<Problem, "code"> | undefined {
-  if (formerName === undefined) return undefined;
+  if (formerName === undefined && formerValue === undefined) return undefined;
   const spelled =
     origin.kind === "flag" ? setting.flag : origin.kind === "environment" ? setting.variable : setting.key;
+  if (formerValue !== undefined) {
+    const message = `${spelled} ${formerValue} is written ${String(value)} now; the old value ends with the next version`;
+    return { origin, key: setting.key, message };
+  }
   return {
     origin,
     key: setting.key,

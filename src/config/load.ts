@@ -1,6 +1,6 @@
 import type { Problem } from "./config-error.ts";
 import { ConfigError, formatProblem } from "./config-error.ts";
-import { formerNameWarning } from "./former-names.ts";
+import { formerNameWarning, withPresentValue } from "./former-names.ts";
 import { FILE_VARIABLE, readEnvironment } from "./environment.ts";
 import { readConfigFile } from "./file.ts";
 import type { ParsedFlags } from "./flags.ts";
@@ -112,9 +112,10 @@ export function configFrom(input: ConfigInput = {}): Config {
 
 /** Lays checked values over the defaults, later ones over earlier ones. */
 function combine(
-  values: readonly RawValue[],
+  given: readonly RawValue[],
   earlierProblems: readonly Problem[],
 ): Pick<LoadedConfig, "config" | "origins" | "warnings"> {
+  const values = given.map(withPresentValue);
   const problems = [...earlierProblems];
   const origins = new Map<string, Origin>(SETTINGS.map(({ key }) => [key, { kind: "default" }]));
   const input: Record<string, Record<string, unknown>> & Record<string, unknown> = {};

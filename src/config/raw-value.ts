@@ -11,6 +11,8 @@ export interface RawValue {
   readonly itemOrigins?: readonly Origin[];
   /** The name that it was given under, where that is a former one (former-names.ts). */
   readonly formerName?: string | undefined;
+  /** The value that was given, where that is a former one. */
+  readonly formerValue?: string;
 }
 
 /** What one source says: its values, and the faults met while reading it. */

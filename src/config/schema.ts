@@ -284,16 +284,18 @@ const client = z.strictObject({
     16_384,
     "A request body whose Content-Length is at most this is read whole before a connection to the pod is taken, so that a client that sends slowly holds none. Longer bodies, and those without a length, are streamed. At most 32 MiB per process are held; above, small bodies are streamed too. 0: all are.",
   ),
-  sharedReadBuffer: bool(
-    false,
-    "Read from all clients into one buffer. It saves about a fifth of the CPU per small request, and it is the one place where Lychgate uses a Node API that is not documented; where Node lacks it, the documented way is taken and a warning logged.",
-  ),
   proxyProtocol: list(
     "CIDR",
     cidrText,
     1000,
     "Addresses of load balancers whose connections begin with a PROXY protocol header, version 1 or 2, before TLS too. The client's address is then the one that the header names: for `X-Forwarded-For`, the limits per address and the access log. From these addresses the header is required, from others it is refused (400, `proxy_protocol`): else any client could claim to be another. Empty: from none.",
   ),
+  sharedReadBuffer: z
+    .enum(["auto", "on", "off"])
+    .default("auto")
+    .describe(
+      "Read from all clients into one buffer, and write to sockets without Node's streams while the kernel takes all at once. It saves about a fifth of the CPU per small request, and it is the one place where Lychgate uses Node APIs that are not documented. `auto`: a router tries on loopback connections, before it listens, what its Node can do, and takes the documented way for the rest. `on`: the same, and a warning says what is missing. `off`: the documented way alone.",
+    ),
   trustForwarded: bool(
     false,
     "Keep the `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and like headers that clients send, and append to `X-Forwarded-For`. Off, what a client claims is dropped and set anew. Turn it on only where every client is a proxy that tells the truth: a pod would believe anyone else.",

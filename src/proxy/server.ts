@@ -28,7 +28,6 @@ import { RefusedConnections } from "./limits/refused-connections.ts";
 import type { ReplyPage } from "./reply/reply-page.ts";
 import type { RequestObserver } from "./record/request-record.ts";
 import type { RequestTracing } from "./record/request-spans.ts";
-import { acceptWithSharedBuffer } from "./fast/shared-read-buffer.ts";
 import { refuseUnparsed } from "./full/unparsed-request.ts";
 import { SmallBodies } from "./limits/small-bodies.ts";
 import { NotAdmitted } from "./passage/admission.ts";
@@ -37,6 +36,8 @@ import type { TargetParser } from "./target/target.ts";
 import type { HandshakeResult } from "./tls/handshake-result.ts";
 import { TlsAcceptor } from "./tls/tls-acceptor.ts";
 import type { TlsMaterial, TlsSettings } from "./tls/tls-acceptor.ts";
+import { Transport } from "./transport/transport.ts";
+import type { SharedReadBuffer } from "./transport/transport.ts";
 import type { Upstreams } from "./upstream/upstreams.ts";
 import type { VerdictOptions } from "./passage/verdict.ts";
 
@@ -110,11 +111,8 @@ export interface ProxyServerOptions {
   readonly maxRequestsPerConnection: number;
   /** Off: every request goes through the full lane. The same comes out, at several times the cost. Default on. */
   readonly fastLane?: boolean;
-  /**
-   * Read from all clients of the fast lane into one buffer, by a Node API that is not documented; where it is missing a
-   * warning is logged (`client.sharedReadBuffer`).
-   */
-  readonly sharedReadBuffer: boolean;
+  /** Whether what Node does not document is used where it was found to work (`client.sharedReadBuffer`). */
+  readonly sharedReadBuffer: SharedReadBuffer;
   /** The least rate of a request body that the pod waits for; below it 408 (see `LeastRate`). 0: no limit (`client.minUploadBytesPerSecond`). */
   readonly minUploadBytesPerSecond: number;
   /** The least rate at which a client takes what waits for it; below it it is cut. 0: no limit (`client.minDownloadBytesPerSecond`). */
@@ -238,6 +236,7 @@ class HttpProxyServer implements ProxyServer {
   readonly #listener: Server;
   readonly #tls: { readonly listener: Server; readonly acceptor: TlsAcceptor } | undefined;
   readonly #sendsProxyHeader: ((address: string) => boolean) | undefined;
+  readonly #transport = new Transport();
   readonly #fast: FastLane;
   readonly #fullOptions: FullLaneServerOptions;
   #full: FullLaneServer | undefined;
@@ -300,12 +299,14 @@ class HttpProxyServer implements ProxyServer {
     };
     this.#fullOptions = {
       ...shared,
+      transport: this.#transport,
       handshakeTimeoutMs: options.handshakeTimeoutMs ?? 30_000,
       closeTimeoutMs: options.closeTimeoutMs ?? 5_000,
       wedgeTimeoutMs: options.wedgeTimeoutMs ?? 1_000,
     };
     this.#fast = new FastLane({
       ...shared,
+      transport: this.#transport,
       handOver: (socket) => this.#handOver(socket),
     });
     this.#listener = createServer(
@@ -342,7 +343,10 @@ class HttpProxyServer implements ProxyServer {
   async listen(): Promise<AddressInfo> {
     // Here, and not with this module: who has workers serve needs none of it. And not with the first connection that it is
     // for: undici and http-proxy-3 take a quarter of a second, in which everybody would wait.
-    const { FullLaneServer } = await import("./full/full-lane-server.ts");
+    const [{ FullLaneServer }] = await Promise.all([
+      import("./full/full-lane-server.ts"),
+      this.#prepareTransport(),
+    ]);
     if (this.#draining) throw new Error("the server was drained before it listened");
     this.#full = new FullLaneServer(this.#fullOptions);
     if (this.#tls && this.#options.tls) {
@@ -355,7 +359,7 @@ class HttpProxyServer implements ProxyServer {
       this.#listener.listen({ port, reusePort, ...(host === undefined ? {} : { host }) }, () => {
         this.#listener.off("error", reject);
         this.#listener.on("error", (error) => this.#onAcceptError(error));
-        this.#shareReadBuffer();
+        this.#transport.accept(this.#listener);
         resolve(this.#listener.address() as AddressInfo);
       });
     });
@@ -422,12 +426,18 @@ class HttpProxyServer implements ProxyServer {
     socket.resume();
   }
 
-  #shareReadBuffer(): void {
-    if (!this.#options.sharedReadBuffer || this.#options.fastLane === false) return;
-    if (acceptWithSharedBuffer(this.#listener, this.#fast.readBuffer)) return;
-    this.#lane.log.warn("client.sharedReadBuffer is on, but this Node can't do that; reading as without it", {
-      node: process.version,
-    });
+  async #prepareTransport(): Promise<void> {
+    const { fastLane, sharedReadBuffer } = this.#options;
+    const { reads, writes } = await this.#transport.prepare(fastLane === false ? "off" : sharedReadBuffer);
+    if (sharedReadBuffer !== "on" || fastLane === false || (reads && writes)) return;
+    this.#lane.log.warn(
+      "client.sharedReadBuffer is on, but this Node can't do all of it; what is missing goes the documented way",
+      {
+        node: process.version,
+        sharedReadBuffer: reads,
+        directWrites: writes,
+      },
+    );
   }
 
   /** `tls`: who shakes hands first; absent on the plain listener. */

@@ -241,7 +241,7 @@ test("a client that pipelines a thousand requests is answered, whatever the limi
   const client = await scene.send(scene.head("GET /").repeat(1000));
   await eventually(() => scene.router.records.length === 1000);
   expect(scene.router.records.filter(({ reason }) => reason !== "ok")).toEqual([]);
-  expect(client.received.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(1000);
+  await eventually(() => client.received.match(/HTTP\/1\.1 200 OK/g)?.length === 1000);
 });
 
 test("while an answer is awaited only so many pipelined requests are read", async () => {

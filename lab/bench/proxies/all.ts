@@ -19,9 +19,9 @@ export function allProxies(): Proxy[] {
       flags: ["--access-log=json"],
     }),
     lychgate({
-      name: "lychgate-shared",
-      setup: "lychgate with the one undocumented shortcut (client.sharedReadBuffer)",
-      flags: ["--access-log=off", "--client-shared-read-buffer=true"],
+      name: "lychgate-documented",
+      setup: "lychgate with documented Node APIs alone (client.sharedReadBuffer: off)",
+      flags: ["--access-log=off", "--client-shared-read-buffer=off"],
     }),
     nginx({ keepAlive: true }),
     nginx({ keepAlive: false }),

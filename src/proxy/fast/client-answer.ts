@@ -10,8 +10,9 @@ import { resetSocket } from "../upstream/reset-socket.ts";
 import type { UpstreamError, UpstreamFailure } from "../upstream/upstream-error.ts";
 import type { ExchangeConnection } from "./client-phase.ts";
 import type { FastLaneContext } from "./fast-lane-context.ts";
-import { SMALL_READ_BYTES } from "./read-buffers.ts";
+import { SMALL_READ_BYTES } from "../transport/read-buffers.ts";
 import type { ResponseReader } from "./response-reader.ts";
+import type { SocketWriter } from "../transport/socket-writer.ts";
 
 /** The exchange that an answer is part of. */
 export interface AnsweredExchange {
@@ -42,6 +43,7 @@ export class ClientAnswer implements ResponseReader {
   readonly #exchange: AnsweredExchange;
   readonly #connection: ExchangeConnection;
   readonly #socket: Socket;
+  readonly #writer: SocketWriter;
   readonly #context: FastLaneContext;
   /** The response tells by itself where it ends. */
   #delimited = true;
@@ -57,6 +59,7 @@ export class ClientAnswer implements ResponseReader {
     this.#exchange = exchange;
     this.#connection = connection;
     this.#socket = socket;
+    this.#writer = context.transport.clientWriter(socket);
     this.#context = context;
   }
 
@@ -72,12 +75,12 @@ export class ClientAnswer implements ResponseReader {
   }
 
   get writeIsPending(): boolean {
-    return this.#socket.writableLength > 0;
+    return this.#writer.pending > 0;
   }
 
   informational(head: string): void {
     this.#connection.touch();
-    this.#socket.write(head, "latin1");
+    this.#writer.text(head);
   }
 
   head(status: number, text: string, delimited: boolean): void {
@@ -92,7 +95,7 @@ export class ClientAnswer implements ResponseReader {
   }
 
   text(text: string): void {
-    const flows = this.#socket.write(text, "latin1");
+    const flows = this.#writer.text(text);
     this.#written(text.length, flows);
   }
 
@@ -103,7 +106,7 @@ export class ClientAnswer implements ResponseReader {
       this.text(bytes.toString("latin1", start, end));
       return;
     }
-    const flows = this.#socket.write(bytes.subarray(start, end));
+    const flows = this.#writer.bytes(bytes.subarray(start, end));
     this.#written(end - start, flows);
   }
 
@@ -177,7 +180,7 @@ export class ClientAnswer implements ResponseReader {
   #written(bytes: number, flows: boolean): void {
     const { pace } = this.#connection;
     if (this.writeIsPending) {
-      pace.mustTake(bytes, this.#socket.writableLength);
+      pace.mustTake(bytes, this.#writer.pending);
       // A long write is above the high-water mark by itself: what counts is whether the kernel took it.
       if (!flows) this.#exchange.pausePod();
     } else {

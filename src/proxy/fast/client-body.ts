@@ -6,7 +6,7 @@ import type { ClientAnswer } from "./client-answer.ts";
 import type { ExchangeConnection } from "./client-phase.ts";
 import type { FastLaneContext } from "./fast-lane-context.ts";
 import type { FastOutbound } from "./fast-outbound.ts";
-import { SMALL_READ_BYTES } from "./read-buffers.ts";
+import { SMALL_READ_BYTES } from "../transport/read-buffers.ts";
 
 /**
  * The body of a client's request: where it ends in the client's bytes (RFC 9112 6), and its way to the pod. A small one is
@@ -127,9 +127,9 @@ export class ClientBody {
       pod.sendPromptly();
       const flows =
         connection.sharesBuffer && end <= SMALL_READ_BYTES
-          ? pod.socket.write(bytes.toString("latin1", 0, end), "latin1")
-          : pod.socket.write(end === bytes.length ? bytes : bytes.subarray(0, end));
-      if (!flows && pod.socket.writableLength > 0 && !this.done) {
+          ? pod.writer.text(bytes.toString("latin1", 0, end))
+          : pod.writer.bytes(end === bytes.length ? bytes : bytes.subarray(0, end));
+      if (!flows && pod.writer.pending > 0 && !this.done) {
         connection.pause();
         // It is the pod that is waited for.
         this.expect();
@@ -154,7 +154,7 @@ export class ClientBody {
       return;
     }
     pod?.sendPromptly();
-    pod?.socket.write(section.text, "latin1");
+    pod?.writer.text(section.text);
     this.done = true;
     connection.held = undefined;
     connection.hold(held.bytes, section.length, held.length);

@@ -17,9 +17,9 @@ import { ClientPace } from "./client-pace.ts";
 import type { ClientPhase, ExchangeConnection } from "./client-phase.ts";
 import { FastExchange } from "./fast-exchange.ts";
 import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
-import { ReadSlot } from "./read-buffers.ts";
-import { feedFrom, stopFeeding } from "./shared-read-buffer.ts";
-import type { ReadFeed } from "./shared-read-buffer.ts";
+import { ReadSlot } from "../transport/read-buffers.ts";
+import { feedFrom, stopFeeding } from "../transport/undocumented-node.ts";
+import type { ReadFeed } from "../transport/undocumented-node.ts";
 
 /** Bytes of later requests that are read while one is answered; above, reading pauses. */
 const MAX_AHEAD_BYTES = 65_536;
@@ -59,7 +59,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     this.#context = context;
     this.pace = new ClientPace(context);
     this.#exchange = new FastExchange(this, socket, context, accepted);
-    this.#reads = new ReadSlot(context.buffers);
+    this.#reads = new ReadSlot(context.transport.buffers);
   }
 
   /** Begins to read. Call once. `first`: what was read already; the socket is paused then. */
@@ -356,7 +356,8 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     // node:http knows no later version than the one as which it is taken.
     if (scan.minor > 1) rest[scan.targetEnd - start + VERSION_MINOR] = ONE;
     const pieces = [rest];
-    for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read()) pieces.push(ahead);
+    for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read())
+      pieces.push(ahead);
     socket.unshift(Buffer.concat(pieces));
     options.handOver(socket);
   }

@@ -164,7 +164,7 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
 
   /** What was read of the client may wait in the pod's socket. */
   get podIsPending(): boolean {
-    return (this.#outbound.pod?.socket.writableLength ?? 1) > 0;
+    return (this.#outbound.pod?.writer.pending ?? 1) > 0;
   }
 
   granted(pod: FastPod): void {
@@ -304,7 +304,7 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
     }
     trace?.sentOn(pod);
     pod.begin(this.answer);
-    const flows = socket.write(this.#outbound.text, "latin1");
+    const flows = pod.writer.text(this.#outbound.text);
     if (used && socket.errored !== null && trace?.retried === false) {
       // The kernel did not take a byte: the pod had closed the connection before.
       this.#retry(pod);
@@ -355,9 +355,7 @@ export class FastExchange implements AnsweredExchange, Lessee<FastPod> {
       return timedOut(status === 0 ? "slow_request" : "slow_reader");
     }
     if (this.#connection.phase === "awaiting") return timedOut("first_byte");
-    const clientStalls = this.isUploading
-      ? pod === undefined || !pod.socket.writableNeedDrain
-      : writeIsPending;
+    const clientStalls = this.isUploading ? pod === undefined || !pod.writer.needsDrain : writeIsPending;
     return timedOut(clientStalls ? "silent_client" : "silent_pod");
   }
 }

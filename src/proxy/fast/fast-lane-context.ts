@@ -8,7 +8,7 @@ import type { HeadScan } from "../http1/head-scan.ts";
 import type { FieldIndex } from "../http1/field-index.ts";
 import type { LaneOptions } from "../passage/lane.ts";
 import type { ConnectionKind } from "../upstream/pooled-connection.ts";
-import type { ReadBuffers } from "./read-buffers.ts";
+import type { Transport } from "../transport/transport.ts";
 
 /** What the fast lane works with beside {@link LaneOptions}. */
 export interface FastLaneOptions extends LaneOptions {
@@ -22,6 +22,8 @@ export interface FastLaneOptions extends LaneOptions {
   readonly maxRequestsPerConnection: number;
   /** See `ProxyObserver.requestStarted`. */
   readonly requestStarted: () => void;
+  /** How bytes get from and to sockets. */
+  readonly transport: Transport;
   /** Takes a connection whose next request is not for this lane: paused, and what was read of it put back. */
   readonly handOver: (socket: Socket) => void;
 }
@@ -38,7 +40,7 @@ export interface LaneClient {
 export interface FastLaneContext {
   readonly options: FastLaneOptions;
   readonly deadlines: Deadlines;
-  readonly buffers: ReadBuffers;
+  readonly transport: Transport;
   readonly hosts: HostTargets;
   /** See `RequestForwarding.via`. */
   readonly via: string;

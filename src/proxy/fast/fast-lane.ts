@@ -13,7 +13,6 @@ import { FieldIndex } from "../http1/field-index.ts";
 import { HeadScan } from "../http1/head-scan.ts";
 import { viaOf } from "../passage/lane.ts";
 import { PROTOCOL } from "./fast-outbound.ts";
-import { ReadBuffers } from "./read-buffers.ts";
 
 /**
  * The way of plain HTTP/1.1: bytes of one socket are parsed and written to another, without a stream or a message object
@@ -24,7 +23,7 @@ export class FastLane {
   readonly #context: FastLaneContext;
 
   constructor(options: FastLaneOptions) {
-    const { clock, parseTarget, upstreams } = options;
+    const { clock, parseTarget, transport, upstreams } = options;
     const limitsMs = [
       options.headerTimeoutMs,
       options.keepAliveTimeoutMs,
@@ -37,13 +36,12 @@ export class FastLane {
     ];
     const deadlines = new Deadlines(clock, Math.min(...limitsMs.filter((limitMs) => limitMs > 0)));
     const { keepAliveTimeoutMs, maxResponseHeaderBytes } = upstreams.settings;
-    const buffers = new ReadBuffers();
     const { index, routing } = requestFields({ ...options, routing: parseTarget.fields });
     const via = viaOf(PROTOCOL, options);
     this.#context = {
       options,
       deadlines,
-      buffers,
+      transport,
       hosts: new HostTargets({
         parseTarget,
         routing,
@@ -55,7 +53,7 @@ export class FastLane {
       scan: new HeadScan(),
       pods: fastPods({
         deadlines,
-        buffers,
+        transport,
         responseFields: new FieldIndex(RESPONSE_FIELDS),
         keepAliveTimeoutMs,
         maxResponseHeaderBytes,
@@ -63,11 +61,6 @@ export class FastLane {
       }),
       clients: new Set(),
     };
-  }
-
-  /** Where a client's first bytes may be read to, see `acceptWithSharedBuffer`. */
-  get readBuffer(): Buffer {
-    return this.#context.buffers.small;
   }
 
   /** Client connections that are in this lane now. */

@@ -6,14 +6,15 @@ import { UpstreamError } from "../upstream/upstream-error.ts";
 import { UpstreamSocket } from "../upstream/upstream-socket.ts";
 import { PodResponse } from "./pod-response.ts";
 import type { PodResponseContext } from "./pod-response.ts";
-import { ReadSlot } from "./read-buffers.ts";
-import type { ReadBuffers } from "./read-buffers.ts";
+import { ReadSlot } from "../transport/read-buffers.ts";
+import type { SocketWriter } from "../transport/socket-writer.ts";
+import type { Transport } from "../transport/transport.ts";
 import type { ResponseReader } from "./response-reader.ts";
 
 /** What pod connections share. */
 export interface FastPodContext extends PodResponseContext {
   readonly deadlines: Deadlines;
-  readonly buffers: ReadBuffers;
+  readonly transport: Transport;
 }
 
 /**
@@ -32,6 +33,7 @@ const RESTED_MS = 500;
 /** A connection that the fast lane speaks HTTP/1.1 on itself. */
 export class FastPod extends PooledConnection implements Timed {
   deadlineMs: Milliseconds = Infinity;
+  readonly writer: SocketWriter;
   readonly #context: FastPodContext;
   readonly #reads: ReadSlot;
   readonly #response: PodResponse;
@@ -56,7 +58,8 @@ export class FastPod extends PooledConnection implements Timed {
       connect,
     );
     this.#context = context;
-    this.#reads = new ReadSlot(context.buffers);
+    this.writer = context.transport.podWriter(this.socket);
+    this.#reads = new ReadSlot(context.transport.buffers);
     this.#response = new PodResponse(context, this);
     this.#connectTimeoutMs = connect.connectTimeoutMs;
     context.deadlines.add(this);

@@ -12,7 +12,7 @@ import type { FieldIndex } from "../http1/field-index.ts";
 import { HeadScan, TRAIT } from "../http1/head-scan.ts";
 import { INCOMPLETE, scanResponseHead } from "../http1/head-scanner.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
-import { SMALL_READ_BYTES } from "./read-buffers.ts";
+import { SMALL_READ_BYTES } from "../transport/read-buffers.ts";
 import type { ResponseReader } from "./response-reader.ts";
 
 /** What reading responses works with. */

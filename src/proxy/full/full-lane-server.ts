@@ -11,6 +11,7 @@ import type { LaneOptions } from "../passage/lane.ts";
 import { podConnections } from "./pod-connection.ts";
 import { resetSocket } from "../upstream/reset-socket.ts";
 import { tracedRequest } from "../record/traced-request.ts";
+import type { Transport } from "../transport/transport.ts";
 import { tunnelConnections } from "./tunnel-connection.ts";
 import { refuseUnparsed } from "./unparsed-request.ts";
 import { nameUnread } from "../passage/unread-bytes.ts";
@@ -29,6 +30,8 @@ export interface FullLaneServerOptions extends LaneOptions {
   readonly headerTimeoutMs: Milliseconds;
   readonly keepAliveTimeoutMs: Milliseconds;
   readonly maxHeaderBytes: number;
+  /** How bytes get from and to the sockets of tunnels. */
+  readonly transport: Transport;
   /** 0: no limit. */
   readonly maxRequestsPerConnection: number;
   /** See `ProxyObserver.requestStarted`. */

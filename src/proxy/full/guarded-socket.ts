@@ -1,4 +1,5 @@
 import { ResponseGuard } from "./response-guard.ts";
+import type { ReadFeed } from "../transport/undocumented-node.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
 import { UpstreamSocket } from "../upstream/upstream-socket.ts";
 
@@ -10,21 +11,27 @@ export class GuardedSocket extends UpstreamSocket {
   readonly guard: ResponseGuard;
   /** Called when {@link ResponseGuard.isSpoilt}, perhaps again and again. An answer may still wait to be read. */
   spoilt: (() => void) | undefined;
+  /** Takes the bytes from now on, in place of guard and stream: to be set when the guard lets everything through. */
+  through: ReadFeed | undefined;
 
   /** `maxHeadBytes`: the largest head of a response. */
   constructor(maxHeadBytes: number) {
     super({
       onread: {
-        buffer: READ_BUFFER,
-        callback: (length) => this.#onRead(length),
+        buffer: () => this.through?.buffer() ?? READ_BUFFER,
+        callback: (length, bytes) => this.#onRead(length, bytes as Buffer),
       },
     });
     this.guard = new ResponseGuard(maxHeadBytes);
   }
 
   /** False: read no more for now. */
-  #onRead(length: number): boolean {
-    const bytes = this.guard.feed(READ_BUFFER.subarray(0, length));
+  #onRead(length: number, read: Buffer): boolean {
+    if (this.through !== undefined) {
+      this.through.onRead(read, length);
+      return true;
+    }
+    const bytes = this.guard.feed(read.subarray(0, length));
     if (bytes instanceof UpstreamError) {
       this.destroy(bytes);
       return true;

@@ -15,6 +15,8 @@ import { resetSocket } from "../upstream/reset-socket.ts";
 import type { TunnelConnection } from "./tunnel-connection.ts";
 import { headerRecord } from "./tunnel-headers.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
+import { Splice } from "./splice.ts";
+import type { Transport } from "../transport/transport.ts";
 import { FrameBoundaryTracker } from "./websocket-frames.ts";
 
 /** What the pod is asked. */
@@ -30,6 +32,7 @@ export interface TunnelRequest {
 /** Times of a tunnel. */
 export interface TunnelOptions {
   readonly clock: Clock;
+  readonly transport: Transport;
   /** From the request to the pod's answer. 0: no limit. */
   readonly handshakeTimeoutMs: Milliseconds;
   /** Longest time without a byte in either direction. 0: no limit. */
@@ -58,7 +61,7 @@ export interface TunnelEvents {
  * | state | meaning | time limit |
  * |---|---|---|
  * | `asking` | the upgrade request is with the pod | `handshakeTimeoutMs` |
- * | `open` | 101: bytes are piped both ways | `idleTimeoutMs` |
+ * | `open` | 101: bytes are passed both ways | `idleTimeoutMs` |
  * | `leaving` | the client of a WebSocket was told 1001, and has yet to close | `idleTimeoutMs` |
  * | `closing` | one side has closed, and the other has yet to | `closeTimeoutMs` |
  * | `declined` | the pod answered otherwise; its response is being relayed | `idleTimeoutMs` |
@@ -77,8 +80,8 @@ export const TUNNEL_TRANSITIONS = {
 export type TunnelState = keyof typeof TUNNEL_TRANSITIONS;
 
 /**
- * One upgrade, through http-proxy-3. What that leaves open is closed here: each side's end at any moment ends the
- * other; the handshake and silence have limits; a pod that resets the connection resets the client's; heads go
+ * One upgrade: http-proxy-3 makes the handshake, and a {@link Splice} passes the bytes. What they leave open is closed here: each
+ * side's end at any moment ends the other; the handshake and silence have limits; a pod that resets the connection resets the client's; heads go
  * through with their exact names, paths unchanged; a declined upgrade's body has backpressure and never ends cleanly
  * when the pod cut it; a drain says 1001.
  */
@@ -93,6 +96,7 @@ export class Tunnel {
   #timer: TimerHandle | undefined;
   #outgoing: ClientRequest | undefined;
   #frames: FrameBoundaryTracker | undefined;
+  #splice: Splice | undefined;
   #draining = false;
 
   /** `client` must have its `error` heard already; `head` is what came after the request. */
@@ -172,19 +176,22 @@ export class Tunnel {
     this.#reset(reason);
   }
 
-  /** http-proxy-3 pipes both ways. */
+  /** http-proxy-3 pipes both ways, and has put back what came of the pod's first bytes. Its part ends here. */
   #piped(): void {
-    // Not before: a listener that came first would take what http-proxy-3 puts back of the pod's first bytes.
-    this.#connection.socket.on("data", this.#onPodData);
-    if (this.#draining && this.#state === "open") this.#goAway();
+    const frames = this.#frames;
+    const { socket } = this.#connection;
+    const { transport } = this.#options;
+    this.#splice = new Splice(this.#client, socket, transport, frames && ((bytes) => frames.push(bytes)));
+    this.#splice.start();
+    if (this.#draining && frames && this.#state === "open") this.#goAway();
+    else this.#splice.passPod();
   }
 
   #goAway(): void {
     if (!this.#frames) return;
     this.enter("leaving");
     const { socket } = this.#connection;
-    socket.off("data", this.#onPodData);
-    socket.unpipe(this.#client);
+    this.#splice?.releasePod();
     sayGoingAway(socket, this.#client, this.#frames);
     this.#events.cut("draining");
   }
@@ -268,10 +275,6 @@ export class Tunnel {
     response.headers = headerRecord([...fields.headers, ...extra]);
     return true;
   }
-
-  readonly #onPodData = (chunk: Buffer): void => {
-    this.#frames?.push(chunk);
-  };
 
   #countBytes(podSocket: Socket, podHeadBytes: number): void {
     const client = this.#client;

@@ -13,6 +13,7 @@ import { replyFor } from "../reply/reply.ts";
 import { RequestTrace } from "../record/request-trace.ts";
 import { seekPassage } from "./seek-passage.ts";
 import type { PassageSeeker } from "./seek-passage.ts";
+import type { Transport } from "../transport/transport.ts";
 import { tracedRequest } from "../record/traced-request.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { TunnelRequest } from "./tunnel.ts";
@@ -23,6 +24,7 @@ import type { UpgradeRequest } from "./upgrade-request.ts";
 
 /** What the upgrade lane needs beside {@link FullLaneOptions}. */
 export interface UpgradeLaneOptions extends FullLaneOptions {
+  readonly transport: Transport;
   readonly tunnels: ConnectionKind<TunnelConnection>;
   /** From the upgrade request to the pod's answer. 0: no limit. */
   readonly handshakeTimeoutMs: Milliseconds;
