@@ -91,8 +91,9 @@ export class Pod {
 
   /** Resets every connection and closes the ports, as when a pod's network goes. */
   async kill(): Promise<void> {
-    const closed = this.#servers.map(close);
+    // Before the servers are closed: since Node 26 that ends connections without a request in good order.
     for (const socket of this.#sockets) socket.resetAndDestroy();
+    const closed = this.#servers.map(close);
     await Promise.all(closed);
   }
 

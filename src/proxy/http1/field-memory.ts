@@ -14,6 +14,7 @@ const MOST_MISSES = 8;
  */
 export class FieldMemory {
   #fields: Buffer | undefined;
+  /** Made when there is something to remember: many connections carry one request. */
   #found: HeadScan | undefined;
   #misses = 0;
 

@@ -56,7 +56,7 @@ export class ConnectionLimits {
     const fromAddress = this.#byAddress.get(address) ?? 0;
     if (maxConnectionsPerAddress > 0 && fromAddress >= maxConnectionsPerAddress) return "address";
     this.#byAddress.set(address, fromAddress + 1);
-    socket.once("close", () => this.#left(address));
+    socket.on("close", () => this.#left(address));
     return "admitted";
   }
 

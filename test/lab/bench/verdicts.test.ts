@@ -177,7 +177,7 @@ describe("the benchmark's verdicts", () => {
     const none = { ...check, subject: "z", value: Number.NaN };
     const table = verdictTable([check, { ...check, value: 1.3 }, none], [{ ...check, value: 0.9 }]);
     expect(table).toContain(
-      "| x       |      y |   1.00 × |              |        0.90 × | ≤ 1.25 × | ≤ 1.10 × | met, and the aim |",
+      "| x       |      y |   1.00 × |              |     0.90 × | ≤ 1.25 × | ≤ 1.10 × | met, and the aim |",
     );
     expect(table).toContain("MISSED");
     expect(table).toContain("Not measured: 1 of 3 figures.");

@@ -193,7 +193,10 @@ test("progress is one line that is written over on a terminal, else a line per p
       progress.show({ ...now, elapsedMs, phase });
     }
     progress.end();
-    return String(out.read());
+    // `read` gives one piece at a time since Node 26.
+    let text = "";
+    for (let piece: unknown = out.read(); piece !== null; piece = out.read()) text += String(piece);
+    return text;
   };
   expect(told(false).match(/\n/g)).toHaveLength(3);
   expect(told(true)).not.toContain("\n");
