@@ -57,6 +57,35 @@ describe("a name that a setting had before works for one version, with a warning
   });
 });
 
+describe("a value that a setting had before works for one version, with a warning that says how it is written", () => {
+  test.each([
+    [{ argv: ["--client-shared-read-buffer=true"] }, "--client-shared-read-buffer true", "on"],
+    [
+      { environment: { LYCHGATE_CLIENT_SHARED_READ_BUFFER: "false" } },
+      "LYCHGATE_CLIENT_SHARED_READ_BUFFER false",
+      "off",
+    ],
+    [{ file: "client:\n  sharedReadBuffer: true\n" }, "client.sharedReadBuffer true", "on"],
+  ])("%j", (given, former, value) => {
+    const { config, warnings } = load(given);
+    expect(config.client.sharedReadBuffer).toBe(value);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(
+      `${former} is written ${value} now; the old value ends with the next version`,
+    );
+  });
+
+  test("what it never was is a fault", () => {
+    expect(faults({ file: "client:\n  sharedReadBuffer: 1\n" })[0]).toContain(
+      "client.sharedReadBuffer must be auto, on or off; it is 1",
+    );
+    expect(load({ file: "client:\n  sharedReadBuffer: on\n" })).toMatchObject({
+      config: { client: { sharedReadBuffer: "on" } },
+      warnings: [],
+    });
+  });
+});
+
 test("a CRD that is not known is named, with those that are", () => {
   expect(faults({ argv: ["--resources", "agents.kruise.io,nonsense"] })).toEqual([
     '--resources: resources must be among agents.kruise.io, agents.x-k8s.io, agents.x-k8s.io/v1alpha1; it is "nonsense"',

@@ -175,6 +175,54 @@ describe("a WebSocket", () => {
   });
 });
 
+describe("an open tunnel", () => {
+  test.each([
+    ["the pod", true],
+    ["the client", false],
+  ])(
+    "%s reads nothing: the other is read only so far; the other way goes on, and all arrives in order",
+    async (_, isPod) => {
+      const { client, inside } = await tunnel();
+      const [sender, reader] = isPod ? [client, inside] : [inside, client];
+      reader.socket.pause();
+      const flood = Buffer.from(Uint32Array.from({ length: FLOOD_BYTES / 4 }, (_, index) => index).buffer);
+      sender.socket.write(flood);
+      await turns((2 * FLOOD_BYTES) / 65_536);
+      expect(sender.socket.writableLength).toBeGreaterThan(0);
+      reader.write("small");
+      await sender.until("small");
+      let at = 0;
+      let isSame = true;
+      reader.socket.removeAllListeners("data").on("data", (bytes: Buffer) => {
+        isSame &&= bytes.equals(flood.subarray(at, at + bytes.length));
+        at += bytes.length;
+      });
+      reader.socket.resume();
+      await eventually(() => at === FLOOD_BYTES, { timeoutMs: 60_000 });
+      expect(isSame).toBe(true);
+    },
+  );
+
+  test("other protocols: the client's end reaches the pod, which may still send; the end of the pod ends the client", async () => {
+    const scene = await Scene.open();
+    const { client, inside } = await scene.begin("GET /tcp", ["Connection: Upgrade", "Upgrade: tcp"]);
+    inside.take();
+    inside.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n");
+    await client.until("\r\n\r\n");
+    client.take();
+    const podSawEnd = new Promise((resolve) => inside.socket.once("end", resolve));
+    client.write("last words");
+    client.socket.end();
+    await inside.until("last words");
+    await podSawEnd;
+    inside.write("x".repeat(200_000));
+    inside.end("done");
+    await client.until("done");
+    await client.untilClosed();
+    expect(await scene.router.record(0)).toMatchObject({ bytesIn: 10, bytesOut: 200_004 });
+  });
+});
+
 describe("an upgrade is refused", () => {
   test.each([
     ["an unknown sandbox", "80-nobody.example.com", 502, "sandbox_not_found"],
