@@ -55,7 +55,7 @@ test("only sockets that were accepted with the shared buffer are written to dire
   await transport.prepare("auto");
   const { socket } = await pair(false);
   expect(hasSharedBuffer(socket)).toBe(false);
-  socket.write = (() => true) as Socket["write"];
+  socket.write = () => true;
   // Its own write was called, and nothing else.
   expect(transport.clientWriter(socket).text("x")).toBe(true);
   expect(socket.bytesWritten).toBe(0);

@@ -204,7 +204,7 @@ export class ClientAnswer implements ResponseReader {
     this.trace = undefined;
     trace?.end(this.status, "ok", atMs);
     if (isUploading) this.#connection.enter("overrun");
-    else if (this.isLast) this.#connection.finish();
+    else if (this.isLast) this.#connection.enter("ended");
     else this.#connection.next();
   }
 }

@@ -49,8 +49,6 @@ export interface ExchangeConnection {
   enter(phase: ClientPhase): void;
   /** The connection is free for a next request. */
   next(): void;
-  /** Its last request was answered, and the client has got all of it that it takes. */
-  finish(): void;
   /** Something moved: the deadline of the phase begins again. */
   touch(): void;
   hold(bytes: Buffer, start: number, end: number): void;

@@ -195,7 +195,8 @@ test("progress is one line that is written over on a terminal, else a line per p
     progress.end();
     // `read` gives one piece at a time since Node 26.
     let text = "";
-    for (let piece: unknown = out.read(); piece !== null; piece = out.read()) text += String(piece);
+    for (let piece: unknown = out.read(); Buffer.isBuffer(piece); piece = out.read())
+      text += piece.toString();
     return text;
   };
   expect(told(false).match(/\n/g)).toHaveLength(3);
