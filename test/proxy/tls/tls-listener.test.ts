@@ -109,7 +109,7 @@ describe.skipIf(!hasOpenssl())("the TLS listener", () => {
     client.write(
       scene.head("POST /again", "Content-Length: 3", "Cookie: a=b", "X-Forwarded-Proto: http") + "abc",
     );
-    const second = await inside.until("abc");
+    const second = await inside.until("\r\n\r\nabc");
     expect(second.slice(second.indexOf("POST"))).toContain("X-Forwarded-Proto: https\r\n");
     inside.write("HTTP/1.1 204 No Content\r\n\r\n");
     await client.until("204 No Content");
