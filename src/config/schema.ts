@@ -127,6 +127,13 @@ const target = z.strictObject({
     100,
     "Further shapes of Host, tried in order after `<port>-<id>.<domain>`: for instance `{name}.{namespace}.actors.resources.substrate.ate.dev`. Placeholders are `{id}` or `{name}` and `{namespace}`, and perhaps `{port}`; each stands for a label or a part of one, and `:80` at the end gives the port.",
   ),
+  maskHost: text(
+    "host",
+    "",
+    /^$|^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:(\{port\}|[1-9][0-9]{0,4}))?$/,
+    "empty, or a host with or without a port, such as localhost:{port}",
+    "Host that pods get in place of the client's, with `{port}` for the sandbox's port; `X-Forwarded-Host` still tells the client's. Development servers (Vite, Next, webpack, Django) refuse names that they do not know: `localhost:{port}` is what they take. An application that makes links or redirects from Host alone makes them for this one. Empty: the client's Host.",
+  ),
   strict: bool(
     false,
     "Refuse a request (400) whose path, header and Host name different sandboxes. Off, the first of them wins.",

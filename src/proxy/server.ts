@@ -123,6 +123,8 @@ export interface ProxyServerOptions {
   readonly smallBodyBytes: number;
   /** See `RequestForwarding.trustForwarded` (`client.trustForwarded`). */
   readonly trustForwarded: boolean;
+  /** The Host that pods get in place of the client's, with `{port}` for the sandbox's port (`target.maskHost`). Default: the client's. */
+  readonly maskHost?: string | undefined;
   /**
    * Who this router is in `Via` fields: pods get it, and a request that has it is refused (`loop_detected`). A token, the
    * same for all processes of one router and nobody else's. Default: {@link newViaPseudonym}.
@@ -271,6 +273,7 @@ class HttpProxyServer implements ProxyServer {
       trustForwarded: options.trustForwarded,
       redirect: options.redirect,
       viaPseudonym: options.viaPseudonym ?? newViaPseudonym(),
+      maskHost: options.maskHost,
       replyPage: options.replyPage,
       held: options.held ?? holdNone(options.routes, this.#clock),
       waking: options.waking,

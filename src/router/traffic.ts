@@ -106,6 +106,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     viaPseudonym,
     replyPage,
     verdict: config.auth,
+    maskHost: config.target.maskHost || undefined,
     upstreams,
     held,
     waking,

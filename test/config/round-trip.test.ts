@@ -44,6 +44,7 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
     ["{id}.x.dev"],
     ["{name}.{namespace}.x.dev:80", "{port}-{id}.y.dev"],
   ),
+  "target.maskHost": fc.constantFrom("", "localhost:{port}", "app.internal", "a:80"),
   "auth.accessTokenHeader": header,
   // What is set is not written; see secrets.test.ts.
   "admin.token": fc.constant(""),

@@ -56,11 +56,15 @@ export class FastOutbound {
     return head.isPlain && this.#context.scan.hostStart >= 0 && this.#hasOwnPath(head);
   }
 
-  /** The pod gets the request-target as it is, and no span has to look at the fields. */
+  /** The pod gets the request-target and the Host as they are, and no span has to look at the fields. */
   #hasOwnPath(head: ScannedHead): boolean {
-    const { parseTarget, tracing } = this.#context.options;
+    const { parseTarget, tracing, maskHost } = this.#context.options;
     const { pathPrefix } = parseTarget;
-    return tracing === undefined && (pathPrefix === "" || !head.targetStartsWith(pathPrefix));
+    return (
+      tracing === undefined &&
+      maskHost === undefined &&
+      (pathPrefix === "" || !head.targetStartsWith(pathPrefix))
+    );
   }
 
   /** Sets what is to be sent where, for the head that was just scanned. Returns why not, if not. */

@@ -23,6 +23,8 @@ export interface RequestForwarding {
    * believe it.
    */
   readonly trustForwarded: boolean;
+  /** The Host that the pod gets in place of the client's, which `X-Forwarded-Host` tells; absent: the client's. */
+  readonly maskedHost?: string | undefined;
 }
 
 /** A head that undici is sure to accept, or what is wrong with it (reason `bad_request`). */
@@ -220,7 +222,7 @@ export function forwardRequestHead(
         // undici asserts that a bracketed Host is closed; RFC 9112 3.2 refuses all that are invalid.
         if (value !== "" && parseAuthority(value) === undefined) return badRequest("the Host is invalid");
         host = value;
-        headers.push(name, authority ?? value);
+        headers.push(name, options.maskedHost ?? authority ?? value);
         continue;
       case "te":
         trailersWanted ||= listItems(value).some((item) => item.split(";")[0]?.trim() === "trailers");
@@ -248,7 +250,7 @@ export function forwardRequestHead(
   }
   if (authority !== undefined) {
     if (parseAuthority(authority) === undefined) return badRequest("the Host is invalid");
-    if (host === undefined) headers.unshift("Host", authority);
+    if (host === undefined) headers.unshift("Host", options.maskedHost ?? authority);
   }
 
   const add = (name: string, lower: string, value: string): void => {

@@ -39,6 +39,8 @@ export interface LaneOptions {
   /** Bodies that are read before a connection to the pod is taken. */
   readonly smallBodies: SmallBodies;
   readonly trustForwarded: boolean;
+  /** See `ProxyServerOptions.maskHost`. */
+  readonly maskHost?: string | undefined;
   /** Requests that came without TLS are sent to `https` at this port. Absent: they are served. */
   readonly redirect?: { readonly port: number } | undefined;
   /** See `ProxyServerOptions.viaPseudonym`. */
@@ -111,6 +113,7 @@ export function findPassage(head: AdmittedHead, trace: RequestTrace, options: La
     via: viaOf(trace.protocol, options),
     prefix: result.kind === "target" ? result.target.prefix : undefined,
     trustForwarded: options.trustForwarded,
+    maskedHost: options.maskHost?.replace("{port}", String(verdict.port)),
   });
   if (forwarded.kind === "bad_request") {
     return { kind: "refuse", reason: "bad_request", message: forwarded.message };
