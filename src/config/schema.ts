@@ -159,6 +159,18 @@ const upstream = z.strictObject({
     3000,
     "Longest wait for a TCP connection to a pod; then the reply is 504.",
   ),
+  refusedGraceMs: int(
+    0,
+    MINUTE_MS,
+    2_000,
+    "How long a request waits for a port of a young sandbox on which nothing listens yet (`upstream.youngMs`): its program may just be starting. Then, and for older sandboxes at once, the reply is 502 (`upstream_refused`). 0: no request waits.",
+  ),
+  youngMs: int(
+    0,
+    HOUR_MS,
+    10_000,
+    "A sandbox is young for so long after it became ready, by the time that its object says. Clocks that differ by more than that make young ones of none, or of more.",
+  ),
   firstByteTimeoutMs: int(
     1,
     DAY_MS,

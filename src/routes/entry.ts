@@ -110,7 +110,7 @@ export class Entry implements RouteInEffect {
   }
 
   /** Gives a life that nobody has asked for yet its object. */
-  incarnate(pod: PodIdentity): LivingIncarnation {
+  incarnate(pod: PodIdentity & Pick<Route, "readyAtS">): LivingIncarnation {
     const { name: namespace, numbers } = this.namespace;
     const incarnation = new LivingIncarnation(numbers.next(), namespace, this.name, pod);
     this.life = incarnation;

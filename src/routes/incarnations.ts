@@ -16,14 +16,21 @@ export class LivingIncarnation implements Incarnation {
   readonly uid: string;
   readonly ip: string;
   podUid: string | undefined;
+  readonly readyAtS: number | undefined;
 
-  constructor(number: number, namespace: string, name: string, { uid, ip, podUid }: PodIdentity) {
+  constructor(
+    number: number,
+    namespace: string,
+    name: string,
+    { uid, ip, podUid, readyAtS }: PodIdentity & Pick<Route, "readyAtS">,
+  ) {
     this.number = number;
     this.#namespace = namespace;
     this.#name = name;
     this.uid = uid;
     this.ip = ip;
     this.podUid = podUid;
+    this.readyAtS = readyAtS;
   }
 
   get key(): ObjectKey {

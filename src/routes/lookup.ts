@@ -12,6 +12,8 @@ export interface Incarnation {
   readonly key: ObjectKey;
   readonly uid: string;
   readonly ip: string;
+  /** `Route.readyAtS`, when it began. */
+  readonly readyAtS?: number | undefined;
 }
 
 /**

@@ -59,6 +59,11 @@ export interface Route {
   readonly shutdownAtMs?: Milliseconds | undefined;
   /** UID of the pod behind `ip`, when the writer knows it: tells two lives with one IP apart. */
   readonly podUid?: string | undefined;
+  /**
+   * When the sandbox became ready, in seconds since the epoch, when the informer knows. It is not told on: to whom a peer or a
+   * snapshot tells the route, the sandbox is not young.
+   */
+  readonly readyAtS?: number | undefined;
   /** Absent: traffic does not wake it, or it runs. */
   readonly wake?: WakeState | undefined;
 }

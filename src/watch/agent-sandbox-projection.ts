@@ -3,7 +3,7 @@ import { type Provider, tableNamespace } from "../routes/provider.ts";
 import { type Route, type RouteState, routingId } from "../routes/route.ts";
 import { arrayOrEmpty, type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
 import { isAgentSandboxAsleep, mayWakeAgentSandbox, planAgentSandboxWake } from "./agent-sandbox-wake.ts";
-import { conditionOf, controllerOf, parseTime } from "./object-fields.ts";
+import { conditionOf, controllerOf, parseTime, readySince } from "./object-fields.ts";
 import { readMetadata } from "./object-metadata.ts";
 import { wakeStateOf } from "./wake-plan.ts";
 import type { Projection, WatchedResource } from "./watched-resource.ts";
@@ -66,6 +66,7 @@ export function projectAgentSandbox(object: unknown, version: AgentSandboxVersio
     shutdownAtMs: parseTime(spec["shutdownTime"]),
     // The object does not name its pod's UID.
     podUid: undefined,
+    readyAtS: readySince(status),
     wake:
       state === "paused" || state === "creating"
         ? wakeStateOf(mayWakeAgentSandbox(objectOrEmpty(fields["annotations"])), isAgentSandboxAsleep(spec))

@@ -21,3 +21,10 @@ export function parseTime(value: unknown): Milliseconds | undefined {
   const ms = Date.parse(value);
   return Number.isNaN(ms) ? undefined : ms;
 }
+
+/** When the condition `Ready` became true, in whole seconds since the epoch; `undefined` when it is not, or says no time. */
+export function readySince(status: JsonObject): number | undefined {
+  const ready = conditionOf(status, "Ready");
+  const sinceMs = ready["status"] === "True" ? parseTime(ready["lastTransitionTime"]) : undefined;
+  return sinceMs === undefined ? undefined : Math.floor(sinceMs / 1_000);
+}

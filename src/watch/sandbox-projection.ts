@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { type Route, type RouteState, routingId } from "../routes/route.ts";
 import { type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
-import { conditionOf, controllerOf, parseTime } from "./object-fields.ts";
+import { conditionOf, controllerOf, parseTime, readySince } from "./object-fields.ts";
 import { readMetadata } from "./object-metadata.ts";
 import { mayWakeSandbox, planSandboxWake } from "./sandbox-wake.ts";
 import { wakeStateOf } from "./wake-plan.ts";
@@ -67,6 +67,7 @@ export function projectSandbox(object: unknown): Projection {
     requireTrafficAuth: annotations[JWT_AUTH] === "true",
     shutdownAtMs: parseTime(spec["shutdownTime"]),
     podUid: stringOrEmpty(podInfo["podUID"]) || undefined,
+    readyAtS: readySince(status),
     wake:
       state === "running" || state === "available" || hasEnded(status["phase"])
         ? undefined

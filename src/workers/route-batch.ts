@@ -30,6 +30,7 @@ export type RouteTuple = readonly [
   shutdownAtMs: number | undefined,
   podUid: string | undefined,
   wake: WakeState | undefined,
+  readyAtS: number | undefined,
   state: string,
   incarnation: number,
   ipReassigned: boolean,
@@ -82,6 +83,7 @@ export function encodeRoute(inEffect: RouteInEffect): RouteTuple {
     route.shutdownAtMs,
     route.podUid,
     route.wake,
+    route.readyAtS,
     state,
     incarnation?.number ?? 0,
     ipReassigned,
@@ -91,8 +93,8 @@ export function encodeRoute(inEffect: RouteInEffect): RouteTuple {
 /** The inverse of {@link encodeRoute}. Both ends run the same version of Lychgate, so nothing is checked. */
 export function decodeRoute(tuple: RouteTuple): RouteImage {
   const [namespace, name, id, uid, owner, ip, routeState, resourceVersion] = tuple;
-  const [, , , , , , , , accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake] = tuple;
-  const [, , , , , , , , , , , , , state, incarnation, ipReassigned] = tuple;
+  const [, , , , , , , , accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake, readyAtS] = tuple;
+  const [, , , , , , , , , , , , , , state, incarnation, ipReassigned] = tuple;
   const route: Route = {
     namespace,
     name,
@@ -107,6 +109,7 @@ export function decodeRoute(tuple: RouteTuple): RouteImage {
     shutdownAtMs,
     podUid,
     wake,
+    readyAtS,
   };
   return { route, state, incarnation, ipReassigned };
 }

@@ -153,7 +153,13 @@ export class RouteMirror implements RouteLookup {
     if (entry.incarnation?.number !== incarnation) this.#endIncarnation(entry, "replaced");
     if (state !== "paused") this.#endPause(entry, "replaced");
     if (incarnation !== 0) {
-      entry.incarnation ??= { number: incarnation, key, uid: route.uid, ip: route.ip };
+      entry.incarnation ??= {
+        number: incarnation,
+        key,
+        uid: route.uid,
+        ip: route.ip,
+        readyAtS: route.readyAtS,
+      };
     }
   }
 

@@ -24,6 +24,7 @@ const inEffect: fc.Arbitrary<RouteInEffect> = fc
       requireTrafficAuth: fc.boolean(),
       shutdownAtMs: fc.option(fc.double({ noNaN: true }), { nil: undefined }),
       podUid: fc.option(text, { nil: undefined }),
+      readyAtS: fc.option(fc.nat(), { nil: undefined }),
       wake: fc.constantFrom(undefined, "asleep" as const, "resuming" as const),
     }),
     state: text,

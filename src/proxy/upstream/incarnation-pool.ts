@@ -4,10 +4,11 @@ import { shareOfLimit } from "./client-share.ts";
 import type { ConnectionHome, ConnectionKind, Holder, PooledConnection } from "./pooled-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import type { UpstreamObserver } from "./upstream-observer.ts";
+import { type GraceSettings, RefusedGrace } from "./refused-grace.ts";
 import { type Served, WaitingRequests, type WaitingSettings } from "./waiting-requests.ts";
 
 /** Limits and times of the connections to one incarnation. */
-export interface PoolSettings extends WaitingSettings {
+export interface PoolSettings extends WaitingSettings, GraceSettings {
   readonly connectTimeoutMs: Milliseconds;
   /** Connections at a time over all ports; those of tunnels are not counted. */
   readonly maxConnectionsPerSandbox: number;
@@ -53,6 +54,7 @@ export class IncarnationPool implements ConnectionHome {
   readonly #connections = new Set<PooledConnection>();
   readonly #opening = new Map<PooledConnection, Lessee<PooledConnection>>();
   readonly #waiting: WaitingRequests;
+  readonly #grace: RefusedGrace<Lessee<PooledConnection>, PooledConnection>;
   /** Connections that count against the limit: opening, leased and idle. */
   #counted = 0;
   #tunnelCount = 0;
@@ -80,6 +82,7 @@ export class IncarnationPool implements ConnectionHome {
     const { maxConnectionsPerSandbox, maxTunnelsPerSandbox, clientSharePercent } = settings;
     this.#connectionShare = shareOfLimit(maxConnectionsPerSandbox, clientSharePercent);
     this.#tunnelShare = shareOfLimit(maxTunnelsPerSandbox, clientSharePercent);
+    this.#grace = new RefusedGrace(incarnation, settings, clock);
     this.#waiting = new WaitingRequests(settings, clock, () => this.#tellIfEmpty());
   }
 
@@ -89,7 +92,8 @@ export class IncarnationPool implements ConnectionHome {
 
   /** Nothing is open, opening or waiting. */
   get empty(): boolean {
-    return this.#connections.size === 0 && this.#opening.size === 0 && this.#waiting.size === 0;
+    const open = this.#connections.size + this.#opening.size;
+    return open === 0 && this.#waiting.size === 0 && this.#grace.size === 0;
   }
 
   /** Connections now, and requests that wait for one. */
@@ -189,6 +193,10 @@ export class IncarnationPool implements ConnectionHome {
       this.#giveUpOpening(connection);
       lessee.refused(error);
     }
+    for (const [lessee, { isTunnel }] of this.#grace.forgetAll()) {
+      this.#count(isTunnel, -1);
+      lessee.refused(error);
+    }
     this.#waiting.refuseAll(error);
     if (reason === "paused") return;
     for (const connection of this.#connections) {
@@ -254,6 +262,16 @@ export class IncarnationPool implements ConnectionHome {
   #open<C extends PooledConnection>({ kind, port, want }: LeaseOptions<C>, lessee: Lessee<C>): void {
     const isTunnel = want === "tunnel";
     this.#count(isTunnel, 1);
+    this.#connect(kind, port, isTunnel, lessee);
+  }
+
+  /** Opens a connection that is counted. */
+  #connect<C extends PooledConnection>(
+    kind: ConnectionKind<C>,
+    port: number,
+    isTunnel: boolean,
+    lessee: Lessee<C>,
+  ): void {
     const connection = kind.open({
       address: { ip: this.#incarnation.ip, port },
       connectTimeoutMs: this.#settings.connectTimeoutMs,
@@ -269,6 +287,7 @@ export class IncarnationPool implements ConnectionHome {
   opened(connection: PooledConnection): void {
     const lessee = this.#opening.get(connection);
     this.#opening.delete(connection);
+    if (lessee !== undefined && this.#grace.size > 0) this.#grace.forget(lessee);
     this.#observer.connected(connection.connectMs);
     this.#connections.add(connection);
     connection.holder = lessee;
@@ -279,11 +298,20 @@ export class IncarnationPool implements ConnectionHome {
     const lessee = this.#opening.get(connection);
     this.#opening.delete(connection);
     this.#observer.connectFailed(error.code);
+    if (error.code === "upstream_refused" && lessee !== undefined && this.#mayTryAgain(lessee, connection))
+      return;
     if (error.code === "overloaded") this.#outOfFiles();
     this.#count(connection.isTunnel, -1);
     lessee?.refused(error);
     this.#serveWaiting();
     this.#tellIfEmpty();
+  }
+
+  /** Its place stays taken: it is counted until it is tried again, or given up. */
+  #mayTryAgain(lessee: Lessee<PooledConnection>, refused: PooledConnection): boolean {
+    return this.#grace.mayTryAgain(lessee, refused, ({ kind, address, isTunnel }) => {
+      if (kind !== undefined) this.#connect(kind, address.port, isTunnel, lessee);
+    });
   }
 
   /** Its socket is closed, whoever closed it. */
@@ -303,7 +331,14 @@ export class IncarnationPool implements ConnectionHome {
     else this.#counted += change;
   }
 
-  #cancelOpening(lessee: object): void {
+  #cancelOpening(lessee: Lessee<PooledConnection>): void {
+    const refused = this.#grace.size > 0 ? this.#grace.forget(lessee) : undefined;
+    if (refused !== undefined) {
+      this.#count(refused.isTunnel, -1);
+      this.#serveWaiting();
+      this.#tellIfEmpty();
+      return;
+    }
     for (const [connection, its] of this.#opening) {
       if (its !== lessee) continue;
       this.#giveUpOpening(connection);

@@ -56,7 +56,7 @@ export abstract class PooledConnection implements UsedConnection, SocketOwner {
   /** Who has it now, `undefined` while it is idle. Set by the pool alone. */
   holder: Holder | undefined;
   /** What it was asked for as. Set by the pool alone. */
-  kind: object | undefined;
+  kind: ConnectionKind<PooledConnection> | undefined;
   /** It is a tunnel's. Set by the pool alone. */
   isTunnel = false;
   readonly #home: ConnectionHome;

@@ -25,8 +25,8 @@ export class FakeRoutes implements RouteLookup {
   readonly #found = new Map<string, Extract<Lookup, { kind: "found" }>>();
 
   /** A running sandbox; a second call with the same ID is its next life. */
-  run(id: string, ip = "127.0.0.1", accessToken = ""): Incarnation {
-    const incarnation = incarnationAt(ip);
+  run(id: string, ip = "127.0.0.1", accessToken = "", readyAtS?: number): Incarnation {
+    const incarnation = { ...incarnationAt(ip), readyAtS };
     const version = parseResourceVersion("1");
     if (!version) throw new Error("unreachable");
     const route: Route = {
