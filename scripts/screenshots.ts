@@ -43,6 +43,8 @@ const router = await startRouter(
     listen: "127.0.0.1:0",
     peerListen: "127.0.0.1:0",
     adminListen: "127.0.0.1:0",
+    // The pods of this cluster.
+    routes: { podCidrs: ["127.0.96.0/24"] },
     drain: { delayMs: 0, timeoutMs: 0 },
   }),
   { log: silentLog, apiServer: new URL(cluster.apiUrl) },

@@ -209,8 +209,68 @@ describe.skipIf(NO_KUBERNETES)(
       });
     });
 
+    // Last, since it adds to what base grants.
+    describe("deploy/wake", () => {
+      const right: Right = {
+        verb: "patch",
+        resource: "agents.kruise.io/sandboxes",
+        namespace: "",
+        role: "clusterrole/lychgate",
+      };
+      const path = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes/asleep";
+      const isPaused = async (): Promise<boolean> => {
+        const { body } = await kubernetes.call("GET", path);
+        return (body as { spec: { paused: boolean } }).spec.paused;
+      };
+      beforeAll(async () => {
+        await kubernetes.run(["apply", "-k", "deploy/wake"]);
+        await create({
+          apiVersion: "agents.kruise.io/v1alpha1",
+          kind: "Sandbox",
+          metadata: { name: "asleep", namespace: "default" },
+          spec: { paused: true, autoPausePolicy: { resume: { onIngressTraffic: {} } } },
+        });
+      });
+
+      async function startWaking(): Promise<RouterProcess> {
+        const router = await start("lychgate", false, ["--wake-enabled", "--wake-timeout-ms=1000"]);
+        await eventually(() => isReady(router));
+        return router;
+      }
+      const ask = async (router: RouterProcess): Promise<number> =>
+        (await request(`http://${router.traffic}/kruise/default--asleep/3000/`)).statusCode;
+
+      test("without patch on sandboxes nobody is woken, and the router says what to grant", async () => {
+        await without(right, async () => {
+          const router = await startWaking();
+          expect(await ask(router)).toBe(503);
+          expect(await isPaused()).toBe(true);
+          await eventually(() => {
+            const said = router.stderr.find((line) => line.includes("could not be woken"));
+            expect(said).toContain("deploy/components/wake");
+          });
+        });
+      });
+
+      test("with it a request wakes a sandbox", async () => {
+        const router = await startWaking();
+        // No controller lets it run.
+        expect(await ask(router)).toBe(503);
+        expect(await isPaused()).toBe(false);
+      });
+
+      test("nothing else is granted", async () => {
+        const rights = [...sandboxes("clusterrole/lychgate"), managers("role/lychgate-managers"), right];
+        expect(await allowed("lychgate", "lychgate")).toEqual(rights.map(textOf).sort());
+      });
+    });
+
     /** The router as the manifest runs it, with its account's token, on ports of loopback. */
-    async function start(namespace: string, hasMemberlist: boolean): Promise<RouterProcess> {
+    async function start(
+      namespace: string,
+      hasMemberlist: boolean,
+      flags: readonly string[] = [],
+    ): Promise<RouterProcess> {
       const kubeconfig = await kubernetes.kubeconfigOf(namespace, "lychgate");
       const memberlist = [
         "--memberlist-enabled",
@@ -221,6 +281,7 @@ describe.skipIf(NO_KUBERNETES)(
         "--kubeconfig",
         kubeconfig,
         ...(hasMemberlist ? memberlist : []),
+        ...flags,
       ]);
       onTestFinished(async () => {
         router.kill("SIGKILL");
@@ -276,9 +337,9 @@ describe.skipIf(NO_KUBERNETES)(
       };
       const isIt = (rule: (typeof granted.rules)[number]) =>
         rule.apiGroups.includes(group ?? "?") && rule.resources.includes(plural ?? "?");
-      const rules = granted.rules.map((rule) =>
-        isIt(rule) ? { ...rule, verbs: rule.verbs.filter((each) => each !== verb) } : rule,
-      );
+      const rules = granted.rules
+        .map((rule) => (isIt(rule) ? { ...rule, verbs: rule.verbs.filter((each) => each !== verb) } : rule))
+        .filter(({ verbs }) => verbs.length > 0);
       const set = (value: unknown) =>
         kubernetes.run([
           "patch",

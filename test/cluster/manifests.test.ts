@@ -12,6 +12,7 @@ interface Manifest {
 /** Each kustomization, the namespaces that it brings, and those that it needs. */
 const KUSTOMIZATIONS = [
   { path: "deploy/base", brings: ["lychgate"], needs: [] },
+  { path: "deploy/tls", brings: ["lychgate"], needs: [] },
   { path: "deploy/wake", brings: ["lychgate"], needs: [] },
   { path: "deploy/agent-sandbox", brings: ["lychgate"], needs: [] },
   { path: "deploy/beside-gateway", brings: ["lychgate"], needs: ["sandbox-system"] },
@@ -90,6 +91,8 @@ describe.skipIf(NO_KUBERNETES)(
         }
       }
       expect(seen).toEqual([
+        "lychgate/lychgate",
+        "lychgate/lychgate",
         "lychgate/lychgate",
         "lychgate/lychgate",
         "lychgate/lychgate",

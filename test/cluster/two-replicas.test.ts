@@ -203,8 +203,9 @@ test.skipIf(kubeApiserver.isMissing || NO_GO !== undefined)(
     expect(sum("refuted")).toBeGreaterThan(0);
     for (const replica of scene.replicas) {
       expect(await scene.metric(replica, "lychgate_cluster_restores_total")).toBe(1);
-      // At most the three deletions of the lost future, which it pushed three times: those sandboxes live.
-      expect((await managerOf(replica))?.refuted).toBeLessThanOrEqual(9);
+      // At most the three deletions of the lost future, which it pushed three times: those sandboxes live. A busy machine answers late, and
+      // a manager that has no answer after 100 ms pushes again, ten times at most.
+      expect((await managerOf(replica))?.refuted).toBeLessThanOrEqual(90);
       // A busy machine makes a member suspect for a moment.
       await eventually(async () => {
         const { memberlist } = await scene.peersOf(replica);
