@@ -43,6 +43,9 @@ if (major >= 24) {
     process.exit(1);
   });
   child.on("exit", (code, signal) => {
+    // What the system's loader ends a program with whose libraries are missing. It has said which.
+    if (code === 127)
+      process.stderr.write("lychgate: Node 26 needs libatomic.so.1 (Debian: apt-get install libatomic1)\n");
     process.exitCode = code ?? 1;
     if (signal) {
       process.removeAllListeners(signal);

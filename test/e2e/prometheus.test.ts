@@ -65,6 +65,10 @@ describe.skipIf(NO_PROMETHEUS)(title, () => {
       join(snapshots, "routes.snapshot"),
       "--snapshot-interval-ms",
       "1000",
+      // For the panels of TLS.
+      "--tls",
+      "--tls-port",
+      String(await freePort()),
     ]);
     stops.push(() => demo.stop());
     const node = await serveHostMetrics();
