@@ -55,6 +55,8 @@ const FLOORS: readonly (readonly Room[])[] = [
     ["proxy/fast", /^src\/proxy\/fast\/[\w-]+\.ts$/],
     ["proxy/full", /^src\/proxy\/full\/[\w-]+\.ts$/],
   ],
+  // On the fast lane's connections to pods, and the full lane's tunnels.
+  [["proxy/h2", /^src\/proxy\/h2\/[\w-]+\.ts$/]],
   [["proxy", /^src\/proxy\/[\w-]+\.ts$/]],
   // The composition roots of the node tools, and of what `lychgate serve` runs.
   [["node commands", /^src\/node\/[\w-]+\/command\.ts$/]],

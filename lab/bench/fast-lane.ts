@@ -92,6 +92,7 @@ const lane = new FastLane({
   maxRequestsPerConnection: 0,
   requestStarted() {},
   viaPseudonym: newViaPseudonym(),
+  handOverHttp2: undefined,
   handOver() {},
 });
 

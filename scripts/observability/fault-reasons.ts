@@ -20,6 +20,7 @@ const BLAME: Readonly<Record<string, Blame>> = {
   http2_on_plain_port: "client",
   proxy_protocol: "client",
   version_not_supported: "client",
+  misdirected_request: "client",
   method_not_allowed: "client",
   max_forwards: "nobody",
   loop_detected: "sandbox",

@@ -380,6 +380,31 @@ const tls = z.strictObject({
   ),
 });
 
+const http2 = z.strictObject({
+  enabled: bool(
+    true,
+    "Speak HTTP/2 with clients: where a TLS client asks for it by ALPN, and on the plain port with those that begin with it (prior knowledge). Off, the latter get 505 (`http2_on_plain_port`). To pods HTTP/1.1 is spoken in either case.",
+  ),
+  maxConcurrentStreams: int(
+    1,
+    10_000,
+    100,
+    "Requests that a client may have under way on one HTTP/2 connection (SETTINGS_MAX_CONCURRENT_STREAMS); those above are refused, and clients wait or open another connection. Below 100 clients that expect that many get slower. Memory per connection may reach this times `http2.streamWindowBytes`.",
+  ),
+  streamWindowBytes: int(
+    65_535,
+    16 * 1024 * 1024,
+    262_144,
+    "What a client may send of one HTTP/2 request's body before the pod has taken it (SETTINGS_INITIAL_WINDOW_SIZE): the memory that a slow pod costs per request. An upload is no faster than this per round trip: 262144 is 2.6 MB/s at 100 ms.",
+  ),
+  connectionWindowBytes: int(
+    65_535,
+    64 * 1024 * 1024,
+    1024 * 1024,
+    "What a client may have on its way of all bodies of one HTTP/2 connection together. One request's window is the narrower limit; a pod that takes nothing does not use up this one.",
+  ),
+});
+
 const peers = z.strictObject({
   trust: z
     .enum(["verify", "serve"])
@@ -807,6 +832,7 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   upstream: "Connections to pods",
   client: "Connections from clients",
   tls: "TLS for clients",
+  http2: "HTTP/2",
   peers: "Pushes from peers",
   memberlist: "Finding peers by memberlist",
   wake: "Waking sandboxes",
@@ -902,6 +928,7 @@ export const configSchema = z
     upstream: upstream.prefault({}),
     client: client.prefault({}),
     tls: tls.prefault({}),
+    http2: http2.prefault({}),
     peers: peers.prefault({}),
     memberlist: memberlist.prefault({}),
     wake: wake.prefault({}),

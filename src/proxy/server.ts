@@ -19,6 +19,8 @@ import { ConnectionLimits } from "./limits/connection-limits.ts";
 import type { ConnectionLimit, ConnectionLimitOptions } from "./limits/connection-limits.ts";
 import { FastLane } from "./fast/fast-lane.ts";
 import type { FullLaneServer, FullLaneServerOptions } from "./full/full-lane-server.ts";
+import type { Http2Settings } from "./h2/h2-context.ts";
+import type { H2Lane } from "./h2/h2-lane.ts";
 import { HeldRequests } from "./limits/held-requests.ts";
 import type { WakingRequests } from "./limits/waking-requests.ts";
 import type { LaneOptions } from "./passage/lane.ts";
@@ -109,7 +111,9 @@ export interface ProxyServerOptions {
   readonly maxConnectionsPerAddress: number;
   /** Requests on one client connection; the last is answered with `Connection: close`. 0: no limit (`client.maxRequestsPerConnection`). */
   readonly maxRequestsPerConnection: number;
-  /** Off: every request goes through the full lane. The same comes out, at several times the cost. Default on. */
+  /** How HTTP/2 is spoken with clients. */
+  readonly http2: Http2Settings;
+  /** Off: every request of HTTP/1.1 goes through the full lane, and the preface of HTTP/2 is refused. The same comes out, at several times the cost. Default on. */
   readonly fastLane?: boolean;
   /** Whether what Node does not document is used where it was found to work (`client.sharedReadBuffer`). */
   readonly sharedReadBuffer: SharedReadBuffer;
@@ -200,6 +204,7 @@ export function newViaPseudonym(): string {
  * table.addListener(upstreams);
  * const server = createProxyServer({
  *   ...config.client,
+ *   http2: config.http2,
  *   firstByteTimeoutMs: config.upstream.firstByteTimeoutMs,
  *   idleTimeoutMs: config.upstream.idleTimeoutMs,
  *   listen: { host: "127.0.0.1", port: 0 },
@@ -242,6 +247,9 @@ class HttpProxyServer implements ProxyServer {
   readonly #fast: FastLane;
   readonly #fullOptions: FullLaneServerOptions;
   #full: FullLaneServer | undefined;
+  /** Loaded when a first client speaks HTTP/2; those that come meanwhile wait. */
+  #h2: H2Lane | undefined;
+  readonly #h2Waiting = new Map<Socket, NotAdmitted | undefined>();
   readonly #limits: ConnectionLimits;
   readonly #refused: RefusedConnections;
   readonly #acceptErrors: PacedLog;
@@ -311,6 +319,7 @@ class HttpProxyServer implements ProxyServer {
       ...shared,
       transport: this.#transport,
       handOver: (socket) => this.#handOver(socket),
+      handOverHttp2: options.http2.enabled ? (socket) => this.#takeHttp2(socket) : undefined,
     });
     this.#listener = createServer(
       // A client may end its side while it waits for the answer.
@@ -327,7 +336,7 @@ class HttpProxyServer implements ProxyServer {
   }
 
   get connections(): { readonly open: number; readonly tunnels: number } {
-    return { open: this.#limits.open, tunnels: this.#full?.tunnels ?? 0 };
+    return { open: this.#limits.open, tunnels: (this.#full?.tunnels ?? 0) + (this.#h2?.tunnels ?? 0) };
   }
 
   get tlsAddress(): AddressInfo | undefined {
@@ -375,6 +384,7 @@ class HttpProxyServer implements ProxyServer {
       this.#tls?.acceptor.cut();
       this.#full?.drain();
       this.#fast.drain();
+      this.#h2?.drain();
       const deadline = this.#clock.setTimeout(() => this.#cut(), timeoutMs);
       void closed.then(() => deadline.clear());
     }
@@ -392,6 +402,8 @@ class HttpProxyServer implements ProxyServer {
     this.#tls?.acceptor.cut();
     this.#full?.cut();
     this.#fast.cut();
+    this.#h2?.cut();
+    for (const socket of this.#h2Waiting.keys()) socket.destroy();
   }
 
   /** Resolves when every connection is gone too. */
@@ -406,6 +418,7 @@ class HttpProxyServer implements ProxyServer {
   #newAcceptor(tls: ProxyTlsOptions): TlsAcceptor {
     return new TlsAcceptor({
       ...tls,
+      alpn: this.#options.http2.enabled ? ["h2", "http/1.1"] : ["http/1.1"],
       clock: this.#clock,
       ended: (result) => this.#options.observer?.handshakeEnded?.(result),
       secured: (socket, facts, transport) => {
@@ -413,7 +426,9 @@ class HttpProxyServer implements ProxyServer {
       },
       refused: (socket, why, facts, transport) => {
         noteAccepted(socket, { ...acceptedOf(transport), tls: facts, transport });
-        this.#refuseUnread(socket, new NotAdmitted("client_certificate", CERTIFICATE_REFUSALS[why]));
+        const refusal = new NotAdmitted("client_certificate", CERTIFICATE_REFUSALS[why]);
+        if (facts.alpn === "h2") this.#takeHttp2(socket, refusal);
+        else this.#refuseUnread(socket, refusal);
       },
       plain: (socket, bytes) => {
         const unread = nameUnread(bytes);
@@ -427,6 +442,31 @@ class HttpProxyServer implements ProxyServer {
   #handOver(socket: Socket): void {
     this.#full?.take(socket);
     socket.resume();
+  }
+
+  /** `socket` does not flow. `refusal`: see `H2Lane.take`. */
+  #takeHttp2(socket: Socket, refusal?: NotAdmitted): void {
+    if (this.#h2 !== undefined) {
+      this.#h2.take(socket, refusal);
+      return;
+    }
+    const leave = () => this.#h2Waiting.delete(socket);
+    socket.on("error", leave).once("close", leave);
+    this.#h2Waiting.set(socket, refusal);
+    if (this.#h2Waiting.size === 1) void this.#loadHttp2();
+  }
+
+  async #loadHttp2(): Promise<void> {
+    const { H2Lane } = await import("./h2/h2-lane.ts");
+    const lane = (this.#h2 ??= new H2Lane(
+      { ...this.#fullOptions, http2: this.#options.http2 },
+      this.#fast.shared,
+    ));
+    for (const [socket, refusal] of this.#h2Waiting) {
+      if (!socket.destroyed) lane.take(socket, refusal);
+    }
+    this.#h2Waiting.clear();
+    if (this.#draining) lane.drain();
   }
 
   async #prepareTransport(): Promise<void> {
@@ -503,7 +543,9 @@ class HttpProxyServer implements ProxyServer {
    */
   #serveAccepted(socket: Socket, accepted: AcceptedConnection, first: Buffer | undefined): void {
     if (accepted.tls) noteAccepted(socket, accepted);
-    if (this.#options.fastLane === false) {
+    if (accepted.tls?.alpn === "h2") {
+      this.#takeHttp2(socket);
+    } else if (this.#options.fastLane === false) {
       socket.setNoDelay(true);
       socket.pause();
       if (first !== undefined && first.length > 0) socket.unshift(first);

@@ -113,6 +113,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     firstByteTimeoutMs,
     idleTimeoutMs,
     ...config.client,
+    http2: config.http2,
     maxConnections,
     tracing,
     clock,

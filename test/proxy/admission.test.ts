@@ -5,6 +5,7 @@ import { admit, NotAdmitted } from "../../src/proxy/passage/admission.ts";
 import { nameUnread } from "../../src/proxy/passage/unread-bytes.ts";
 import { LANE } from "./support/lane.ts";
 import { OK } from "./support/raw-peer.ts";
+import { DEFAULTS } from "../support/defaults.ts";
 import { Scene } from "./support/scene.ts";
 
 const NAME = "lychgate-0123456789abcdef";
@@ -31,6 +32,9 @@ describe("admission", () => {
     for (const version of ["2.0", "3.0"])
       expect(reasonOf("GET", [], `HTTP/${version}`)).toBe("version_not_supported");
     expect(reasonOf("GET", [], "HTTP/0.9")).toBe("bad_request");
+    // Not what a request line says: node:http takes 2.0 there for a version.
+    const stream = { method: "GET", target: "/", rawHeaders: ["Host", "a"], isStream: true };
+    expect(admit(stream, "HTTP/2.0", "lychgate-x")).toBe(stream);
   });
 
   test.each([
@@ -208,7 +212,9 @@ describe("at a router", () => {
     const [, bytes, reason, status] = each;
     const told: string[] = [];
     const log = { debug() {}, info: (line: string) => void told.push(line), warn() {}, error() {} };
-    const scene = await Scene.open({ server: { log } });
+    // Where it is on, the preface begins a connection of HTTP/2 (h2/).
+    const http2 = { ...DEFAULTS.http2, enabled: false };
+    const scene = await Scene.open({ server: { log, http2 } });
     const client = await scene.send(bytes);
     expect(await client.until("\r\n\r\n")).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
     expect(client.received).toContain(reason);

@@ -162,6 +162,7 @@ const REFUSALS = new Set([
   "http2_on_plain_port",
   "proxy_protocol",
   "version_not_supported",
+  "misdirected_request",
   "method_not_allowed",
   "max_forwards",
   "loop_detected",

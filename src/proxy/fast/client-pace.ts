@@ -1,13 +1,20 @@
 import type { Milliseconds } from "../../system/clock.ts";
-import type { FastLaneContext } from "./fast-lane-context.ts";
+import type { Deadlines } from "../limits/deadlines.ts";
+import type { LaneOptions } from "../passage/lane.ts";
+
+/** What paces are kept with. */
+export interface PaceContext {
+  readonly deadlines: Deadlines;
+  readonly options: Pick<LaneOptions, "uploadRate" | "downloadRate">;
+}
 
 /** How slow one client may be just now: while it sends a body, and while it takes a response (see `LeastRate`). */
 export class ClientPace {
   /** Then the client is too slow; `Infinity` while it is not expected to send or to take anything. */
   deadlineMs: Milliseconds = Infinity;
-  readonly #context: FastLaneContext;
+  readonly #context: PaceContext;
 
-  constructor(context: FastLaneContext) {
+  constructor(context: PaceContext) {
     this.#context = context;
   }
 

@@ -11,7 +11,7 @@ import type { Timed } from "../limits/deadlines.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import type { Hold } from "../limits/held-requests.ts";
 import { MALFORMED_REQUEST } from "../passage/admission.ts";
-import { nameUnread } from "../passage/unread-bytes.ts";
+import { isHttp2Preface, nameUnread } from "../passage/unread-bytes.ts";
 import { LINGER_MS } from "../reply/raw-reply.ts";
 import { ClientPace } from "./client-pace.ts";
 import type { ClientPhase, ExchangeConnection } from "./client-phase.ts";
@@ -326,18 +326,29 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     this.held = undefined;
     this.#scanned = 0;
     if (end === UNUSUAL || (end > INCOMPLETE && (scan.traits & (TRAIT.upgrade | TRAIT.expect)) !== 0)) {
-      this.#handOver(bytes, start);
+      // node:http knows no later version than the one as which it is taken.
+      if (scan.minor > 1) bytes[scan.targetEnd + VERSION_MINOR] = ONE;
+      this.#handOver(bytes, start, options.handOver);
     } else if (end < INCOMPLETE) {
-      const { reason, message } = nameUnread(bytes.subarray(start));
-      this.#exchange.refuseUnread(reason, message);
+      this.#onUnread(bytes.subarray(start));
     } else {
       this.#begin(bytes, start, end);
     }
   }
 
-  #handOver(bytes: Buffer, start: number): void {
+  /** What came is no request of HTTP/1.1. */
+  #onUnread(bytes: Buffer): void {
+    const { handOverHttp2 } = this.#context.options;
+    if (handOverHttp2 !== undefined && this.#requests === 0 && isHttp2Preface(bytes)) {
+      this.#handOver(bytes, 0, handOverHttp2);
+      return;
+    }
+    const { reason, message } = nameUnread(bytes);
+    this.#exchange.refuseUnread(reason, message);
+  }
+
+  #handOver(bytes: Buffer, start: number, take: (socket: Socket) => void): void {
     const socket = this.#socket;
-    const { options, scan } = this.#context;
     stopFeeding(socket);
     this.guard();
     this.enter("gone");
@@ -352,14 +363,11 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     // What the socket has read ahead goes with it, in one piece: node:http reads the handle itself, and may do so while
     // the stream is paused. A piece that still waited in the stream would then come after what followed it. `read` gives
     // one piece at a time since Node 26.
-    const rest = bytes.subarray(start);
-    // node:http knows no later version than the one as which it is taken.
-    if (scan.minor > 1) rest[scan.targetEnd - start + VERSION_MINOR] = ONE;
-    const pieces = [rest];
+    const pieces = [bytes.subarray(start)];
     for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read())
       pieces.push(ahead);
     socket.unshift(Buffer.concat(pieces));
-    options.handOver(socket);
+    take(socket);
   }
 
   /** Begins the request whose head is `bytes` from `start` to `headEnd`. */

@@ -26,6 +26,8 @@ export interface FastLaneOptions extends LaneOptions {
   readonly transport: Transport;
   /** Takes a connection whose next request is not for this lane: paused, and what was read of it put back. */
   readonly handOver: (socket: Socket) => void;
+  /** Takes a connection that began with HTTP/2, in the same way; absent: such a client is told that it is not spoken. */
+  readonly handOverHttp2: ((socket: Socket) => void) | undefined;
 }
 
 /** A client connection as the lane sees it. */

@@ -63,6 +63,11 @@ export class FastLane {
     };
   }
 
+  /** What another lane needs to keep time with this one, and to use its connections to pods. */
+  get shared(): Pick<FastLaneContext, "deadlines" | "pods"> {
+    return this.#context;
+  }
+
   /** Client connections that are in this lane now. */
   get size(): number {
     return this.#context.clients.size;

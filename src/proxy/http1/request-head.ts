@@ -7,6 +7,8 @@ export interface RequestHead {
   readonly rawHeaders: readonly string[];
   /** The fast lane's scanner found nothing that must be looked at as fields, and the version is 1.1. */
   readonly isPlain?: boolean;
+  /** It came on a stream of HTTP/2, whose lane has looked at what frames it. */
+  readonly isStream?: boolean;
   /** What {@link firstValue} says, where it can be told without taking all fields apart. */
   first?(lowerCaseName: string): string | undefined;
   /** What {@link allValues} says, in the same way. */

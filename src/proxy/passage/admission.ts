@@ -58,11 +58,12 @@ export function admit<H extends RequestHead>(
 }
 
 function faultOf(
-  { method, rawHeaders }: RequestHead,
+  { method, rawHeaders, isStream }: RequestHead,
   protocol: string,
   viaPseudonym: string,
 ): NotAdmitted | undefined {
-  if (!protocol.startsWith("HTTP/1.")) {
+  // Not by the version that a request line claims: node:http passes on one of 2.0.
+  if (isStream !== true && !protocol.startsWith("HTTP/1.")) {
     // A request line without a version is HTTP/0.9, where nothing tells it from what is no HTTP at all.
     return protocol.startsWith("HTTP/0.")
       ? new NotAdmitted("bad_request", MALFORMED_REQUEST)

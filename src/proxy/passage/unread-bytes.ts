@@ -8,6 +8,15 @@ const UNEXPECTED_PROXY_HEADER =
   "the PROXY protocol is not taken from this address: turn it off in the proxy before it, or name the proxy in client.proxyProtocol";
 const REQUEST_LINE_VERSION = /^[^ \r\n]+ [^ \r\n]+ HTTP\/[2-9]\.[0-9]\r\n/;
 
+/** What a client of HTTP/2 sends first (RFC 9113 3.4). */
+const HTTP2_PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+
+/** Whether `bytes` begin as a connection of HTTP/2 does, as far as they go. */
+export function isHttp2Preface(bytes: Buffer): boolean {
+  const length = Math.min(bytes.length, HTTP2_PREFACE.length);
+  return bytes.subarray(0, length).equals(HTTP2_PREFACE.subarray(0, length));
+}
+
 /**
  * Names what a client sent in place of a request that can be read, so that whoever set it up sees why it fails: a
  * ClientHello (RFC 8446 5.1), the preface of HTTP/2 (RFC 9113 3.4), the PROXY protocol (its specification, 2.1 and 2.2),

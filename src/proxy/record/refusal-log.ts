@@ -17,6 +17,11 @@ export class RefusalLog {
     this.#log = new PacedLog(log, clock, INTERVAL_MS);
   }
 
+  /** Tells of a client whose connection was ended for what it did, at the same rate. */
+  tellOfClient(message: string, client: string): void {
+    this.#log.tell("warn", message, () => ({ client }));
+  }
+
   tell(trace: RequestTrace, reason: RefusalReason, error?: Error): void {
     const { logLevel } = REASONS[reason];
     if (!logLevel) return;

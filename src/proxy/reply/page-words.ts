@@ -86,6 +86,11 @@ export const PAGE_WORDS: Readonly<Record<RefusalReason, PageWords>> = {
   http2_on_plain_port: NOT_HTTP,
   proxy_protocol: NOT_HTTP,
   version_not_supported: NOT_HTTP,
+  misdirected_request: {
+    title: "Wrong connection",
+    what: "The request came on a connection that was made for another address.",
+    advice: "Load the page again: your browser will open a connection of its own.",
+  },
   method_not_allowed: NOT_HTTP,
   max_forwards: {
     title: "Answered by the gateway",

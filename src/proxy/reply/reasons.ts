@@ -52,7 +52,7 @@ const TABLE = {
   https_redirect: { status: 308, message: "<message>", locates: true },
   /** `tls.clientAuth`: the client has shown no certificate, or one that is not good. */
   client_certificate: { status: 403, message: "<message>", logLevel: "info", closes: true },
-  /** HTTP/2 without TLS, by prior knowledge. */
+  /** HTTP/2 by prior knowledge where it is turned off (`http2.enabled`), or in the middle of a connection of HTTP/1.1. */
   http2_on_plain_port: {
     status: 505,
     message: "this port speaks HTTP/1.1, and what came is HTTP/2",
@@ -71,6 +71,11 @@ const TABLE = {
     status: 505,
     message: "the only versions of HTTP that are understood are 1.0 and 1.1",
     closes: true,
+  },
+  /** HTTP/2 over TLS: the Host is none of the certificate's names (RFC 9110 15.5.20). */
+  misdirected_request: {
+    status: 421,
+    message: "this connection's certificate is not for the host that was asked for",
   },
   /** CONNECT and TRACE. */
   method_not_allowed: {

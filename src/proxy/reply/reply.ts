@@ -51,6 +51,7 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
   404: 5, // NOT_FOUND
   405: 12, // UNIMPLEMENTED
   408: 4, // DEADLINE_EXCEEDED
+  421: 14,
   431: 8, // RESOURCE_EXHAUSTED
   499: 1, // CANCELLED
   500: 13, // INTERNAL

@@ -14,9 +14,6 @@ import type { HandshakeResult } from "./handshake-result.ts";
 import { TICKET_NAME_BYTES } from "./ticket-keys.ts";
 import type { TicketKeys } from "./ticket-keys.ts";
 
-/** What is offered by ALPN, best first. The one place to add to. */
-const ALPN_PROTOCOLS: readonly Exclude<TlsFacts["alpn"], false>[] = ["http/1.1"];
-
 /** What TLS works with, and what may change while it does. It can be sent to another process. */
 export interface TlsMaterial {
   /** At least one; the first is for clients that ask for no name, or for one that none has. */
@@ -36,6 +33,8 @@ export interface TlsSettings {
 
 /** Options of {@link TlsAcceptor}. */
 export interface TlsAcceptorOptions extends TlsSettings {
+  /** What is offered by ALPN, best first. A client that wants none of it is refused. */
+  readonly alpn: readonly Exclude<TlsFacts["alpn"], false>[];
   readonly material: TlsMaterial;
   readonly clock: Clock;
   /** Called once for each connection. Must not throw. */
@@ -171,7 +170,7 @@ export class TlsAcceptor {
 
   #newServer(): Server {
     const server = createServer({
-      ALPNProtocols: [...ALPN_PROTOCOLS],
+      ALPNProtocols: [...this.#options.alpn],
       requestCert: this.#options.clientAuth !== "off",
       // Judged below, so that it is counted and the client told why.
       rejectUnauthorized: false,

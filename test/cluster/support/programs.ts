@@ -29,6 +29,7 @@ const SOURCES = {
     package: "k8s.io/kubernetes/cmd/kube-apiserver",
     ldflags: KUBERNETES_LDFLAGS,
   },
+  h2spec: { module: "h2spec", package: "github.com/summerwind/h2spec/cmd/h2spec", ldflags: "-s -w" },
   helm: { module: "helm", package: "helm.sh/helm/v3/cmd/helm", ldflags: "-s -w" },
 } as const;
 

@@ -128,6 +128,7 @@ export class Router {
       held: this.held,
       clock,
       ...DEFAULTS.client,
+      http2: DEFAULTS.http2,
       sharedReadBuffer: SHARED_READ_BUFFER,
       firstByteTimeoutMs: DEFAULTS.upstream.firstByteTimeoutMs,
       idleTimeoutMs: DEFAULTS.upstream.idleTimeoutMs,

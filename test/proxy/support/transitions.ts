@@ -1,6 +1,7 @@
 import { CLIENT_TRANSITIONS } from "../../../src/proxy/fast/client-phase.ts";
 import { FastClient } from "../../../src/proxy/fast/fast-client.ts";
 import { Exchange, EXCHANGE_TRANSITIONS } from "../../../src/proxy/full/exchange.ts";
+import { STREAM_TRANSITIONS, StreamExchange } from "../../../src/proxy/h2/stream-exchange.ts";
 import { Tunnel, TUNNEL_TRANSITIONS } from "../../../src/proxy/full/tunnel.ts";
 
 // Whatever a test of the proxy plays, no state machine of it takes a way that its table does not have.
@@ -19,6 +20,7 @@ export const taken = {
   client: watch(FastClient.prototype, CLIENT_TRANSITIONS, ["head"]),
   exchange: watch(Exchange.prototype, EXCHANGE_TRANSITIONS, ["collecting", "leasing"]),
   tunnel: watch(Tunnel.prototype, TUNNEL_TRANSITIONS, ["asking"]),
+  stream: watch(StreamExchange.prototype, STREAM_TRANSITIONS, [...STREAM_TRANSITIONS.seeking]),
 };
 
 /** All ways of a table. */
