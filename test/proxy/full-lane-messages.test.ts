@@ -287,3 +287,22 @@ test("a sandbox behind IPv6 is reached", async () => {
   expect((await scene.router.record(0)).upstream).toBe(`[::1]:${pod.port}`);
   await pod.close();
 });
+
+test.each(["auto", "off"] as const)(
+  "what comes at once with an unusual head is read on, whatever its length (shared read buffer %s)",
+  async (sharedReadBuffer) => {
+    const scene = await Scene.open({ server: { sharedReadBuffer } });
+    for (const kib of [1, 63, 64, 65, 100, 1024]) {
+      const body = "x".repeat(kib * 1024);
+      const number = scene.pod.connections.length;
+      const client = await scene.send(
+        scene.head("POST /", `Content-Length: ${body.length}`, "Expect: 100-continue", "Connection: close") + body,
+      );
+      const inside = await scene.pod.connection(number);
+      await eventually(() => inside.received.endsWith(`\r\n\r\n${body}`), { everyMs: 2 });
+      inside.write("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+      await client.until("204 No Content");
+      inside.end();
+    }
+  },
+);

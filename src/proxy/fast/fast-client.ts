@@ -356,18 +356,24 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       .off("data", this.#onData)
       .off("drain", this.#onDrain)
       .off("end", this.#onEnd)
-      .off("error", this.#onError)
       .off("close", this.#onClose);
     // Paused while the readers change: what is put back must not be lost between them.
     socket.pause();
-    // What the socket has read ahead goes with it, in one piece: node:http reads the handle itself, and may do so while
-    // the stream is paused. A piece that still waited in the stream would then come after what followed it. `read` gives
-    // one piece at a time since Node 26.
-    const pieces = [bytes.subarray(start)];
-    for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read())
-      pieces.push(ahead);
-    socket.unshift(Buffer.concat(pieces));
-    take(socket);
+    const rest = Buffer.from(bytes.subarray(start));
+    // Not within the event that told of these bytes: a stream that comes to be full there has its handle stopped behind our
+    // back when the event is over, and is not read on by whoever gets it.
+    process.nextTick(() => {
+      if (socket.destroyed) return;
+      // What the socket has read ahead goes with it, in one piece: node:http reads the handle itself, and may do so while
+      // the stream is paused. A piece that still waited in the stream would then come after what followed it. `read` gives
+      // one piece at a time since Node 26.
+      const pieces = [rest];
+      for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read())
+        pieces.push(ahead);
+      socket.unshift(pieces.length === 1 ? rest : Buffer.concat(pieces));
+      socket.off("error", this.#onError);
+      take(socket);
+    });
   }
 
   /** Begins the request whose head is `bytes` from `start` to `headEnd`. */
