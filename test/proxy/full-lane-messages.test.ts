@@ -296,7 +296,8 @@ test.each(["auto", "off"] as const)(
       const body = "x".repeat(kib * 1024);
       const number = scene.pod.connections.length;
       const client = await scene.send(
-        scene.head("POST /", `Content-Length: ${body.length}`, "Expect: 100-continue", "Connection: close") + body,
+        scene.head("POST /", `Content-Length: ${body.length}`, "Expect: 100-continue", "Connection: close") +
+          body,
       );
       const inside = await scene.pod.connection(number);
       await eventually(() => inside.received.endsWith(`\r\n\r\n${body}`), { everyMs: 2 });

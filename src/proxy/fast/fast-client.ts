@@ -367,7 +367,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       // What the socket has read ahead goes with it, in one piece: node:http reads the handle itself, and may do so while
       // the stream is paused. A piece that still waited in the stream would then come after what followed it. `read` gives
       // one piece at a time since Node 26.
-      const pieces = [rest];
+      const pieces: Buffer[] = [rest];
       for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read())
         pieces.push(ahead);
       socket.unshift(pieces.length === 1 ? rest : Buffer.concat(pieces));

@@ -12,60 +12,57 @@ import { Scene } from "../support/scene.ts";
  */
 
 const KIB = 1024;
-const PADDED_PER_REQUEST = 16_000;
+const MAX_REQUEST_BYTES = 16_000;
 
-/** The preface, SETTINGS and requests whose fields make it `size` bytes; and how many requests these are. */
+/** The preface, SETTINGS, and requests that are padded so that all of it is `size` bytes; and how many requests these are. */
 function flightOf(host: string, size: number): { bytes: Buffer; requests: number } {
-  const parts = [Buffer.from(PREFACE), frame(FRAME.SETTINGS, 0, 0)];
-  let left = size - parts.reduce((sum, part) => sum + part.length, 0);
-  let requests = 0;
-  const request = (padding: number) =>
-    frame(
-      FRAME.HEADERS,
-      FLAG.END_HEADERS | FLAG.END_STREAM,
-      2 * requests + 1,
-      fieldBlock([...get(host, `/${requests}`), ["x-padding", "x".repeat(padding)]]),
-    );
-  while (left > 0) {
-    const overhead = request(PADDED_PER_REQUEST).length - PADDED_PER_REQUEST;
-    const isLast = left < 2 * (PADDED_PER_REQUEST + overhead);
-    const part = request(isLast && left < PADDED_PER_REQUEST + overhead ? Math.max(0, left - overhead) : isLast ? Math.floor(left / 2) - overhead : PADDED_PER_REQUEST);
-    parts.push(part);
-    left -= part.length;
-    requests += 1;
+  const begin = Buffer.concat([Buffer.from(PREFACE), frame(FRAME.SETTINGS, 0, 0)]);
+  const requests = Math.ceil((size - begin.length) / MAX_REQUEST_BYTES);
+  const request = (number: number, padding: number): Buffer => {
+    const fields = fieldBlock([...get(host, `/${number}`), ["x-padding", "x".repeat(padding)]]);
+    return frame(FRAME.HEADERS, FLAG.END_HEADERS | FLAG.END_STREAM, 2 * number + 1, fields);
+  };
+  let bytes = begin;
+  for (let number = 0; number < requests; number++) {
+    const share = Math.floor((size - bytes.length) / (requests - number));
+    const overhead = request(number, 500).length - 500;
+    bytes = Buffer.concat([bytes, request(number, share - overhead)]);
   }
-  return { bytes: Buffer.concat(parts), requests };
+  return { bytes, requests };
 }
 
 describe.each(["auto", "off"] as const)("client.sharedReadBuffer %s", (sharedReadBuffer) => {
   const open = () => Scene.open({ server: { sharedReadBuffer } });
 
-  test.each([1, 63, 64, 65, 100, 256, 1024])("a first flight of %i KiB: every request is answered once", async (kib) => {
-    for (const off of kib === 64 ? [-1, 0, 1] : [0]) {
-      for (const pieceBytes of [Infinity, 16 * KIB]) {
-        const scene = await open();
-        const paths: string[] = [];
-        scene.pod.answerAll((head) => {
-          paths.push(/^GET \/(\d+)/.exec(head)?.[1] ?? head);
-          return "HTTP/1.1 204 No Content\r\n\r\n";
-        });
-        const { bytes, requests } = flightOf(scene.host, kib * KIB + off);
-        const client = new RawHttp2(await RawPeer.connect(scene.router.port));
-        for (let at = 0; at < bytes.length; at += pieceBytes) {
-          client.write(bytes.subarray(at, Math.min(bytes.length, at + pieceBytes)));
-          // The router has read what came so far.
-          if (pieceBytes < Infinity) await new Promise((resolve) => setImmediate(resolve));
+  test.each([1, 63, 64, 65, 100, 256, 1024])(
+    "a first flight of %i KiB: every request is answered once",
+    async (kib) => {
+      for (const off of kib === 64 ? [-1, 0, 1] : [0]) {
+        for (const pieceBytes of [Infinity, 16 * KIB]) {
+          const scene = await open();
+          const paths: string[] = [];
+          scene.pod.answerAll((head) => {
+            paths.push(/^GET \/(\d+)/.exec(head)?.[1] ?? head);
+            return "HTTP/1.1 204 No Content\r\n\r\n";
+          });
+          const { bytes, requests } = flightOf(scene.host, kib * KIB + off);
+          const client = new RawHttp2(await RawPeer.connect(scene.router.port));
+          for (let at = 0; at < bytes.length; at += pieceBytes) {
+            client.write(bytes.subarray(at, Math.min(bytes.length, at + pieceBytes)));
+            // The router has read what came so far.
+            if (pieceBytes < Infinity) await new Promise((resolve) => setImmediate(resolve));
+          }
+          await eventually(() => client.framesOf(FRAME.HEADERS).length === requests, { everyMs: 2 });
+          expect(paths.map(Number).toSorted((a, b) => a - b)).toEqual([...Array(requests).keys()]);
+          // And it is read on.
+          await client.roundTrip();
+          client.request(2 * requests + 1, get(scene.host, `/${requests}`));
+          await client.until(FRAME.HEADERS, 2 * requests + 1);
+          client.peer.socket.destroy();
         }
-        await eventually(() => client.framesOf(FRAME.HEADERS).length === requests, { everyMs: 2 });
-        expect(paths.map(Number).toSorted((a, b) => a - b)).toEqual([...Array(requests).keys()]);
-        // And it is read on.
-        await client.roundTrip();
-        client.request(2 * requests + 1, get(scene.host, `/${requests}`));
-        await client.until(FRAME.HEADERS, 2 * requests + 1);
-        client.peer.socket.destroy();
       }
-    }
-  });
+    },
+  );
 
   test("a first flight that fills the windows: the body comes to the pod as it was sent", async () => {
     const scene = await open();
@@ -73,7 +70,12 @@ describe.each(["auto", "off"] as const)("client.sharedReadBuffer %s", (sharedRea
     const parts = [
       Buffer.from(PREFACE),
       frame(FRAME.SETTINGS, 0, 0),
-      frame(FRAME.HEADERS, FLAG.END_HEADERS, 1, fieldBlock([...post(scene.host), ["content-length", "65535"]])),
+      frame(
+        FRAME.HEADERS,
+        FLAG.END_HEADERS,
+        1,
+        fieldBlock([...post(scene.host), ["content-length", "65535"]]),
+      ),
     ];
     for (let at = 0; at < body.length; at += 16_384) {
       const isLast = at + 16_384 >= body.length;
