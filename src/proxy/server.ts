@@ -466,7 +466,6 @@ class HttpProxyServer implements ProxyServer {
       if (!socket.destroyed) lane.take(socket, refusal);
     }
     this.#h2Waiting.clear();
-    if (this.#draining) lane.drain();
   }
 
   async #prepareTransport(): Promise<void> {

@@ -41,6 +41,7 @@ export class H2Lane {
     const connection = new H2Connection(socket, refusal, this.#context);
     this.#connections.add(connection);
     socket.once("close", () => this.#connections.delete(connection));
+    if (this.#context.options.draining()) connection.drain();
   }
 
   /** Says GOAWAY to all: what is under way is answered, and nothing more is taken. */

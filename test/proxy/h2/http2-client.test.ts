@@ -296,6 +296,26 @@ test("a drain answers what is under way, and says GOAWAY", async () => {
   await eventually(() => router.server.connections.open === 0);
 });
 
+test.each([true, false])(
+  "a preface that ends while the router drains gets GOAWAY (others came before: %s)",
+  async (wasUsed) => {
+    const { router } = await Scene.open();
+    if (wasUsed) {
+      const other = await RawHttp2.connect(router.port);
+      await other.roundTrip();
+    }
+    const client = new RawHttp2(await router.client());
+    client.write(Buffer.from(PREFACE.slice(0, 10)));
+    await eventually(() => router.server.connections.open === (wasUsed ? 2 : 1), { everyMs: 2 });
+    // It has been read: a connection that has said nothing would be closed.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const drained = router.server.drain(600_000);
+    client.write(Buffer.from(PREFACE.slice(10)), frame(FRAME.SETTINGS, 0, 0));
+    expect(await client.ended()).toBe(0);
+    await drained;
+  },
+);
+
 test("client.maxRequestsPerConnection: GOAWAY, and the last is answered", async () => {
   const { pod, begin, session } = await scene({ server: { maxRequestsPerConnection: 2 } });
   pod.answerAll("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
