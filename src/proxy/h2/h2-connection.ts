@@ -136,7 +136,8 @@ export class H2Connection implements Timed {
       stream.once("close", () => this.#onClosed(stream));
       options.requestStarted();
       this.#begin(stream, flags, rawFields);
-      const isLast = this.#requests === options.maxRequestsPerConnection || this.#origin.refusal !== undefined;
+      const isLast =
+        this.#requests === options.maxRequestsPerConnection || this.#origin.refusal !== undefined;
       if (isLast) this.#leave();
     } catch (error) {
       options.log.error("a stream failed with an exception", { error: stackOf(error) });

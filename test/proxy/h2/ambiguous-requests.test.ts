@@ -179,9 +179,12 @@ test.each([
   [["a.example.com"], undefined, "10.0.0.1:8443", true],
   [["a.example.com"], undefined, "[::1]:8443", true],
   [[], undefined, "a", false],
-] as const)("a certificate of %j, the SNI %s and the Host %s: %s", (certificateNames, servername, host, expected) => {
-  expect(isMeantFor({ certificateNames, servername }, host)).toBe(expected);
-});
+] as const)(
+  "a certificate of %j, the SNI %s and the Host %s: %s",
+  (certificateNames, servername, host, expected) => {
+    expect(isMeantFor({ certificateNames, servername }, host)).toBe(expected);
+  },
+);
 
 /** The corpus of the HTTP/1.1 lanes, as far as its heads can be said in HTTP/2. */
 describe("the corpus of all lanes, by HTTP/2", () => {
