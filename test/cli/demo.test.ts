@@ -90,7 +90,7 @@ test.skipIf(!hasOpenssl())("demo --tls: the printed curl line with --cacert work
       error ? reject(error) : resolve(stdout),
     );
   });
-  expect(output).toMatch(/^HTTP\/1\.1 200 /);
+  expect(output).toMatch(/^HTTP\/(1\.1|2) 200 /);
   expect(output).toContain('"hello"');
 });
 
