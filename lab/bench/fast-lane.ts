@@ -20,6 +20,7 @@ import { RefusalLog } from "../../src/proxy/record/refusal-log.ts";
 import { SmallBodies } from "../../src/proxy/limits/small-bodies.ts";
 import { newViaPseudonym } from "../../src/proxy/server.ts";
 import { configFrom } from "../../src/config/load.ts";
+import { createRouterAccess } from "../../src/router/router-access.ts";
 import { tableOptionsOf } from "../../src/router/table-options.ts";
 import { type CapturedHead, capturedHeads, requestHead } from "./heads/heads.ts";
 import { createTargetParser } from "../../src/proxy/target/target.ts";
@@ -72,7 +73,7 @@ const lane = new FastLane({
   transport,
   routes: table,
   parseTarget,
-  verdict: { accessToken: false, accessTokenHeader: "x-access-token" },
+  access: createRouterAccess({ config, clock, log: silentLog }).gate,
   upstreams,
   held: new HeldRequests({ routes: table, clock, settleMs: 500, maxHeld: 1_000 }, metrics.held),
   clock,

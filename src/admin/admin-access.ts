@@ -40,6 +40,11 @@ export class AdminAccess {
     this.#names = new Set(["localhost", hostname().toLowerCase(), ...hosts]);
   }
 
+  /** A token is asked for: whoever passes has it. */
+  get asksForToken(): boolean {
+    return this.#expected !== undefined;
+  }
+
   /** Undefined: it may pass. */
   refusalOf(request: IncomingMessage, kind: PathKind): Refusal | undefined {
     if (kind === "probe") return undefined;

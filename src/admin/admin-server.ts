@@ -19,6 +19,7 @@ import {
 import type { AdminSource } from "./admin-source.ts";
 import type { ApiError, ApiErrorCode } from "./api-types.ts";
 import { indexText } from "./index-page.ts";
+import { parsePreviewInput } from "./preview-input.ts";
 import { LiveStreams } from "./live-streams.ts";
 import { isPageFile, PAGE_POLICY, pageFile } from "./page-files.ts";
 
@@ -71,6 +72,7 @@ const IDLE_TIMEOUT_MS = 30_000;
 /** Longer than common scrape intervals, so that a scraper keeps its connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 120_000;
 const CLOSE_GRACE_MS = 1_000;
+const MAX_PREVIEW_INPUT_BYTES = 16_384;
 
 const COMMON_HEADERS = {
   "cache-control": "no-store",
@@ -81,8 +83,8 @@ const COMMON_HEADERS = {
 } as const;
 
 /**
- * The admin port: the status page at `/`, `/metrics`, `/healthz` and `/api/…` (see `INDEX`). GET and HEAD only; it changes
- * nothing. Errors are JSON ({@link ApiError}).
+ * The admin port: the status page at `/`, `/metrics`, `/healthz` and `/api/…` (see `INDEX`). GET and HEAD only, but for
+ * `POST /api/preview`; it changes nothing. Errors are JSON ({@link ApiError}).
  */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
   const { source, host, port, log = silentLog } = options;
@@ -149,6 +151,7 @@ function responder(
         : reply;
     }
     const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+    if (path === "/api/preview") return previewAnswer(request, source, access);
     const answer = pathAnswer(path, query, request, source, version);
     if (answer === undefined)
       return problem(404, "not_found", "there is no such page: see / for what there is");
@@ -158,6 +161,43 @@ function responder(
     }
     return answer();
   };
+}
+
+/** Makes a preview link. It changes nothing here, but lets somebody in: so only who has the token may ask. */
+async function previewAnswer(
+  request: IncomingMessage,
+  source: AdminSource,
+  access: AdminAccess,
+): Promise<Answer> {
+  if (request.method !== "POST") {
+    return {
+      ...problem(405, "method_not_allowed", "preview links are made by POST"),
+      headers: { allow: "POST" },
+    };
+  }
+  if (!access.asksForToken) {
+    return problem(
+      403,
+      "unauthorized",
+      "preview links are made only where admin.token or admin.tokenFile is set",
+    );
+  }
+  if (source.preview === undefined) {
+    return problem(404, "not_found", "there are no preview links: set access.previewKeyFiles");
+  }
+  return json(200, source.preview(parsePreviewInput(await smallBody(request, MAX_PREVIEW_INPUT_BYTES))));
+}
+
+/** A request's body as text. Throws {@link AdminQueryError} when it is longer. */
+async function smallBody(request: IncomingMessage, maxBytes: number): Promise<string> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > maxBytes) throw new AdminQueryError(`the body must be at most ${maxBytes} bytes long`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
 }
 
 const PAGE_PREFIX = "/page/";

@@ -4,6 +4,8 @@ import type {
   Explanation,
   Overview,
   PeersView,
+  PreviewInput,
+  PreviewLink,
   RouteHistoryView,
   RoutesFound,
   RoutesPage,
@@ -42,6 +44,10 @@ export interface AdminSource {
   config(): ConfigView;
   /** How things are, at most a second old; `sinceMs` (since the epoch) leaves out older points. */
   status(sinceMs?: number): Promise<Status>;
+  /**
+   * Makes a preview link; absent: there are none. Throws `AdminQueryError` when that can't be.
+   */
+  preview?(input: PreviewInput): PreviewLink;
   /** Prometheus's text format 0.0.4. */
   metrics(): Promise<string>;
 }

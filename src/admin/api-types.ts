@@ -91,6 +91,32 @@ export interface Explanation {
   readonly former?: FormerRoute;
 }
 
+/** `POST /api/preview`: what a preview link is to let its holder do (docs/access.md#preview-links). */
+export interface PreviewInput {
+  /** The Host of the sandbox, with its port before it or without. */
+  readonly host: string;
+  /** Which of its ports. Default: the one that `host` names. */
+  readonly port?: number;
+  /** For how long. Default 3600. */
+  readonly forSeconds?: number;
+  /** Only paths from here on, such as `/docs`. */
+  readonly pathPrefix?: string;
+  /** Only these methods, such as `GET`. */
+  readonly methods?: readonly string[];
+}
+
+/** The answer: whoever has `url` or `token` is let in. */
+export interface PreviewLink {
+  readonly url: string;
+  /** For the header `header`, for programs. */
+  readonly token: string;
+  readonly header: string;
+  readonly sandbox: string;
+  readonly port: number;
+  /** RFC 3339. */
+  readonly expiresAt: string;
+}
+
 /** A route that has ended. */
 export interface FormerRoute {
   readonly namespace: string;

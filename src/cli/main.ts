@@ -32,6 +32,7 @@ import {
 } from "./node-static-routes.ts";
 import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import { load } from "./load.ts";
+import { preview } from "./preview.ts";
 import { routes } from "./routes.ts";
 import { serve } from "./serve.ts";
 import { top } from "./top.ts";
@@ -44,6 +45,7 @@ export const COMMANDS: readonly Command[] = [
   load,
   checkConfig,
   explain,
+  preview,
   routes,
   top,
   health,

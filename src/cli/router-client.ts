@@ -82,36 +82,58 @@ function localUrlOf(listen: unknown): string | undefined {
  * `GET url`. Any status is a reply. Throws {@link CommandError} when there is none within `timeoutMs`.
  */
 export async function get(url: string, timeoutMs: number, token?: string): Promise<RouterReply> {
+  return ask(url, timeoutMs, token, undefined);
+}
+
+/** The same; with a `body` it is a POST of that JSON. */
+async function ask(
+  url: string,
+  timeoutMs: number,
+  token: string | undefined,
+  body: string | undefined,
+): Promise<RouterReply> {
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    return await request(url, signal, token);
+    return await request(url, signal, token, body);
   } catch (error) {
     throw failure(url, signal.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error), error);
   }
 }
 
 /** Not `fetch`: that refuses ports which browsers keep for other protocols, 6000 and 10080 among them. */
-function request(url: string, signal: AbortSignal, token: string | undefined): Promise<RouterReply> {
-  const { get: httpGet } = url.startsWith("https:") ? https : http;
+function request(
+  url: string,
+  signal: AbortSignal,
+  token: string | undefined,
+  posted: string | undefined,
+): Promise<RouterReply> {
+  const client = url.startsWith("https:") ? https : http;
   const headers = {
     accept: "application/json",
     ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    ...(posted !== undefined && { "content-type": "application/json" }),
   };
+  const method = posted === undefined ? "GET" : "POST";
   return new Promise((resolve, reject) => {
-    httpGet(url, { headers, agent: false, signal }, (response) => {
+    const asking = client.request(url, { method, headers, agent: false, signal }, (response) => {
       text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
-    }).on("error", reject);
+    });
+    asking.on("error", reject).end(posted);
   });
 }
 
-/** `GET path` of the admin port, which must answer 200 with JSON. The caller knows the type by the path. */
+/**
+ * `GET path` of the admin port, which must answer 200 with JSON; with `input` it is a POST of that as JSON. The caller knows the type
+ * by the path.
+ */
 export async function getJson<T>(
   { url: base, token }: AdminPort,
   path: string,
   timeoutMs: number,
+  input?: object,
 ): Promise<T> {
   const url = base + path;
-  const { status, body } = await get(url, timeoutMs, token);
+  const { status, body } = await ask(url, timeoutMs, token, input && JSON.stringify(input));
   let value: unknown;
   try {
     value = JSON.parse(body);

@@ -173,6 +173,25 @@ export const interfaceName = z
     "must be the name of an interface, such as eth0, or its beginning and a *: lxc*",
   );
 
+/** An issuer of OpenID tokens, or empty, which is the default: an `https` URL, or an `http` one of this machine, as tokens spell it. */
+export const optionalIssuer = (description: string) =>
+  z
+    .string()
+    .regex(
+      /^(https:\/\/[\w.~:[\]-]+(\/[\w.~%-]+)*\/?|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?(\/[\w.~%-]+)*\/?)?$/,
+      "must be empty, or an https URL without query and fragment (http only of this machine)",
+    )
+    .default("")
+    .meta({ description, form: "URL" });
+
+/** An origin as browsers write it (RFC 6454 6.2). */
+export const webOrigin = z
+  .string()
+  .regex(
+    new RegExp(`^https?://(${LABEL}(\\.${LABEL})*|\\[[0-9a-f:.]+\\])(:\\d{1,5})?$`),
+    "must be an origin such as https://app.example.com: scheme, lower-case host and perhaps a port, without a path",
+  );
+
 /** A {@link DOMAIN}. */
 export const domainName = z
   .string()

@@ -16,10 +16,12 @@ import {
   optionalAddress,
   optionalFilePath,
   optionalIpAddress,
+  optionalIssuer,
   peerAddress,
   resourceList,
   secret,
   text,
+  webOrigin,
 } from "./field-types.ts";
 import { hostTemplate } from "./host-template.ts";
 import { parseListenAddress } from "./listen-address.ts";
@@ -148,7 +150,76 @@ const auth = z.strictObject({
   accessTokenHeader: headerName(
     "x-access-token",
     false,
-    "Request header that carries the access token. It is passed on to the sandbox.",
+    "Request header that carries the access token. To which ports it is passed on says `auth.forwardAccessToken`.",
+  ),
+  forwardAccessToken: z
+    .enum(["runtime", "always"])
+    .default("runtime")
+    .describe(
+      "To which ports of a sandbox `auth.accessTokenHeader` is passed on while `auth.accessToken` is on. `runtime`: to 49983 alone, whose program (envd) compares it too; what runs on other ports would learn a token that opens them all. `always`: to every port, as the OpenKruise gateway does. With `auth.accessToken` off it is a header like any other.",
+    ),
+  jwtIssuer: optionalIssuer(
+    "OpenID issuer whose JWTs let requests pass to sandboxes that ask for one (OpenKruise's annotation `security.agents.kruise.io/enable-jwt-auth`), as the tokens have it in `iss`. Its keys are found by discovery (`/.well-known/openid-configuration`) and read again every `auth.jwtRefreshMs`; while it is away the last ones stay in force. Empty: such sandboxes get 503 (`jwt_verifier_not_ready`).",
+  ),
+  jwtHeader: headerName(
+    "e2b-traffic-access-token",
+    false,
+    "Request header that carries the JWT. With `auth.jwtIssuer` it is never passed on to a sandbox.",
+  ),
+  jwtCaFile: optionalFilePath(
+    "File with the CA certificates, in PEM, that the issuer's certificate must be signed by. Empty: those that Node trusts. Read once, at the start.",
+  ),
+  jwtSkewMs: int(
+    0,
+    10 * MINUTE_MS,
+    60_000,
+    "How far the issuer's clock may be from this router's. A JWT counts for so much longer.",
+  ),
+  jwtRefreshMs: int(
+    10 * SECOND_MS,
+    DAY_MS,
+    300_000,
+    "Wait between two reads of the issuer's keys. A key that the issuer has withdrawn is taken for so long. A JWT with a key that is not known makes them be read sooner, at most every 10 seconds.",
+  ),
+});
+
+const access = z.strictObject({
+  default: z
+    .enum(["open", "private"])
+    .default("open")
+    .describe(
+      "Whether sandboxes that do not say so by the annotation `lychgate.dev/access` (`open`, `private` or `private-ports=8080,…`) are open to everybody. A private port asks for the sandbox's access token, a preview link or a valid JWT; without one the reply is 401 (`sandbox_private`). `private` leaves out port 49983, whose program (envd) asks for a token itself.",
+    ),
+  previewKeyFiles: list(
+    "path",
+    filePath,
+    4,
+    "Files with the keys that sign preview links (`lychgate preview`), one each: 32 to 512 printable ASCII characters. Each is taken, so that keys can be rotated; the first signs. Read again every 5 seconds: links of a key whose file is deleted are void. All replicas need the same. Empty: there are no preview links.",
+  ),
+  previewOrigins: list(
+    "origin",
+    webOrigin,
+    100,
+    "Origins of pages, such as `https://app.example.com`, that may do more than look in a sandbox that their visitor has a preview cookie for: requests other than GET, HEAD and OPTIONS, and WebSockets. A sandbox's own pages always may. Name only what you trust with every sandbox.",
+  ),
+  previewMaxMs: int(MINUTE_MS, 365 * DAY_MS, 7 * DAY_MS, "Longest time for which a preview link is made."),
+  allowFrom: list(
+    "CIDR",
+    cidrText,
+    1000,
+    "Addresses of clients that may ask for sandboxes; others get 403 (`address_not_allowed`). Empty: all. It is the address of the connection that counts, or with `client.trustForwarded` the last in `X-Forwarded-For`.",
+  ),
+  maxRequestsPerSecondPerClient: int(
+    0,
+    1_000_000,
+    0,
+    "Requests that one client address (IPv6: its /64) may send in a second, to whatever sandbox; a second's worth may come at once. Above, the reply is 429 (`rate_limited`). Counted in each process by itself. 0: no limit, and right for a router whose clients all come through one address.",
+  ),
+  maxRequestsPerSecondPerSandbox: int(
+    0,
+    1_000_000,
+    0,
+    "The same for requests that may pass to one sandbox, whoever sends them. 0: no limit.",
   ),
 });
 
@@ -828,7 +899,8 @@ export const SECTION_TITLES: Readonly<Record<string, string>> = {
   "": "General",
   watch: "Watching the API server",
   target: "From a request to its sandbox",
-  auth: "Who may reach a sandbox",
+  auth: "Tokens of sandboxes",
+  access: "Who may reach a sandbox",
   upstream: "Connections to pods",
   client: "Connections from clients",
   tls: "TLS for clients",
@@ -925,6 +997,7 @@ export const configSchema = z
     watch: watch.prefault({}),
     target: target.prefault({}),
     auth: auth.prefault({}),
+    access: access.prefault({}),
     upstream: upstream.prefault({}),
     client: client.prefault({}),
     tls: tls.prefault({}),
@@ -1026,6 +1099,7 @@ function* conflicts(config: z.output<typeof configSchema>): Generator<Conflict> 
     { key: "target.portHeader", name: config.target.portHeader },
     { key: "target.hostHeader", name: config.target.hostHeader },
     { key: "auth.accessTokenHeader", name: config.auth.accessTokenHeader },
+    { key: "auth.jwtHeader", name: config.auth.jwtHeader },
   ];
   for (const [index, { key, name }] of headers.entries()) {
     const other = headers.slice(0, index).find((earlier) => name !== "" && earlier.name === name)?.key;

@@ -1,10 +1,11 @@
-import type { RouteLookup } from "../routes/lookup.ts";
+import type { Lookup, RouteLookup } from "../routes/lookup.ts";
 import { DOUBTED, IP_NOT_ALLOWED } from "../routes/route.ts";
 import { REASONS } from "./reply/reasons.ts";
 import { replyFor } from "./reply/reply.ts";
 import type { RequestHead } from "./http1/request-head.ts";
 import type { Target, TargetParser } from "./target/target.ts";
-import { decide, type VerdictOptions } from "./passage/verdict.ts";
+import type { AccessGate } from "./passage/access-gate.ts";
+import { decide } from "./passage/verdict.ts";
 
 /** What would become of a request, step by step. Holds no token. */
 export interface ProxyExplanation {
@@ -22,7 +23,7 @@ export function explainRequest(
   head: RequestHead,
   parseTarget: TargetParser,
   routes: RouteLookup,
-  options: VerdictOptions,
+  access: AccessGate,
 ): ProxyExplanation {
   const steps = [
     { step: "table", result: routes.synced ? "synced" : "not synced: the first list is not in" },
@@ -30,9 +31,15 @@ export function explainRequest(
   const result = parseTarget(head);
   const target = result.kind === "target" ? result.target : undefined;
   steps.push({ step: "target", result: describeTarget(result) });
-  if (target) steps.push({ step: "lookup", result: describeLookup(target, routes) });
+  if (target) {
+    steps.push({ step: "lookup", result: describeLookup(target, routes) });
+    const found = foundBy(target, routes);
+    if (found.kind === "found") {
+      steps.push({ step: "access", result: access.describe(found, target.port) });
+    }
+  }
 
-  const verdict = decide(head, result, routes, options);
+  const verdict = decide(head, result, routes, access);
   if (verdict.kind === "forward") {
     const { ip } = verdict.incarnation;
     const pod = `${ip.includes(":") ? `[${ip}]` : ip}:${verdict.port}`;
@@ -78,8 +85,12 @@ function describeTarget(result: ReturnType<TargetParser>): string {
   }
 }
 
-function describeLookup({ by }: Target, routes: RouteLookup): string {
-  const found = by.kind === "id" ? routes.lookup(by.id) : routes.lookupObject(by.namespace, by.name);
+function foundBy({ by }: Target, routes: RouteLookup): Lookup {
+  return by.kind === "id" ? routes.lookup(by.id) : routes.lookupObject(by.namespace, by.name);
+}
+
+function describeLookup(target: Target, routes: RouteLookup): string {
+  const found = foundBy(target, routes);
   switch (found.kind) {
     case "unknown":
       return "no route is in effect";

@@ -41,7 +41,7 @@ import type { TlsMaterial, TlsSettings } from "./tls/tls-acceptor.ts";
 import { Transport } from "./transport/transport.ts";
 import type { SharedReadBuffer } from "./transport/transport.ts";
 import type { Upstreams } from "./upstream/upstreams.ts";
-import type { VerdictOptions } from "./passage/verdict.ts";
+import type { AccessGate, ClientGate } from "./passage/access-gate.ts";
 
 /** Who is told of requests and client connections. Called synchronously; must not throw. */
 export interface ProxyObserver {
@@ -82,7 +82,10 @@ export interface ProxyServerOptions {
   readonly proxyProtocol?: readonly string[];
   readonly routes: RouteLookup;
   readonly parseTarget: TargetParser;
-  readonly verdict: VerdictOptions;
+  /** Who may pass. */
+  readonly access: AccessGate;
+  /** Which clients may ask, and how often. Absent: all, as often as they like. */
+  readonly clients?: ClientGate | undefined;
   /** Not closed by the server: it may outlive it. */
   readonly upstreams: Upstreams;
   /** Where requests wait whose sandbox is in doubt; it must listen to `routes`. Default: none are held. */
@@ -192,8 +195,11 @@ export function newViaPseudonym(): string {
  * @example
  * ```ts
  * import { configFrom } from "../config/load.ts";
+ * import { createRouterAccess } from "../router/router-access.ts";
  * import { tableOptionsOf } from "../router/table-options.ts";
  * import { RouteTable } from "../routes/table.ts";
+ * import { systemClock } from "../system/clock.ts";
+ * import { silentLog } from "../system/log.ts";
  * import { createProxyServer } from "./server.ts";
  * import { createTargetParser } from "./target/target.ts";
  * import { Upstreams } from "./upstream/upstreams.ts";
@@ -210,7 +216,7 @@ export function newViaPseudonym(): string {
  *   listen: { host: "127.0.0.1", port: 0 },
  *   routes: table,
  *   parseTarget: createTargetParser(config.target),
- *   verdict: config.auth,
+ *   access: createRouterAccess({ config, clock: systemClock, log: silentLog }).gate,
  *   upstreams,
  * });
  * const { port } = await server.listen();
@@ -265,7 +271,8 @@ class HttpProxyServer implements ProxyServer {
     this.#lane = {
       routes: options.routes,
       parseTarget: options.parseTarget,
-      verdict: options.verdict,
+      access: options.access,
+      clients: options.clients,
       upstreams: options.upstreams,
       clock: this.#clock,
       log,

@@ -23,6 +23,7 @@ import { PodAddresses } from "./pod-addresses.ts";
 import { PodIpLog } from "./pod-ip-log.ts";
 import type { RequestObserver } from "../proxy/record/request-record.ts";
 import { createReplicas } from "./replicas.ts";
+import { createRouterAccess } from "./router-access.ts";
 import { createRouterView } from "./router-view.ts";
 import { RouteTable } from "../routes/table.ts";
 import { startSettling } from "./settling.ts";
@@ -113,6 +114,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   // First of all: a file that is missing must not leave half a router.
   const token = readAdminToken(config);
   const replyPage = errorPageOf(config);
+  const access = createRouterAccess({ config, clock, log });
   const live = surroundings.live ?? new LiveConfig({ config, origins: new Map(), file: undefined });
   const metrics = createMetrics({ version: VERSION, clock });
   const distrust = new Distrust(clock);
@@ -178,6 +180,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
       tls,
       routes: table,
       parseTarget,
+      access,
       viaPseudonym,
       replyPage,
       wakes,
@@ -253,6 +256,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
     peers: peerBook,
     membership: () => membership,
     parseTarget,
+    access,
     metrics,
     readiness,
     watching,
@@ -310,6 +314,7 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
   const stopRest = async (abrupt: boolean): Promise<void> => {
     timer.stop();
     tlsSource?.stop();
+    access.stop();
     settling?.stop();
     interfaces.stop();
     view.stop();

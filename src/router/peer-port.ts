@@ -2,7 +2,7 @@ import type { Config } from "../config/schema.ts";
 import type { PeerBook } from "../history/peer-book.ts";
 import type { Metrics } from "../metrics/registry.ts";
 import { createPeerServer, type PeerServer, type PeerServerOptions } from "../peers/peer-server.ts";
-import { HmacKeys } from "../peers/proof/hmac-keys.ts";
+import { SecretKeys } from "../system/secret-keys.ts";
 import type { ReadinessCheck } from "../peers/readiness.ts";
 import type { Clock } from "../system/clock.ts";
 import type { Log } from "../system/log.ts";
@@ -28,7 +28,9 @@ export function createPeerPort(options: PeerPortOptions): PeerServer {
   const { config, sink, readiness, mayPush, replicas, book, metrics, clock, log } = options;
   const { peers } = config;
   const hmacKeys =
-    peers.hmacKeyFiles.length > 0 ? new HmacKeys({ paths: peers.hmacKeyFiles, clock, log }) : undefined;
+    peers.hmacKeyFiles.length > 0
+      ? new SecretKeys({ setting: "peers.hmacKeyFiles", paths: peers.hmacKeyFiles, clock, log })
+      : undefined;
   const server = createPeerServer({
     ...withHost(listenAddress(config.peerListen)),
     sink,

@@ -25,6 +25,8 @@ import { inLookupOrder, tableNamespace } from "../routes/provider.ts";
 import type { RouteTable } from "../routes/table.ts";
 import { providersOf } from "./providers.ts";
 import type { EntryView } from "../routes/table-view.ts";
+import { previewLinks } from "./preview-links.ts";
+import type { RouterAccess } from "./router-access.ts";
 import { servedSnapshotAtMs, servedSnapshotNote } from "./snapshots.ts";
 import { READING_METRICS, trafficReadingOf } from "./traffic-reading.ts";
 import { VERSION } from "../system/version.ts";
@@ -41,6 +43,7 @@ export interface RouterViewParts {
   /** The memberlist, once it has begun; undefined before, and when it is off. */
   readonly membership: () => Membership | undefined;
   readonly parseTarget: TargetParser;
+  readonly access: RouterAccess;
   readonly metrics: Metrics;
   readonly readiness: readonly ReadinessCheck[];
   readonly watching: Watching | undefined;
@@ -60,7 +63,7 @@ export interface RouterView extends AdminSource {
 
 /** Puts together what the admin port shows. */
 export function createRouterView(parts: RouterViewParts): RouterView {
-  const { config, table, history, parseTarget, metrics, clock } = parts;
+  const { table, history, parseTarget, access, metrics, clock } = parts;
   const startedMs = clock.monotonicMs();
   const search = new RouteSearch(table, clock);
   const sampler = new TrafficSampler({
@@ -90,7 +93,7 @@ export function createRouterView(parts: RouterViewParts): RouterView {
     explain(input) {
       const rawHeaders = ["Host", input.host, ...input.headers.flat()];
       const head = { method: "GET", target: input.path, rawHeaders };
-      const { steps, verdict, target } = explainRequest(head, parseTarget, table, config.auth);
+      const { steps, verdict, target } = explainRequest(head, parseTarget, table, access.gate);
       const former = target && formerOf(target, parts);
       const entry =
         target && (entryOf(target, table) ?? (former && table.inspect(`${former.namespace}/${former.name}`)));
@@ -108,6 +111,7 @@ export function createRouterView(parts: RouterViewParts): RouterView {
     },
     config: () => configView(parts),
     metrics: () => metrics.text(),
+    ...(access.previews && { preview: previewLinks({ ...parts, previews: access.previews }) }),
   };
 }
 

@@ -5,6 +5,7 @@ import type { Log } from "../system/log.ts";
 import type { Metrics } from "../metrics/registry.ts";
 import type { RequestObserver } from "../proxy/record/request-record.ts";
 import { fittingConnections } from "./open-files.ts";
+import type { RouterAccess } from "./router-access.ts";
 import { HeldRequests } from "../proxy/limits/held-requests.ts";
 import { WakingRequests } from "../proxy/limits/waking-requests.ts";
 import type { Wakes } from "../proxy/limits/waking-requests.ts";
@@ -56,6 +57,8 @@ export interface TrafficOptions {
   readonly tls: { readonly listen: ProxyListen; readonly material: TlsMaterial } | undefined;
   readonly routes: Routes;
   readonly parseTarget: TargetParser;
+  /** Who may pass. */
+  readonly access: Pick<RouterAccess, "gate" | "clients">;
   /** See {@link ProxyServerOptions.viaPseudonym}. */
   readonly viaPseudonym: string;
   /** See `TraceSurroundings.replyPage`. */
@@ -77,6 +80,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     tls,
     routes,
     parseTarget,
+    access,
     viaPseudonym,
     replyPage,
     wakes,
@@ -105,7 +109,8 @@ export function createTraffic(options: TrafficOptions): Traffic {
     parseTarget,
     viaPseudonym,
     replyPage,
-    verdict: config.auth,
+    access: access.gate,
+    clients: access.clients,
     maskHost: config.target.maskHost || undefined,
     upstreams,
     held,

@@ -1,6 +1,7 @@
 import { systemClock } from "../system/clock.ts";
 import type { Log, LogFields } from "../system/log.ts";
 import { createMetrics } from "../metrics/registry.ts";
+import { createRouterAccess } from "./router-access.ts";
 import { AccessLog, operationalLog } from "./router-logs.ts";
 import { errorPageOf } from "./error-page-file.ts";
 import { createTraffic, targetParserOf } from "./traffic.ts";
@@ -45,6 +46,7 @@ await runWorkerSide(channel, ({ worker, settings, listen, listenTls }, mirror) =
     tls: listenTls && tls && { listen: { ...listenTls, reusePort: true }, material: tls },
     routes: mirror,
     parseTarget: targetParserOf(config),
+    access: createRouterAccess({ config, clock: systemClock, log }),
     viaPseudonym,
     replyPage: errorPageOf(config),
     wakes: config.wake.enabled ? { wake: (key, uid) => channel.send({ kind: "wake", key, uid }) } : undefined,

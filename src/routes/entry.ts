@@ -102,6 +102,22 @@ export class Entry implements RouteInEffect {
     return this.life === "ip_reassigned";
   }
 
+  get access(): string | undefined {
+    const route = this.inEffect;
+    return route?.access ?? this.#annotated(route)?.access;
+  }
+
+  get previewEpoch(): string | undefined {
+    const route = this.inEffect;
+    return route?.previewEpoch ?? this.#annotated(route)?.previewEpoch;
+  }
+
+  /** The informer's word of the object that `route` is of. */
+  #annotated(route: Route | undefined): Route | undefined {
+    const confirmed = this.confirmedRoute;
+    return confirmed !== undefined && confirmed.uid === route?.uid ? confirmed : undefined;
+  }
+
   /** Made when it is first asked for: of most sandboxes nobody asks. */
   get incarnation(): Incarnation | undefined {
     const { life } = this;

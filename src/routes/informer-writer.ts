@@ -233,6 +233,8 @@ function saysTheSame(a: Route | undefined, b: Route | undefined): boolean {
     a.owner === b.owner &&
     a.accessToken === b.accessToken &&
     a.requireTrafficAuth === b.requireTrafficAuth &&
-    a.wake === b.wake
+    a.wake === b.wake &&
+    a.access === b.access &&
+    a.previewEpoch === b.previewEpoch
   );
 }

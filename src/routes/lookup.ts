@@ -49,6 +49,12 @@ export interface RouteInEffect {
   readonly incarnation: Incarnation | undefined;
   /** Running, but another route surely took the pod IP later, or it can't be told which did (rule 10). */
   readonly ipReassigned: boolean;
+  /**
+   * `route.access` and `route.previewEpoch`; of a pushed route, whose writer can't know them, what the informer last said of the same
+   * object.
+   */
+  readonly access?: string | undefined;
+  readonly previewEpoch?: string | undefined;
 }
 
 /** The read side of the table: all that `proxy` may see of it. */

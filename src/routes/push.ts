@@ -60,6 +60,7 @@ const MAX_PUSH_CHARACTERS = 16_384;
 
 function sizeOf(push: PushedRoute): number {
   const { namespace, name, id, uid, owner, ip, state, resourceVersion, accessToken, podUid = "" } = push;
+  const { access = "", previewEpoch = "" } = push;
   return (
     namespace.length +
     name.length +
@@ -70,7 +71,9 @@ function sizeOf(push: PushedRoute): number {
     state.length +
     resourceVersion.length +
     accessToken.length +
-    podUid.length
+    podUid.length +
+    access.length +
+    previewEpoch.length
   );
 }
 
@@ -87,6 +90,8 @@ function routeOf(push: PushedRoute, resourceVersion: ResourceVersion): Route {
     shutdownAtMs,
     podUid,
     wake,
+    access,
+    previewEpoch,
   } = push;
   return {
     namespace,
@@ -102,5 +107,7 @@ function routeOf(push: PushedRoute, resourceVersion: ResourceVersion): Route {
     shutdownAtMs,
     podUid,
     wake,
+    access,
+    previewEpoch,
   };
 }

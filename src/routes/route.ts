@@ -66,7 +66,19 @@ export interface Route {
   readonly readyAtS?: number | undefined;
   /** Absent: traffic does not wake it, or it runs. */
   readonly wake?: WakeState | undefined;
+  /**
+   * Which of its ports are private (annotation `lychgate.dev/access`, docs/access.md#private-or-open): {@link OPEN}, {@link PRIVATE}, or
+   * port numbers in ascending order, separated by commas. Absent: the object does not say, or its writer can't know.
+   */
+  readonly access?: string | undefined;
+  /** Preview links of another epoch are void (annotation `lychgate.dev/preview-epoch`). Absent: as with `access`. */
+  readonly previewEpoch?: string | undefined;
 }
+
+/** {@link Route.access}: every port is open. */
+export const OPEN = "open";
+/** {@link Route.access}: every port is private but the runtime's. */
+export const PRIVATE = "private";
 
 /** The key of an object. Both parts are non-empty and hold no `/` when they come from Kubernetes. */
 export function objectKey(namespace: string, name: string): ObjectKey {

@@ -74,7 +74,9 @@ export function endLine(takenAtMs: number, scopes: readonly ScopeSnapshot[], lin
 /** Key, UID and version stand beside the route. */
 function fieldsOf(route: Route): object {
   const { id, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake } = route;
-  return { id, owner, ip, state, accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake };
+  const { access, previewEpoch } = route;
+  const flags = { accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake, access, previewEpoch };
+  return { id, owner, ip, state, ...flags };
 }
 
 /** Reads the lines of one snapshot, in order. All methods throw {@link SnapshotFault}. */
@@ -244,7 +246,7 @@ function afterIn(hold: JsonRecord, line: number): ResourceVersion {
 
 function routeOf(namespace: string, name: string, fact: JsonRecord, line: number): Route {
   const route = recordOf(fact["route"], line);
-  const { requireTrafficAuth, shutdownAtMs, podUid, wake } = route;
+  const { requireTrafficAuth, shutdownAtMs, podUid, wake, access, previewEpoch } = route;
   if (typeof requireTrafficAuth !== "boolean") throw damaged(line, "requireTrafficAuth is no boolean");
   if (shutdownAtMs !== undefined && typeof shutdownAtMs !== "number")
     throw damaged(line, "shutdownAtMs is no number");
@@ -263,5 +265,7 @@ function routeOf(namespace: string, name: string, fact: JsonRecord, line: number
     shutdownAtMs,
     podUid: podUid === undefined ? undefined : stringIn(route, "podUid", line),
     wake,
+    access: access === undefined ? undefined : stringIn(route, "access", line),
+    previewEpoch: previewEpoch === undefined ? undefined : stringIn(route, "previewEpoch", line),
   };
 }

@@ -3,6 +3,7 @@ import { type Provider, tableNamespace } from "../routes/provider.ts";
 import { type Route, type RouteState, routingId } from "../routes/route.ts";
 import { arrayOrEmpty, type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
 import { isAgentSandboxAsleep, mayWakeAgentSandbox, planAgentSandboxWake } from "./agent-sandbox-wake.ts";
+import { readAccess } from "./access-annotations.ts";
 import { conditionOf, controllerOf, parseTime, readySince } from "./object-fields.ts";
 import { readMetadata } from "./object-metadata.ts";
 import { wakeStateOf } from "./wake-plan.ts";
@@ -44,6 +45,7 @@ export function projectAgentSandbox(object: unknown, version: AgentSandboxVersio
   if (isDeleting) {
     return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route: undefined } };
   }
+  const annotations = objectOrEmpty(fields["annotations"]);
   const spec = objectOrEmpty(read.object["spec"]);
   const status = objectOrEmpty(read.object["status"]);
   // A dual-stack pod has an address of each family; the first is its primary one, as in a pod's status.
@@ -69,8 +71,9 @@ export function projectAgentSandbox(object: unknown, version: AgentSandboxVersio
     readyAtS: readySince(status),
     wake:
       state === "paused" || state === "creating"
-        ? wakeStateOf(mayWakeAgentSandbox(objectOrEmpty(fields["annotations"])), isAgentSandboxAsleep(spec))
+        ? wakeStateOf(mayWakeAgentSandbox(annotations), isAgentSandboxAsleep(spec))
         : undefined,
+    ...readAccess(annotations),
   };
   return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route } };
 }

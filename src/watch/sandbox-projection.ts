@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { type Route, type RouteState, routingId } from "../routes/route.ts";
 import { type JsonObject, objectOrEmpty, stringOrEmpty } from "./json-fields.ts";
+import { readAccess } from "./access-annotations.ts";
 import { conditionOf, controllerOf, parseTime, readySince } from "./object-fields.ts";
 import { readMetadata } from "./object-metadata.ts";
 import { mayWakeSandbox, planSandboxWake } from "./sandbox-wake.ts";
@@ -72,6 +73,7 @@ export function projectSandbox(object: unknown): Projection {
       state === "running" || state === "available" || hasEnded(status["phase"])
         ? undefined
         : wakeStateOf(mayWakeSandbox(annotations, spec), spec["paused"] === true),
+    ...readAccess(annotations),
   };
   return { kind: "observation", observation: { namespace, name, uid, resourceVersion, route } };
 }

@@ -16,6 +16,14 @@ export class MirroredRoute implements RouteInEffect {
     this.key = key;
     this.route = route;
   }
+
+  get access(): string | undefined {
+    return this.route.access;
+  }
+
+  get previewEpoch(): string | undefined {
+    return this.route.previewEpoch;
+  }
 }
 
 /** Several objects under one ID. */

@@ -31,6 +31,8 @@ export type RouteTuple = readonly [
   podUid: string | undefined,
   wake: WakeState | undefined,
   readyAtS: number | undefined,
+  access: string | undefined,
+  previewEpoch: string | undefined,
   state: string,
   incarnation: number,
   ipReassigned: boolean,
@@ -84,6 +86,8 @@ export function encodeRoute(inEffect: RouteInEffect): RouteTuple {
     route.podUid,
     route.wake,
     route.readyAtS,
+    inEffect.access,
+    inEffect.previewEpoch,
     state,
     incarnation?.number ?? 0,
     ipReassigned,
@@ -94,7 +98,7 @@ export function encodeRoute(inEffect: RouteInEffect): RouteTuple {
 export function decodeRoute(tuple: RouteTuple): RouteImage {
   const [namespace, name, id, uid, owner, ip, routeState, resourceVersion] = tuple;
   const [, , , , , , , , accessToken, requireTrafficAuth, shutdownAtMs, podUid, wake, readyAtS] = tuple;
-  const [, , , , , , , , , , , , , , state, incarnation, ipReassigned] = tuple;
+  const [, , , , , , , , , , , , , , access, previewEpoch, state, incarnation, ipReassigned] = tuple;
   const route: Route = {
     namespace,
     name,
@@ -110,6 +114,8 @@ export function decodeRoute(tuple: RouteTuple): RouteImage {
     podUid,
     wake,
     readyAtS,
+    access,
+    previewEpoch,
   };
   return { route, state, incarnation, ipReassigned };
 }

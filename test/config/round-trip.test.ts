@@ -46,6 +46,12 @@ const TEXTS: Readonly<Record<string, fc.Arbitrary<SettingValue>>> = {
   ),
   "target.maskHost": fc.constantFrom("", "localhost:{port}", "app.internal", "a:80"),
   "auth.accessTokenHeader": header,
+  "auth.jwtHeader": header,
+  "auth.jwtIssuer": fc.constantFrom("", "https://issuer.example.com", "http://127.0.0.1:8080/a/b"),
+  "auth.jwtCaFile": fc.constantFrom("", "/etc/lychgate/ca.pem"),
+  "access.previewKeyFiles": fc.subarray(["/etc/lychgate/preview/now", "/etc/lychgate/preview/before"]),
+  "access.previewOrigins": fc.subarray(["https://app.example.com", "http://localhost:3000"]),
+  "access.allowFrom": fc.subarray(["10.0.0.0/8", "::1"]),
   // What is set is not written; see secrets.test.ts.
   "admin.token": fc.constant(""),
   "client.errorPageFile": fc.constantFrom("", "/etc/lychgate/page.html", "a # b"),

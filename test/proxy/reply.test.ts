@@ -59,6 +59,15 @@ describe("the reasons", () => {
       sandbox_creating: "502 healthy sandbox not found: abc",
       sandbox_dead: "502 healthy sandbox not found: abc",
       sandbox_not_running: "502 healthy sandbox not found: abc",
+      address_not_allowed: "403 requests from this address are not allowed",
+      rate_limited: "429 too many requests",
+      sandbox_private: "401 private: needs a token for port 3000",
+      preview_token_invalid:
+        "401 the preview link is not valid here: it has expired, was revoked, or is for something else",
+      cross_site: "403 this request comes from a page of another site",
+      preview_entered: "302 go on to the page",
+      traffic_token_invalid: "403 forbidden: invalid or missing traffic access token",
+      traffic_token_mismatch: "403 forbidden: traffic access token does not match sandbox",
       unauthorized: "401 unauthorized: invalid or missing access token",
       jwt_verifier_not_ready: "503 service unavailable: traffic access token verifier is not ready",
       upstream_refused: "502 sandbox abc refused the connection on port 3000",
@@ -89,6 +98,7 @@ describe("the reasons", () => {
       "sandbox_waking",
       "sandbox_creating",
       "sandbox_in_doubt",
+      "rate_limited",
       "upstream_unreachable",
       "incarnation_ended",
       "draining",
@@ -100,7 +110,9 @@ describe("the reasons", () => {
     const closing = refusals.filter((reason) => REASONS[reason].closes);
     expect(closing.toSorted()).toEqual(
       refusals
-        .filter((reason) => [400, 403, 405, 505].includes(REASONS[reason].status))
+        .filter(
+          (reason) => [400, 405, 505].includes(REASONS[reason].status) || reason === "client_certificate",
+        )
         .toSorted((a, b) => (a < b ? -1 : 1)),
     );
   });
@@ -239,6 +251,8 @@ describe("gRPC", () => {
     // Nor does it follow redirects.
     codes.delete(308);
     expect(Object.fromEntries(codes)).toEqual({
+      // For browsers.
+      302: 2,
       400: 3,
       401: 16,
       403: 7,
@@ -246,6 +260,7 @@ describe("gRPC", () => {
       405: 12,
       408: 4,
       421: 14,
+      429: 8,
       431: 8,
       499: 1,
       500: 13,

@@ -1,12 +1,13 @@
 import { describe, expect, it } from "vitest";
 
 import { decide } from "../../src/proxy/passage/verdict.ts";
-import type { Verdict, VerdictOptions } from "../../src/proxy/passage/verdict.ts";
+import type { Verdict } from "../../src/proxy/passage/verdict.ts";
 import type { Lookup, RouteLookup } from "../../src/routes/lookup.ts";
 import { objectKey } from "../../src/routes/route.ts";
 import type { Route } from "../../src/routes/route.ts";
 import type { ResourceVersion } from "../../src/routes/resource-version.ts";
 import { newTargetParser } from "../support/defaults.ts";
+import { newAccess } from "../support/new-access.ts";
 
 type Header = readonly [string, string];
 
@@ -52,19 +53,19 @@ function table(lookup: Lookup, synced = true): RouteLookup {
   };
 }
 
-const off: VerdictOptions = { accessToken: false, accessTokenHeader: "x-access-token" };
-const on: VerdictOptions = { ...off, accessToken: true };
+const off = newAccess();
+const on = newAccess({ accessToken: true });
 const host: Header = ["Host", "3000-ns--mysandbox.example.com"];
 const parse = newTargetParser();
 
 function verdict(
   routes: RouteLookup,
-  options: VerdictOptions = off,
+  access = off,
   headers: readonly Header[] = [host],
   target = "/api?x=1",
 ): Verdict {
   const head = { method: "GET", target, rawHeaders: headers.flat() };
-  return decide(head, parse(head), routes, options);
+  return decide(head, parse(head), routes, access);
 }
 
 const refused = { kind: "refuse", sandbox: "ns--mysandbox", port: 3000 };
@@ -208,7 +209,7 @@ describe("the access token", () => {
   });
 
   it("can come in another header", () => {
-    const renamed = { ...on, accessTokenHeader: "x-token" };
+    const renamed = newAccess({ accessToken: true, accessTokenHeader: "x-token" });
     expect(verdict(guarded, renamed, token("good", "X-Token"))).toMatchObject(forwarded);
     expect(verdict(guarded, renamed, token("good"))).toEqual(unauthorized);
   });

@@ -67,6 +67,8 @@ describe("a snapshot file", () => {
       requireTrafficAuth: fc.boolean(),
       shutdownAtMs: fc.option(fc.nat(), { nil: undefined }),
       podUid: fc.option(text, { nil: undefined }),
+      access: fc.constantFrom(undefined, "open", "private", "80,8080"),
+      previewEpoch: fc.option(fc.string(), { nil: undefined }),
       wake: fc.constantFrom(undefined, "asleep" as const, "resuming" as const),
     });
     const optional = <T>(of: fc.Arbitrary<T>) => fc.option(of, { nil: undefined });

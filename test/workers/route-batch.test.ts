@@ -26,16 +26,18 @@ const inEffect: fc.Arbitrary<RouteInEffect> = fc
       podUid: fc.option(text, { nil: undefined }),
       readyAtS: fc.option(fc.nat(), { nil: undefined }),
       wake: fc.constantFrom(undefined, "asleep" as const, "resuming" as const),
+      access: fc.option(text, { nil: undefined }),
+      previewEpoch: fc.option(text, { nil: undefined }),
     }),
     state: text,
     number: fc.option(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), { nil: undefined }),
     ipReassigned: fc.boolean(),
   })
   .map(({ route, state, number, ipReassigned }) => {
-    const { namespace, name, uid, ip } = route;
+    const { namespace, name, uid, ip, access, previewEpoch } = route;
     const incarnation =
       number === undefined ? undefined : { number, key: objectKey(namespace, name), uid, ip };
-    return { kind: "found", route, state, incarnation, ipReassigned };
+    return { kind: "found", route, state, incarnation, ipReassigned, access, previewEpoch };
   });
 
 test("a route comes out of the channel as it went in, whatever a peer wrote into it", () => {

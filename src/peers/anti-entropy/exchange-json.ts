@@ -71,7 +71,7 @@ function factOf(item: unknown): ReplicaFact {
 }
 
 function routeOf(key: Pick<Route, "namespace" | "name">, route: JsonRecord): Route {
-  const { requireTrafficAuth, shutdownAtMs, podUid, wake } = route;
+  const { requireTrafficAuth, shutdownAtMs, podUid, wake, access, previewEpoch } = route;
   const ip = textIn(route, "ip");
   return {
     ...key,
@@ -87,6 +87,8 @@ function routeOf(key: Pick<Route, "namespace" | "name">, route: JsonRecord): Rou
     shutdownAtMs: typeof shutdownAtMs === "number" ? shutdownAtMs : undefined,
     podUid: typeof podUid === "string" ? podUid : undefined,
     wake: isWakeState(wake) ? wake : undefined,
+    access: typeof access === "string" ? access : undefined,
+    previewEpoch: typeof previewEpoch === "string" ? previewEpoch : undefined,
   };
 }
 

@@ -23,7 +23,7 @@ export class FastLane {
   readonly #context: FastLaneContext;
 
   constructor(options: FastLaneOptions) {
-    const { clock, parseTarget, transport, upstreams } = options;
+    const { access, clock, parseTarget, transport, upstreams } = options;
     const limitsMs = [
       options.headerTimeoutMs,
       options.keepAliveTimeoutMs,
@@ -36,7 +36,13 @@ export class FastLane {
     ];
     const deadlines = new Deadlines(clock, Math.min(...limitsMs.filter((limitMs) => limitMs > 0)));
     const { keepAliveTimeoutMs, maxResponseHeaderBytes } = upstreams.settings;
-    const { index, routing } = requestFields({ ...options, routing: parseTarget.fields });
+    const { credentials, withheld } = access;
+    const { index, routing } = requestFields({
+      ...options,
+      routing: parseTarget.fields,
+      credentials,
+      withheld,
+    });
     const via = viaOf(PROTOCOL, options);
     this.#context = {
       options,

@@ -14,6 +14,9 @@ import type { AdmittedHead } from "../passage/admission.ts";
 import { findPassage, judge } from "../passage/lane.ts";
 import type { RequestTrace } from "../record/request-trace.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
+import type { AccessGate } from "../passage/access-gate.ts";
+import type { TargetResult } from "../target/target.ts";
+import { NOTE } from "../forwarding/request-fields.ts";
 import type { HostTarget } from "../target/host-targets.ts";
 import { authorityOf } from "../target/pod-address.ts";
 import type { FastLaneContext } from "./fast-lane-context.ts";
@@ -85,7 +88,12 @@ export class FastOutbound {
 
   #findPlain(head: AdmittedHead<ScannedHead>, trace: RequestTrace, start: number): Refused | undefined {
     const { hosts, options, scan, via } = this.#context;
+    const { credentials } = options.access;
     const found = hosts.of(head.text, start, scan, this.#hostTarget);
+    if (credentials.length > 0) {
+      head.takeNotes(credentials, NOTE.credentials, scan, start);
+      if (isWithheldByPort(head, found.target, options.access)) return this.#findOrdered(head, trace);
+    }
     let added = this.#added;
     if (added === undefined || found !== this.#hostTarget) {
       const scheme = schemeOf(this.#client);
@@ -113,6 +121,13 @@ export class FastOutbound {
     this.text = orderedRequestHead(passage.head, authorityOf({ ip: incarnation.ip, port }));
     return undefined;
   }
+}
+
+/** It has a field that the pod must not get at the port that was asked for. */
+function isWithheldByPort(head: ScannedHead, result: TargetResult, access: AccessGate): boolean {
+  const name = access.withheldByPort;
+  if (name === undefined || result.kind !== "target" || head.all(name).length === 0) return false;
+  return access.withheldFrom(result.target.port)?.fields.has(name) === true;
 }
 
 /** `close` is among several options of `Connection` (RFC 9110 7.6.1). */

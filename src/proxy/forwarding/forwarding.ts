@@ -25,6 +25,16 @@ export interface RequestForwarding {
   readonly trustForwarded: boolean;
   /** The Host that the pod gets in place of the client's, which `X-Forwarded-Host` tells; absent: the client's. */
   readonly maskedHost?: string | undefined;
+  /** Credentials that the router alone must see. */
+  readonly withheld?: Withheld | undefined;
+}
+
+/** Fields that must not reach a pod. */
+export interface Withheld {
+  /** Lower case. */
+  readonly fields: ReadonlySet<string>;
+  /** The name of a cookie; `""`: none. */
+  readonly cookie: string;
 }
 
 /** A head that undici is sure to accept, or what is wrong with it (reason `bad_request`). */
@@ -150,6 +160,8 @@ export const RESPONSE_FIELDS: readonly string[] = [...HOP_BY_HOP, REASON_FIELD];
  */
 const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
   ...REQUEST_RULES.keys(),
+  "x-lychgate-token",
+  "e2b-traffic-access-token",
   "content-encoding",
   "content-type",
   "content-range",
@@ -194,6 +206,7 @@ export function forwardRequestHead(
   const framing = requestFraming(rawHeaders);
   if (framing.kind === "malformed") return badRequest(framing.message);
 
+  const { withheld } = options;
   const headers: string[] = [];
   const kept = new Map<string, string>();
   let host: string | undefined;
@@ -208,6 +221,14 @@ export function forwardRequestHead(
     if (!HTTP_TOKEN.test(name)) return badRequest("a header name is not a token");
     const lower = name.toLowerCase();
     if (NOT_IN_VALUE.test(value)) return badRequest(`the header ${lower} holds control characters`);
+    if (withheld !== undefined) {
+      if (withheld.fields.has(lower)) continue;
+      if (lower === "cookie" && withheld.cookie !== "" && value.includes(withheld.cookie)) {
+        const others = withoutCookie(value, withheld.cookie);
+        if (others !== "") headers.push(name, others);
+        continue;
+      }
+    }
     switch (requestRule(lower)) {
       case undefined:
         if (nominated.has(lower)) continue;
@@ -278,6 +299,12 @@ export function withoutSlashes(prefix: string): string {
   let end = prefix.length;
   while (end > 0 && prefix[end - 1] === "/") end--;
   return prefix.slice(0, end);
+}
+
+/** A `Cookie` without the cookies of this name; the others byte for byte. */
+function withoutCookie(value: string, name: string): string {
+  const isOther = (pair: string): boolean => pair.slice(0, Math.max(0, pair.indexOf("="))).trim() !== name;
+  return value.split(";").filter(isOther).join(";").trim();
 }
 
 /** The port of the URL that was asked for: that of its Host, else the scheme's. Of lists (several fronts) the first counts. */

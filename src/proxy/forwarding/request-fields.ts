@@ -3,6 +3,7 @@ import type { FieldRule, RuledName } from "../http1/field-index.ts";
 import { MAX_NOTES } from "../http1/head-scan.ts";
 import { isSameIgnoringCase, octetsOf } from "../http1/octets.ts";
 import { REQUEST_FIELDS, REQUEST_PREFIXES, requestRule } from "./forwarding.ts";
+import type { Withheld } from "./forwarding.ts";
 
 /** What the rules for request fields depend on. */
 export interface RequestFieldOptions {
@@ -12,6 +13,9 @@ export interface RequestFieldOptions {
   readonly trustForwarded: boolean;
   /** See `ProxyServerOptions.viaPseudonym`. */
   readonly viaPseudonym: string;
+  /** See `AccessGate`, all three. Default: nothing. */
+  readonly credentials?: readonly string[];
+  readonly withheld?: Withheld;
 }
 
 /** By which number a scan notes where the value of a field is. Fields that name sandboxes have those from `routing` on. */
@@ -23,7 +27,9 @@ export const NOTE = {
   forwardedProto: 4,
   forwardedPort: 5,
   forwardedPrefix: 6,
-  routing: 7,
+  /** The first of `RequestFieldOptions.credentials`. */
+  credentials: 7,
+  routing: 10,
 } as const;
 
 /** The fields of {@link NOTE} that name sandboxes: bits of `HeadScan.seen`. */
@@ -51,6 +57,14 @@ export function requestFields(options: RequestFieldOptions): RequestFields {
     // What has two uses is rare.
     rules.set(name, isRuled ? SPECIAL : { note: NOTE.routing + offset });
   }
+  const { credentials = [], withheld } = options;
+  if (credentials.length > NOTE.routing - NOTE.credentials) throw new RangeError("too many credentials");
+  for (const [offset, name] of credentials.entries()) {
+    const note = NOTE.credentials + offset;
+    rules.set(name, withheld?.fields.has(name) === true ? { cut: true, note } : { note });
+  }
+  // A cookie can't be cut out of its line here.
+  if (withheld && withheld.cookie !== "") rules.set("cookie", { accepts: lacks(octetsOf(withheld.cookie)) });
   const prefixes = REQUEST_PREFIXES.map((prefix): RuledName => [prefix, byteRule(prefix, options)]);
   return { index: new FieldIndex(rules, prefixes), routing };
 }

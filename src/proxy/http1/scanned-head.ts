@@ -11,6 +11,9 @@ export class ScannedHead implements RequestHead {
   readonly #targetEnd: number;
   readonly #fieldsStart: number;
   #rawHeaders: readonly string[] | undefined;
+  /** Names that the scan has noted, and the values of those that are there. */
+  #noted: readonly string[] = NOTHING;
+  #notedValues: (readonly string[])[] | undefined;
 
   /** `start` is where `text` began for `scan`. */
   constructor(text: string, start: number, scan: HeadScan) {
@@ -38,7 +41,22 @@ export class ScannedHead implements RequestHead {
 
   /** See {@link RequestHead}. */
   all(lowerCaseName: string): readonly string[] {
+    const at = this.#noted.indexOf(lowerCaseName);
+    if (at >= 0) return this.#notedValues?.[at] ?? NOTHING;
     return this.#values(lowerCaseName, Infinity);
+  }
+
+  /**
+   * Takes from the scan what it has noted of the fields called `names`, from the note `firstNote` on, so that nobody looks for them
+   * again. `start` is where {@link text} began for it. Only for a head that is plain: of others a name may be there twice.
+   */
+  takeNotes(names: readonly string[], firstNote: number, scan: HeadScan, start: number): void {
+    this.#noted = names;
+    if ((scan.seen >> firstNote) % (1 << names.length) === 0) return;
+    this.#notedValues = names.map((_name, index) => {
+      const value = scan.valueOf(firstNote + index, this.text, start);
+      return value === undefined ? NOTHING : [value];
+    });
   }
 
   #values(lowerCaseName: string, most: number): string[] {
@@ -63,6 +81,7 @@ export class ScannedHead implements RequestHead {
 }
 
 const COLON = 0x3a;
+const NOTHING: readonly string[] = [];
 
 /** The common methods as the very strings that metrics look up, the hash of which is known. */
 const METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] as const;

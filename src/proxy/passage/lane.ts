@@ -2,6 +2,7 @@ import type { Clock, Milliseconds } from "../../system/clock.ts";
 import type { Log } from "../../system/log.ts";
 import type { RouteLookup } from "../../routes/lookup.ts";
 import type { AdmittedHead } from "./admission.ts";
+import type { AccessGate, ClientGate } from "./access-gate.ts";
 import { forwardRequestHead } from "../forwarding/forwarding.ts";
 import type { ForwardedRequest } from "../forwarding/forwarding.ts";
 import type { LeastRate } from "../limits/least-rate.ts";
@@ -16,16 +17,20 @@ import type { RequestTrace } from "../record/request-trace.ts";
 import type { RequestTracing } from "../record/request-spans.ts";
 import type { SmallBodies } from "../limits/small-bodies.ts";
 import type { TargetParser, TargetResult } from "../target/target.ts";
+import { clientAddressOf, shareOfRequest } from "../upstream/client-share.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import { httpsLocation } from "./https-redirect.ts";
 import { decide } from "./verdict.ts";
-import type { Verdict, VerdictOptions } from "./verdict.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** What every lane works with. */
 export interface LaneOptions {
   readonly routes: RouteLookup;
   readonly parseTarget: TargetParser;
-  readonly verdict: VerdictOptions;
+  /** Who may pass. */
+  readonly access: AccessGate;
+  /** Which clients may ask, and how often. Absent: all, as often as they like. */
+  readonly clients?: ClientGate | undefined;
   readonly upstreams: Upstreams;
   readonly clock: Clock;
   readonly log: Log;
@@ -83,15 +88,44 @@ export function judge(
     const location = httpsLocation(head, options.redirect.port, options.trustForwarded);
     if (location !== undefined) return { kind: "refuse", reason: "https_redirect", message: location };
   }
-  const verdict = decide(head, target, options.routes, options.verdict);
+  const { clients } = options;
+  const verdict =
+    clients === undefined
+      ? decide(head, target, options.routes, options.access)
+      : decideWithin(clients, head, trace, target, options);
   trace.port = verdict.port;
   if (verdict.kind === "refuse") {
     trace.sandbox = verdict.sandbox;
+    trace.replyFields = verdict.fields;
   } else {
     trace.sandbox = verdict.label;
     trace.incarnation = verdict.incarnation.number;
   }
   return verdict;
+}
+
+/** A client that may not ask learns nothing of any sandbox, and one that may not pass takes nothing of a sandbox's budget. */
+function decideWithin(
+  clients: ClientGate,
+  head: AdmittedHead,
+  trace: RequestTrace,
+  target: TargetResult,
+  { routes, access, trustForwarded }: LaneOptions,
+): Verdict {
+  // A request that was held is judged again, and was counted before.
+  const isFirst = !trace.isCounted;
+  trace.isCounted = true;
+  if (isFirst) {
+    const address = clientAddressOf(trace, trustForwarded);
+    const reason = clients.refusalOf(address, shareOfRequest(trace, trustForwarded));
+    if (reason !== undefined) return { kind: "refuse", reason };
+  }
+  const verdict = decide(head, target, routes, access);
+  if (verdict.kind === "refuse" || !isFirst) return verdict;
+  const reason = clients.refusalFor(verdict.incarnation.key);
+  return reason === undefined
+    ? verdict
+    : { kind: "refuse", reason, sandbox: verdict.label, port: verdict.port };
 }
 
 /** The way from an admitted head to a verdict, the same for every lane. */
@@ -114,6 +148,7 @@ export function findPassage(head: AdmittedHead, trace: RequestTrace, options: La
     prefix: result.kind === "target" ? result.target.prefix : undefined,
     trustForwarded: options.trustForwarded,
     maskedHost: options.maskHost?.replace("{port}", String(verdict.port)),
+    withheld: options.access.withheldFrom(verdict.port),
   });
   if (forwarded.kind === "bad_request") {
     return { kind: "refuse", reason: "bad_request", message: forwarded.message };

@@ -46,6 +46,10 @@ export class RequestTrace {
   connectMs: Milliseconds | undefined;
   firstByteMs: Milliseconds | undefined;
   reusedConnection: boolean | undefined;
+  /** What the verdict adds to a reply of our own. */
+  replyFields: readonly string[] | undefined;
+  /** It was counted against its client's budget. */
+  isCounted = false;
   readonly spans: RequestSpans | undefined;
   readonly #clock: Clock;
   readonly #startedMs: Milliseconds;
@@ -103,6 +107,7 @@ export class RequestTrace {
       requestedMethod: firstValue(rawHeaders, "access-control-request-method"),
       requestedHeaders: allValues(rawHeaders, "access-control-request-headers").join(",") || undefined,
       page: this.#page,
+      fields: this.replyFields,
     };
   }
 

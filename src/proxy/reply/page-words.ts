@@ -25,6 +25,12 @@ const NOT_HTTP: PageWords = {
   advice: FRONT,
 };
 
+const NOT_FOR_EVERYONE: PageWords = {
+  title: "Not for everyone",
+  what: "This sandbox is private, and your request did not show that you may see it.",
+  advice: "Ask its owner for access.",
+};
+
 const NO_ANSWER: PageWords = {
   title: "No answer",
   what: "The sandbox is there, but the program on its port <port> did not answer in time.",
@@ -171,11 +177,39 @@ export const PAGE_WORDS: Readonly<Record<RefusalReason, PageWords>> = {
     what: "The sandbox exists, but it does not run now.",
     advice: AGAIN,
   },
-  unauthorized: {
-    title: "Not for everyone",
-    what: "This sandbox is private, and your request did not show that you may see it.",
-    advice: "Ask its owner for access.",
+  address_not_allowed: {
+    title: "Not from here",
+    what: "This service takes no requests from your network.",
+    advice: "If you usually reach it through a VPN or from an office, connect to that and try again.",
   },
+  rate_limited: {
+    title: "Too many requests",
+    what: "So many requests came in a short time that this one was not taken.",
+    advice: AGAIN,
+  },
+  sandbox_private: {
+    title: "This page is private",
+    what: "Port <port> of this sandbox is open only to people with a link to it.",
+    advice: "Ask its owner for a preview link.",
+  },
+  preview_token_invalid: {
+    title: "This link does not work any more",
+    what: "The preview link has expired or was revoked, or it is for another page.",
+    advice: "Ask whoever gave you the link for a new one.",
+  },
+  cross_site: {
+    title: "Asked by another site",
+    what: "A page of another site wanted to change something in this sandbox, in your name.",
+    advice: "Open the sandbox by itself and try there.",
+  },
+  preview_entered: {
+    title: "Going on",
+    what: "The link is good, and the page opens now.",
+    advice: "If it does not, allow cookies for this address.",
+  },
+  traffic_token_invalid: NOT_FOR_EVERYONE,
+  traffic_token_mismatch: NOT_FOR_EVERYONE,
+  unauthorized: NOT_FOR_EVERYONE,
   jwt_verifier_not_ready: {
     title: "Access can't be checked",
     what: "This sandbox is private, and at the moment nobody's access can be checked.",

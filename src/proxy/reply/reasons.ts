@@ -130,8 +130,30 @@ const TABLE = {
   sandbox_dead: { status: 502, message: "healthy sandbox not found: <sandbox>" },
   /** `available`, and states that a newer peer may bring. */
   sandbox_not_running: { status: 502, message: "healthy sandbox not found: <sandbox>" },
+  /** The client's address is not in `access.allowFrom`. */
+  address_not_allowed: { status: 403, message: "requests from this address are not allowed" },
+  /** Above `access.maxRequestsPerSecondPerClient` or `…PerSandbox`. */
+  rate_limited: { status: 429, message: "too many requests", retryAfterS: 1 },
+  /** The port is private (docs/access.md#private-or-open), and nothing in the request opens it. */
+  sandbox_private: { status: 401, message: "private: needs a token for port <port>" },
+  /** A preview link, its cookie or its header: run out, revoked, or for another sandbox, port, path or method. */
+  preview_token_invalid: {
+    status: 401,
+    message: "the preview link is not valid here: it has expired, was revoked, or is for something else",
+  },
+  /** A page of another site did more than look, with a cookie that its visitor has for this one. */
+  cross_site: { status: 403, message: "this request comes from a page of another site" },
+  /** Not refused: the link's token went into a cookie, and the browser goes on to the URL without it. */
+  preview_entered: { status: 302, message: "go on to the page" },
+  /** The sandbox requires a JWT, and this is none that counts. */
+  traffic_token_invalid: { status: 403, message: "forbidden: invalid or missing traffic access token" },
+  /** A JWT that counts, for another sandbox. */
+  traffic_token_mismatch: {
+    status: 403,
+    message: "forbidden: traffic access token does not match sandbox",
+  },
   unauthorized: { status: 401, message: "unauthorized: invalid or missing access token" },
-  /** The sandbox requires a JWT and nothing can verify one. */
+  /** The sandbox requires a JWT and nothing can verify one: no issuer is set, or its keys were not read yet. */
   jwt_verifier_not_ready: {
     status: 503,
     message: "service unavailable: traffic access token verifier is not ready",

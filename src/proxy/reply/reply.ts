@@ -21,6 +21,8 @@ export interface ReplyContext extends ReplyWishes, OriginFields {
   readonly message?: string | undefined;
   /** Absent: the built-in page. */
   readonly page?: ReplyPage | undefined;
+  /** Flat `name, value, …`: what the verdict adds to the reply. */
+  readonly fields?: readonly string[] | undefined;
 }
 
 /** A reply of our own, complete but for what the connection adds (`Connection`, `Date`). */
@@ -52,6 +54,7 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
   405: 12, // UNIMPLEMENTED
   408: 4, // DEADLINE_EXCEEDED
   421: 14,
+  429: 8, // RESOURCE_EXHAUSTED
   431: 8, // RESOURCE_EXHAUSTED
   499: 1, // CANCELLED
   500: 13, // INTERNAL
@@ -85,6 +88,7 @@ export function replyFor(reason: RefusalReason, context: ReplyContext): Reply {
   if (retryAfterS !== undefined) headers.push("retry-after", String(retryAfterS));
   if (allow !== undefined) headers.push("allow", allow);
   if (locates === true) headers.push("location", message);
+  if (context.fields !== undefined) headers.push(...context.fields);
   if (isPreflight(method, context) && !closes) {
     headers.push(...preflightAnswer(context));
     return { status: 204, headers, body: NOTHING };

@@ -23,12 +23,24 @@ export function shareOf(address: string): string {
  * missing or no address, the proxy's own.
  */
 export function forwardedShareOf(head: RequestHead, address: string): string {
+  return shareOf(forwardedAddressOf(head, address));
+}
+
+/** The address of a request's client: where fronts are trusted, the one that {@link forwardedShareOf} goes by. */
+export function clientAddressOf(
+  { head, clientAddress }: { readonly head: RequestHead; readonly clientAddress: string },
+  trustForwarded: boolean,
+): string {
+  return trustForwarded ? forwardedAddressOf(head, clientAddress) : clientAddress;
+}
+
+function forwardedAddressOf(head: RequestHead, address: string): string {
   const last = allValues(head.rawHeaders, "x-forwarded-for").at(-1)?.split(",").at(-1)?.trim() ?? "";
   // Some load balancers add the port.
   const text = last.replace(/^\[([^\]]*)\](?::\d+)?$/, "$1").replace(/^([\d.]+):\d+$/, "$1");
   // Only an IPv4 address within an IPv6 one needs another spelling here: to parse each would cost every request.
   const ip = text.includes(":") && text.includes(".") ? (canonicalAddress(text) ?? "") : text;
-  return shareOf(isIP(ip) === 0 ? address : ip);
+  return isIP(ip) === 0 ? address : ip;
 }
 
 /** Whose share a request uses. */

@@ -15,6 +15,7 @@ import { eventually } from "../../support/eventually.ts";
 import { FakeRoutes } from "./fake-routes.ts";
 import { LANE, SHARED_READ_BUFFER } from "./lane.ts";
 import { RawPeer } from "./raw-peer.ts";
+import { newAccess } from "../../support/new-access.ts";
 import { DEFAULTS, newTargetParser, newUpstreams } from "../../support/defaults.ts";
 
 /** Counts what the observer is told. */
@@ -122,7 +123,7 @@ export class Router {
       listen: { host: "127.0.0.1", port: 0 },
       routes: this.routes,
       parseTarget: newTargetParser({}),
-      verdict: { accessToken: true, accessTokenHeader: "x-access-token" },
+      access: newAccess({ accessToken: true, forwardAccessToken: true }),
       fastLane: LANE === "fast",
       upstreams: this.upstreams,
       held: this.held,

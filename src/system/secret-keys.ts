@@ -1,9 +1,11 @@
-import type { Clock, Milliseconds } from "../../system/clock.ts";
-import type { Log } from "../../system/log.ts";
-import { type FileState, PolledFiles } from "../../system/polled-files.ts";
+import type { Clock, Milliseconds } from "./clock.ts";
+import type { Log } from "./log.ts";
+import { type FileState, PolledFiles } from "./polled-files.ts";
 
-/** Options of {@link HmacKeys}. */
-export interface HmacKeysOptions {
+/** Options of {@link SecretKeys}. */
+export interface SecretKeysOptions {
+  /** The setting that names the files, for messages. */
+  readonly setting: string;
   /** Files with one key each. */
   readonly paths: readonly string[];
   readonly clock: Clock;
@@ -16,10 +18,11 @@ export interface HmacKeysOptions {
 const KEY = /^[\x21-\x7e]{32,512}$/;
 
 /**
- * The keys that sign pushes, kept up to date with their files. A key whose file is gone is taken no more. A file that can't be read
+ * Secret keys of HMACs, kept up to date with their files. A key whose file is gone is taken no more. A file that can't be read
  * for another reason, or holds no key, leaves the last one in force, and the log says so: it may be half written.
  */
-export class HmacKeys {
+export class SecretKeys {
+  readonly #setting: string;
   readonly #paths: readonly string[];
   readonly #log: Log;
   readonly #files: PolledFiles;
@@ -27,7 +30,8 @@ export class HmacKeys {
   #current: readonly string[] = [];
 
   /** @throws Error when a file can't be read or holds no key. It names the file, and says nothing of what it holds. */
-  constructor({ paths, clock, log, everyMs = 5_000 }: HmacKeysOptions) {
+  constructor({ setting, paths, clock, log, everyMs = 5_000 }: SecretKeysOptions) {
+    this.#setting = setting;
     this.#paths = paths;
     this.#log = log;
     this.#files = new PolledFiles({ paths, everyMs, clock, changed: (states) => this.#changed(states) });
@@ -35,7 +39,7 @@ export class HmacKeys {
       const key = keyOf(state);
       if (typeof key !== "string") {
         this.stop();
-        throw new Error(`peers.hmacKeyFiles: ${paths[index]} ${key.fault}`);
+        throw new Error(`${setting}: ${paths[index]} ${key.fault}`);
       }
       this.#byFile[index] = key;
     });
@@ -68,12 +72,12 @@ export class HmacKeys {
         const message = isGone
           ? "a key file is gone: its key is taken no more"
           : "a key file is of no use: its last key stays";
-        this.#log.warn(message, { setting: "peers.hmacKeyFiles", file, why: key.fault });
+        this.#log.warn(message, { setting: this.#setting, file, why: key.fault });
       }
     });
     this.#current = distinct(this.#byFile);
     if (before.join("\n") !== this.#current.join("\n"))
-      this.#log.info("the keys that sign pushes changed", { keys: this.#current.length });
+      this.#log.info("keys changed", { setting: this.#setting, keys: this.#current.length });
   }
 }
 

@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { HmacKeys } from "../../../src/peers/proof/hmac-keys.ts";
-import { systemClock } from "../../../src/system/clock.ts";
-import { eventually } from "../../support/eventually.ts";
+import { SecretKeys } from "../../src/system/secret-keys.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import { eventually } from "../support/eventually.ts";
 
 const ONE = "1".repeat(32);
 const TWO = "2".repeat(40);
@@ -23,7 +23,13 @@ afterEach(() => rm(directory, { recursive: true }));
 
 const file = (name: string) => join(directory, name);
 const keysOf = (...names: string[]) =>
-  new HmacKeys({ paths: names.map(file), clock: systemClock, log, everyMs: 10 });
+  new SecretKeys({
+    setting: "peers.hmacKeyFiles",
+    paths: names.map(file),
+    clock: systemClock,
+    log,
+    everyMs: 10,
+  });
 
 /** As the kubelet renews a mounted Secret: a new directory, and one symbolic link to it that is renamed over the old one. */
 async function mountSecret(version: string, contents: Record<string, string>): Promise<void> {
