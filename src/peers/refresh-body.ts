@@ -1,10 +1,7 @@
 import type { Route } from "../routes/route.ts";
 
 /** A route to push; with the state `dead` it is a deletion, at the last version that was seen. */
-export type OutgoingRoute = Omit<
-  Route,
-  "shutdownAtMs" | "podUid" | "readyAtS" | "access" | "previewEpoch"
->;
+export type OutgoingRoute = Omit<Route, "shutdownAtMs" | "podUid" | "readyAtS" | "access" | "previewEpoch">;
 
 /**
  * The body of a `POST /refresh`, as OpenKruise's managers write it (docs/peers.md#post-refresh): the same fields in the same
