@@ -12,7 +12,7 @@ const LINKS = [
     "/api/explain?host=3000-id.example.com",
     "what would happen to a request, step by step (host, path, header=name:value)",
   ],
-  ["/api/preview", "POST: makes a link that lets its holder in to one port of a sandbox"],
+  ["POST /api/preview", "makes a link that lets its holder in to one port of a sandbox"],
   ["/api/config", "the configuration in effect, and where each value comes from"],
   ["/healthz", "the process answers"],
 ] as const;

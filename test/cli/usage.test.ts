@@ -146,7 +146,7 @@ describe("help", () => {
       for (const flag of command.flags) expect(help).toContain(`--${flag.name}`);
       for (const setting of command.settings) expect(help).toContain(`  ${setting.flag}`);
       expect(help.includes("  --config")).toBe(
-        ["serve", "demo", "explain", "routes", "top", "health", "node overlap"].includes(name),
+        ["serve", "demo", "explain", "preview", "routes", "top", "health", "node overlap"].includes(name),
       );
       for (const line of help.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     },
