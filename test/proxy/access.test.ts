@@ -71,6 +71,27 @@ describe.each([
     expect(JSON.stringify({ ...record, host: record.host, path: record.path })).not.toContain(token);
   });
 
+  test("a token in a header alone is left out too", async () => {
+    const scene = await Scene.open({ server: { access } });
+    const token = `X-LYCHGATE-token: ${tokenFor(scene)}`;
+    const { head } = await scene.begin(`${method} /`, [
+      ...fields,
+      "Cookie: a=b",
+      token,
+      "E2B-Traffic-Access-Token: j",
+    ]);
+    expect(head).toContain("\r\nCookie: a=b\r\n");
+    expect(head.toLowerCase()).not.toMatch(/x-lychgate-token|e2b-traffic/);
+  });
+
+  test("two tokens are as good as none", async () => {
+    const scene = await Scene.open({ server: { access } });
+    const token = `X-Lychgate-Token: ${tokenFor(scene)}`;
+    const client = await scene.send(scene.head(`${method} /`, ...fields, token, token));
+    expect(await client.until("\r\n\r\n")).toContain("x-lychgate-reason: preview_token_invalid");
+    expect(scene.pod.connections).toHaveLength(0);
+  });
+
   test("a cookie that is nothing but the router's is left out whole", async () => {
     const scene = await Scene.open({ server: { access } });
     const cookie = `Cookie: __Host-lychgate-preview=${tokenFor(scene)}`;
