@@ -75,6 +75,8 @@ export interface AccessOptions {
   readonly trafficTokenHeader: string;
   /** Reads preview links; absent: there are none. */
   readonly previews?: Previews | undefined;
+  /** Lower-case name of the header that stands in for Host where it is present (`target.hostHeader`); `""`: none. */
+  readonly hostHeader: string;
   /** Origins whose pages may use a preview's cookie for more than to look, beside the sandbox's own. */
   readonly previewOrigins: readonly string[];
   readonly clock: Clock;
@@ -232,7 +234,9 @@ export class Access {
 
   #mayUseCookie(head: AccessHead): boolean {
     if (!needsOwnPage(head.method, isUpgrade(head))) return true;
-    const [host] = fieldValues(head, "host");
+    const { hostHeader } = this.#options;
+    const [named] = hostHeader === "" ? [] : fieldValues(head, hostHeader);
+    const [host] = named ? [named] : fieldValues(head, "host");
     const [fetchSite] = fieldValues(head, "sec-fetch-site");
     const [origin] = fieldValues(head, "origin");
     return isOwnPage({ host, fetchSite, origin }, this.#options.previewOrigins);

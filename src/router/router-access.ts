@@ -29,11 +29,11 @@ export interface RouterAccess {
  * @throws Error when a file can't be read or holds no key; it names the setting.
  */
 export function createRouterAccess({
-  config: { auth, access },
+  config: { auth, access, target },
   clock,
   log,
 }: {
-  readonly config: Pick<Config, "auth" | "access">;
+  readonly config: Pick<Config, "auth" | "access" | "target">;
   readonly clock: Clock;
   readonly log: Log;
 }): RouterAccess {
@@ -57,6 +57,7 @@ export function createRouterAccess({
     trafficTokens: issuer && new TrafficTokens(issuer, rules, clock),
     trafficTokenHeader: auth.jwtHeader,
     previews,
+    hostHeader: target.hostHeader,
     previewOrigins: access.previewOrigins,
     clock,
   });

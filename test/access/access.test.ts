@@ -174,6 +174,13 @@ describe("a cookie", () => {
     expect(reasonFor(request({ ...cookie(token()), ...fields }, { method }))).toBe(expected);
   });
 
+  test("of a front that rewrites Host: its own page is that of the Host that clients name", () => {
+    const behind = newAccess({ previews, clock, byDefault: "private", hostHeader: "x-real-host" });
+    const shown = { ...cookie(token()), ...own, host: "10.0.0.7:7788", "x-real-host": HOST };
+    expect(behind.check(request(shown, { method: "POST" }), at(3000), sandbox())).toBeUndefined();
+    expect(reasonFor(request(shown, { method: "POST" }))).toBe("cross_site");
+  });
+
   test("counts for a host of its own only, since a shared one's pages all have it", () => {
     const shown = request(cookie(token()));
     expect(reasonFor(shown, sandbox(), at(3000, { source: "path" }))).toBe("sandbox_private");

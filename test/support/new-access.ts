@@ -9,6 +9,7 @@ export function newAccess(options: Partial<AccessOptions> = {}): Access {
     forwardAccessToken: false,
     byDefault: "open",
     trafficTokenHeader: "e2b-traffic-access-token",
+    hostHeader: "",
     previewOrigins: [],
     clock: systemClock,
     ...options,
