@@ -65,7 +65,7 @@ export interface AccessOptions {
   readonly accessToken: boolean;
   /** Lower-case name of the header that carries it. */
   readonly accessTokenHeader: string;
-  /** Pass that header on to every port; else to the runtime's alone, where it is asked for. */
+  /** Pass that header on to every port; else, where the router asks for it, to the runtime's alone. */
   readonly forwardAccessToken: boolean;
   /** Of sandboxes that do not say. */
   readonly byDefault: typeof OPEN | typeof PRIVATE;
@@ -101,7 +101,7 @@ export class Access {
   readonly credentials: readonly string[];
   /** From every pod. */
   readonly withheld: Withheld;
-  /** Lower-case name of one more field, which only the runtime gets. */
+  /** Lower-case name of one more field, which of some sandboxes only the runtime gets. */
   readonly withheldByPort: string | undefined;
   readonly #withheldFromApps: Withheld;
 
@@ -118,17 +118,14 @@ export class Access {
     const fields = [...(trafficTokens ? [trafficTokenHeader] : []), ...(previews ? [PREVIEW_HEADER] : [])];
     const cookie = previews ? PREVIEW_COOKIE : "";
     this.withheld = { fields: new Set(fields), cookie };
-    this.credentials = accessToken ? [...fields, accessTokenHeader] : fields;
-    this.withheldByPort = accessToken && !forwardAccessToken ? accessTokenHeader : undefined;
-    this.#withheldFromApps = {
-      fields: new Set([...fields, ...(this.withheldByPort === undefined ? [] : [this.withheldByPort])]),
-      cookie,
-    };
+    this.credentials = accessToken || !forwardAccessToken ? [...fields, accessTokenHeader] : fields;
+    this.withheldByPort = forwardAccessToken ? undefined : accessTokenHeader;
+    this.#withheldFromApps = { fields: new Set([...fields, accessTokenHeader]), cookie };
   }
 
-  /** What of a request must not reach the pod at this port; undefined: nothing. The same object for the same port each time. */
-  withheldFrom(port: number): Withheld | undefined {
-    const withheld = port === RUNTIME_PORT ? this.withheld : this.#withheldFromApps;
+  /** What of a request must not reach the pod at this port; undefined: nothing. */
+  withheldFrom(found: AccessRoute, port: number): Withheld | undefined {
+    const withheld = this.#hidesAccessToken(found, port) ? this.#withheldFromApps : this.withheld;
     return withheld.fields.size === 0 && withheld.cookie === "" ? undefined : withheld;
   }
 
@@ -181,6 +178,14 @@ export class Access {
     if (route.requireTrafficAuth) return "traffic_token";
     if (this.#options.accessToken && route.accessToken !== "") return "access_token";
     return isPrivate(found.access ?? this.#options.byDefault, port) ? "private" : undefined;
+  }
+
+  /** The access token lets in to this port and to others, so what listens here must not learn it. */
+  #hidesAccessToken(found: AccessRoute, port: number): boolean {
+    const { accessToken, byDefault } = this.#options;
+    if (this.withheldByPort === undefined || port === RUNTIME_PORT || found.route.accessToken === "")
+      return false;
+    return accessToken || isPrivate(found.access ?? byDefault, port);
   }
 
   /** A first visit by a preview link: the token goes into a cookie, and out of the URL. */

@@ -156,7 +156,7 @@ const auth = z.strictObject({
     .enum(["runtime", "always"])
     .default("runtime")
     .describe(
-      "To which ports of a sandbox `auth.accessTokenHeader` is passed on while `auth.accessToken` is on. `runtime`: to 49983 alone, whose program (envd) compares it too; what runs on other ports would learn a token that opens them all. `always`: to every port, as the OpenKruise gateway does. With `auth.accessToken` off it is a header like any other.",
+      "To which ports of a sandbox `auth.accessTokenHeader` is passed on where the router asks for it: with `auth.accessToken`, and at private ports of a sandbox that has a token. `runtime`: to 49983 alone, whose program (envd) compares it too; what runs on other ports would learn a token that opens them all. `always`: to every port, as the OpenKruise gateway does. Elsewhere it is a header like any other.",
     ),
   jwtIssuer: optionalIssuer(
     "OpenID issuer whose JWTs let requests pass to sandboxes that ask for one (OpenKruise's annotation `security.agents.kruise.io/enable-jwt-auth`), as the tokens have it in `iss`. Its keys are found by discovery (`/.well-known/openid-configuration`) and read again every `auth.jwtRefreshMs`; while it is away the last ones stay in force. Empty: such sandboxes get 503 (`jwt_verifier_not_ready`).",

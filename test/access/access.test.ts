@@ -242,6 +242,6 @@ describe("a link", () => {
   test("means nothing where there are no preview links", () => {
     const without = newAccess();
     expect(without.check(request({}, { target: "/?lychgate_token=x" }), at(3000), sandbox())).toBeUndefined();
-    expect(without.withheldFrom(3000)).toBeUndefined();
+    expect(without.withheldFrom(sandbox(), 3000)).toBeUndefined();
   });
 });

@@ -186,6 +186,15 @@ describe("a WebSocket with a preview's cookie", () => {
   });
 });
 
+test("the access token that opens a private port does not reach it, and a field of the app's own does", async () => {
+  const scene = await Scene.open({ server: { access } });
+  const found = scene.router.routes.lookup("box");
+  if (found.kind === "found") Object.assign(found.route, { accessToken: "s3cret" });
+  const { head } = await scene.begin("GET /", ["X-Access-Token: s3cret", "Accept: */*"]);
+  expect(head.toLowerCase()).not.toContain("x-access-token");
+  expect(head).toContain("\r\nAccept: */*\r\n");
+});
+
 test("while it is asked for, the access token reaches the runtime's port alone", async () => {
   const guarded = newAccess({ accessToken: true });
   const scene = await Scene.open({ server: { access: guarded } });
@@ -194,5 +203,10 @@ test("while it is asked for, the access token reaches the runtime's port alone",
   const { head } = await scene.begin("GET /", ["X-Access-Token: s3cret", "X-Other: s"]);
   expect(head.toLowerCase()).not.toContain("x-access-token");
   expect(head).toContain("\r\nX-Other: s\r\n");
-  expect(guarded.withheldFrom(49_983)).toBeUndefined();
+  if (found.kind !== "found") throw new Error("unreachable");
+  expect(guarded.withheldFrom(found, 49_983)).toBeUndefined();
+  expect(
+    newAccess({ accessToken: true, forwardAccessToken: true }).withheldFrom(found, 3000),
+  ).toBeUndefined();
+  expect(newAccess().withheldFrom(found, 3000)).toBeUndefined();
 });

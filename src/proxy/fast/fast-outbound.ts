@@ -15,7 +15,7 @@ import { findPassage, judge } from "../passage/lane.ts";
 import type { RequestTrace } from "../record/request-trace.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import type { AccessGate } from "../passage/access-gate.ts";
-import type { TargetResult } from "../target/target.ts";
+import type { Withheld } from "../forwarding/forwarding.ts";
 import { NOTE } from "../forwarding/request-fields.ts";
 import type { HostTarget } from "../target/host-targets.ts";
 import { authorityOf } from "../target/pod-address.ts";
@@ -90,10 +90,7 @@ export class FastOutbound {
     const { hosts, options, scan, via } = this.#context;
     const { credentials } = options.access;
     const found = hosts.of(head.text, start, scan, this.#hostTarget);
-    if (credentials.length > 0) {
-      head.takeNotes(credentials, NOTE.credentials, scan, start);
-      if (isWithheldByPort(head, found.target, options.access)) return this.#findOrdered(head, trace);
-    }
+    if (credentials.length > 0) head.takeNotes(credentials, NOTE.credentials, scan, start);
     let added = this.#added;
     if (added === undefined || found !== this.#hostTarget) {
       const scheme = schemeOf(this.#client);
@@ -105,6 +102,7 @@ export class FastOutbound {
     }
     const verdict = judge(head, trace, found.target, options);
     if (verdict.kind === "refuse") return verdict;
+    if (isWithheldByPort(head, verdict.withheld, options.access)) return this.#findOrdered(head, trace);
     this.incarnation = verdict.incarnation;
     this.port = verdict.port;
     this.text = plainRequestHead(head.text, start, scan, added, trace.requestId);
@@ -123,11 +121,10 @@ export class FastOutbound {
   }
 }
 
-/** It has a field that the pod must not get at the port that was asked for. */
-function isWithheldByPort(head: ScannedHead, result: TargetResult, access: AccessGate): boolean {
+/** It has a field that this pod must not get at this port, and others may. */
+function isWithheldByPort(head: ScannedHead, withheld: Withheld | undefined, access: AccessGate): boolean {
   const name = access.withheldByPort;
-  if (name === undefined || result.kind !== "target" || head.all(name).length === 0) return false;
-  return access.withheldFrom(result.target.port)?.fields.has(name) === true;
+  return name !== undefined && withheld?.fields.has(name) === true && head.all(name).length > 0;
 }
 
 /** `close` is among several options of `Connection` (RFC 9110 7.6.1). */

@@ -17,10 +17,10 @@ export interface AccessGate {
   readonly credentials: readonly string[];
   /** What of a request must not reach any pod. */
   readonly withheld: Withheld;
-  /** Lower-case name of one more field that must not reach the pod at some ports. */
+  /** Lower-case name of one more field that must not reach some pods at some ports. */
   readonly withheldByPort: string | undefined;
   /** What of a request must not reach the pod at this port: {@link withheld}, and perhaps {@link withheldByPort}; undefined: nothing. */
-  withheldFrom(port: number): Withheld | undefined;
+  withheldFrom(found: RouteInEffect, port: number): Withheld | undefined;
   /** Why a request may not pass; undefined: it may. */
   check(head: RequestHead, target: Target, found: RouteInEffect): AccessRefusal | undefined;
   /** What a sandbox asks for at a port, in words that hold no secret. */

@@ -148,7 +148,7 @@ export function findPassage(head: AdmittedHead, trace: RequestTrace, options: La
     prefix: result.kind === "target" ? result.target.prefix : undefined,
     trustForwarded: options.trustForwarded,
     maskedHost: options.maskHost?.replace("{port}", String(verdict.port)),
-    withheld: options.access.withheldFrom(verdict.port),
+    withheld: verdict.withheld,
   });
   if (forwarded.kind === "bad_request") {
     return { kind: "refuse", reason: "bad_request", message: forwarded.message };

@@ -1,6 +1,7 @@
 import type { Incarnation, Lookup, RouteInEffect, RouteLookup } from "../../routes/lookup.ts";
 import { DOUBTED, IP_NOT_ALLOWED, type Route } from "../../routes/route.ts";
 import { type Sleeper, sleeperOf } from "../../routes/sleeper.ts";
+import type { Withheld } from "../forwarding/forwarding.ts";
 import type { RefusalReason } from "../reply/reasons.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import type { Target, TargetResult } from "../target/target.ts";
@@ -18,6 +19,8 @@ export type Verdict =
       readonly path: string;
       /** `Target.label`. */
       readonly label: string;
+      /** What of the request must not reach the pod; absent: nothing. */
+      readonly withheld?: Withheld | undefined;
     }
   | {
       readonly kind: "refuse";
@@ -55,18 +58,29 @@ export function decide(
   if (found.kind === "unknown") return refuse("sandbox_not_found", target);
   if (found.kind === "id_conflict") return refuse("sandbox_id_conflict", target);
   const refusal = access.check(head, target, found);
-  return refusal === undefined ? serve(target, found) : { ...refuse(refusal.reason, target), ...refusal };
+  return refusal === undefined
+    ? serve(target, found, access)
+    : { ...refuse(refusal.reason, target), ...refusal };
 }
 
 function find({ by }: Target, routes: RouteLookup): Lookup {
   return by.kind === "id" ? routes.lookup(by.id) : routes.lookupObject(by.namespace, by.name);
 }
 
-function serve(target: Target, found: RouteInEffect): Verdict {
+function serve(target: Target, found: RouteInEffect, access: AccessGate): Verdict {
   const { route, incarnation, state } = found;
   if (found.ipReassigned) return refuse("pod_ip_reassigned", target);
   if (incarnation !== undefined) {
-    return { kind: "forward", route, incarnation, port: target.port, path: target.path, label: target.label };
+    const { port, path, label } = target;
+    return {
+      kind: "forward",
+      route,
+      incarnation,
+      port,
+      path,
+      label,
+      withheld: access.withheldFrom(found, port),
+    };
   }
   const refused = refuse(reasonOfState(state), target);
   const sleeper = sleeperOf(found);
