@@ -104,7 +104,7 @@ test("an incarnation that is not in effect any more never stays, whatever a batc
         incarnation: undefined,
         ipReassigned: false,
       }),
-    ].with(-2, incarnation) as unknown as RouteTuple;
+    ].with(17, incarnation) as unknown as RouteTuple;
   const batch = { extent: "current", synced: true, ends: [], gone: [], doubts: [] } as const;
   mirror.apply({ ...batch, sequence: 1, routes: [tuple(1)] });
   mirror.apply({ ...batch, sequence: 2, routes: [tuple(2)] });
