@@ -100,6 +100,15 @@ const lines6 = fc.oneof(
 /** What the kernel allows though nothing depends on it any more afterwards: a cover goes, its dependants stay. */
 const deletions = fc.oneof(block4, block6).map((to) => `route delete ${to} dev eth0`);
 
+/**
+ * Without routes over a gateway that is an address of the link itself. The kernel takes such a route while another one covers the gateway,
+ * and afterwards neither without `onlink` nor with it ("Nexthop has invalid gateway"): a move is refused then, and touches nothing.
+ */
+function withoutOwnGateways(lines: readonly string[]): string[] {
+  const own = new Set(lines.map((line) => /^address add ([^/]+)/.exec(line)?.[1]));
+  return lines.filter((line) => ![...line.matchAll(/via (\S+)/g)].some(([, gateway]) => own.has(gateway)));
+}
+
 /** Makes the table, moves the link, compares, takes it back, compares. Returns how many routes needed `onlink`. */
 async function thereAndBack(
   lines: readonly string[],
@@ -142,7 +151,7 @@ describe.skipIf(NO_NAMESPACES)(title, () => {
         fc.array(fc.oneof(lines4, lines6), { minLength: 30, maxLength: 60 }),
         fc.array(deletions, { minLength: 30, maxLength: 60 }),
         async (lines, gone) => {
-          await thereAndBack([...lines, ...gone]);
+          await thereAndBack([...withoutOwnGateways(lines), ...gone]);
         },
       ),
       { numRuns: 6, endOnFailure: true },
