@@ -6,7 +6,7 @@ import { configFrom } from "../../src/config/load.ts";
 import { requestFields } from "../../src/proxy/forwarding/request-fields.ts";
 import { HeadScan } from "../../src/proxy/http1/head-scan.ts";
 import { scanRequestHead } from "../../src/proxy/http1/head-scanner.ts";
-import { newViaPseudonym } from "../../src/proxy/server.ts";
+import { newViaPseudonym } from "../../src/proxy/lane-options.ts";
 import { createTargetParser } from "../../src/proxy/target/target.ts";
 
 const LINES = [

@@ -31,17 +31,16 @@ import { createSnapshots, mayServeSnapshot, servedSnapshotAtMs, snapshotReadines
 import { tableSink } from "./table-sink.ts";
 import { tableOptionsOf } from "./table-options.ts";
 import { TableTimer } from "./table-timer.ts";
-import { newViaPseudonym } from "../proxy/server.ts";
+import { newViaPseudonym } from "../proxy/lane-options.ts";
 import { errorPageOf } from "./error-page-file.ts";
 import { Waker } from "../wake/waker.ts";
 import { createTlsSource } from "./tls-source.ts";
 import { createTraffic, targetParserOf, type Traffic } from "./traffic.ts";
 import { VERSION } from "../system/version.ts";
-import { type ApiCredentials, anonymousCredentials } from "../watch/api-credentials.ts";
 import { createWatching } from "./watching.ts";
 import { syncReadiness, watchReadiness } from "./watch-readiness.ts";
 import { createWorkerTraffic } from "./worker-traffic.ts";
-
+import { apiCredentialsOf } from "./api-credentials.ts";
 /** What a router needs beside its configuration. */
 export interface RouterSurroundings {
   readonly log: Log;
@@ -392,16 +391,4 @@ export async function startRouter(config: Config, surroundings: RouterSurroundin
 
 function historyBounds({ admin }: Config): { readonly maxFacts: number; readonly maxFactsPerRoute: number } {
   return { maxFacts: admin.historyFacts, maxFactsPerRoute: admin.historyFactsPerRoute };
-}
-
-async function apiCredentialsOf(
-  config: Config,
-  { apiServer }: Pick<RouterSurroundings, "apiServer">,
-): Promise<ApiCredentials> {
-  if (apiServer) return anonymousCredentials(apiServer);
-  const { loadCredentials } = await import("../watch/credentials.ts");
-  return loadCredentials({
-    ...(config.kubeconfig && { kubeconfig: config.kubeconfig }),
-    ...(config.context && { context: config.context }),
-  });
 }

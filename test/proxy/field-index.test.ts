@@ -6,7 +6,7 @@ import {
   REQUEST_PREFIXES,
   requestRule,
   TOLD_BY_PROXIES,
-} from "../../src/proxy/forwarding/forwarding.ts";
+} from "../../src/proxy/forwarding/field-rules.ts";
 import { NOTE, requestFields } from "../../src/proxy/forwarding/request-fields.ts";
 import type { FieldEntry } from "../../src/proxy/http1/field-index.ts";
 import { FRAMING, slotOf } from "../../src/proxy/http1/field-index.ts";

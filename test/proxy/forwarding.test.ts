@@ -6,9 +6,8 @@ import {
   forwardRequestHead,
   forwardResponseHeaders,
   forwardTrailers,
-  REQUEST_PREFIXES,
-  TOLD_BY_PROXIES,
 } from "../../src/proxy/forwarding/forwarding.ts";
+import { REQUEST_PREFIXES, TOLD_BY_PROXIES } from "../../src/proxy/forwarding/field-rules.ts";
 import type { ForwardedRequest, RequestForwarding } from "../../src/proxy/forwarding/forwarding.ts";
 import type { RequestHead } from "../../src/proxy/http1/request-head.ts";
 

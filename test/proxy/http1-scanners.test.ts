@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { requestRule, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
+import { requestRule, RESPONSE_FIELDS } from "../../src/proxy/forwarding/field-rules.ts";
 import { NOTE, requestFields as fieldsOfRequests } from "../../src/proxy/forwarding/request-fields.ts";
 import { ChunkScanner } from "../../src/proxy/http1/chunk-scanner.ts";
 import { FieldIndex } from "../../src/proxy/http1/field-index.ts";

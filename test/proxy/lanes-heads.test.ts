@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { Deadlines } from "../../src/proxy/limits/deadlines.ts";
-import { forwardRequestHead, RESPONSE_FIELDS } from "../../src/proxy/forwarding/forwarding.ts";
+import { forwardRequestHead } from "../../src/proxy/forwarding/forwarding.ts";
+import { RESPONSE_FIELDS } from "../../src/proxy/forwarding/field-rules.ts";
 import { requestFields } from "../../src/proxy/forwarding/request-fields.ts";
 import { FieldIndex } from "../../src/proxy/http1/field-index.ts";
 import { HeadScan } from "../../src/proxy/http1/head-scan.ts";

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 
 import { forwardedShareOf, shareOf } from "../../src/proxy/upstream/client-share.ts";
 import { LeastRate } from "../../src/proxy/limits/least-rate.ts";
-import type { ProxyServerOptions } from "../../src/proxy/server.ts";
+import type { ProxyServerOptions } from "../../src/proxy/server-options.ts";
 import { podConnections } from "../../src/proxy/full/pod-connection.ts";
 import { SmallBodies } from "../../src/proxy/limits/small-bodies.ts";
 import { eventually } from "../support/eventually.ts";

@@ -16,6 +16,7 @@ import { LINGER_MS } from "../reply/raw-reply.ts";
 import { ClientPace } from "./client-pace.ts";
 import type { ClientPhase, ExchangeConnection } from "./client-phase.ts";
 import { FastExchange } from "./fast-exchange.ts";
+import { giveAway } from "./give-away.ts";
 import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
 import { ReadSlot } from "../transport/read-buffers.ts";
 import { feedFrom, stopFeeding } from "../transport/undocumented-node.ts";
@@ -357,22 +358,9 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
       .off("drain", this.#onDrain)
       .off("end", this.#onEnd)
       .off("close", this.#onClose);
-    // Paused while the readers change: what is put back must not be lost between them.
-    socket.pause();
-    const rest = Buffer.from(bytes.subarray(start));
-    // Not within the event that told of these bytes: a stream that comes to be full there has its handle stopped behind our
-    // back when the event is over, and is not read on by whoever gets it.
-    process.nextTick(() => {
-      if (socket.destroyed) return;
-      // What the socket has read ahead goes with it, in one piece: node:http reads the handle itself, and may do so while
-      // the stream is paused. A piece that still waited in the stream would then come after what followed it. `read` gives
-      // one piece at a time since Node 26.
-      const pieces: Buffer[] = [rest];
-      for (let ahead: unknown = socket.read(); Buffer.isBuffer(ahead); ahead = socket.read())
-        pieces.push(ahead);
-      socket.unshift(pieces.length === 1 ? rest : Buffer.concat(pieces));
-      socket.off("error", this.#onError);
-      take(socket);
+    giveAway(socket, Buffer.from(bytes.subarray(start)), (given) => {
+      given.off("error", this.#onError);
+      take(given);
     });
   }
 

@@ -5,7 +5,7 @@ import { Deadlines } from "../limits/deadlines.ts";
 import { FastClient } from "./fast-client.ts";
 import type { FastLaneContext, FastLaneOptions } from "./fast-lane-context.ts";
 import { fastPods } from "./fast-pod.ts";
-import { RESPONSE_FIELDS } from "../forwarding/forwarding.ts";
+import { RESPONSE_FIELDS } from "../forwarding/field-rules.ts";
 import { NOTE, requestFields } from "../forwarding/request-fields.ts";
 import { hostFields } from "../forwarding/request-text.ts";
 import { HostTargets } from "../target/host-targets.ts";

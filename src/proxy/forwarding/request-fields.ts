@@ -2,7 +2,7 @@ import { FieldIndex } from "../http1/field-index.ts";
 import type { FieldRule, RuledName } from "../http1/field-index.ts";
 import { MAX_NOTES } from "../http1/head-scan.ts";
 import { isSameIgnoringCase, octetsOf } from "../http1/octets.ts";
-import { REQUEST_FIELDS, REQUEST_PREFIXES, requestRule } from "./forwarding.ts";
+import { REQUEST_FIELDS, REQUEST_PREFIXES, requestRule } from "./field-rules.ts";
 import type { Withheld } from "./forwarding.ts";
 
 /** What the rules for request fields depend on. */

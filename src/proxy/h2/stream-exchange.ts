@@ -1,6 +1,5 @@
 import { constants } from "node:http2";
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
-
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Milliseconds } from "../../system/clock.ts";
 import { stackOf } from "../../system/error-text.ts";
 import { ClientPace } from "../fast/client-pace.ts";
@@ -22,38 +21,9 @@ import type { H2Context } from "./h2-context.ts";
 import type { StreamHead } from "./stream-head.ts";
 import { faultOf, tracedStream } from "./stream-origin.ts";
 import type { StreamOrigin } from "./stream-origin.ts";
-
+import { asHeaders, flat } from "./flat-fields.ts";
+import type { StreamPhase } from "./stream-phase.ts";
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
-
-/**
- * Where a stream is, and where it goes on to; `over` is reached from everywhere.
- *
- * | phase | meaning | deadline |
- * |---|---|---|
- * | `seeking` | on the way to its verdict, or held | its own |
- * | `collecting` | a small body is read whole | `idleTimeoutMs` and the least rate, then 408 |
- * | `leasing` | waits for a connection | the pool's |
- * | `sending` | the body is being sent | `idleTimeoutMs` and, while the pod waits for the client, the least rate |
- * | `awaiting` | all is sent | `firstByteTimeoutMs`, then 504 |
- * | `answering` | the response is on its way to the client | `idleTimeoutMs`, and the least rate of reading |
- * | `flushing` | all of the answer is written, and the client has yet to take it | the same |
- * | `cut` | it was reset, and the client has yet to take that | a second, then its connection is destroyed |
- * | `over` | nothing more happens | none |
- */
-export const STREAM_TRANSITIONS = {
-  seeking: ["collecting", "leasing", "flushing", "cut", "over"],
-  collecting: ["leasing", "flushing", "cut", "over"],
-  leasing: ["sending", "awaiting", "answering", "flushing", "cut", "over"],
-  sending: ["awaiting", "answering", "flushing", "cut", "over"],
-  awaiting: ["answering", "flushing", "cut", "over"],
-  answering: ["flushing", "cut", "over"],
-  flushing: ["cut", "over"],
-  cut: ["over"],
-  over: [],
-} as const;
-
-/** See {@link STREAM_TRANSITIONS}. */
-export type StreamPhase = keyof typeof STREAM_TRANSITIONS;
 
 /** Others keep the time in these, or {@link StreamExchange.enter} has set it. */
 const UNTIMED: ReadonlySet<StreamPhase> = new Set(["seeking", "leasing", "cut", "over"]);
@@ -470,16 +440,3 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
 }
 
 function ignore(): void {}
-
-function flat(fields: IncomingHttpHeaders): string[] {
-  return Object.entries(fields).flatMap(([name, value]) =>
-    (Array.isArray(value) ? value : [String(value)]).flatMap((each) => [name, each]),
-  );
-}
-
-/** Flat fields as node:http2 takes them where it takes no flat ones. */
-function asHeaders(fields: readonly string[]): OutgoingHttpHeaders {
-  const headers: Record<string, string[]> = {};
-  for (let i = 0; i + 1 < fields.length; i += 2) (headers[fields[i] ?? ""] ??= []).push(fields[i + 1] ?? "");
-  return headers;
-}

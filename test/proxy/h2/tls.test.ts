@@ -7,7 +7,7 @@ import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
-import type { ProxyServerOptions } from "../../../src/proxy/server.ts";
+import type { ProxyServerOptions } from "../../../src/proxy/server-options.ts";
 import type { CertificatePair } from "../../../src/proxy/tls/certificate-pair.ts";
 import { hasOpenssl } from "../../support/certificates.ts";
 import { DEFAULTS } from "../../support/defaults.ts";

@@ -7,7 +7,7 @@ import { WakingRequests } from "../../../src/proxy/limits/waking-requests.ts";
 import type { WakingLimits } from "../../../src/proxy/limits/waking-requests.ts";
 import type { ObjectKey } from "../../../src/routes/route.ts";
 import { createProxyServer } from "../../../src/proxy/server.ts";
-import type { ProxyServer, ProxyServerOptions } from "../../../src/proxy/server.ts";
+import type { ProxyServer, ProxyServerOptions } from "../../../src/proxy/server-options.ts";
 import type { UpstreamObserver } from "../../../src/proxy/upstream/upstream-observer.ts";
 import { type Upstreams } from "../../../src/proxy/upstream/upstreams.ts";
 import type { UpstreamOptions } from "../../../src/proxy/upstream/upstreams.ts";

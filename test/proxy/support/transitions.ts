@@ -1,7 +1,8 @@
 import { CLIENT_TRANSITIONS } from "../../../src/proxy/fast/client-phase.ts";
 import { FastClient } from "../../../src/proxy/fast/fast-client.ts";
 import { Exchange, EXCHANGE_TRANSITIONS } from "../../../src/proxy/full/exchange.ts";
-import { STREAM_TRANSITIONS, StreamExchange } from "../../../src/proxy/h2/stream-exchange.ts";
+import { StreamExchange } from "../../../src/proxy/h2/stream-exchange.ts";
+import { STREAM_TRANSITIONS } from "../../../src/proxy/h2/stream-phase.ts";
 import { Tunnel, TUNNEL_TRANSITIONS } from "../../../src/proxy/full/tunnel.ts";
 
 // Whatever a test of the proxy plays, no state machine of it takes a way that its table does not have.

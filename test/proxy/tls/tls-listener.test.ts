@@ -4,7 +4,7 @@ import { connect } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
-import type { ProxyServerOptions } from "../../../src/proxy/server.ts";
+import type { ProxyServerOptions } from "../../../src/proxy/server-options.ts";
 import type { CertificatePair } from "../../../src/proxy/tls/certificate-pair.ts";
 import type { TicketKeys } from "../../../src/proxy/tls/ticket-keys.ts";
 import type { TlsMaterial } from "../../../src/proxy/tls/tls-acceptor.ts";
