@@ -1,5 +1,4 @@
 import type { Socket } from "node:net";
-
 import type { Milliseconds } from "../../system/clock.ts";
 import { GrowingBytes } from "../../system/growing-bytes.ts";
 import type { AcceptedConnection } from "../client/accepted.ts";
@@ -19,14 +18,12 @@ import { FastExchange } from "./fast-exchange.ts";
 import { giveAway } from "./give-away.ts";
 import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
 import { ReadSlot } from "../transport/read-buffers.ts";
-import { feedFrom, stopFeeding } from "../transport/undocumented-node.ts";
-import type { ReadFeed } from "../transport/undocumented-node.ts";
+import { feedFrom, type ReadFeed, stopFeeding } from "../transport/undocumented-node.ts";
 
 /** Bytes of later requests that are read while one is answered; above, reading pauses. */
 const MAX_AHEAD_BYTES = 65_536;
 /** Where a request line has its minor version, behind its target. */
 const VERSION_MINOR = " HTTP/1.".length;
-const ONE = 0x31;
 
 /**
  * One client connection in the fast lane: it finds the heads in what the client sends, and hands what follows to its
@@ -192,29 +189,16 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
   }
 
   onDeadline(nowMs: Milliseconds): void {
-    switch (this.phase) {
-      case "head":
-        if (this.held === undefined) this.#socket.destroy();
-        else this.#exchange.refuseUnread("request_timeout", "the request's header did not arrive in time");
-        return;
-      case "collecting":
-      case "body":
-      case "trailers":
-      case "awaiting":
-      case "answering":
-      case "flushing":
-        this.#exchange.onDeadline(nowMs);
-        return;
-      case "overrun":
-        this.enter("ended");
-        return;
-      case "ended":
-        this.#socket.destroy();
-        return;
-      case "waiting":
-      case "leasing":
-      case "gone":
-        return;
+    const { phase } = this;
+    if (phase === "head") {
+      if (this.held === undefined) this.#socket.destroy();
+      else this.#exchange.refuseUnread("request_timeout", "the request's header did not arrive in time");
+    } else if (phase === "overrun") {
+      this.enter("ended");
+    } else if (phase === "ended") {
+      this.#socket.destroy();
+    } else if (phase !== "waiting" && phase !== "leasing" && phase !== "gone") {
+      this.#exchange.onDeadline(nowMs);
     }
   }
 
@@ -250,9 +234,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     }
   };
 
-  readonly #onDrain = (): void => {
-    this.#exchange.clientDrained();
-  };
+  readonly #onDrain = (): void => this.#exchange.clientDrained();
 
   readonly #onEnd = (): void => {
     // Nobody waits for what is under way, or there is nothing.
@@ -328,7 +310,7 @@ export class FastClient implements ExchangeConnection, LaneClient, ReadFeed, Tim
     this.#scanned = 0;
     if (end === UNUSUAL || (end > INCOMPLETE && (scan.traits & (TRAIT.upgrade | TRAIT.expect)) !== 0)) {
       // node:http knows no later version than the one as which it is taken.
-      if (scan.minor > 1) bytes[scan.targetEnd + VERSION_MINOR] = ONE;
+      if (scan.minor > 1) bytes[scan.targetEnd + VERSION_MINOR] = 0x31;
       this.#handOver(bytes, start, options.handOver);
     } else if (end < INCOMPLETE) {
       this.#onUnread(bytes.subarray(start));

@@ -265,3 +265,11 @@ export class Http1Leg implements PodLeg, Lessee<FastPod>, ResponseReader {
     this.#lease("new");
   }
 }
+
+/** How a body is framed for the pod: HTTP/2 tells of its end, and needs no length. `received`: the request is here whole, without a body. */
+export function framedFor(head: OutboundRequest["head"], received: boolean): OutboundRequest["head"] {
+  if (!received) return head.body === "none" ? { ...head, body: "chunked" } : head;
+  // A pod may ask for a length where a body has a meaning, if only 0 (RFC 9110 8.6).
+  const hasNone = head.body === "none" && ["POST", "PUT", "PATCH"].includes(head.method);
+  return hasNone ? { ...head, headers: [...head.headers, "Content-Length", "0"] } : head;
+}

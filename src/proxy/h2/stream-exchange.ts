@@ -14,30 +14,23 @@ import { LINGER_MS } from "../reply/raw-reply.ts";
 import { replyFor } from "../reply/reply.ts";
 import { shareOfRequest } from "../upstream/client-share.ts";
 import { exchangeFailure, timedOut, UpstreamError } from "../upstream/upstream-error.ts";
-import type { UpstreamFailure } from "../upstream/upstream-error.ts";
-import { Http1Leg } from "./pod-leg.ts";
+import { framedFor, Http1Leg } from "./pod-leg.ts";
 import type { OutboundRequest, PodLeg, PodLegEvents } from "./pod-leg.ts";
 import type { H2Context } from "./h2-context.ts";
 import type { StreamHead } from "./stream-head.ts";
 import { faultOf, tracedStream } from "./stream-origin.ts";
 import type { StreamOrigin } from "./stream-origin.ts";
 import { asHeaders, flat } from "./flat-fields.ts";
-import type { StreamPhase } from "./stream-phase.ts";
-const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
+import { StreamBody, type StreamBodyTaker } from "./stream-body.ts";
+import { resetCodeOf, type StreamPhase } from "./stream-phase.ts";
+
+const { NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
 
 /** Others keep the time in these, or {@link StreamExchange.enter} has set it. */
 const UNTIMED: ReadonlySet<StreamPhase> = new Set(["seeking", "leasing", "cut", "over"]);
 
-/** Why a stream is reset (RFC 9113 7) whose answer can't be finished; `INTERNAL_ERROR` for what the pod did. */
-const RESET_CODES: Partial<Record<UpstreamFailure, number>> = {
-  incarnation_ended: NGHTTP2_CANCEL,
-  upstream_idle_timeout: NGHTTP2_CANCEL,
-  request_timeout: NGHTTP2_CANCEL,
-  client_too_slow: NGHTTP2_ENHANCE_YOUR_CALM,
-};
-
 /** One request on a stream of HTTP/2: verdict, pod, answer, record. Nothing is thrown. */
-export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
+export class StreamExchange implements PassageSeeker, PodLegEvents, StreamBodyTaker, Timed {
   deadlineMs: Milliseconds = Infinity;
   readonly trace: RequestTrace;
   readonly #stream: ServerHttp2Stream;
@@ -50,15 +43,9 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
   #phase: StreamPhase = "seeking";
   #leg: PodLeg | undefined;
   #cancelHold: (() => void) | undefined;
-  /** A small body, as far as it is here; and how much of it that is. */
-  #collected: Buffer | undefined;
-  #collectedLength = 0;
-  /** Of a body with a length: what is still to come. */
-  #left = 0;
-  #reading = false;
+  readonly #body: StreamBody;
   /** The client takes no more for now. */
   #isFull = false;
-  #isChunked = false;
   #trailers: readonly (readonly [string, string])[] = [];
   /** The head of the response, until it is clear whether all of it is there at once. */
   #answer: { readonly status: number; readonly fields: string[]; readonly data: Buffer[] } | undefined;
@@ -79,6 +66,7 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
     this.#received = endsWithHead;
     this.#context = context;
     this.#pace = new ClientPace(context);
+    this.#body = new StreamBody(stream, context.options.smallBodies, this);
     this.trace = new RequestTrace(tracedStream(head.head, origin), context.options);
     // Why it fails is known from its 'close'; unheard, the error would end the process.
     stream.on("error", ignore);
@@ -106,44 +94,32 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
 
   forward({ verdict, head }: Extract<Passage, { kind: "forward" }>): void {
     const { incarnation, port } = verdict;
-    const { smallBodies, trustForwarded } = this.#context.options;
+    const { trustForwarded } = this.#context.options;
     const { contentLength } = this.#head;
-    const request: OutboundRequest = { incarnation, port, head: this.#framed(head) };
-    this.#isChunked = request.head.body === "chunked";
-    this.#left = this.#isChunked ? Infinity : Math.max(0, contentLength);
+    const request: OutboundRequest = { incarnation, port, head: framedFor(head, this.#received) };
+    this.#body.expect(request.head.body === "chunked" ? Infinity : Math.max(0, contentLength));
     const client = shareOfRequest(this.trace, trustForwarded);
     this.#leg = new Http1Leg(request, client, this.trace, this.#context, this);
     // A client that waits for a 100 Continue gets it when the pod can take its body.
     const mayCollect = request.head.body === "length" && contentLength > 0 && !this.#head.expectsContinue;
-    if (mayCollect && smallBodies.reserve(contentLength)) {
-      this.#collected = Buffer.allocUnsafeSlow(contentLength);
+    if (mayCollect && this.#body.collect(contentLength)) {
       this.enter("collecting");
-      this.#read();
+      this.#body.read();
     } else {
       this.enter("leasing");
       this.#leg.start(undefined);
     }
   }
 
-  /** How the body is framed for the pod: HTTP/2 tells of its end, and needs no length. */
-  #framed(head: OutboundRequest["head"]): OutboundRequest["head"] {
-    if (this.#received) {
-      // A pod may ask for a length where a body has a meaning, if only 0 (RFC 9110 8.6).
-      const hasNone = head.body === "none" && ["POST", "PUT", "PATCH"].includes(head.method);
-      return hasNone ? { ...head, headers: [...head.headers, "Content-Length", "0"] } : head;
-    }
-    return head.body === "none" ? { ...head, body: "chunked" } : head;
-  }
-
   sent(): void {
-    this.#dropCollected();
+    this.#body.dropCollected();
     if (this.#received) {
       this.enter("awaiting");
       return;
     }
     this.enter("sending");
     if (this.#head.expectsContinue && !this.#stream.headersSent) this.#inform(100, []);
-    this.#read();
+    this.#body.read();
   }
 
   drained(): void {
@@ -257,11 +233,11 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
         this.#touch();
         return;
       case "cut":
-        this.#dropCollected();
+        this.#body.dropCollected();
         this.deadlineMs = this.#context.deadlines.in(LINGER_MS);
         return;
       case "over":
-        this.#dropCollected();
+        this.#body.dropCollected();
         this.#context.deadlines.delete(this);
         return;
     }
@@ -282,46 +258,31 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
     return timedOut(clientStalls ? "silent_client" : "silent_pod");
   }
 
-  /** Reads the request's body from now on. */
-  #read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    this.#stream.on("data", (bytes: Buffer) => this.#onBody(bytes)).on("end", () => this.#onBodyEnd());
+  bodyMisfits(how: "longer" | "shorter"): void {
+    this.#received ||= how === "shorter";
+    this.#fail(new UpstreamError("internal_error", `the body is ${how} than its content-length`));
   }
 
-  #onBody(bytes: Buffer): void {
-    if (this.isOver) return;
+  bodyBytes(bytes: Buffer, isKept: boolean): void {
     this.trace.bytesIn += bytes.length;
-    this.#left -= bytes.length;
-    // nghttp2 has seen to it; a pod must never get what could be taken for a next request.
-    if (this.#left < 0) {
-      this.#fail(new UpstreamError("internal_error", "the body is longer than its content-length"));
-      return;
-    }
     const isAwaited = this.#phase === "collecting" || this.#phase === "sending";
     if (isAwaited) this.#pace.sent(bytes.length);
     this.#touch();
-    if (this.#phase === "collecting" && this.#collected !== undefined) {
-      this.#collectedLength += bytes.copy(this.#collected, this.#collectedLength);
-    } else if (this.#leg?.write(bytes) === false) {
-      this.#stream.pause();
-      if (isAwaited) this.#pace.rest();
-      this.#touch();
-    }
+    if (isKept || this.#leg?.write(bytes) !== false) return;
+    this.#stream.pause();
+    if (isAwaited) this.#pace.rest();
+    this.#touch();
   }
 
   #onTrailers(fields: IncomingHttpHeaders): void {
     this.#trailers = forwardTrailers(flat(fields), this.#context.options.parseTarget.fields);
   }
 
-  #onBodyEnd(): void {
-    if (this.isOver || this.#stream.aborted) return;
+  bodyEnded(): void {
     this.#received = true;
-    if (!this.#isChunked && this.#left > 0) {
-      this.#fail(new UpstreamError("internal_error", "the body is shorter than its content-length"));
-    } else if (this.#phase === "collecting") {
+    if (this.#phase === "collecting") {
       this.enter("leasing");
-      this.#leg?.start(this.#collected);
+      this.#leg?.start(this.#body.collected);
     } else {
       this.#leg?.end(this.#trailers);
       if (this.#phase === "sending") this.enter("awaiting");
@@ -398,7 +359,7 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
         if (!stream.destroyed) stream.close(NGHTTP2_NO_ERROR);
       });
     });
-    this.#dropCollected();
+    this.#body.dropCollected();
   }
 
   #fail(error: UpstreamError): void {
@@ -413,7 +374,7 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
       return;
     }
     this.trace.reason ??= reason;
-    this.#reset(RESET_CODES[reason] ?? NGHTTP2_INTERNAL_ERROR);
+    this.#reset(resetCodeOf(reason));
   }
 
   #reset(code: number): void {
@@ -430,12 +391,6 @@ export class StreamExchange implements PassageSeeker, PodLegEvents, Timed {
     const wasReset = this.#stream.rstCode !== undefined && this.#stream.rstCode !== NGHTTP2_NO_ERROR;
     const reason = this.trace.reason ?? (isWhole && !wasReset ? "ok" : "client_closed");
     this.trace.end(this.#status === 0 ? 499 : this.#status, reason);
-  }
-
-  #dropCollected(): void {
-    if (this.#collected === undefined) return;
-    this.#context.options.smallBodies.release(this.#collected.length);
-    this.#collected = undefined;
   }
 }
 

@@ -1,3 +1,8 @@
+import { constants } from "node:http2";
+import type { UpstreamFailure } from "../upstream/upstream-error.ts";
+
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR } = constants;
+
 /**
  * Where a stream is, and where it goes on to; `over` is reached from everywhere.
  *
@@ -27,3 +32,15 @@ export const STREAM_TRANSITIONS = {
 
 /** See {@link STREAM_TRANSITIONS}. */
 export type StreamPhase = keyof typeof STREAM_TRANSITIONS;
+
+const RESET_CODES: Partial<Record<UpstreamFailure, number>> = {
+  incarnation_ended: NGHTTP2_CANCEL,
+  upstream_idle_timeout: NGHTTP2_CANCEL,
+  request_timeout: NGHTTP2_CANCEL,
+  client_too_slow: NGHTTP2_ENHANCE_YOUR_CALM,
+};
+
+/** The code with which a stream is reset (RFC 9113 7) whose answer can't be finished; `INTERNAL_ERROR` for what the pod did. */
+export function resetCodeOf(reason: UpstreamFailure): number {
+  return RESET_CODES[reason] ?? NGHTTP2_INTERNAL_ERROR;
+}
