@@ -108,7 +108,7 @@ export function helpText(known: {
   readonly workloads: readonly { readonly name: string; readonly title: string }[];
 }): string {
   const lines = (items: readonly (readonly [string, string])[]): string =>
-    items.map(([name, text]) => `  ${name.padEnd(18)}${text}`).join("\n");
+    items.map(([name, text]) => `  ${name.padEnd(20)}${text}`).join("\n");
   return `Usage: npm run bench -- [flags]
 
 Compares lychgate with other proxies: each pinned to one core, the load and the pods to another.
