@@ -109,7 +109,10 @@ function withoutOwnGateways(lines: readonly string[]): string[] {
   return lines.filter((line) => ![...line.matchAll(/via (\S+)/g)].some(([, gateway]) => own.has(gateway)));
 }
 
-/** Makes the table, moves the link, compares, takes it back, compares. Returns how many routes needed `onlink`. */
+/**
+ * Makes the table, moves the link, compares, takes it back, compares. Returns how many routes needed `onlink` that are in no circle: a route
+ * that got its hops one by one may come to hide what another one's gateway is reached by, and that one its own.
+ */
 async function thereAndBack(
   lines: readonly string[],
 ): Promise<{ readonly routes: number; readonly onlink: number }> {
@@ -125,7 +128,8 @@ async function thereAndBack(
   expect(await rollBack(options.statePath, surroundings())).toMatchObject({ differences: [] });
   const back = await look(made.pod);
   expect(differences(before, back, excused)).toEqual([]);
-  return { routes: before.routes.length, onlink: onlink.length };
+  const needless = onlink.filter(({ why }) => !why.includes("in a circle"));
+  return { routes: before.routes.length, onlink: needless.length };
 }
 
 describe.skipIf(NO_NAMESPACES)(title, () => {
