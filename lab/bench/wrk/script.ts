@@ -7,6 +7,8 @@ import { SUMMARY_MARK } from "./output.ts";
 export function wrkCanSend({ load, shareOfPeak, pushesPerSecond }: Workload): boolean {
   return (
     load.protocol === "http" &&
+    // It would need a build of its own for https, and its certificates.
+    load.tls !== true &&
     load.connections > 0 &&
     load.idleConnections === 0 &&
     shareOfPeak === undefined &&

@@ -51,7 +51,15 @@ describe("the requests that wrk is given", () => {
         "response-64k",
       ]),
     );
-    for (const name of ["websocket", "idle-clients", "paced-get", "churn", "pushes-alone"]) {
+    for (const name of [
+      "websocket",
+      "idle-clients",
+      "paced-get",
+      "churn",
+      "pushes-alone",
+      "tls-kept",
+      "tls-new",
+    ]) {
       expect(names).not.toContain(name);
     }
   });
