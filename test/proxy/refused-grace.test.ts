@@ -57,7 +57,8 @@ describe.each([
     ["an older one", 601],
     ["one of which nobody knows since when it runs", undefined],
   ])("for %s it is refused at once", async (_what, ageS) => {
-    const { router, port } = await open(ageS);
+    // Short, so that a grace that is given wrongly shows by more tries and not by a wait.
+    const { router, port } = await open(ageS, { upstream: { refusedGraceMs: 300 } });
     const client = await router.client();
     client.write(head(port, ...lines));
     expect(await client.until("refused the connection")).toMatch(/^HTTP\/1\.1 502 /);

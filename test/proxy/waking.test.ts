@@ -91,6 +91,17 @@ describe.each([
     },
   );
 
+  test("what failed for another object of that name says nothing to it", async () => {
+    const sleep = await Sleep.open();
+    const { scene } = sleep;
+    const client = await scene.send(scene.head("GET /", ...lines));
+    await sleep.waiting(1);
+    scene.router.waking?.wakeFailed(KEY, "another", "failed");
+    expect(scene.router.waking?.size).toBe(1);
+    client.reset();
+    await sleep.waiting(0);
+  });
+
   test("a client that leaves frees its place, and its record says so", async () => {
     const sleep = await Sleep.open();
     const client = await sleep.scene.send(sleep.scene.head(method, ...fields));
