@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { BoundedConnection } from "../../system/bounded-connections.ts";
 import type { ByteBudget } from "../../system/byte-budget.ts";
 import type { Clock, Milliseconds } from "../../system/clock.ts";
+import { giveAway } from "../../system/give-away.ts";
 import { GrowingBytes } from "../../system/growing-bytes.ts";
 import { remoteAddressOf } from "../../system/ip-address.ts";
 import { isLastReply, KEEP_ALIVE_TIMEOUT_MS, type ReplyWriter } from "./peer-reply.ts";
@@ -373,15 +374,12 @@ export class PushConnection<P> implements TurnTaker {
       .off("data", this.#onData)
       .off("end", this.#onEnd)
       .off("drain", this.#onDrain)
-      .off("error", ignore)
       .off("close", this.#onClose);
-    // Paused while the readers change: what is put back must not be lost between them.
-    socket.pause();
-    // In one piece: node:http reads the handle itself, and a piece that waited in the stream would come after what follows it.
-    const ahead: unknown = socket.read();
-    socket.unshift(Buffer.isBuffer(ahead) ? Buffer.concat([rest, ahead]) : rest);
     this.#leave();
-    this.#context.handOver(socket);
+    giveAway(socket, rest, (given) => {
+      given.off("error", ignore);
+      this.#context.handOver(given);
+    });
   }
 
   #leave(): void {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Milliseconds } from "../../system/clock.ts";
+import { giveAway } from "../../system/give-away.ts";
 import { GrowingBytes } from "../../system/growing-bytes.ts";
 import type { AcceptedConnection } from "../client/accepted.ts";
 import { FieldMemory } from "../http1/field-memory.ts";
@@ -15,7 +16,6 @@ import { LINGER_MS } from "../reply/raw-reply.ts";
 import { ClientPace } from "./client-pace.ts";
 import type { ClientPhase, ExchangeConnection } from "./client-phase.ts";
 import { FastExchange } from "./fast-exchange.ts";
-import { giveAway } from "./give-away.ts";
 import type { FastLaneContext, LaneClient } from "./fast-lane-context.ts";
 import { ReadSlot } from "../transport/read-buffers.ts";
 import { feedFrom, type ReadFeed, stopFeeding } from "../transport/undocumented-node.ts";
